@@ -1,0 +1,1 @@
+"""LightGAN (FastGAN's small convolutional generator), the paper's first baseline."""

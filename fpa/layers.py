@@ -1,0 +1,99 @@
+"""Layers that several networks share: channel norm, blur, the dual attention, initialisation."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAK = 0.1
+"""Negative slope of every leaky ReLU in discriminator and LightGAN."""
+
+
+class ChanNorm(nn.Module):
+    """Layer norm over the channels at each position, (B, C, H, W) -> same."""
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.gain = nn.Parameter(torch.ones(1, channels, 1, 1))
+        self.shift = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
+        return (x - mean) * (variance + self.eps).rsqrt() * self.gain + self.shift
+
+
+class Blur(nn.Module):
+    """[1, 2, 1] x [1, 2, 1] / 16 on every channel, borders reflected. Keeps the size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0])
+        self.register_buffer("kernel", torch.outer(line, line) / 16, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        C = x.shape[1]
+        weight = self.kernel.to(x.dtype).expand(C, 1, 3, 3)
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, groups=C)
+
+
+def blur_or_identity(blur: bool) -> nn.Module:
+    """The blur of LightGAN, or the identity that the painters' discriminator has in its place."""
+    return Blur() if blur else nn.Identity()
+
+
+class DualAttention(nn.Module):
+    """x + A(ChanNorm(x)): a linear (global) and a local 3 x 3 attention branch side by side.
+
+    Of the published LightGAN-style discriminator: `heads` heads of `head_dim` in each branch, the
+    branches' outputs concatenated and mixed back to the input's channels by a 1 x 1 convolution.
+    """
+
+    def __init__(self, channels: int, heads: int = 8, head_dim: int = 64) -> None:
+        super().__init__()
+        inner = heads * head_dim
+        self.heads, self.scale = heads, head_dim**-0.5
+        self.norm = ChanNorm(channels)
+        self.linear_q = nn.Conv2d(channels, inner, 1, bias=False)
+        self.linear_kv = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.Conv2d(channels, 2 * inner, 1, bias=False),
+        )
+        self.local_q = nn.Conv2d(channels, inner, 1, bias=False)
+        self.local_kv = nn.Conv2d(channels, 2 * inner, 1, bias=False)
+        self.out = nn.Conv2d(2 * inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm(x)
+        return x + self.out(torch.cat([self._linear(normed), self._local(normed)], dim=1))
+
+    def _linear(self, x: Tensor) -> Tensor:
+        """Linear attention: every position reads from one (head_dim x head_dim) summary."""
+        B, _, H, W = x.shape
+        q, k, v = (
+            m.reshape(B, self.heads, -1, H * W)
+            for m in (self.linear_q(x), *self.linear_kv(x).chunk(2, dim=1))
+        )
+        q = q.softmax(dim=2) * self.scale
+        k = k.softmax(dim=3)
+        out = (v @ k.transpose(2, 3)) @ q  # (B, heads, head_dim, H*W)
+        return F.gelu(out.reshape(B, -1, H, W))
+
+    def _local(self, x: Tensor) -> Tensor:
+        """Each position attends to its 3 x 3 neighbourhood; outside it score and value are 0."""
+        B, _, H, W = x.shape
+        q = self.local_q(x).reshape(B, self.heads, -1, H, W) * self.scale
+        k, v = (
+            F.pad(m, (1, 1, 1, 1)).reshape(B, self.heads, -1, H + 2, W + 2)
+            for m in self.local_kv(x).chunk(2, dim=1)
+        )
+        shifts = [(i, j) for i in range(3) for j in range(3)]
+        scores = torch.stack([(q * k[..., i : i + H, j : j + W]).sum(2) for i, j in shifts])
+        weights = scores.softmax(dim=0).unsqueeze(3)  # (9, B, heads, 1, H, W)
+        out = sum(w * v[..., i : i + H, j : j + W] for w, (i, j) in zip(weights, shifts, strict=True))
+        return out.reshape(B, -1, H, W)
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """Kaiming normal (fan-in, gain sqrt 2) for convolutions and linear maps; for `Module.apply`."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in", nonlinearity="leaky_relu")

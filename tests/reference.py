@@ -1,0 +1,100 @@
+"""The published implementations' vectors, and their parameter names put into ours."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+DATA = Path(__file__).parent / "data"
+
+PAINTER = [
+    (r"^latent_to_init\.", "inputs.to_state."),
+    (r"^input_generator\.", "inputs.to_mini."),
+    (r"^per_time_linear_input\.", "inputs.to_input."),
+    (r"^decoder_rnn\.", "lstm."),
+    (r"^kvb_net\.", "to_kvb."),
+    (r"^decoder_time_enc$", "position_codes"),
+]
+UNET = [
+    (r"^init_conv\.", "first."),
+    (r"^downs\.(\d)\.3\.", r"shrink.\1."),
+    (r"^ups\.(\d)\.3\.", r"grow.\1."),
+    (r"^downs\.", "down."),
+    (r"^ups\.", "up."),
+    (r"^((?:down|up)\.\d)\.0\.", r"\1.block1."),
+    (r"^((?:down|up)\.\d)\.1\.", r"\1.block2."),
+    (r"^((?:down|up)\.\d)\.2\.fn\.", r"\1.attention."),
+    (r"^mid_block1\.", "middle.0."),
+    (r"^mid_attn\.fn\.", "middle.1."),
+    (r"^mid_block2\.", "middle.2."),
+    (r"^final_res_block\.", "last."),
+    (r"^final_conv\.", "to_image."),
+    (r"\.proj\.", ".0."),
+    (r"(block[12])\.norm\.", r"\1.1."),
+    (r"res_conv\.", "skip."),
+    (r"fn\.to_qkv\.", "qkv."),
+    (r"fn\.to_out\.0\.", "out."),
+    (r"fn\.to_out\.1\.", "out_norm."),
+    (r"fn\.to_out\.", "out."),
+    (r"norm\.g$", "norm.gain"),
+    (r"norm\.b$", "norm.shift"),
+]
+ATTENTION = [
+    (r"fn\.to_lin_q\.", "linear_q."),
+    (r"fn\.to_lin_kv\.net\.", "linear_kv."),
+    (r"fn\.to_q\.", "local_q."),
+    (r"fn\.to_kv\.", "local_kv."),
+    (r"fn\.to_out\.", "out."),
+    (r"norm\.g$", "norm.gain"),
+    (r"norm\.b$", "norm.shift"),
+]
+DISCRIMINATOR = [
+    # The vectors' 32 px discriminator: attention, halving, halving.
+    (r"^residual_layers\.0\.1\.", "features.0."),
+    (r"^residual_layers\.0\.0\.", "features.1."),
+    (r"^residual_layers\.1\.0\.", "features.2."),
+    (r"branches\.0\.", "convs."),
+    (r"branches\.1\.", "pool."),
+    (r"^decoder1\.layers\.(\d)\.1\.", lambda m: f"decoder.{3 * int(m[1]) + 1}."),
+    (r"^to_logits\.", "to_logit."),
+    (r"^to_shape_disc_out\.", "view_to_logit."),
+    (r"(view_to_logit\.[13])\.fn\.", r"\1."),
+    *ATTENTION,
+]
+LIGHTGAN = [
+    (r"^initial_conv\.", "start."),
+    (r"^layers\.(\d)\.0\.2\.1\.", lambda m: f"grow.{int(m[1]) + 2}.conv."),
+    (r"^layers\.(\d)\.0\.3\.", lambda m: f"grow.{int(m[1]) + 2}.noise."),
+    (r"^layers\.(\d)\.0\.4\.", lambda m: f"grow.{int(m[1]) + 2}.norm."),
+    (r"^out_conv\.", "to_image."),
+]
+
+
+class Reference:
+    """One `.npz` of vectors."""
+
+    def __init__(self, name: str) -> None:
+        with np.load(DATA / f"reference_{name}.npz") as file:
+            self.arrays = {k: torch.from_numpy(file[k]) for k in file.files if k != "config"}
+            self.config = json.loads(str(file["config"]))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.arrays[name]
+
+    def load(self, module: nn.Module, names: list, prefix: str = "") -> None:
+        """Put the published parameters under `prefix` into `module`; every one must find its place."""
+        state = {}
+        for key, value in self.arrays.items():
+            key = key.removeprefix("state/") if key.startswith("state/") else ""
+            foreign = re.match(r"mod_dict\.|u_net\.", key) if not prefix else not key.startswith(prefix)
+            # The blur kernels are constants, not state, with us.
+            if not key or foreign or key.endswith(".f"):
+                continue
+            key = key.removeprefix(prefix)
+            for pattern, ours in names:
+                key = re.sub(pattern, ours, key)
+            state[key] = value
+        module.load_state_dict(state, strict=True)
