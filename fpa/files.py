@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,10 +51,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         # The folder itself may be what is missing; then there is nothing to clean.
-        try:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 
 @contextmanager
@@ -104,4 +102,6 @@ def load_array(path: str | Path, load: Callable[..., Any] = np.load, **options: 
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise UserError(f"{path} is not a NumPy array file ({error}); delete it and run again") from error
+        raise UserError(
+            f"{path} is not a NumPy array file ({error}); delete it and run again"
+        ) from error

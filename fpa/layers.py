@@ -89,7 +89,9 @@ class DualAttention(nn.Module):
         shifts = [(i, j) for i in range(3) for j in range(3)]
         scores = torch.stack([(q * k[..., i : i + H, j : j + W]).sum(2) for i, j in shifts])
         weights = scores.softmax(dim=0).unsqueeze(3)  # (9, B, heads, 1, H, W)
-        out = sum(w * v[..., i : i + H, j : j + W] for w, (i, j) in zip(weights, shifts, strict=True))
+        out = sum(
+            w * v[..., i : i + H, j : j + W] for w, (i, j) in zip(weights, shifts, strict=True)
+        )
         return out.reshape(B, -1, H, W)
 
 

@@ -30,7 +30,9 @@ class PainterSettings(BaseModel):
     rule: Annotated[Literal["delta", "additive"], Field(description="the learning rule")] = "delta"
     inputs: Annotated[
         Literal["v1", "v2"],
-        Field(description="input generator: v1 the same latent at every step, v2 one latent a step"),
+        Field(
+            description="input generator: v1 the same latent at every step, v2 one latent a step"
+        ),
     ] = "v2"
     mini_latent_dim: Annotated[PositiveInt, Field(description="v2: size of each step's latent")] = 8
     mini_input_size: Annotated[PositiveInt, Field(description="v2: size of each LSTM input")] = 128
@@ -38,17 +40,17 @@ class PainterSettings(BaseModel):
     latent_to_state: Annotated[
         bool, Field(description="v2: (h_0, c_0) = linear(z), else zero; v1 always has it")
     ] = True
-    position_codes: Annotated[bool, Field(description="add a learned code to each step's input")] = (
-        False
-    )
+    position_codes: Annotated[
+        bool, Field(description="add a learned code to each step's input")
+    ] = False
     wide_dim: Annotated[
         int, Field(ge=0, description="width of a linear + ReLU before the key/value layer; 0: none")
     ] = 0
     softmax_keys: Annotated[bool, Field(description="softmax on the keys")] = True
     tanh_values: Annotated[bool, Field(description="tanh on the values")] = False
-    vector_rates: Annotated[bool, Field(description="one rate per row of W instead of one a step")] = (
-        False
-    )
+    vector_rates: Annotated[
+        bool, Field(description="one rate per row of W instead of one a step")
+    ] = False
     sigmoid_rates: Annotated[bool, Field(description="sigmoid on the rates")] = True
     learned_initial: Annotated[
         bool, Field(description="W_0 is learned; then the first step uses its rate as well")
@@ -62,9 +64,7 @@ class InputsV1(nn.Module):
     def __init__(self, settings: PainterSettings) -> None:
         super().__init__()
         self.steps, self.size = settings.steps, settings.latent_dim
-        self.to_state = nn.Linear(
-            settings.latent_dim, 2 * settings.layers * settings.hidden_size
-        )
+        self.to_state = nn.Linear(settings.latent_dim, 2 * settings.layers * settings.hidden_size)
         nn.init.kaiming_normal_(self.to_state.weight)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -109,6 +109,8 @@ class Painting:
     """v_t, (B, C, T, D)."""
     rates: Tensor
     """b_t as used, (B, C, T, 1) or (B, C, T, D); 1 at a first step without rate."""
+    writes: Tensor
+    """u_t, (B, C, T, D): W_t = W_{t-1} + u_t k_t^T."""
     updates: Tensor
     """u_t k_t^T, (B, T, C, D, D)."""
     partial: Tensor
@@ -162,7 +164,7 @@ class Painter(nn.Module):
         elif self.initial is None:
             rates = torch.cat([torch.ones_like(rates[:, :, :1]), rates[:, :, 1:]], dim=2)
         image = matrix.tanh() if self.settings.tanh_image else matrix
-        return Painting(image, matrix, keys, values, rates, updates, partial)
+        return Painting(image, matrix, keys, values, rates, writes, updates, partial)
 
     def keys_values_rates(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """latent (B, L) -> keys and values (B, C, T, D), rates (B, C, T, 1 or D), None if additive."""

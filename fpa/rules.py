@@ -110,7 +110,9 @@ def _accumulate(writes: Tensor, keys: Tensor, initial: Tensor | None) -> Tensor:
     return W if initial is None else W + initial
 
 
-def step_images(writes: Tensor, keys: Tensor, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def step_images(
+    writes: Tensor, keys: Tensor, initial: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The rank-1 updates u_t k_t^T and the partial images W_t, both (B, T, C, D, D)."""
     updates = torch.einsum("bcti,bctj->btcij", writes, keys)
     partial = updates.cumsum(dim=1)

@@ -1,5 +1,6 @@
 """The one-step U-Net that may refine a painted image (paper, section 3.3)."""
 
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -88,7 +89,7 @@ class UNet(nn.Module):
         while multiplier <= settings.max_multiplier:
             widths.append(image_size * multiplier)
             multiplier *= 2
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.first = nn.Conv2d(channels, image_size, 7, padding=3)
         self.down = nn.ModuleList(Level(i, o) for i, o in pairs)
         self.shrink = nn.ModuleList(nn.Conv2d(o, o, 4, stride=2, padding=1) for _, o in pairs[:-1])

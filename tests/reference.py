@@ -89,7 +89,9 @@ class Reference:
         state = {}
         for key, value in self.arrays.items():
             key = key.removeprefix("state/") if key.startswith("state/") else ""
-            foreign = re.match(r"mod_dict\.|u_net\.", key) if not prefix else not key.startswith(prefix)
+            foreign = (
+                re.match(r"mod_dict\.|u_net\.", key) if not prefix else not key.startswith(prefix)
+            )
             # The blur kernels are constants, not state, with us.
             if not key or foreign or key.endswith(".f"):
                 continue

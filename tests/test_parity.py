@@ -6,9 +6,9 @@ compute in float32, so the difference is rounding in another order of operations
 
 import pytest
 import torch
-from baselines.lightgan.generator import Generator, GeneratorSettings
 from reference import DISCRIMINATOR, LIGHTGAN, PAINTER, UNET, Reference
 
+from baselines.lightgan.generator import Generator, GeneratorSettings
 from fpa import losses
 from fpa.discriminator import Discriminator, DiscriminatorSettings
 from fpa.painter import Painter, PainterSettings, step_pictures
@@ -56,7 +56,9 @@ def test_unet_refines_as_published():
     reference.load(unet, UNET, prefix="u_net.")
     painted = painter(reference["z"])
     torch.testing.assert_close(painted, reference["image_before_unet"], **IMAGE)
-    torch.testing.assert_close(RefinedPainter(painter, unet)(reference["z"]), reference["image"], **IMAGE)
+    torch.testing.assert_close(
+        RefinedPainter(painter, unet)(reference["z"]), reference["image"], **IMAGE
+    )
 
 
 def test_discriminator_and_all_losses_are_the_published_ones():

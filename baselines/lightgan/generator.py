@@ -102,9 +102,7 @@ class Generator(nn.Module):
         for n in range(2, levels):
             widths[n + 1] = channels if n == 8 else min(2 ** (12 - n), settings.fmap_max)
             if 2**n in settings.attention:
-                self.attention[str(n)] = DualAttention(
-                    widths[n], settings.heads, settings.head_dim
-                )
+                self.attention[str(n)] = DualAttention(widths[n], settings.heads, settings.head_dim)
             self.grow[str(n)] = GrowBlock(widths[n], widths[n + 1])
             if n + 1 - EXCITATION_GAP >= 3:
                 small = n + 1 - EXCITATION_GAP

@@ -1,0 +1,38 @@
+# An experiment from its data sets to its tables and figures.
+#
+#   snakemake --cores all results/tables/fid.csv                   the default experiment's table
+#   snakemake --cores all                                          every table and figure
+#   snakemake --cores all --configfile experiments/smoke.yaml      another experiment
+
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A --configfile stands alone: merging it into the default would mix two experiments' models.
+if "experiment" not in config:
+
+    configfile: workflow.source_path("config.yaml")
+
+
+container: None
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+onstart:
+    EXPERIMENT.claim()
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        FIGURES,

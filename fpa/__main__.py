@@ -1,0 +1,7 @@
+"""`python -m fpa <verb>`."""
+
+import sys
+
+from fpa.cli import main
+
+sys.exit(main())

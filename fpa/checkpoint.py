@@ -1,0 +1,73 @@
+"""The resumable state of a training: two newest checkpoints, and a lock against a second process."""
+
+import fcntl
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fpa.errors import UserError
+from fpa.files import write_bytes
+from fpa.progress import log
+
+KEEP = 2
+
+
+def save(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write a checkpoint whole, then drop all but the newest two."""
+    # Through memory: torch's own writer turns a full disk into an unreadable error.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(folder / f"step-{step:09d}.pt", buffer.getbuffer())
+    for old in _newest_first(folder)[KEEP:]:
+        old.unlink()
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, None if there is none at all.
+
+    Raises UserError when there are checkpoints and none of them can be read.
+    """
+    paths = _newest_first(folder)
+    for path in paths:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            # torch raises half a dozen types for a damaged archive.
+            log.warning("%s cannot be read (%s); trying the one before", path, _first_line(error))
+    if paths:
+        raise UserError(f"no checkpoint in {folder} can be read; delete the folder to train afresh")
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.pt"), reverse=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the lock dies with the process, however it dies."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "w")  # noqa: SIM115 (held while the block runs)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training in {folder.parent}; wait for it or stop it first"
+            ) from None
+        # For whoever looks: the lock itself is the flock.
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

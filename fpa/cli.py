@@ -1,0 +1,489 @@
+"""The command line: every step of an experiment as a verb that also works by hand.
+
+A user's mistake ends in one line and exit code 1, a bad command line in 2; a training that was
+asked to stop has saved everything and ends with 75 (try again later), so that a scheduler can
+tell it from a failure.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpa.errors import Stopped, UserError
+from fpa.progress import Progress, log, start_logging
+
+if TYPE_CHECKING:
+    import torch
+
+    from fpa.plan import Run
+
+EXIT_STOPPED = 75
+
+EPILOG = """\
+By hand, what the workflow does:
+  python -m fpa plan config.yaml --write
+  python -m fpa prepare digits --config config.yaml
+  python -m fpa train RUN/run.json --store DATA/digits-...      (RUN as `plan` prints it)
+  python -m fpa sample RUN --count 2000 --out samples.npy
+`python -m fpa VERB --help` explains each verb."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        start_logging(options.verb, options.log)
+        options.action(options)
+    except Stopped as reason:
+        log.warning("stopped by %s", reason)
+        return EXIT_STOPPED
+    except UserError as error:
+        return _fail(options.verb, str(error), 1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; closing stderr keeps Python from complaining.
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return _fail(options.verb, f"{error.strerror or error}:{where}", 1)
+    except KeyboardInterrupt:
+        return _fail(options.verb, "interrupted; nothing half-written is left", 130)
+    return 0
+
+
+def _fail(verb: str, message: str, code: int) -> int:
+    if log.handlers:
+        log.error("error: %s", " ".join(message.split()))
+    else:
+        print(f"fpa {verb}: error: {message}", file=sys.stderr)
+    return code
+
+
+# The verbs ----------------------------------------------------------------------------------
+
+
+def plan(options: argparse.Namespace) -> None:
+    """List an experiment's runs, or write run files."""
+    from fpa.config import read_config
+    from fpa.files import write_json
+    from fpa.plan import Experiment, Run
+
+    if options.run:
+        run = Run.from_config(json.loads(options.run))
+        write_json(options.out, run.config)
+        return
+    experiment = Experiment(read_config(options.config))
+    experiment.check_before_start()
+    if options.write:
+        experiment.claim()
+    for run in experiment.runs:
+        folder = experiment.results / run.folder
+        if options.write and not (folder / "run.json").exists():
+            write_json(folder / "run.json", run.config)
+        state = "trained" if (folder / "weights.safetensors").exists() else "to train"
+        print(f"{folder}  {run.training['kimg']:g} kimg, {run.steps} steps, {state}")
+
+
+def models(options: argparse.Namespace) -> None:
+    """Print the settings that a model takes."""
+    from fpa.contract import find_class, settings_model
+
+    for name in options.classes:
+        schema = settings_model(find_class(name, "class")).model_json_schema()
+        print(f"{name}")
+        _print_settings(schema, schema.get("$defs", {}), "  ")
+
+
+def _print_settings(schema: dict[str, Any], shared: dict[str, Any], indent: str) -> None:
+    for key, part in schema.get("properties", {}).items():
+        reference = part.get("$ref") or next((p["$ref"] for p in part.get("allOf", [])), None)
+        if reference:
+            print(f"{indent}{key}:")
+            _print_settings(shared[reference.rpartition("/")[2]], shared, indent + "  ")
+        else:
+            text = part.get("description", "")
+            print(
+                f"{indent}{key}: {json.dumps(part.get('default'))}{'  # ' + text if text else ''}"
+            )
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Turn a data set's source into a memory-mapped array and a manifest."""
+    from fpa.config import read_config
+    from fpa.contract import did_you_mean
+    from fpa.data.store import prepare
+    from fpa.plan import Experiment, store_name
+
+    if options.dataset.lstrip().startswith("{"):
+        spec = json.loads(options.dataset)
+        folder = Path(options.out)
+    else:
+        experiment = Experiment(read_config(options.config))
+        if options.dataset not in experiment.datasets:
+            known = did_you_mean(options.dataset, list(experiment.datasets))
+            raise UserError(f"{options.config} has no data set '{options.dataset}'{known}")
+        spec = experiment.datasets[options.dataset]
+        folder = Path(options.out or experiment.data / store_name(spec))
+    manifest = prepare(spec, folder)
+    log.info(
+        "%s: %d images of %d px in %s", spec["name"], manifest["count"], spec["resolution"], folder
+    )
+
+
+def extractor(options: argparse.Namespace) -> None:
+    """Find or download a feature extractor's weights and check them."""
+    from fpa.evaluation.extractors import obtain
+
+    about = obtain(options.name, options.weights, Path(options.out))
+    log.info(
+        "%s: %s (SHA-256 %s...)", about["name"], about["weights"], about["weights_sha256"][:12]
+    )
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train one run to the end of its budget, going on from its last checkpoint."""
+    import torch
+
+    from fpa.data.store import open_store
+    from fpa.files import read_json
+    from fpa.plan import Run
+    from fpa.train import Training, load_networks, train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    run = Run.from_config(read_json(options.run, made_by="python -m fpa plan --write"))
+    folder = Path(options.out or Path(options.run).parent)
+    images, manifest = open_store(options.store)
+    device = _device(options.device)
+    if run.base and not options.base:
+        raise UserError(
+            f"{run.model['name']} starts from a finished run; name its folder by --base"
+        )
+    training = Training(
+        run,
+        images,
+        manifest["images_sha256"],
+        device,
+        options.log_every,
+        _watch(options, run, device),
+        load_networks(Path(options.base)) if run.base else None,
+    )
+    train(training, folder)
+    log.info("%s: trained, %g kimg", folder, training.kimg())
+
+
+def _watch(options: argparse.Namespace, run: "Run", device: "torch.device") -> Callable | None:
+    """The quick score of a training, if the run wants one and the real features are there."""
+    if not run.training["watch_kimg"] or not options.real:
+        return None
+    import torch
+
+    from fpa.evaluation import extractors, features, sampling, scores
+    from fpa.plan import build_model
+
+    real, _ = features.load(options.real)
+    network = extractors.load(options.extractor, device)
+    with torch.device("meta"):
+        latent_dim = build_model(run).latent_dim
+    count = run.training["watch_images"]
+
+    def watch(generator: "torch.nn.Module") -> dict[str, float]:
+        images = sampling.sample(generator, latent_dim, count, run.seed, device)
+        return {"fid": scores.frechet_quick(real, features.compute(images, network))}
+
+    return watch
+
+
+def sample(options: argparse.Namespace) -> None:
+    """Draw images from a finished run's EMA generator."""
+    import numpy as np
+
+    from fpa.evaluation.sampling import sample
+    from fpa.files import atomic_open
+
+    model, device = _finished(options)
+    bar = Progress(options.count, f"sampling {Path(options.run).name}", "images")
+    images = sample(model.ema, model.latent_dim, options.count, options.seed, device, bar)
+    bar.close()
+    with atomic_open(options.out) as file:
+        np.save(file, images)
+
+
+def paint(options: argparse.Namespace) -> None:
+    """Save the strokes of a few paintings for the figures."""
+    import torch
+
+    from fpa.evaluation.sampling import CHUNK, sample_latents
+    from fpa.files import save_npz
+
+    model, device = _finished(options)
+    if not hasattr(model, "paint"):
+        raise UserError(f"{options.run}: this model does not paint step by step")
+    z = sample_latents(CHUNK, model.latent_dim, options.seed)[: options.count].to(device)
+    with torch.inference_mode():
+        parts = model.paint(z)
+    save_npz(options.out, **{name: part.cpu().numpy() for name, part in parts.items()})
+
+
+def features(options: argparse.Namespace) -> None:
+    """Compute the features of an image array (.npy, or a prepared data set's folder)."""
+    import numpy as np
+
+    from fpa.data.store import open_store
+    from fpa.evaluation import extractors, features
+    from fpa.files import file_digest, load_array
+
+    path = Path(options.images)
+    if path.is_dir():
+        images, manifest = open_store(path)
+        about = {"images_sha256": manifest["images_sha256"]}
+    else:
+        images = load_array(path, mmap_mode="r")
+        about = {"images_sha256": file_digest(path)}
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
+        raise UserError(
+            f"{path} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
+        )
+    network = extractors.load(options.extractor, _device(options.device))
+    label = f"features of {'/'.join(path.parts[-2:])}"
+    bar = Progress(len(images), label, "images")
+    values = features.compute(images, network, bar)
+    bar.close()
+    features.save(Path(options.out), values, {"extractor": network.identity, **about})
+
+
+def score(options: argparse.Namespace) -> None:
+    """FID and KID of a run's features against the real ones."""
+    from fpa import provenance
+    from fpa.evaluation import features, scores
+    from fpa.files import read_json, write_json
+
+    fake, about_fake = features.load(options.fake)
+    real, about_real = features.load(options.real)
+    if about_fake["extractor"] != about_real["extractor"]:
+        raise UserError(
+            f"{options.fake} and {options.real} come from different extractors "
+            f"({about_fake['extractor']['name']}, {about_real['extractor']['name']})"
+        )
+    summary = read_json(Path(options.run) / "train.json", made_by="python -m fpa train")
+    run = summary["run"]
+    result = {
+        "dataset": run["dataset"]["name"],
+        "resolution": run["dataset"]["resolution"],
+        "model": run["model"]["name"],
+        "seed": run["seed"],
+        "run": summary["digest"],
+        "kimg": summary["kimg"],
+        "generator_parameters": summary["parameters"].get("ema"),
+        "fid": scores.frechet(real, fake),
+        "kid": scores.kernel(
+            real, fake, options.kid_subsets, options.kid_subset_size, options.seed
+        ),
+        "kid_subsets": options.kid_subsets,
+        "kid_subset_size": min(options.kid_subset_size, len(real), len(fake)),
+        "sample_seed": options.seed,
+        "extractor": about_fake["extractor"]["name"],
+        "extractor_sha256": about_fake["extractor"]["weights_sha256"],
+        "protocol": scores.PROTOCOL,
+        "n_real": len(real),
+        "n_fake": len(fake),
+        "real_sha256": about_real["images_sha256"],
+        "fake_sha256": about_fake["images_sha256"],
+        "versions": provenance.versions(),
+    }
+    write_json(options.out, result)
+    log.info(
+        "%s %s seed %d: Fréchet distance %.2f, KID %.4f (%s, %d real, %d fake)",
+        *(result[k] for k in ("dataset", "model", "seed", "fid", "kid", "extractor")),
+        *(result[k] for k in ("n_real", "n_fake")),
+    )
+
+
+def table(options: argparse.Namespace) -> None:
+    """Gather scores into fid.csv, fid.md and fid.tex, and print the table."""
+    from fpa.files import read_json, write_text
+    from fpa.presentation import tables
+
+    frame = tables.fid_frame([read_json(path) for path in options.scores], options.experiment)
+    labels = json.loads(options.labels)
+    out = Path(options.out)
+    write_text(out.with_suffix(".md"), tables.to_markdown(frame, labels))
+    write_text(out.with_suffix(".tex"), tables.to_latex(frame, labels))
+    write_text(out, frame.to_csv(index=False))
+    print(f"\n{tables.to_markdown(frame, labels)}\n{out}", flush=True)
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw one figure from saved arrays, as PNG and PDF."""
+    from fpa.presentation.theme import save_figure, use_theme
+
+    use_theme()
+    drawn = {
+        "painting": _painting,
+        "samples": _samples,
+        "before-after": _before_after,
+        "curves": _curves,
+    }[options.kind](options)
+    save_figure(drawn, Path(options.out).with_suffix(""))
+
+
+def _painting(options: argparse.Namespace) -> Any:
+    from fpa.files import load_array
+    from fpa.presentation.figures import painting_strips
+
+    with load_array(options.inputs[0]) as parts:
+        return painting_strips(parts, options.count, options.steps)
+
+
+def _before_after(options: argparse.Namespace) -> Any:
+    from fpa.files import load_array
+    from fpa.presentation.figures import before_after
+
+    with load_array(options.inputs[0]) as parts:
+        return before_after(parts, options.count)
+
+
+def _samples(options: argparse.Namespace) -> Any:
+    from fpa.files import load_array
+    from fpa.presentation.figures import sample_grids
+
+    arrays = [load_array(path, mmap_mode="r") for path in options.inputs]
+    return sample_grids(dict(zip(options.titles, arrays, strict=True)), options.count)
+
+
+def _curves(options: argparse.Namespace) -> Any:
+    import pandas as pd
+
+    from fpa.presentation.figures import training_curves
+
+    labels = json.loads(options.labels)
+    # RESULTS/runs/<data set>/<model>/<run>/history.csv
+    histories = [(Path(p).parts[-3], pd.read_csv(p)) for p in options.inputs]
+    return training_curves(histories, labels, options.extractor)
+
+
+# Helpers and the parser ----------------------------------------------------------------------
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("no GPU that torch can use was found; set device: cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
+    """A finished run's model with its EMA weights, ready to sample from."""
+    from fpa.files import read_json
+    from fpa.plan import Run, build_model
+    from fpa.train import load_networks
+
+    folder = Path(options.run)
+    summary = read_json(folder / "train.json", made_by="python -m fpa train")
+    model = build_model(Run.from_config(summary["run"]))
+    model.ema.load_state_dict(load_networks(folder)["ema"])
+    device = _device(options.device)
+    model.to(device)
+    model.ema.eval()
+    return model, device
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fpa",
+        description="Fast Weight Painters, reproduced and measured.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(action: Callable[[argparse.Namespace], None], name: str = "") -> Any:
+        text = action.__doc__ or ""
+        sub = verbs.add_parser(name or action.__name__, help=text, description=text)
+        sub.set_defaults(action=action)
+        sub.add_argument("--log", metavar="FILE", help="also append what is said to this file")
+        return sub.add_argument
+
+    def devices(add: Any) -> None:
+        add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+
+    add = verb(plan)
+    add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
+    add("--write", action="store_true", help="write each run's run.json below the results folder")
+    add("--run", metavar="JSON", help="instead: one resolved run, to be written to --out")
+    add("--out", metavar="FILE", help="where --run goes")
+
+    add = verb(models)
+    add(
+        "classes",
+        nargs="*",
+        default=["fpa.models:FPA", "fpa.models:FPAUNet", "baselines.lightgan:LightGAN"],
+        help="package.module:Class",
+    )
+
+    add = verb(prepare)
+    add("dataset", help="a data set's name in the configuration, or its settings as JSON")
+    add("--config", default="config.yaml", help="the experiment (config.yaml)")
+    add("--out", metavar="DIR", help="default: the experiment's data folder")
+
+    add = verb(extractor)
+    add("name", help="inception_v3, or efficientnet_lite0-<n>px")
+    add("--weights", metavar="FILE", help="inception-2015-12-05.pt, if you have it")
+    add("--out", metavar="FILE", required=True, help="JSON file that describes the extractor")
+
+    add = verb(train)
+    add("run", metavar="RUN.JSON", help="the resolved run (python -m fpa plan --write)")
+    add("--store", metavar="DIR", required=True, help="the prepared data set")
+    add("--out", metavar="DIR", help="default: the folder of RUN.JSON")
+    add("--base", metavar="DIR", help="finished run to start from, for models that need one")
+    add("--real", metavar="FILE", help="features of the real images, for the quick scores")
+    add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
+    add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
+    add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
+    devices(add)
+
+    for action, what in ((sample, "images"), (paint, "paintings")):
+        add = verb(action)
+        add("run", metavar="DIR", help="folder of a finished run")
+        add("--count", type=int, default=64, help=f"number of {what}")
+        add("--seed", type=int, default=0, help="seed of the latents")
+        add("--out", metavar="FILE", required=True, help=f"the {what}, .np[yz]")
+        devices(add)
+
+    add = verb(features)
+    add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
+    add("--extractor", metavar="FILE", required=True, help="from python -m fpa extractor")
+    add("--out", metavar="FILE", required=True, help=".npz")
+    devices(add)
+
+    add = verb(score)
+    add("run", metavar="DIR", help="folder of the finished run")
+    add("--fake", metavar="FILE", required=True, help="features of its samples")
+    add("--real", metavar="FILE", required=True, help="features of the real images")
+    add("--kid-subsets", type=int, default=100, help="subsets that KID averages over")
+    add("--kid-subset-size", type=int, default=1000, help="images a subset, at most")
+    add("--seed", type=int, default=0, help="seed of KID's subsets (and of the samples)")
+    add("--out", metavar="FILE", required=True, help=".json")
+
+    add = verb(table)
+    add("scores", nargs="+", metavar="SCORE.JSON", help="score files, in the order of the rows")
+    add("--experiment", required=True, help="the experiment's name")
+    add("--labels", default="{}", metavar="JSON", help="model names as shown")
+    add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
+
+    add = verb(figure)
+    add("kind", choices=["painting", "samples", "before-after", "curves"], help="what to draw")
+    add("inputs", nargs="+", metavar="FILE", help="saved arrays or histories")
+    add("--titles", nargs="+", default=[], help="samples: a title for each input")
+    add("--labels", default="{}", metavar="JSON", help="curves: model names as shown")
+    add("--extractor", default="", help="curves: extractor of the quick scores")
+    add("--count", type=int, default=8, help="images or paintings shown")
+    add("--steps", type=int, default=16, help="painting: steps shown, at most")
+    add("--out", metavar="PNG", required=True, help="the .png; the .pdf goes beside it")
+    return parser

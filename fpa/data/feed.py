@@ -1,0 +1,43 @@
+"""Endless batches straight from the array, in an order that is part of the resumable state."""
+
+from typing import Any
+
+import numpy as np
+
+from fpa.errors import UserError
+
+
+class Feed:
+    """Batches of images (B, C, H, W) uint8, shuffled anew each epoch; the last short one is dropped.
+
+    The order of an epoch depends on the seed and the epoch alone.
+    """
+
+    def __init__(self, images: np.ndarray, batch_size: int, seed: int) -> None:
+        if batch_size > len(images):
+            raise UserError(
+                f"batch_size {batch_size} is larger than the data set ({len(images)} images); "
+                "choose a smaller batch"
+            )
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.epoch, self.position = 0, 0
+        self._order = self._shuffle()
+
+    def _shuffle(self) -> np.ndarray:
+        return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.images))
+
+    def next(self) -> np.ndarray:
+        """The next batch."""
+        if self.position + self.batch_size > len(self.images):
+            self.epoch, self.position = self.epoch + 1, 0
+            self._order = self._shuffle()
+        chosen = self._order[self.position : self.position + self.batch_size]
+        self.position += self.batch_size
+        return self.images[chosen]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+        self._order = self._shuffle()

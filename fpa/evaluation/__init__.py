@@ -1,0 +1,1 @@
+"""From finished runs to scores: extractors, features, sampling, distances."""

@@ -1,0 +1,216 @@
+"""From a checked configuration to the list of runs, each with its digest and its places on disk.
+
+A run is one resolved configuration. Its digest covers everything that its weights depend on, and
+is part of its folder's name: two runs that differ never meet, and an unchanged run is found again.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fpa import contract
+from fpa.config import check_config
+from fpa.data.catalogue import SOURCES, check_source
+from fpa.errors import UserError
+from fpa.evaluation.extractors import check_extractor
+from fpa.files import digest, read_json, write_json
+
+OWNER = "experiment.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a data set, a model, a seed and a budget."""
+
+    dataset: Mapping[str, Any]
+    """name, source, resolution, channels, filter"""
+    model: Mapping[str, Any]
+    """name, class, settings (complete)"""
+    training: Mapping[str, Any]
+    """kimg, batch_size, ... (schema: training)"""
+    seed: int
+    base: "Run | None" = None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The run as JSON: what is stored with everything that it makes."""
+        return {
+            "dataset": dict(self.dataset),
+            "model": dict(self.model),
+            "training": dict(self.training),
+            "seed": self.seed,
+            "base": self.base.config if self.base else None,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the run's configuration."""
+        return digest(self.config)
+
+    @property
+    def steps(self) -> int:
+        """Training steps that the budget pays for."""
+        return max(1, round(self.training["kimg"] * 1000 / self.training["batch_size"]))
+
+    @property
+    def name(self) -> str:
+        """The run's folder below its data set and model."""
+        return f"seed{self.seed}-{self.digest[:10]}"
+
+    @property
+    def folder(self) -> str:
+        """The run's folder below the experiment's results."""
+        return f"runs/{self.dataset['name']}/{self.model['name']}/{self.name}"
+
+    @property
+    def store(self) -> str:
+        """The folder of the run's prepared images, below the data folder."""
+        return store_name(self.dataset)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Run":
+        """The inverse of `config`."""
+        base = config["base"]
+        return cls(**{**config, "base": cls.from_config(base) if base else None})
+
+
+def store_name(dataset: Mapping[str, Any]) -> str:
+    """A prepared data set's folder name: what it is for people, a digest for the rest."""
+    return f"{dataset['name']}-{dataset['resolution']}px-{digest(dict(dataset))[:10]}"
+
+
+class Experiment:
+    """A checked configuration and the runs that it asks for. Raises UserError for a bad one."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = check_config(config)
+        self.name: str = self.config["experiment"]
+        self.results = Path(self.config["results"] or f"results/{self.name}")
+        self.data = Path(self.config["data"])
+        self.models: dict[str, Any] = self.config["models"]
+        self.datasets = {
+            name: {**spec, "name": name, "source": spec["source"] or name}
+            for name, spec in self.config["datasets"].items()
+        }
+        for name, spec in self.datasets.items():
+            check_source(spec, f"datasets.{name}")
+        check_extractor(self.config["evaluation"]["extractor"], "evaluation.extractor")
+        self._settings = {name: self._resolve(name) for name in self.models}
+        self.runs = [
+            self._run(dataset, model, seed)
+            for dataset in self.datasets
+            for model in self.models
+            for seed in self.config["seeds"]
+        ]
+        self._check_owner()
+
+    def _resolve(self, name: str) -> dict[str, Any]:
+        """A model's complete settings, after checks of its class and base."""
+        model, where = self.models[name], f"models.{name}"
+        model_class = contract.find_class(model["class"], f"{where}.class")
+        needs_base = getattr(model_class, "needs_base", False)
+        if needs_base and model["base"] is None:
+            raise UserError(
+                f"{where}: {model['class']} starts from another model; name it as 'base'"
+            )
+        if not needs_base and model["base"] is not None:
+            raise UserError(
+                f"{where}.base: {model['class']} starts from no other model; leave it out"
+            )
+        seen = [name]
+        while (base := self.models[seen[-1]]["base"]) is not None:
+            if base not in self.models:
+                known = contract.did_you_mean(base, list(self.models))
+                raise UserError(f"models.{seen[-1]}.base: there is no model '{base}'{known}")
+            if base in seen:
+                raise UserError(
+                    f"{where}.base: {' <- '.join([*seen, base])} goes round in a circle"
+                )
+            seen.append(base)
+        if model["training"]["watch_kimg"]:
+            check_extractor(
+                model["training"]["watch_extractor"], f"{where}.training.watch_extractor"
+            )
+        return contract.resolve_settings(model_class, model["settings"], f"{where}.settings")
+
+    def _run(self, dataset: str, name: str, seed: int) -> Run:
+        model = self.models[name]
+        return Run(
+            dataset=self.datasets[dataset],
+            model={"name": name, "class": model["class"], "settings": self._settings[name]},
+            training=model["training"],
+            seed=seed,
+            base=self._run(dataset, model["base"], seed) if model["base"] else None,
+        )
+
+    def _check_owner(self) -> None:
+        """A results folder belongs to one experiment."""
+        owner = self.results / OWNER
+        if owner.exists():
+            other = read_json(owner)["experiment"]
+            if other != self.name:
+                raise UserError(
+                    f"{self.results} belongs to the experiment '{other}', not '{self.name}'; "
+                    "set another 'results' folder, or leave it out"
+                )
+
+    def check_before_start(self) -> None:
+        """Everything that would fail after hours and can be known in seconds. UserError if so."""
+        import torch
+
+        for run in {(r.dataset["name"], r.model["name"]): r for r in self.runs}.values():
+            count = SOURCES[run.dataset["source"]].count
+            if run.training["batch_size"] > count:
+                raise UserError(
+                    f"models.{run.model['name']}.training.batch_size: "
+                    f"{run.training['batch_size']} is larger than the data set "
+                    f"{run.dataset['name']} ({count:,} images)"
+                )
+            # On the meta device: sizes that do not fit are found without making any weights.
+            with torch.device("meta"):
+                build_model(run)
+        for key, folder in (("results", self.results), ("data", self.data)):
+            existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+            if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+                reason = "is no folder" if not existing.is_dir() else "is not writable"
+                raise UserError(f"{key}: cannot make {folder}: {existing} {reason}; choose another")
+
+    def claim(self) -> None:
+        """Mark the results folder as this experiment's own."""
+        if not (self.results / OWNER).exists():
+            write_json(self.results / OWNER, {"experiment": self.name})
+
+    def all_runs(self) -> list[Run]:
+        """The experiment's runs and the ones that they start from."""
+        found: dict[str, Run] = {}
+        for run in self.runs:
+            while run is not None:
+                found[run.folder] = run
+                run = run.base
+        return list(found.values())
+
+    def painters(self) -> list[str]:
+        """Models that can show their strokes."""
+        classes = {n: contract.find_class(m["class"], n) for n, m in self.models.items()}
+        return [name for name, found in classes.items() if hasattr(found, "paint")]
+
+    def label(self, model: str) -> str:
+        """A model's name in tables and figures."""
+        return self.models[model]["label"] or model
+
+
+def build_model(run: Run) -> contract.Model:
+    """Construct a run's model for its images."""
+    try:
+        return contract.build(
+            run.model["class"],
+            run.model["settings"],
+            run.dataset["resolution"],
+            run.dataset["channels"],
+            run.base.model["settings"] if run.base else None,
+        )
+    except UserError as error:
+        raise UserError(f"model {run.model['name']} on {run.dataset['name']}: {error}") from error

@@ -1,0 +1,1 @@
+"""Tables and figures from saved scores and arrays: no model, no data set, no GPU."""

@@ -1,0 +1,69 @@
+"""The look of every figure: one colour a model, embedded fonts, no dates inside the files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fpa.files import atomic_path
+
+TEXT_WIDTH = 6.75
+"""Inches: the width of a two-column page's text."""
+
+
+def use_theme() -> None:
+    """Set the style; call once before drawing."""
+    mpl.use("Agg")
+    sns.set_theme(context="paper", style="ticks", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 200,
+            "savefig.dpi": 200,
+            "pdf.fonttype": 42,
+            "svg.hashsalt": "fpa",
+            "font.size": 8,
+            "axes.titlesize": 8,
+            "axes.labelsize": 8,
+            "legend.fontsize": 7,
+            "legend.frameon": False,
+        }
+    )
+
+
+def model_colours(models: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """One colour-blind-safe colour for each model, by its place in the experiment."""
+    palette = sns.color_palette("colorblind", max(10, len(models)))
+    return dict(zip(models, palette, strict=False))
+
+
+def save_figure(figure: Figure, stem: str | Path) -> None:
+    """Write stem.png and stem.pdf, each whole, byte-identical for the same picture."""
+    stem = Path(stem)
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
+    for kind, entries in metadata.items():
+        with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as path:
+            figure.savefig(path, format=kind, metadata=entries)
+
+
+def show_image(axes: Axes, image: np.ndarray) -> None:
+    """Draw one image (C, H, W) with values in [0, 1] or uint8; grey or RGB, no axes."""
+    pixels = image.transpose(1, 2, 0)
+    if pixels.shape[2] == 1:
+        axes.imshow(
+            pixels[..., 0], cmap="gray", vmin=0, vmax=_white(image), interpolation="nearest"
+        )
+    else:
+        axes.imshow(pixels, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _white(image: np.ndarray) -> int:
+    return 255 if image.dtype == np.uint8 else 1

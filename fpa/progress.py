@@ -1,0 +1,73 @@
+"""What a long job says while it works: log lines, and a progress bar with the time left."""
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+log = logging.getLogger("fpa")
+
+LINE_SECONDS = 15
+"""Between two progress lines where no live bar can be drawn."""
+
+
+def start_logging(verb: str, log_file: str | Path | None) -> None:
+    """Send log lines to stderr and, with time stamps, to the end of `log_file`."""
+    log.setLevel(logging.INFO)
+    log.handlers.clear()
+    screen = logging.StreamHandler()
+    screen.setFormatter(logging.Formatter(f"fpa {verb}: %(message)s"))
+    log.addHandler(screen)
+    if log_file:
+        Path(log_file).parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log_file)
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(file)
+
+
+class Progress:
+    """A bar with ETA: live on a terminal of one's own, else a line every few seconds.
+
+    Jobs of a workflow share the terminal (FPA_PROGRESS=lines): each writes whole lines.
+    """
+
+    def __init__(self, total: int, label: str, unit: str, done: int = 0) -> None:
+        self.total, self.label, self.unit = total, label, unit
+        self.done = self.start_at = done
+        self.started = self.last_line = time.monotonic()
+        live = sys.stderr.isatty() and os.environ.get("FPA_PROGRESS") != "lines"
+        self.bar = (
+            tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
+            if live
+            else None
+        )
+
+    def update(self, n: int, note: str = "") -> None:
+        """`n` more units are done; `note` (losses, a score) goes behind the bar."""
+        self.done += n
+        if self.bar is not None:
+            if note:
+                self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(n)
+            return
+        now = time.monotonic()
+        if now - self.last_line >= LINE_SECONDS or self.done >= self.total:
+            self.last_line = now
+            log.info("%s", self._line(now - self.started, note))
+
+    def _line(self, elapsed: float, note: str) -> str:
+        rate = (self.done - self.start_at) / max(elapsed, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0
+        filled = round(20 * self.done / max(self.total, 1))
+        bar = "#" * filled + "." * (20 - filled)
+        share = f"{100 * self.done / max(self.total, 1):3.0f}%"
+        eta = f"ETA {tqdm.format_interval(left)}" if self.done < self.total else "done"
+        numbers = f"{self.done}/{self.total} {self.unit}, {rate:.3g}/s, {eta}"
+        return f"{self.label} {share} [{bar}] {numbers}{'  ' + note if note else ''}"
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,58 @@
+"""What made an artifact: the code's version, the libraries', the machine's description."""
+
+import functools
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import fpa
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "clean-fid", "scipy", "pandas")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of this code (with its commit, where it is a checkout), Python and the libraries."""
+    found = {"fpa": fpa.__version__, "python": platform.python_version()}
+    commit = _commit()
+    if commit:
+        found["commit"] = commit
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def hardware(device: Any, threads: int) -> dict[str, Any]:
+    """The machine that a training ran on."""
+    import torch
+
+    described = {"device": str(device), "cpu_cores": os.cpu_count(), "threads": threads}
+    if device.type == "cuda":
+        described["gpu"] = torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line for line in lines if line.startswith("model name"))
+        described["cpu"] = model.partition(":")[2].strip()
+    except (OSError, StopIteration):
+        described["cpu"] = platform.processor() or platform.machine()
+    return described

@@ -1,0 +1,290 @@
+"""The training loop: knows batches, checkpoints, signals and budgets, and of the model its contract."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from fpa import checkpoint, provenance
+from fpa.contract import Model
+from fpa.data.feed import Feed
+from fpa.errors import Stopped, UserError
+from fpa.files import canonical_json, write_bytes, write_json, write_text
+from fpa.plan import Run, build_model
+from fpa.progress import Progress, log
+
+MAX_RELOADS = 10
+"""NaN losses in a row, without a checkpoint in between, before a training gives up."""
+
+Watch = Callable[[nn.Module], dict[str, float]]
+"""EMA generator -> scores by name, for the history."""
+
+
+class StopSignal:
+    """Notes SIGINT, SIGTERM and SIGUSR1 inside its block; a second one acts as without it."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+
+    def __enter__(self) -> "StopSignal":
+        self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def to_float(batch: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 images (B, C, H, W) -> float in [0, 1] on the device."""
+    return torch.from_numpy(batch).to(device).float().div_(255)
+
+
+class Training:
+    """One run on its way from the first step to the last, in memory."""
+
+    def __init__(
+        self,
+        run: Run,
+        images: np.ndarray,
+        images_digest: str,
+        device: torch.device,
+        log_every: int,
+        watch: Watch | None = None,
+        base_networks: dict[str, dict[str, Tensor]] | None = None,
+    ) -> None:
+        self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
+        self.images_digest = images_digest
+        batch_size = run.training["batch_size"]
+        self.steps, self.step, self.reloads = run.steps, 0, 0
+        self.checkpoint_every = _every(run.training["checkpoint_kimg"], batch_size)
+        self.watch_every = _every(run.training["watch_kimg"], batch_size)
+        torch.manual_seed(run.seed)
+        self.model: Model = build_model(run)
+        if base_networks is not None:
+            self.model.start_from(base_networks)
+        self.model.to(device)
+        self.feed = Feed(images, batch_size, run.seed)
+        self.history: list[dict[str, float]] = []
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def kimg(self) -> float:
+        """Thousands of real images shown so far."""
+        return self.step * self.run.training["batch_size"] / 1000
+
+    def advance(self) -> None:
+        """One step, with the history row and quick score that fall due behind it."""
+        if self.step == 0:
+            self._record()
+        for name, value in self.model.step(to_float(self.feed.next(), self.device)).items():
+            self._sums[name] = self._sums.get(name, 0) + value.double()
+            self._counts[name] = self._counts.get(name, 0) + 1
+        self.step += 1
+        if self._due(self.log_every) or self._due(self.watch_every):
+            self._record()
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and (self.step % every == 0 or self.step == self.steps)
+
+    def _record(self) -> None:
+        """A history row: mean losses since the last one, and the quick score when it is due."""
+        row: dict[str, float] = {"step": self.step, "kimg": self.kimg()}
+        row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        if self.watch and (self.step == 0 or self._due(self.watch_every)):
+            state = _random_state()
+            row |= self.watch(self.model.ema)
+            _set_random_state(state)
+        self.history.append(row)
+
+    def healthy(self) -> bool:
+        """Whether no loss since the last history row, nor in it, was NaN or infinite."""
+        sums = [float(total) for total in self._sums.values()]
+        last = self.history[-1].values() if self.history else ()
+        return bool(np.isfinite([*sums, *last]).all())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run.digest,
+            "images": self.images_digest,
+            "step": self.step,
+            "reloads": self.reloads,
+            "model": self.model.state_dict(),
+            "feed": self.feed.state_dict(),
+            "random": _random_state(),
+            "history": self.history,
+            "sums": self._sums,
+            "counts": self._counts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; UserError when it is another run's or of other images."""
+        if state["run"] != self.run.digest:
+            raise UserError(
+                f"the checkpoint belongs to run {state['run'][:10]}, this is {self.run.digest[:10]}; "
+                "train into another folder"
+            )
+        if state["images"] != self.images_digest:
+            raise UserError(
+                "the prepared images changed since this training began; "
+                "prepare the same images again, or delete the run's state folder to train afresh"
+            )
+        self.step, self.reloads = state["step"], state["reloads"]
+        self.model.load_state_dict(state["model"])
+        self.feed.load_state_dict(state["feed"])
+        _set_random_state(state["random"])
+        self.history = list(state["history"])
+        self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"])
+
+    def save(self, folder: Path) -> None:
+        checkpoint.save(folder, self.step, self.state_dict())
+
+    def reload(self, folder: Path) -> None:
+        """After a NaN: back to the last checkpoint, and on with other random numbers."""
+        reloads = self.reloads + 1
+        state = checkpoint.load_newest(folder)
+        if state is None or reloads > MAX_RELOADS:
+            raise UserError(
+                f"a loss was NaN {reloads} times after step {state['step'] if state else 0}; "
+                "lower the learning rate or change the model's settings"
+            )
+        log.warning(
+            "NaN loss at step %d; going on from the checkpoint of step %d", self.step, state["step"]
+        )
+        self.load_state_dict(state)
+        self.reloads = reloads
+        torch.manual_seed(self.run.seed + 1_000_003 * (self.step + reloads))
+
+
+def train(training: Training, folder: Path) -> None:
+    """Train to the end of the budget and write the run's artifacts to `folder`.
+
+    Goes on from the newest checkpoint in `folder`/state. Raises Stopped, with everything saved,
+    when a signal asks for it.
+    """
+    run, state_folder, started = training.run, folder / "state", time.monotonic()
+    with checkpoint.locked(state_folder), StopSignal() as stop:
+        state = checkpoint.load_newest(state_folder)
+        if state is None:
+            training.save(state_folder)
+        else:
+            training.load_state_dict(state)
+            log.info("going on from step %d of %d", training.step, training.steps)
+        label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
+        bar = Progress(training.steps, label, "steps", training.step)
+        while training.step < training.steps and not stop.received:
+            training.advance()
+            bar.update(1, _note(training.history))
+            saving = training.step % training.checkpoint_every == 0
+            recorded = training.history[-1]["step"] == training.step
+            last = training.step == training.steps
+            if (saving or recorded or last or stop.received) and not training.healthy():
+                training.reload(state_folder)
+                bar.update(training.step - bar.done)
+                continue
+            if saving or last:
+                training.reloads = 0
+                training.save(state_folder)
+        bar.close()
+        if training.step < training.steps:
+            training.save(state_folder)
+            raise Stopped(
+                f"{stop.received}: saved step {training.step} of {training.steps}; "
+                "the same command goes on from there"
+            )
+        _write_artifacts(training, folder, time.monotonic() - started)
+
+
+def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
+    """weights.safetensors (all networks), history.csv and train.json."""
+    run = training.run
+    tensors = {
+        f"{name}.{key}": value.contiguous().cpu()
+        for name, network in training.model.networks.items()
+        for key, value in network.state_dict().items()
+    }
+    about = {"run": canonical_json(run.config), "digest": run.digest}
+    # safetensors refuses tensors that share memory, as a frozen base does between copies.
+    tensors = {key: value.clone() for key, value in tensors.items()}
+    write_bytes(folder / "weights.safetensors", safetensors.torch.save(tensors, metadata=about))
+    write_text(folder / "history.csv", pd.DataFrame(training.history).to_csv(index=False))
+    parameters = {
+        name: sum(p.numel() for p in network.parameters())
+        for name, network in training.model.networks.items()
+    }
+    summary = {
+        "run": run.config,
+        "digest": run.digest,
+        "images_sha256": training.images_digest,
+        "steps": training.step,
+        "kimg": training.kimg(),
+        "parameters": parameters,
+        "seconds_of_last_attempt": round(seconds, 1),
+        "hardware": provenance.hardware(training.device, torch.get_num_threads()),
+        "versions": provenance.versions(),
+    }
+    write_json(folder / "train.json", summary)
+
+
+def load_networks(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """A finished run's networks: name -> state dict."""
+    try:
+        tensors = safetensors.torch.load_file(folder / "weights.safetensors")
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} holds no finished run; train it first") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"cannot read {folder / 'weights.safetensors'}: {error}") from error
+    networks: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        network, _, name = key.partition(".")
+        networks.setdefault(network, {})[name] = value
+    return networks
+
+
+def _every(kimg: float, batch_size: int) -> int:
+    """Steps in so many thousand images: 0 for 0, else at least 1."""
+    return max(1, round(kimg * 1000 / batch_size)) if kimg else 0
+
+
+def _note(history: list[dict[str, float]]) -> str:
+    """The newest losses and quick score, in short, for the progress bar."""
+    if not history:
+        return ""
+    shown = {k: v for k, v in history[-1].items() if k not in ("step", "kimg")}
+    for row in reversed(history):
+        if "fid" in row:
+            shown["fid"] = row["fid"]
+            break
+    return ", ".join(f"{name} {value:.3g}" for name, value in shown.items())
+
+
+def _random_state() -> dict[str, Any]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

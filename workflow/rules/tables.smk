@@ -1,0 +1,32 @@
+# Tables from score files.
+
+TABLES = multiext(RESULTS + "/tables/fid", ".csv", ".md", ".tex")
+LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models})
+
+
+rule fid_table:
+    input:
+        [f"{RESULTS}/{run.folder}/score-{SCORE}.json" for run in EXPERIMENT.runs],
+    output:
+        csv=report(
+            RESULTS + "/tables/fid.csv",
+            caption="../report/fid.rst",
+            category="Tables",
+            labels={"table": "FID and KID", "format": "CSV"},
+        ),
+        md=RESULTS + "/tables/fid.md",
+        tex=RESULTS + "/tables/fid.tex",
+    log:
+        LOGS + "/tables/fid.log",
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=EXPERIMENT.name,
+        labels=LABELS,
+    message:
+        "Table of {EXPERIMENT.name}"
+    shell:
+        "python -m fpa table {input:q} --experiment {params.experiment:q}"
+        " --labels {params.labels:q} --out {output.csv:q} --log {log:q}"
