@@ -13,10 +13,7 @@ min_version("9.0")
 # A --configfile stands alone: merging it into the default would mix two experiments' models.
 if "experiment" not in config:
 
-    configfile: workflow.source_path("config.yaml")
-
-
-container: None
+    configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"

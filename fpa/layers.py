@@ -18,8 +18,10 @@ class ChanNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
-        return (x - mean) * (variance + self.eps).rsqrt() * self.gain + self.shift
+        # Two means: several times faster on a CPU than torch.var_mean over this dimension.
+        centred = x - x.mean(dim=1, keepdim=True)
+        variance = centred.square().mean(dim=1, keepdim=True)
+        return centred * (variance + self.eps).rsqrt() * self.gain + self.shift
 
 
 class Blur(nn.Module):

@@ -1,25 +1,16 @@
 # The experiment, checked before anything runs, and where each artifact lies.
 
 import json
-import os
-import shlex
 import sys
 from pathlib import Path
 
-ROOT = workflow.basedir
-# Jobs run this interpreter and this checkout's code, activated or not, installed or not.
-sys.path.insert(0, ROOT)
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
-)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [ROOT, os.environ.get("PYTHONPATH")])
-)
-# Jobs share the terminal: whole lines instead of live bars.
-os.environ.setdefault("FPA_PROGRESS", "lines")
+sys.path.insert(0, workflow.basedir)
 
 from fpa.errors import UserError
+from fpa.jobs import share_with_jobs
 from fpa.plan import Experiment, store_name
+
+share_with_jobs(workflow.basedir)
 
 try:
     EXPERIMENT = Experiment(config)
@@ -35,8 +26,8 @@ EVALUATION = CONFIG["evaluation"]
 RUNS = {run.folder: run for run in EXPERIMENT.all_runs()}
 STORES = {store_name(dataset): dataset for dataset in EXPERIMENT.datasets.values()}
 
-RUN = RESULTS + "/runs/{dataset}/{model}/{run}"
-LOGS = RESULTS + "/logs"
+RUN = f"{RESULTS}/runs/{{dataset}}/{{model}}/{{run}}"
+LOGS = f"{RESULTS}/logs"
 SAMPLES = f"n{EVALUATION['n_fake']}-seed{EVALUATION['seed']}"
 SCORE = "-".join(
     [
@@ -45,6 +36,25 @@ SCORE = "-".join(
         f"kid{EVALUATION['kid_subsets']}x{EVALUATION['kid_subset_size']}",
     ]
 )
+
+TABLES = multiext(f"{RESULTS}/tables/fid", ".csv", ".md", ".tex")
+LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models})
+
+FIRST_SEED = CONFIG["seeds"][:1]
+PICTURES = CONFIG["figures"]
+PAINTERS = EXPERIMENT.painters()
+REFINERS = [name for name in PAINTERS if CONFIG["models"][name]["base"]]
+FIGURES = [
+    f"{RESULTS}/figures/{name}.{kind}"
+    for dataset in EXPERIMENT.datasets
+    for name in [
+        f"samples-{dataset}",
+        f"curves-{dataset}",
+        *(f"painting-{dataset}-{model}" for model in PAINTERS),
+        *(f"refined-{dataset}-{model}" for model in REFINERS),
+    ]
+    for kind in ("png", "pdf")
+]
 
 
 wildcard_constraints:
@@ -106,3 +116,49 @@ def runs_of(dataset, models=None, seeds=None):
         and (models is None or run.model["name"] in models)
         and (seeds is None or run.seed in seeds)
     ]
+
+
+def train_inputs(wildcards):
+    """What a training needs: images, and, where the run asks for them, base and real features."""
+    run = run_of(wildcards)
+    inputs = store_files(wildcards)
+    if run.training["watch_kimg"]:
+        extractor = run.training["watch_extractor"]
+        inputs["real"] = real_features(run.store, extractor)
+        inputs["extractor"] = extractor_file(extractor)
+    if run.base:
+        inputs["base"] = f"{RESULTS}/{run.base.folder}/weights.safetensors"
+    # What is there stays good: a run's folder names everything that it depends on, and the
+    # training itself refuses images that changed.
+    return {name: ancient(path) for name, path in inputs.items()}
+
+
+def train_options(wildcards, input):
+    """The same on the command line."""
+    options = ["--store", str(Path(input.images).parent)]
+    if "real" in input.keys():
+        options += ["--real", input.real, "--extractor", input.extractor]
+    if "base" in input.keys():
+        options += ["--base", str(Path(input.base).parent)]
+    return options
+
+
+def paintings_of(wildcards):
+    """The saved strokes of a model's first seed."""
+    (folder,) = runs_of(wildcards.dataset, [wildcards.model], FIRST_SEED)
+    return f"{folder}/paintings-{PICTURES['paintings']}.npz"
+
+
+def grids_of(wildcards):
+    """Real images, then each model's samples."""
+    store = store_name(EXPERIMENT.datasets[wildcards.dataset])
+    runs = runs_of(wildcards.dataset, seeds=FIRST_SEED)
+    return [
+        f"{DATA}/{store}/images.npy",
+        *(f"{run}/samples-{SAMPLES}.npy" for run in runs),
+    ]
+
+
+def histories_of(wildcards):
+    """The training histories of every run on a data set."""
+    return [f"{run}/history.csv" for run in runs_of(wildcards.dataset)]

@@ -3,10 +3,12 @@
 
 rule prepare:
     output:
-        images=DATA + "/{store}/images.npy",
-        manifest=DATA + "/{store}/manifest.json",
+        images=f"{DATA}/{{store}}/images.npy",
+        manifest=f"{DATA}/{{store}}/manifest.json",
     log:
-        LOGS + "/prepare/{store}.log",
+        f"{LOGS}/prepare/{{store}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -22,9 +24,11 @@ rule prepare:
 
 rule extractor:
     output:
-        DATA + "/extractors/{extractor}.json",
+        f"{DATA}/extractors/{{extractor}}.json",
     log:
-        LOGS + "/extractor/{extractor}.log",
+        f"{LOGS}/extractor/{{extractor}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -39,21 +43,24 @@ rule extractor:
 
 rule real_features:
     input:
-        images=ancient(DATA + "/{store}/images.npy"),
-        manifest=ancient(DATA + "/{store}/manifest.json"),
-        extractor=ancient(DATA + "/extractors/{extractor}.json"),
+        images=ancient(f"{DATA}/{{store}}/images.npy"),
+        manifest=ancient(f"{DATA}/{{store}}/manifest.json"),
+        extractor=ancient(f"{DATA}/extractors/{{extractor}}.json"),
     output:
-        DATA + "/{store}/features-{extractor}.npz",
+        f"{DATA}/{{store}}/features-{{extractor}}.npz",
     log:
-        LOGS + "/features/{store}-{extractor}.log",
+        f"{LOGS}/features/{{store}}-{{extractor}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: workflow.cores
     resources:
         mem_mb=4000,
         runtime=240,
+        device=RUNTIME["device"],
     params:
         folder=subpath(input.images, parent=True),
     message:
         "Features of the real images of {wildcards.store} in {wildcards.extractor}"
     shell:
         "python -m fpa features {params.folder:q} --extractor {input.extractor:q}"
-        " --device {RUNTIME[device]} --out {output:q} --log {log:q}"
+        " --device {resources.device} --out {output:q} --log {log:q}"

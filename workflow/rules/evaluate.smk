@@ -3,16 +3,19 @@
 
 rule sample:
     input:
-        weights=RUN + "/weights.safetensors",
-        summary=RUN + "/train.json",
+        weights=f"{RUN}/weights.safetensors",
+        summary=f"{RUN}/train.json",
     output:
-        RUN + f"/samples-{SAMPLES}.npy",
+        f"{RUN}/samples-{SAMPLES}.npy",
     log:
-        LOGS + "/sample/{dataset}-{model}-{run}.log",
+        f"{LOGS}/sample/{{dataset}}-{{model}}-{{run}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
+        device=RUNTIME["device"],
     params:
         folder=subpath(input.weights, parent=True),
         images=EVALUATION["n_fake"],
@@ -21,37 +24,42 @@ rule sample:
         "Sampling {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa sample {params.folder:q} --count {params.images} --seed {params.seed}"
-        " --device {RUNTIME[device]} --out {output:q} --log {log:q}"
+        " --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule features:
     input:
-        images=RUN + f"/samples-{SAMPLES}.npy",
+        images=f"{RUN}/samples-{SAMPLES}.npy",
         extractor=ancient(extractor_file(EVALUATION["extractor"])),
     output:
-        RUN + f"/features-{SAMPLES}-{EVALUATION['extractor']}.npz",
+        f"{RUN}/features-{SAMPLES}-{EVALUATION['extractor']}.npz",
     log:
-        LOGS + "/features/{dataset}-{model}-{run}.log",
+        f"{LOGS}/features/{{dataset}}-{{model}}-{{run}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
+        device=RUNTIME["device"],
     message:
         "Features of the samples of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa features {input.images:q} --extractor {input.extractor:q}"
-        " --device {RUNTIME[device]} --out {output:q} --log {log:q}"
+        " --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule score:
     input:
-        summary=RUN + "/train.json",
-        fake=RUN + f"/features-{SAMPLES}-{EVALUATION['extractor']}.npz",
+        summary=f"{RUN}/train.json",
+        fake=f"{RUN}/features-{SAMPLES}-{EVALUATION['extractor']}.npz",
         real=ancient(evaluation_reference),
     output:
-        RUN + f"/score-{SCORE}.json",
+        f"{RUN}/score-{SCORE}.json",
     log:
-        LOGS + "/score/{dataset}-{model}-{run}.log",
+        f"{LOGS}/score/{{dataset}}-{{model}}-{{run}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -1,51 +1,16 @@
 # Figures from saved arrays, PNG and PDF. Pictures show the experiment's first seed.
 
-FIRST_SEED = CONFIG["seeds"][:1]
-PICTURES = CONFIG["figures"]
-PAINTERS = EXPERIMENT.painters()
-REFINERS = [name for name in PAINTERS if CONFIG["models"][name]["base"]]
-FIGURES = [
-    f"{RESULTS}/figures/{name}.{kind}"
-    for dataset in EXPERIMENT.datasets
-    for name in [
-        f"samples-{dataset}",
-        f"curves-{dataset}",
-        *(f"painting-{dataset}-{model}" for model in PAINTERS),
-        *(f"refined-{dataset}-{model}" for model in REFINERS),
-    ]
-    for kind in ("png", "pdf")
-]
-
-
-def paintings_of(wildcards):
-    """The saved strokes of a model's first seed."""
-    (folder,) = runs_of(wildcards.dataset, [wildcards.model], FIRST_SEED)
-    return f"{folder}/paintings-{PICTURES['paintings']}.npz"
-
-
-def grids_of(wildcards):
-    """Real images, then each model's samples."""
-    store = store_name(EXPERIMENT.datasets[wildcards.dataset])
-    runs = runs_of(wildcards.dataset, seeds=FIRST_SEED)
-    return [
-        f"{DATA}/{store}/images.npy",
-        *(f"{run}/samples-{SAMPLES}.npy" for run in runs),
-    ]
-
-
-def histories_of(wildcards):
-    """The training histories of every run on a data set."""
-    return [f"{run}/history.csv" for run in runs_of(wildcards.dataset)]
-
 
 rule paint:
     input:
-        weights=RUN + "/weights.safetensors",
-        summary=RUN + "/train.json",
+        weights=f"{RUN}/weights.safetensors",
+        summary=f"{RUN}/train.json",
     output:
-        RUN + "/paintings-{count}.npz",
+        f"{RUN}/paintings-{{paintings}}.npz",
     log:
-        LOGS + "/paint/{dataset}-{model}-{run}-{count}.log",
+        f"{LOGS}/paint/{{dataset}}-{{model}}-{{run}}-{{paintings}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -56,7 +21,7 @@ rule paint:
     message:
         "Painting with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa paint {params.folder:q} --count {wildcards.count} --seed {params.seed}"
+        "python -m fpa paint {params.folder:q} --count {wildcards.paintings} --seed {params.seed}"
         " --device cpu --out {output:q} --log {log:q}"
 
 
@@ -65,14 +30,16 @@ rule painting_figure:
         paintings_of,
     output:
         png=report(
-            RESULTS + "/figures/painting-{dataset}-{model}.png",
+            f"{RESULTS}/figures/painting-{{dataset}}-{{model}}.png",
             caption="../report/painting.rst",
             category="Paintings",
             labels={"data set": "{dataset}", "model": "{model}"},
         ),
-        pdf=RESULTS + "/figures/painting-{dataset}-{model}.pdf",
+        pdf=f"{RESULTS}/figures/painting-{{dataset}}-{{model}}.pdf",
     log:
-        LOGS + "/figures/painting-{dataset}-{model}.log",
+        f"{LOGS}/figures/painting-{{dataset}}-{{model}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -92,14 +59,16 @@ rule refined_figure:
         paintings_of,
     output:
         png=report(
-            RESULTS + "/figures/refined-{dataset}-{model}.png",
+            f"{RESULTS}/figures/refined-{{dataset}}-{{model}}.png",
             caption="../report/refined.rst",
             category="Paintings",
             labels={"data set": "{dataset}", "model": "{model}"},
         ),
-        pdf=RESULTS + "/figures/refined-{dataset}-{model}.pdf",
+        pdf=f"{RESULTS}/figures/refined-{{dataset}}-{{model}}.pdf",
     log:
-        LOGS + "/figures/refined-{dataset}-{model}.log",
+        f"{LOGS}/figures/refined-{{dataset}}-{{model}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -118,14 +87,16 @@ rule samples_figure:
         grids_of,
     output:
         png=report(
-            RESULTS + "/figures/samples-{dataset}.png",
+            f"{RESULTS}/figures/samples-{{dataset}}.png",
             caption="../report/samples.rst",
             category="Samples",
             labels={"data set": "{dataset}"},
         ),
-        pdf=RESULTS + "/figures/samples-{dataset}.pdf",
+        pdf=f"{RESULTS}/figures/samples-{{dataset}}.pdf",
     log:
-        LOGS + "/figures/samples-{dataset}.log",
+        f"{LOGS}/figures/samples-{{dataset}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -145,14 +116,16 @@ rule curves_figure:
         histories_of,
     output:
         png=report(
-            RESULTS + "/figures/curves-{dataset}.png",
+            f"{RESULTS}/figures/curves-{{dataset}}.png",
             caption="../report/curves.rst",
             category="Training",
             labels={"data set": "{dataset}"},
         ),
-        pdf=RESULTS + "/figures/curves-{dataset}.pdf",
+        pdf=f"{RESULTS}/figures/curves-{{dataset}}.pdf",
     log:
-        LOGS + "/figures/curves-{dataset}.log",
+        f"{LOGS}/figures/curves-{{dataset}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -1,23 +1,22 @@
 # Tables from score files.
 
-TABLES = multiext(RESULTS + "/tables/fid", ".csv", ".md", ".tex")
-LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models})
-
 
 rule fid_table:
     input:
         [f"{RESULTS}/{run.folder}/score-{SCORE}.json" for run in EXPERIMENT.runs],
     output:
         csv=report(
-            RESULTS + "/tables/fid.csv",
+            f"{RESULTS}/tables/fid.csv",
             caption="../report/fid.rst",
             category="Tables",
             labels={"table": "FID and KID", "format": "CSV"},
         ),
-        md=RESULTS + "/tables/fid.md",
-        tex=RESULTS + "/tables/fid.tex",
+        md=f"{RESULTS}/tables/fid.md",
+        tex=f"{RESULTS}/tables/fid.tex",
     log:
-        LOGS + "/tables/fid.log",
+        f"{LOGS}/tables/fid.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -2,36 +2,17 @@
 # Snakemake removes those of an interrupted job.
 
 
-def train_inputs(wildcards):
-    """What a training needs: images, and, where the run asks for them, base and real features."""
-    run = run_of(wildcards)
-    inputs = store_files(wildcards)
-    if run.training["watch_kimg"]:
-        extractor = run.training["watch_extractor"]
-        inputs["real"] = real_features(run.store, extractor)
-        inputs["extractor"] = extractor_file(extractor)
-    if run.base:
-        inputs["base"] = f"{RESULTS}/{run.base.folder}/weights.safetensors"
-    # What is there stays good: a run's folder names everything that it depends on, and the
-    # training itself refuses images that changed.
-    return {name: ancient(path) for name, path in inputs.items()}
-
-
-def train_options(wildcards, input):
-    """The same on the command line."""
-    options = ["--store", str(Path(input.images).parent)]
-    if "real" in input.keys():
-        options += ["--real", input.real, "--extractor", input.extractor]
-    if "base" in input.keys():
-        options += ["--base", str(Path(input.base).parent)]
-    return options
+localrules:
+    plan_run,
 
 
 rule plan_run:
     output:
-        RUN + "/run.json",
+        f"{RUN}/run.json",
     log:
-        LOGS + "/plan/{dataset}-{model}-{run}.log",
+        f"{LOGS}/plan/{{dataset}}-{{model}}-{{run}}.log",
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=500,
@@ -47,23 +28,27 @@ rule plan_run:
 rule train:
     input:
         unpack(train_inputs),
-        run=ancient(RUN + "/run.json"),
+        run=ancient(f"{RUN}/run.json"),
     output:
-        weights=RUN + "/weights.safetensors",
-        history=RUN + "/history.csv",
-        summary=RUN + "/train.json",
+        weights=f"{RUN}/weights.safetensors",
+        history=f"{RUN}/history.csv",
+        summary=f"{RUN}/train.json",
     log:
-        LOGS + "/train/{dataset}-{model}-{run}.log",
+        f"{LOGS}/train/{{dataset}}-{{model}}-{{run}}.log",
     benchmark:
-        LOGS + "/train/{dataset}-{model}-{run}.benchmark.tsv"
+        f"{LOGS}/train/{{dataset}}-{{model}}-{{run}}.benchmark.tsv"
+    conda:
+        "../envs/fpa.yaml"
     threads: RUNTIME["train_threads"]
     resources:
         mem_mb=8000,
         runtime=4320,
+        device=RUNTIME["device"],
+        log_every=RUNTIME["log_every"],
     params:
         options=train_options,
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa train {input.run:q} {params.options:q} --threads {threads}"
-        " --log-every {RUNTIME[log_every]} --device {RUNTIME[device]} --log {log:q}"
+        " --log-every {resources.log_every} --device {resources.device} --log {log:q}"

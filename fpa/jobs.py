@@ -1,0 +1,20 @@
+"""The environment that the workflow's jobs inherit."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def share_with_jobs(root: str) -> None:
+    """Let jobs run this interpreter and the code in `root`, activated or not, installed or not.
+
+    Jobs share the terminal, so their progress comes in whole lines instead of live bars.
+    """
+    _prepend("PATH", str(Path(sys.executable).parent))
+    _prepend("PYTHONPATH", root)
+    os.environ.setdefault("FPA_PROGRESS", "lines")
+
+
+def _prepend(variable: str, value: str) -> None:
+    parts = os.environ.get(variable, "").split(os.pathsep)
+    os.environ[variable] = os.pathsep.join([value, *(p for p in parts if p and p != value)])

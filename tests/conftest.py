@@ -1,0 +1,106 @@
+"""Small experiments and helpers that several tests share."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+DISCRIMINATOR = {
+    "fmap_max": 8,
+    "attention": [],
+    "heads": 1,
+    "head_dim": 4,
+    "view_size": 8,
+    "view_width": 4,
+    "reconstruction_size": 16,
+}
+RECIPE = {"ema_start": 4, "ema_every": 2, "ema_reset_every": 4, "ema_reset_until": 6}
+TINY = {
+    "experiment": "tiny",
+    "datasets": {"digits": {"resolution": 16, "channels": 1, "filter": "bicubic"}},
+    "models": {
+        "fpa": {
+            "class": "fpa.models:FPA",
+            "settings": {
+                "painter": {"steps": 4, "latent_dim": 8, "hidden_size": 16, "mini_input_size": 8},
+                "discriminator": DISCRIMINATOR,
+                "recipe": RECIPE,
+            },
+        },
+        "fpa_unet": {
+            "class": "fpa.models:FPAUNet",
+            "base": "fpa",
+            "settings": {"unet": {"max_multiplier": 1}, "recipe": RECIPE},
+        },
+        "lightgan": {
+            "class": "baselines.lightgan:LightGAN",
+            "settings": {
+                "generator": {"latent_dim": 8, "fmap_max": 8, "attention": []},
+                "discriminator": DISCRIMINATOR,
+                "recipe": RECIPE,
+            },
+        },
+    },
+    "training": {
+        "kimg": 0.096,
+        "batch_size": 8,
+        "checkpoint_kimg": 0.032,
+        "watch_kimg": 0.032,
+        "watch_images": 8,
+        "watch_extractor": "efficientnet_lite0-32px",
+    },
+    "evaluation": {
+        "extractor": "efficientnet_lite0-32px",
+        "n_fake": 32,
+        "kid_subsets": 5,
+        "kid_subset_size": 20,
+    },
+    "figures": {"grid": 9, "paintings": 2, "strip_steps": 3},
+    "runtime": {"device": "cpu", "train_threads": 1, "log_every": 3},
+}
+"""Every stage and model, in seconds."""
+
+
+@pytest.fixture
+def tiny() -> dict:
+    """A configuration to change at will."""
+    return copy.deepcopy(TINY)
+
+
+def environment() -> dict[str, str]:
+    """The environment of a subprocess that runs this checkout's code."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "FPA_PROGRESS": "lines"}
+
+
+def fpa(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
+    """Run `python -m fpa ...` as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "fpa", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.CompletedProcess:
+    """Run the workflow on a configuration in a folder of its own."""
+    path = folder / f"{config.get('experiment', 'config')}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
+    return subprocess.run(
+        [*command, "--configfile", str(path), *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )

@@ -1,0 +1,242 @@
+"""Trainings that are stopped, killed, damaged or go wrong, and what becomes of them."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, environment, fpa
+
+from fpa import checkpoint
+from fpa.data.store import open_store, prepare
+from fpa.errors import Stopped, UserError
+from fpa.files import file_digest, write_json
+from fpa.plan import Experiment, store_name
+from fpa.train import MAX_RELOADS, Training, load_networks, train
+
+CPU = torch.device("cpu")
+STEPS = 400
+
+
+@pytest.fixture
+def store(tmp_path, tiny) -> Path:
+    experiment = Experiment(tiny)
+    dataset = experiment.datasets["digits"]
+    folder = tmp_path / "data" / store_name(dataset)
+    prepare(dataset, folder)
+    return folder
+
+
+@pytest.fixture
+def run(tiny):
+    """A run of some hundred short steps, without quick scores."""
+    tiny["training"] |= {"kimg": STEPS * 8 / 1000, "checkpoint_kimg": 0.16, "watch_kimg": 0}
+    return Experiment(tiny).runs[0]
+
+
+def training(run, store: Path, **options) -> Training:
+    images, manifest = open_store(store)
+    options = {"device": CPU, "log_every": 10, **options}
+    return Training(run, images, manifest["images_sha256"], **options)
+
+
+def command(run, store: Path, folder: Path) -> list[str]:
+    write_json(folder / "run.json", run.config)
+    arguments = ["train", folder / "run.json", "--store", store, "--threads", "1"]
+    return [sys.executable, "-m", "fpa", *map(str, arguments), "--device", "cpu"]
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        arguments, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+
+
+def newest_step(folder: Path) -> int:
+    found = sorted((folder / "state").glob("step-*.pt"))
+    return int(found[-1].stem.removeprefix("step-")) if found else -1
+
+
+def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while newest_step(folder) < step and process.poll() is None:
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.01)
+
+
+ARTIFACTS = ("weights.safetensors", "history.csv")
+
+
+def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, run, store):
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    subprocess.run(command(run, store, undisturbed), cwd=ROOT, env=environment(), check=True)
+    seed = random.randrange(10**6)
+    print(f"random seed {seed}")
+    moments = random.Random(seed)
+    arguments = command(run, store, disturbed)
+    kills = 0
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        process = start(arguments)
+        wait_for_step(disturbed, newest_step(disturbed) + 20, process)
+        time.sleep(moments.uniform(0, 0.3))
+        process.send_signal(number)
+        code = process.wait(timeout=60)
+        if (disturbed / "weights.safetensors").exists():
+            break
+        kills += 1
+        assert code == (-9 if number == signal.SIGKILL else 75)
+        assert not any((disturbed / name).exists() for name in ARTIFACTS)
+    assert kills >= 2
+    subprocess.run(arguments, cwd=ROOT, env=environment(), check=True)
+    for name in ARTIFACTS:
+        assert file_digest(disturbed / name) == file_digest(undisturbed / name), name
+    assert not list(disturbed.rglob("*.part"))
+
+
+def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, run, store):
+    process = start(command(run, store, tmp_path / "run"))
+    wait_for_step(tmp_path / "run", 20, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "Traceback" not in said
+    assert f"SIGTERM: saved step {newest_step(tmp_path / 'run')} of {STEPS}" in said
+    assert "the same command goes on from there" in said
+
+
+def test_a_second_process_on_the_same_run_is_refused(tmp_path, run, store):
+    folder = tmp_path / "run"
+    with checkpoint.locked(folder / "state"), pytest.raises(UserError, match="another process"):
+        train(training(run, store), folder)
+    # A lock file that a dead process left behind stops nobody.
+    assert (folder / "state" / "lock").exists()
+    with checkpoint.locked(folder / "state"):
+        pass
+
+
+class StopAfter:
+    """A model's step that asks the process to stop, as a signal would, after `n` calls."""
+
+    def __init__(self, step, n: int) -> None:
+        self.step, self.left = step, n
+
+    def __call__(self, real):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return self.step(real)
+
+
+def interrupt(run, store, folder: Path, steps: int) -> Training:
+    one = training(run, store)
+    one.model.step = StopAfter(one.model.step, steps)
+    with pytest.raises(Stopped):
+        train(one, folder)
+    return one
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, run, store, caplog):
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    interrupt(run, store, folder, 50)
+    assert newest_step(folder) == 50
+    newest = max((folder / "state").glob("step-*.pt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with caplog.at_level("WARNING", logger="fpa"):
+        train(training(run, store), folder)
+    assert f"{newest} cannot be read" in caplog.text
+    train(training(run, store), whole)
+    assert file_digest(folder / ARTIFACTS[0]) == file_digest(whole / ARTIFACTS[0])
+
+
+def test_checkpoints_that_all_cannot_be_read_are_never_silently_replaced(tmp_path, run, store):
+    interrupt(run, store, tmp_path, 5)
+    for path in (tmp_path / "state").glob("step-*.pt"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="can be read; delete the folder to train afresh"):
+        train(training(run, store), tmp_path)
+
+
+def test_state_of_another_run_is_refused(tmp_path, tiny, run, store):
+    interrupt(run, store, tmp_path, 5)
+    tiny["seeds"] = [1]
+    with pytest.raises(UserError, match="belongs to run"):
+        train(training(Experiment(tiny).runs[0], store), tmp_path)
+
+
+def test_images_that_changed_under_a_run_are_refused(tmp_path, run, store):
+    interrupt(run, store, tmp_path, 5)
+    manifest = json.loads((store / "manifest.json").read_text())
+    write_json(store / "manifest.json", {**manifest, "images_sha256": "0" * 64})
+    with pytest.raises(UserError, match="prepared images changed"):
+        train(training(run, store), tmp_path)
+
+
+def with_nan(one: Training, at: set[int]) -> None:
+    """Make the losses of certain calls NaN, and the weights with them."""
+    step, calls = one.model.step, {"n": 0}
+
+    def broken(real):
+        losses = step(real)
+        calls["n"] += 1
+        if calls["n"] in at:
+            with torch.no_grad():
+                next(one.model.generator.parameters()).fill_(math.nan)
+            losses["g_loss"] = torch.tensor(math.nan)
+        return losses
+
+    one.model.step = broken
+
+
+def test_a_nan_loss_goes_back_to_the_last_checkpoint_and_on(tmp_path, run, store, caplog):
+    one = training(run, store)
+    with_nan(one, {47, 90})
+    with caplog.at_level("WARNING", logger="fpa"):
+        train(one, tmp_path)
+    assert "NaN loss at step 50; going on from the checkpoint of step 40" in caplog.text
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["step"].iloc[-1] == STEPS
+    assert history["step"].is_monotonic_increasing
+    assert np.isfinite(history["g_loss"].iloc[1:]).all()
+    weights = load_networks(tmp_path)
+    assert all(v.isfinite().all() for network in weights.values() for v in network.values())
+
+
+def test_a_loss_that_is_nan_again_and_again_ends_the_training(tmp_path, run, store):
+    one = training(run, store)
+    with_nan(one, set(range(1, 10_000)))
+    with pytest.raises(UserError, match=f"NaN {MAX_RELOADS + 1} times.*lower the learning rate"):
+        train(one, tmp_path)
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, tiny, store):
+    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
+    run = Experiment(tiny).runs[0]
+
+    def watch(generator):
+        return {"fid": torch.rand(3).sum().item()}
+
+    train(training(run, store, watch=watch), tmp_path / "watched")
+    train(training(run, store, log_every=7), tmp_path / "plain")
+    digests = {file_digest(tmp_path / name / ARTIFACTS[0]) for name in ("watched", "plain")}
+    assert len(digests) == 1
+    history = pd.read_csv(tmp_path / "watched" / "history.csv")
+    assert history.loc[history["fid"].notna(), "step"].tolist() == [0, 5, 10, 15, 20, 25, 30]
+
+
+def test_training_by_hand_without_a_base_run_says_what_is_missing(tmp_path, tiny, store):
+    run = Experiment(tiny).runs[1]
+    write_json(tmp_path / "run.json", run.config)
+    done = fpa("train", tmp_path / "run.json", "--store", store, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "fpa_unet starts from a finished run; name its folder by --base" in done.stderr
+    assert "Traceback" not in done.stderr

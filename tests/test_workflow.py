@@ -1,0 +1,221 @@
+"""The whole way through Snakemake, on a tiny experiment: what is made, made again, and refused."""
+
+import copy
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, TINY, environment, snakemake
+
+from fpa.files import file_digest
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The tiny experiment, run from nothing to every table and figure."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = snakemake(TINY, folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def jobs_of_a_dry_run(config: dict, folder, *arguments) -> dict[str, int]:
+    """rule -> number of jobs that would run."""
+    done = snakemake(config, folder, "-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    found = {}
+    for line in lines:
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+            found[words[0]] = int(words[1])
+    return found
+
+
+def changed(path: str, value) -> dict:
+    config = copy.deepcopy(TINY)
+    part = config
+    *way, last = path.split("/")
+    for key in way:
+        part = part[key]
+    part[last] = value
+    return config
+
+
+def test_every_table_and_figure_is_made(finished):
+    folder, _ = finished
+    results = folder / "results" / "tiny"
+    expected = {"fid.csv", "fid.md", "fid.tex"}
+    assert {p.name for p in (results / "tables").iterdir()} == expected
+    names = "samples-digits curves-digits painting-digits-fpa painting-digits-fpa_unet refined-digits-fpa_unet"
+    assert {p.name for p in (results / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in names.split() for kind in ("png", "pdf")
+    }
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_run_says_what_it_does_and_ends_with_the_table(finished):
+    _, done = finished
+    said = done.stdout + done.stderr
+    assert "Training fpa on digits" in said
+    assert "digits fpa seed 0 100% [####################] 12/12 steps" in said
+    assert "| fpa_unet |" in said.split("Table of tiny")[1]
+
+
+def test_the_table_states_everything_behind_a_number(finished):
+    folder, _ = finished
+    table = pd.read_csv(folder / "results/tiny/tables/fid.csv")
+    assert table["model"].tolist() == ["fpa", "fpa_unet", "lightgan"]
+    row = table.iloc[0]
+    assert (row["n_real"], row["n_fake"], row["n_seeds"]) == (1797, 32, 1)
+    assert row["extractor"] == "efficientnet_lite0-32px"
+    assert row["kimg"] == pytest.approx(0.096)
+    (run,) = (folder / "results/tiny/runs/digits/fpa").iterdir()
+    assert run.name == f"seed0-{row['runs']}"
+    summary = json.loads((run / "train.json").read_text())
+    assert summary["digest"].startswith(row["runs"])
+    assert summary["parameters"]["ema"] == row["generator_parameters"]
+    (score,) = (json.loads(p.read_text()) for p in run.glob("score-*.json"))
+    assert score["fid"] == pytest.approx(row["fid"])
+    assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
+    assert score["versions"]["fpa"]
+
+
+def test_run_again_it_does_nothing(finished):
+    assert jobs_of_a_dry_run(TINY, finished[0]) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("runtime/log_every", 1, {}),
+        ("runtime/train_threads", 2, {}),
+        ("models/fpa_unet/settings/unet", {"max_multiplier": 2}, {"train": 1, "score": 1}),
+        ("models/fpa/settings/painter", {"steps": 5}, {"train": 2, "score": 2}),
+        ("seeds", [0, 1], {"train": 3, "score": 3}),
+        ("evaluation/n_fake", 40, {"sample": 3, "score": 3}),
+        ("evaluation/kid_subsets", 6, {"score": 3}),
+        ("figures/grid", 4, {"samples_figure": 1}),
+        ("models/fpa/label", "Painter", {"fid_table": 1}),
+    ],
+)
+def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, value, expected):
+    jobs = jobs_of_a_dry_run(changed(path, value), finished[0])
+    heavy = ("prepare", "extractor", "real_features", "train", "sample", "score")
+    shown = {k: n for k, n in jobs.items() if k in heavy or k in expected}
+    if "sample" not in expected:
+        shown.pop("sample", None)
+    assert shown == expected
+    assert bool(jobs) == bool(expected)
+
+
+def test_a_comment_in_the_code_or_the_configuration_makes_nothing_again(finished):
+    folder, _ = finished
+    module = ROOT / "fpa" / "recipe.py"
+    before = module.stat()
+    try:
+        module.touch()
+        assert jobs_of_a_dry_run(TINY, folder) == {}
+    finally:
+        import os
+
+        os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_tables_are_made_again_without_data_or_weights(finished, tmp_path):
+    folder, _ = finished
+    import shutil
+
+    copied = tmp_path / "copy"
+    shutil.copytree(folder, copied, copy_function=shutil.copy2)
+    table = copied / "results/tiny/tables/fid.csv"
+    before = table.read_bytes()
+    for path in [*copied.rglob("weights.safetensors"), *copied.rglob("images.npy"), table]:
+        path.unlink()
+    done = snakemake(TINY, copied, "results/tiny/tables/fid.csv")
+    assert done.returncode == 0, done.stderr
+    assert table.read_bytes() == before
+    assert not list(copied.rglob("weights.safetensors"))
+
+
+def test_another_experiment_shares_no_run_and_touches_no_artifact(finished):
+    folder, _ = finished
+    other = {**changed("models/fpa/settings/painter", {"steps": 5}), "experiment": "other"}
+    del other["models"]["lightgan"]
+    files = [p for p in (folder / "results" / "tiny").rglob("*") if p.is_file()]
+    before = {p: file_digest(p) for p in files}
+    done = snakemake(other, folder, "results/other/tables/fid.csv")
+    assert done.returncode == 0, done.stderr
+    assert {p: file_digest(p) for p in files} == before
+    refused = snakemake({**other, "results": "results/tiny"}, folder, "-n")
+    assert refused.returncode != 0
+    said = [line for line in refused.stderr.splitlines() if "belongs to the experiment" in line]
+    assert len(said) == 1
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("training/batchsize", 3, "training.batchsize: unknown key; did you mean 'batch_size'?"),
+        (
+            "models/fpa/settings/painter/steps",
+            "x",
+            "painter.steps: input should be a valid integer",
+        ),
+        ("datasets/digits/resolution", 8, "model fpa on digits: the discriminator takes images of"),
+        ("training/batch_size", 2000, "larger than the data set digits (1,797 images)"),
+        ("results", "/proc/no", "results: cannot make /proc/no"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_runs(tmp_path, path, value, message):
+    done = snakemake(changed(path, value), tmp_path)
+    assert done.returncode != 0
+    said = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
+    assert len(said) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_extractor_that_cannot_be_had_stops_the_work_before_any_training(tmp_path):
+    config = changed("evaluation/extractor", "inception_v3")
+    config["inception_weights"] = "nothing.pt"
+    done = snakemake(config, tmp_path)
+    assert done.returncode != 0
+    assert "inception_weights: there is no file nothing.pt" in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("step-*.pt"))
+
+
+def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finished, tmp_path):
+    whole, _ = finished
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    target = "results/tiny/runs/digits/fpa"
+    (name,) = (p.name for p in (whole / target).iterdir())
+    weights = f"{target}/{name}/weights.safetensors"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--configfile", str(tmp_path / "tiny.yaml"), weights],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("step-*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    import os
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.rglob("step-*.pt"))
+    assert snakemake(TINY, tmp_path, "--unlock").returncode == 0
+    done = snakemake(TINY, tmp_path, weights)
+    assert done.returncode == 0, done.stderr
+    assert file_digest(tmp_path / weights) == file_digest(whole / weights)
