@@ -4,7 +4,7 @@ A run is one resolved configuration. Its digest covers everything that its weigh
 is part of its folder's name: two runs that differ never meet, and an unchanged run is found again.
 """
 
-import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,9 +174,14 @@ class Experiment:
                 build_model(run)
         for key, folder in (("results", self.results), ("data", self.data)):
             existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-            if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-                reason = "is no folder" if not existing.is_dir() else "is not writable"
-                raise UserError(f"{key}: cannot make {folder}: {existing} {reason}; choose another")
+            try:
+                # Permissions alone do not tell: a file system may be full or read-only.
+                with tempfile.TemporaryFile(dir=existing):
+                    pass
+            except OSError as error:
+                raise UserError(
+                    f"{key}: cannot make {folder}: {existing}: {error.strerror}; choose another folder"
+                ) from error
 
     def claim(self) -> None:
         """Mark the results folder as this experiment's own."""

@@ -97,7 +97,8 @@ def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.Comp
     path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
     return subprocess.run(
-        [*command, "--configfile", str(path), *map(str, arguments)],
+        # Targets come first: --configfile takes every word behind it.
+        [*command, *map(str, arguments), "--configfile", str(path)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

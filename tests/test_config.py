@@ -116,7 +116,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("path, value, message", MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize(("path", "value", "message"), MISTAKES.values(), ids=MISTAKES)
 def test_each_mistake_is_told_in_one_line(path, value, message):
     with pytest.raises(UserError) as error:
         Experiment(change(path, value))
@@ -134,7 +134,7 @@ def test_each_mistake_is_told_in_one_line(path, value, message):
         ),
         ("training/batch_size", 1798, "larger than the data set digits (1,797 images)"),
         ("results", "/proc/nothing/here", "results: cannot make /proc/nothing/here"),
-        ("results", __file__ + "/x", "is no folder; choose another"),
+        ("results", __file__ + "/x", "Not a directory; choose another folder"),
     ],
 )
 def test_what_would_fail_later_is_told_before_anything_runs(path, value, message):

@@ -16,9 +16,14 @@ from fpa.errors import UserError
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "kept.txt"
     files.write_text(path, "old")
-    with pytest.raises(RuntimeError), files.atomic_open(path) as file:
-        file.write(b"half of the n")
-        raise RuntimeError
+
+    def half_a_write():
+        with files.atomic_open(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_a_write()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["kept.txt"]
 

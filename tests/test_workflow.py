@@ -200,7 +200,7 @@ def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finis
     weights = f"{target}/{name}/weights.safetensors"
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(tmp_path)]
     process = subprocess.Popen(
-        [*command, "--configfile", str(tmp_path / "tiny.yaml"), weights],
+        [*command, weights, "--configfile", str(tmp_path / "tiny.yaml")],
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.DEVNULL,
