@@ -30,7 +30,7 @@ fid: $(READY)
 	snakemake --cores $(CORES) results/tables/fid.csv
 
 test: $(READY)
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	ruff check .

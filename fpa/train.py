@@ -222,7 +222,8 @@ def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
         for name, network in training.model.networks.items()
         for key, value in network.state_dict().items()
     }
-    about = {"run": canonical_json(run.config), "digest": run.digest}
+    # One key only: safetensors writes several in an order that changes from process to process.
+    about = {"run": canonical_json(run.config)}
     # safetensors refuses tensors that share memory, as a frozen base does between copies.
     tensors = {key: value.clone() for key, value in tensors.items()}
     write_bytes(folder / "weights.safetensors", safetensors.torch.save(tensors, metadata=about))

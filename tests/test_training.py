@@ -24,7 +24,9 @@ from fpa.plan import Experiment, store_name
 from fpa.train import MAX_RELOADS, Training, load_networks, train
 
 CPU = torch.device("cpu")
-STEPS = 400
+STEPS = 120
+LONG = 400
+"""Steps of a training that a test has time to kill."""
 
 
 @pytest.fixture
@@ -36,11 +38,20 @@ def store(tmp_path, tiny) -> Path:
     return folder
 
 
+def run_of_steps(tiny, steps: int):
+    """A run of short steps, a checkpoint after every 20, without quick scores."""
+    tiny["training"] |= {"kimg": steps * 8 / 1000, "checkpoint_kimg": 0.16, "watch_kimg": 0}
+    return Experiment(tiny).runs[0]
+
+
 @pytest.fixture
 def run(tiny):
-    """A run of some hundred short steps, without quick scores."""
-    tiny["training"] |= {"kimg": STEPS * 8 / 1000, "checkpoint_kimg": 0.16, "watch_kimg": 0}
-    return Experiment(tiny).runs[0]
+    return run_of_steps(tiny, STEPS)
+
+
+@pytest.fixture
+def long_run(tiny):
+    return run_of_steps(tiny, LONG)
 
 
 def training(run, store: Path, **options) -> Training:
@@ -76,7 +87,8 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
 ARTIFACTS = ("weights.safetensors", "history.csv")
 
 
-def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, run, store):
+def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, long_run, store):
+    run = long_run
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     subprocess.run(command(run, store, undisturbed), cwd=ROOT, env=environment(), check=True)
     seed = random.randrange(10**6)
@@ -102,14 +114,14 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, r
     assert not list(disturbed.rglob("*.part"))
 
 
-def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, run, store):
-    process = start(command(run, store, tmp_path / "run"))
+def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_run, store):
+    process = start(command(long_run, store, tmp_path / "run"))
     wait_for_step(tmp_path / "run", 20, process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75
     assert "Traceback" not in said
-    assert f"SIGTERM: saved step {newest_step(tmp_path / 'run')} of {STEPS}" in said
+    assert f"SIGTERM: saved step {newest_step(tmp_path / 'run')} of {LONG}" in said
     assert "the same command goes on from there" in said
 
 

@@ -60,11 +60,14 @@ def test_every_table_and_figure_is_made(finished):
 
 
 def test_the_run_says_what_it_does_and_ends_with_the_table(finished):
-    _, done = finished
-    said = done.stdout + done.stderr
+    folder, done = finished
+    # The table goes to stdout, what Snakemake and the jobs say to stderr.
+    said = done.stderr + done.stdout
     assert "Training fpa on digits" in said
     assert "digits fpa seed 0 100% [####################] 12/12 steps" in said
-    assert "| fpa_unet |" in said.split("Table of tiny")[1]
+    printed = (folder / "results/tiny/tables/fid.md").read_text()
+    assert "| fpa_unet |" in printed
+    assert printed in said.split("Table of tiny")[1]
 
 
 def test_the_table_states_everything_behind_a_number(finished):
@@ -84,6 +87,15 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert score["fid"] == pytest.approx(row["fid"])
     assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
     assert score["versions"]["fpa"]
+
+
+def test_snakemakes_own_report_holds_every_table_and_figure(finished):
+    folder, _ = finished
+    done = snakemake(TINY, folder, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    report = (folder / "report.html").read_text()
+    for name in ("fid.csv", "painting-digits-fpa.png", "samples-digits.png", "curves-digits.png"):
+        assert name in report
 
 
 def test_run_again_it_does_nothing(finished):

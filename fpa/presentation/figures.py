@@ -13,6 +13,10 @@ Arrays = Mapping[str, np.ndarray]
 """The parts of paintings as `fpa.models` names them."""
 
 
+GAP = 0.12
+"""Space between two paintings, in heights of a picture."""
+
+
 def step_pictures(parts: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """Rank-1 updates and partial images (N, T, C, D, D), each scaled as in the paper.
 
@@ -40,22 +44,27 @@ def painting_strips(parts: Arrays, paintings: int, most_steps: int) -> Figure:
     paintings = min(paintings, len(updates))
     steps = updates.shape[1]
     shown = np.unique(np.linspace(0, steps - 1, min(steps, most_steps)).round().astype(int))
-    cell = TEXT_WIDTH / (len(shown) + 1)
+    cell = TEXT_WIDTH / (len(shown) + 0.5)
+    # Two rows a painting, and a thin empty one between paintings.
+    heights = ([1, 1, GAP] * paintings)[:-1]
     figure, axes = plt.subplots(
-        2 * paintings,
+        len(heights),
         len(shown),
-        figsize=(TEXT_WIDTH, cell * (2.25 * paintings + 0.5)),
+        figsize=(TEXT_WIDTH, cell * (sum(heights) + 0.4)),
         squeeze=False,
+        gridspec_kw={"height_ratios": heights},
     )
+    for ax in axes[2::3].flat:
+        ax.axis("off")
     for n in range(paintings):
         for column, t in enumerate(shown):
             for row, pictures in enumerate((updates, partial)):
-                ax = axes[2 * n + row, column]
+                ax = axes[3 * n + row, column]
                 show_image(ax, pictures[n, t].clip(0, 1))
                 if row == 0 and n == 0:
                     ax.set_title(f"{t + 1}", pad=2)
-        axes[2 * n, 0].set_ylabel("update", fontsize=6)
-        axes[2 * n + 1, 0].set_ylabel("image", fontsize=6)
+        axes[3 * n, 0].set_ylabel("update", fontsize=6)
+        axes[3 * n + 1, 0].set_ylabel("image", fontsize=6)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
 
