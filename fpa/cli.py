@@ -145,19 +145,16 @@ def extractor(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
-    import torch
 
     from fpa.data.store import open_store
     from fpa.files import read_json
     from fpa.plan import Run
     from fpa.train import Training, load_networks, train
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
     run = Run.from_config(read_json(options.run, made_by="python -m fpa plan --write"))
     folder = Path(options.out or Path(options.run).parent)
     images, manifest = open_store(options.store)
-    device = _device(options.device)
+    device = _device(options)
     if run.base and not options.base:
         raise UserError(
             f"{run.model['name']} starts from a finished run; name its folder by --base"
@@ -247,7 +244,7 @@ def features(options: argparse.Namespace) -> None:
         raise UserError(
             f"{path} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
         )
-    network = extractors.load(options.extractor, _device(options.device))
+    network = extractors.load(options.extractor, _device(options))
     label = f"features of {'/'.join(path.parts[-2:])}"
     bar = Progress(len(images), label, "images")
     values = features.compute(images, network, bar)
@@ -368,9 +365,13 @@ def _curves(options: argparse.Namespace) -> Any:
 # Helpers and the parser ----------------------------------------------------------------------
 
 
-def _device(name: str) -> "torch.device":
+def _device(options: argparse.Namespace) -> "torch.device":
+    """The device to work on; sets the number of CPU threads as well."""
     import torch
 
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    name = options.device
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("no GPU that torch can use was found; set device: cpu or auto")
     if name == "auto":
@@ -388,7 +389,7 @@ def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
     summary = read_json(folder / "train.json", made_by="python -m fpa train")
     model = build_model(Run.from_config(summary["run"]))
     model.ema.load_state_dict(load_networks(folder)["ema"])
-    device = _device(options.device)
+    device = _device(options)
     model.to(device)
     model.ema.eval()
     return model, device
@@ -412,6 +413,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def devices(add: Any) -> None:
         add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+        add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
 
     add = verb(plan)
     add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
@@ -445,7 +447,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--real", metavar="FILE", help="features of the real images, for the quick scores")
     add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
     add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
-    add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
     devices(add)
 
     for action, what in ((sample, "images"), (paint, "paintings")):

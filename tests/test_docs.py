@@ -104,6 +104,25 @@ def test_the_lock_file_pins_everything_and_names_no_host():
         assert re.match(r"[a-zA-Z0-9_.\-]+", requirement)[0].lower() in pinned
 
 
+def test_the_cpu_build_of_torch_leaves_out_gpu_libraries_and_nothing_else():
+    done = subprocess.run(
+        ["make", "-n", "-B", "fid", "CPU_TORCH_INDEX=INDEX"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "PIP_EXTRA_INDEX_URL=INDEX" in done.stdout
+    (filtering,) = (line for line in done.stdout.splitlines() if line.startswith("grep"))
+    kept = subprocess.run(
+        filtering.split(">")[0], shell=True, cwd=ROOT, capture_output=True, text=True
+    ).stdout.splitlines()
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    left_out = {line.split("==")[0] for line in set(lines) - set(kept)}
+    assert "triton" in left_out
+    assert all(re.match("nvidia-|cuda-|triton", name) for name in left_out)
+    assert any(line.startswith("torch==") for line in kept)
+
+
 def test_the_citation_file_names_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert "Images as Weight Matrices" in citation["references"][0]["title"]

@@ -52,7 +52,7 @@ rule real_features:
         f"{LOGS}/features/{{store}}-{{extractor}}.log",
     conda:
         "../envs/fpa.yaml"
-    threads: workflow.cores
+    threads: 4
     resources:
         mem_mb=4000,
         runtime=240,
@@ -63,4 +63,4 @@ rule real_features:
         "Features of the real images of {wildcards.store} in {wildcards.extractor}"
     shell:
         "python -m fpa features {params.folder:q} --extractor {input.extractor:q}"
-        " --device {resources.device} --out {output:q} --log {log:q}"
+        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"

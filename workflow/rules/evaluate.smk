@@ -24,7 +24,7 @@ rule sample:
         "Sampling {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa sample {params.folder:q} --count {params.images} --seed {params.seed}"
-        " --device {resources.device} --out {output:q} --log {log:q}"
+        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule features:
@@ -46,7 +46,7 @@ rule features:
         "Features of the samples of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa features {input.images:q} --extractor {input.extractor:q}"
-        " --device {resources.device} --out {output:q} --log {log:q}"
+        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule score:

@@ -7,6 +7,9 @@ localrules:
 
 
 rule plan_run:
+    input:
+        # No training begins before the extractor that its scores need is there.
+        ancient(extractor_file(EVALUATION["extractor"])),
     output:
         f"{RUN}/run.json",
     log:
