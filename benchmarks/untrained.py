@@ -15,7 +15,7 @@ import torch
 
 from fpa.evaluation import extractors, features, sampling, scores
 from fpa.files import read_json
-from fpa.plan import Run, build_model
+from fpa.runs import Run, build_model
 
 
 def main() -> None:

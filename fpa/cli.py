@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpa.errors import Stopped, UserError
+from fpa.errors import Stopped, UserError, did_you_mean
 from fpa.progress import Progress, log, start_logging
 
 if TYPE_CHECKING:
     import torch
 
-    from fpa.plan import Run
+    from fpa.runs import Run
 
 EXIT_STOPPED = 75
 
@@ -69,7 +69,8 @@ def plan(options: argparse.Namespace) -> None:
     """List an experiment's runs, or write run files."""
     from fpa.config import read_config
     from fpa.files import write_json
-    from fpa.plan import Experiment, Run
+    from fpa.plan import Experiment
+    from fpa.runs import Run
 
     if options.run:
         run = Run.from_config(json.loads(options.run))
@@ -113,9 +114,9 @@ def _print_settings(schema: dict[str, Any], shared: dict[str, Any], indent: str)
 def prepare(options: argparse.Namespace) -> None:
     """Turn a data set's source into a memory-mapped array and a manifest."""
     from fpa.config import read_config
-    from fpa.contract import did_you_mean
     from fpa.data.store import prepare
-    from fpa.plan import Experiment, store_name
+    from fpa.plan import Experiment
+    from fpa.runs import store_name
 
     if options.dataset.lstrip().startswith("{"):
         spec = json.loads(options.dataset)
@@ -146,9 +147,10 @@ def extractor(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
 
+    from fpa.data.feed import Feed
     from fpa.data.store import open_store
     from fpa.files import read_json
-    from fpa.plan import Run
+    from fpa.runs import Run
     from fpa.train import Training, load_networks, train
 
     run = Run.from_config(read_json(options.run, made_by="python -m fpa plan --write"))
@@ -161,7 +163,7 @@ def train(options: argparse.Namespace) -> None:
         )
     training = Training(
         run,
-        images,
+        Feed(images, run.training["batch_size"], run.seed),
         manifest["images_sha256"],
         device,
         options.log_every,
@@ -179,7 +181,7 @@ def _watch(options: argparse.Namespace, run: "Run", device: "torch.device") -> C
     import torch
 
     from fpa.evaluation import extractors, features, sampling, scores
-    from fpa.plan import build_model
+    from fpa.runs import build_model
 
     real, _ = features.load(options.real)
     network = extractors.load(options.extractor, device)
@@ -382,7 +384,7 @@ def _device(options: argparse.Namespace) -> "torch.device":
 def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
     """A finished run's model with its EMA weights, ready to sample from."""
     from fpa.files import read_json
-    from fpa.plan import Run, build_model
+    from fpa.runs import Run, build_model
     from fpa.train import load_networks
 
     folder = Path(options.run)

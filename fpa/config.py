@@ -11,8 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from fpa.contract import did_you_mean
-from fpa.errors import UserError
+from fpa.errors import UserError, did_you_mean
 
 SCHEMA = Path(__file__).parent.parent / "workflow" / "schemas" / "config.schema.yaml"
 

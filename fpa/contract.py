@@ -5,7 +5,6 @@ and its own settings as keyword arguments with type hints; a class with `needs_b
 the settings of the run that it starts from as `base` too. The instance keeps `Model`.
 """
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -16,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch import Tensor, nn
 
-from fpa.errors import UserError
+from fpa.errors import UserError, did_you_mean
 
 Base = Mapping[str, Any]
 """Resolved settings of the model that a run starts from."""
@@ -115,14 +114,6 @@ def build(
             f"model '{name}' has no attribute {', '.join(missing)} (see fpa/contract.py)"
         )
     return model
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """'; did you mean X?' or the list of what is known, to end an error message with."""
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(sorted(known))}" if known else ""
 
 
 def _first_error(error: ValidationError, schema: type[BaseModel], where: str) -> str:

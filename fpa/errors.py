@@ -1,4 +1,6 @@
-"""The two exceptions that end a command without a traceback."""
+"""The two exceptions that end a command without a traceback, and a helper for their messages."""
+
+import difflib
 
 
 class UserError(Exception):
@@ -7,3 +9,11 @@ class UserError(Exception):
 
 class Stopped(Exception):
     """A signal asked a training to stop; everything up to now is saved."""
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """'; did you mean X?' or the list of what is known, to end an error message with."""
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""

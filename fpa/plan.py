@@ -1,85 +1,19 @@
-"""From a checked configuration to the list of runs, each with its digest and its places on disk.
-
-A run is one resolved configuration. Its digest covers everything that its weights depend on, and
-is part of its folder's name: two runs that differ never meet, and an unchanged run is found again.
-"""
+"""From a configuration to the list of runs that it asks for, checked before any of them starts."""
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fpa import contract
 from fpa.config import check_config
 from fpa.data.catalogue import SOURCES, check_source
-from fpa.errors import UserError
+from fpa.errors import UserError, did_you_mean
 from fpa.evaluation.extractors import check_extractor
-from fpa.files import digest, read_json, write_json
+from fpa.files import read_json, write_json
+from fpa.runs import Run, build_model
 
 OWNER = "experiment.json"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training: a data set, a model, a seed and a budget."""
-
-    dataset: Mapping[str, Any]
-    """name, source, resolution, channels, filter"""
-    model: Mapping[str, Any]
-    """name, class, settings (complete)"""
-    training: Mapping[str, Any]
-    """kimg, batch_size, ... (schema: training)"""
-    seed: int
-    base: "Run | None" = None
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The run as JSON: what is stored with everything that it makes."""
-        return {
-            "dataset": dict(self.dataset),
-            "model": dict(self.model),
-            "training": dict(self.training),
-            "seed": self.seed,
-            "base": self.base.config if self.base else None,
-        }
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the run's configuration."""
-        return digest(self.config)
-
-    @property
-    def steps(self) -> int:
-        """Training steps that the budget pays for."""
-        return max(1, round(self.training["kimg"] * 1000 / self.training["batch_size"]))
-
-    @property
-    def name(self) -> str:
-        """The run's folder below its data set and model."""
-        return f"seed{self.seed}-{self.digest[:10]}"
-
-    @property
-    def folder(self) -> str:
-        """The run's folder below the experiment's results."""
-        return f"runs/{self.dataset['name']}/{self.model['name']}/{self.name}"
-
-    @property
-    def store(self) -> str:
-        """The folder of the run's prepared images, below the data folder."""
-        return store_name(self.dataset)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Run":
-        """The inverse of `config`."""
-        base = config["base"]
-        return cls(**{**config, "base": cls.from_config(base) if base else None})
-
-
-def store_name(dataset: Mapping[str, Any]) -> str:
-    """A prepared data set's folder name: what it is for people, a digest for the rest."""
-    return f"{dataset['name']}-{dataset['resolution']}px-{digest(dict(dataset))[:10]}"
 
 
 class Experiment:
@@ -123,7 +57,7 @@ class Experiment:
         seen = [name]
         while (base := self.models[seen[-1]]["base"]) is not None:
             if base not in self.models:
-                known = contract.did_you_mean(base, list(self.models))
+                known = did_you_mean(base, list(self.models))
                 raise UserError(f"models.{seen[-1]}.base: there is no model '{base}'{known}")
             if base in seen:
                 raise UserError(
@@ -205,17 +139,3 @@ class Experiment:
     def label(self, model: str) -> str:
         """A model's name in tables and figures."""
         return self.models[model]["label"] or model
-
-
-def build_model(run: Run) -> contract.Model:
-    """Construct a run's model for its images."""
-    try:
-        return contract.build(
-            run.model["class"],
-            run.model["settings"],
-            run.dataset["resolution"],
-            run.dataset["channels"],
-            run.base.model["settings"] if run.base else None,
-        )
-    except UserError as error:
-        raise UserError(f"model {run.model['name']} on {run.dataset['name']}: {error}") from error

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,29 @@ from torch import Tensor, nn
 
 from fpa import checkpoint, provenance
 from fpa.contract import Model
-from fpa.data.feed import Feed
 from fpa.errors import Stopped, UserError
 from fpa.files import canonical_json, write_bytes, write_json, write_text
-from fpa.plan import Run, build_model
 from fpa.progress import Progress, log
+from fpa.runs import Run, build_model
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
 
 Watch = Callable[[nn.Module], dict[str, float]]
 """EMA generator -> scores by name, for the history."""
+
+
+class Feed(Protocol):
+    """Where batches come from (fpa.data.feed)."""
+
+    def next(self) -> np.ndarray:
+        """uint8 images (B, C, H, W)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in its order it is."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
 
 
 class StopSignal:
@@ -63,7 +75,7 @@ class Training:
     def __init__(
         self,
         run: Run,
-        images: np.ndarray,
+        feed: Feed,
         images_digest: str,
         device: torch.device,
         log_every: int,
@@ -81,7 +93,7 @@ class Training:
         if base_networks is not None:
             self.model.start_from(base_networks)
         self.model.to(device)
-        self.feed = Feed(images, batch_size, run.seed)
+        self.feed = feed
         self.history: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}

@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from fpa.config import check_config, read_config, schema
 from fpa.errors import UserError
-from fpa.plan import Experiment, Run
+from fpa.plan import Experiment
+from fpa.runs import Run
 
 
 def change(path: str, value) -> dict:
@@ -55,7 +56,7 @@ MISTAKES = {
         "FPA",
         "does not name a class as 'package.module:Class'",
     ),
-    "not a model": ("models/fpa/class", "fpa.plan:Run", "is not a model: it has no step"),
+    "not a model": ("models/fpa/class", "fpa.runs:Run", "is not a model: it has no step"),
     "unknown setting": (
         "models/fpa/settings/painter/step",
         5,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import environment
+from conftest import environment, fpa
 
 from fpa import files
 from fpa.errors import UserError
@@ -61,6 +61,19 @@ def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_pat
     )
     assert "cannot write state/step-000000002.pt: File too large" in done.stdout, done.stderr
     assert "['step-000000001.pt'] torch.Size([10])" in done.stdout
+
+
+def test_a_verb_on_a_full_disk_ends_in_one_line_and_leaves_nothing(tmp_path):
+    spec = '{"name": "d", "source": "digits", "resolution": 64, "channels": 3, "filter": "box"}'
+    done = fpa(
+        *("prepare", spec, "--out", "store"),
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "fpa prepare: error: cannot write store/images.npy" in line
+    assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):

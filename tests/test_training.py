@@ -17,10 +17,12 @@ import torch
 from conftest import ROOT, environment, fpa
 
 from fpa import checkpoint
+from fpa.data.feed import Feed
 from fpa.data.store import open_store, prepare
 from fpa.errors import Stopped, UserError
 from fpa.files import file_digest, write_json
-from fpa.plan import Experiment, store_name
+from fpa.plan import Experiment
+from fpa.runs import store_name
 from fpa.train import MAX_RELOADS, Training, load_networks, train
 
 CPU = torch.device("cpu")
@@ -57,7 +59,8 @@ def long_run(tiny):
 def training(run, store: Path, **options) -> Training:
     images, manifest = open_store(store)
     options = {"device": CPU, "log_every": 10, **options}
-    return Training(run, images, manifest["images_sha256"], **options)
+    feed = Feed(images, run.training["batch_size"], run.seed)
+    return Training(run, feed, manifest["images_sha256"], **options)
 
 
 def command(run, store: Path, folder: Path) -> list[str]:

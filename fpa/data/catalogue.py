@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fpa.contract import did_you_mean
-from fpa.errors import UserError
+from fpa.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)

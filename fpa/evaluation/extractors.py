@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpa.contract import did_you_mean
-from fpa.errors import UserError
+from fpa.errors import UserError, did_you_mean
 from fpa.files import atomic_open, file_digest, read_json, write_json
 from fpa.progress import Progress, log
 

@@ -8,7 +8,8 @@ sys.path.insert(0, workflow.basedir)
 
 from fpa.errors import UserError
 from fpa.jobs import share_with_jobs
-from fpa.plan import Experiment, store_name
+from fpa.plan import Experiment
+from fpa.runs import store_name
 
 share_with_jobs(workflow.basedir)
 
