@@ -5,7 +5,7 @@
 #
 # Settings, each optional:
 #   PYTHON=python3.12       the interpreter that the virtual environment is made with
-#   ENV=/path/to/env        use this environment as it is; nothing is installed
+#   USE_ENV=/path/to/env    use this environment as it is; nothing is installed
 #   CPU_TORCH_INDEX=URL     take torch's smaller CPU build from this package index (see README)
 #   CORES=2                 cores that Snakemake may use (default: all)
 
@@ -14,8 +14,8 @@ CORES ?= all
 VENV := .venv
 SCRATCH ?= .smoke
 
-ifdef ENV
-BIN := $(ENV)/bin
+ifdef USE_ENV
+BIN := $(USE_ENV)/bin
 READY :=
 else
 BIN := $(VENV)/bin
