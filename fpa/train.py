@@ -199,7 +199,13 @@ def train(training: Training, folder: Path) -> None:
         if state is None:
             training.save(state_folder)
         else:
-            training.load_state_dict(state)
+            try:
+                training.load_state_dict(state)
+            except (KeyError, RuntimeError) as error:
+                raise UserError(
+                    f"the checkpoint in {state_folder} does not fit this version of the code "
+                    f"({str(error).splitlines()[0]}); delete the folder to train afresh"
+                ) from error
             log.info("going on from step %d of %d", training.step, training.steps)
         label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
         bar = Progress(training.steps, label, "steps", training.step)
@@ -229,15 +235,14 @@ def train(training: Training, folder: Path) -> None:
 def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
     """weights.safetensors (all networks), history.csv and train.json."""
     run = training.run
+    # Copies, because safetensors refuses tensors that share memory.
     tensors = {
-        f"{name}.{key}": value.contiguous().cpu()
+        f"{name}.{key}": value.cpu().contiguous().clone()
         for name, network in training.model.networks.items()
         for key, value in network.state_dict().items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
-    # safetensors refuses tensors that share memory, as a frozen base does between copies.
-    tensors = {key: value.clone() for key, value in tensors.items()}
     write_bytes(folder / "weights.safetensors", safetensors.torch.save(tensors, metadata=about))
     write_text(folder / "history.csv", pd.DataFrame(training.history).to_csv(index=False))
     parameters = {

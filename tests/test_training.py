@@ -187,6 +187,16 @@ def test_state_of_another_run_is_refused(tmp_path, tiny, run, store):
         train(training(Experiment(tiny).runs[0], store), tmp_path)
 
 
+def test_a_checkpoint_of_another_version_of_the_code_is_refused(tmp_path, run, store):
+    interrupt(run, store, tmp_path, 5)
+    newest = max((tmp_path / "state").glob("step-*.pt"))
+    state = torch.load(newest, weights_only=True)
+    del state["model"]["generator"]["to_kvb.bias"]
+    torch.save(state, newest)
+    with pytest.raises(UserError, match="does not fit this version of the code"):
+        train(training(run, store), tmp_path)
+
+
 def test_images_that_changed_under_a_run_are_refused(tmp_path, run, store):
     interrupt(run, store, tmp_path, 5)
     manifest = json.loads((store / "manifest.json").read_text())
