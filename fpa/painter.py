@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from fpa import rules
@@ -56,6 +56,12 @@ class PainterSettings(BaseModel):
         bool, Field(description="W_0 is learned; then the first step uses its rate as well")
     ] = False
     tanh_image: Annotated[bool, Field(description="tanh on the finished image")] = True
+
+    @model_validator(mode="after")
+    def _rates_need_the_delta_rule(self) -> "PainterSettings":
+        if self.vector_rates and self.rule != "delta":
+            raise ValueError(f"vector_rates needs rule: delta (the {self.rule} rule has no rates)")
+        return self
 
 
 class InputsV1(nn.Module):
@@ -124,7 +130,8 @@ class Painter(nn.Module):
         super().__init__()
         self.settings, self.image_size, self.channels = settings, image_size, channels
         self.latent_dim = settings.latent_dim
-        self.rule = RULES[settings.rule]
+        # One system per row of W costs more than the loop: benchmarks/rules.py.
+        self.rule = rules.delta_loop if settings.vector_rates else RULES[settings.rule]
         D, C = image_size, channels
 
         self.inputs = (InputsV1 if settings.inputs == "v1" else InputsV2)(settings)

@@ -77,6 +77,11 @@ MISTAKES = {
         0,
         "models.fpa.settings.painter.steps: input should be greater than 0, found 0",
     ),
+    "settings that contradict each other": (
+        "models/fpa/settings/painter",
+        {"rule": "additive", "vector_rates": True},
+        "vector_rates needs rule: delta (the additive rule has no rates)",
+    ),
     "unknown data set": (
         "datasets/digit",
         {"resolution": 16},
