@@ -1,10 +1,6 @@
-"""The resumable state of a training: two newest checkpoints, and a lock against a second process."""
+"""The resumable state of a training: its two newest checkpoints."""
 
-import fcntl
 import io
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +46,3 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; the lock dies with the process, however it dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "w")  # noqa: SIM115 (held while the block runs)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training in {folder.parent}; wait for it or stop it first"
-            ) from None
-        # For whoever looks: the lock itself is the flock.
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

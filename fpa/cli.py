@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(verb: str, message: str, code: int) -> int:
     if log.handlers:
-        log.error("error: %s", " ".join(message.split()))
+        log.error("error: %s", "\n".join(" ".join(line.split()) for line in message.splitlines()))
     else:
         print(f"fpa {verb}: error: {message}", file=sys.stderr)
     return code
@@ -113,25 +113,64 @@ def _print_settings(schema: dict[str, Any], shared: dict[str, Any], indent: str)
 
 def prepare(options: argparse.Namespace) -> None:
     """Turn a data set's source into a memory-mapped array and a manifest."""
-    from fpa.config import read_config
-    from fpa.data.store import prepare
-    from fpa.plan import Experiment
-    from fpa.runs import store_name
+    from fpa.data.prepare import prepare
+    from fpa.data.store import verify
 
-    if options.dataset.lstrip().startswith("{"):
-        spec = json.loads(options.dataset)
-        folder = Path(options.out)
-    else:
-        experiment = Experiment(read_config(options.config))
-        if options.dataset not in experiment.datasets:
-            known = did_you_mean(options.dataset, list(experiment.datasets))
-            raise UserError(f"{options.config} has no data set '{options.dataset}'{known}")
-        spec = experiment.datasets[options.dataset]
-        folder = Path(options.out or experiment.data / store_name(spec))
-    manifest = prepare(spec, folder)
+    spec, folder = _dataset(options)
+    if options.verify:
+        manifest = verify(folder)
+        log.info("%s: %d images, as the manifest says", folder, manifest["count"])
+        return
+    manifest = prepare(spec, folder, options.workers)
+    same = manifest["duplicates"]["images"]
     log.info(
-        "%s: %d images of %d px in %s", spec["name"], manifest["count"], spec["resolution"], folder
+        "%s: %d images of %d px in %s%s%s",
+        spec["name"],
+        manifest["count"],
+        spec["resolution"],
+        folder,
+        f"; {same} are exact duplicates" if same else "",
+        f"; {len(manifest['unreadable'])} left out" if manifest["unreadable"] else "",
     )
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Describe a prepared data set and draw a contact sheet of it."""
+    from fpa.data.store import open_store
+    from fpa.presentation.inspection import contact_sheet, describe
+
+    folder = Path(options.dataset)
+    if not (folder / "manifest.json").exists():
+        _, folder = _dataset(options)
+    images, manifest = open_store(folder)
+    sheet = Path(options.sheet or folder / "contact-sheet.png")
+    contact_sheet(images, options.count, sheet)
+    print(describe(manifest, folder))
+    print(f"{'contact sheet':<14} {sheet}")
+
+
+def download(options: argparse.Namespace) -> None:
+    """Fetch a data set's official archive, going on from a broken download."""
+    from fpa.config import check_config, read_config
+    from fpa.data.catalogue import SOURCES, archive_path, instructions
+    from fpa.data.download import fetch
+
+    if options.source not in SOURCES:
+        known = did_you_mean(options.source, list(SOURCES))
+        raise UserError(f"unknown data set '{options.source}'{known}")
+    source = SOURCES[options.source]
+    if options.out:
+        out = Path(options.out)
+    else:
+        out = archive_path(options.source, Path(check_config(read_config(options.config))["data"]))
+    if not source.archive:
+        raise UserError(f"{options.source} needs no download: {source.description}")
+    if not source.url:
+        dataset = {"name": options.source, "source": options.source, "path": str(out)}
+        raise UserError(f"{options.source} cannot be fetched unattended: {instructions(dataset)}")
+    log.info("%s (%s; %s) from %s", source.archive, source.size, source.licence, source.page)
+    fetch(source.url, out, md5=source.md5)
+    log.info("%s: %d bytes", out, out.stat().st_size)
 
 
 def extractor(options: argparse.Namespace) -> None:
@@ -367,6 +406,36 @@ def _curves(options: argparse.Namespace) -> Any:
 # Helpers and the parser ----------------------------------------------------------------------
 
 
+def _dataset(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    """A data set's complete settings and the folder of its prepared images."""
+    import yaml
+
+    from fpa.config import check_config, check_dataset, read_config
+    from fpa.data.catalogue import SOURCES, resolve, store_name
+
+    name = options.dataset
+    if name.lstrip().startswith("{"):
+        spec = json.loads(name)
+        name = spec.pop("name")
+        spec = resolve(name, check_dataset(spec, name), Path("data"), name)
+        return spec, Path(options.out or store_name(spec))
+    config = check_config(read_config(options.config))
+    pairs = [setting.partition("=") for setting in options.settings]
+    if any(not sign for _, sign, _ in pairs):
+        raise UserError(f"expected settings as key=value, found {' '.join(options.settings)}")
+    settings = {key: yaml.safe_load(value) for key, _, value in pairs}
+    known = config["datasets"]
+    if name not in known and name not in SOURCES and "source" not in settings:
+        near = did_you_mean(name, [*known, *SOURCES])
+        raise UserError(
+            f"neither {options.config} nor this project knows a data set '{name}'{near}"
+        )
+    data = Path(config["data"])
+    spec = check_dataset({"resolution": 64, **known.get(name, {}), **settings}, name)
+    spec = resolve(name, spec, data, name)
+    return spec, Path(options.out or data / store_name(spec))
+
+
 def _device(options: argparse.Namespace) -> "torch.device":
     """The device to work on; sets the number of CPU threads as well."""
     import torch
@@ -431,10 +500,28 @@ def _parser() -> argparse.ArgumentParser:
         help="package.module:Class",
     )
 
-    add = verb(prepare)
-    add("dataset", help="a data set's name in the configuration, or its settings as JSON")
+    add = verb(download)
+    add("source", help="afhq_cat, afhq_dog, afhq_wild (one archive) or lsun_church")
     add("--config", default="config.yaml", help="the experiment (config.yaml)")
-    add("--out", metavar="DIR", help="default: the experiment's data folder")
+    add("--out", metavar="FILE", help="default: archives/ in the experiment's data folder")
+
+    for action in (prepare, inspect):
+        add = verb(action)
+        add("dataset", help="a data set of the configuration or of this project (celeba, ...)")
+        add(
+            "settings",
+            nargs="*",
+            metavar="KEY=VALUE",
+            help="settings that replace the configuration's, as in path=photos.zip resolution=32",
+        )
+        add("--config", default="config.yaml", help="the experiment (config.yaml)")
+        add("--out", metavar="DIR", help="folder of the prepared images, if not the usual one")
+        if action is prepare:
+            add("--workers", type=int, default=0, help="processes (0: one a core)")
+            add("--verify", action="store_true", help="only check what is prepared, every byte")
+        else:
+            add("--count", type=int, default=64, help="images on the contact sheet")
+            add("--sheet", metavar="PNG", help="default: contact-sheet.png in that folder")
 
     add = verb(extractor)
     add("name", help="inception_v3, or efficientnet_lite0-<n>px")

@@ -53,6 +53,13 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
+def check_dataset(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """One data set's settings with defaults filled in; UserError names the first thing wrong."""
+    part = schema()["properties"]["datasets"]["additionalProperties"]
+    _validate(dict(spec), part, where)
+    return _fill(dict(spec), part)
+
+
 def _fill(value: Any, part: Mapping[str, Any]) -> Any:
     """Defaults of the schema put where the value has nothing."""
     if not isinstance(value, dict):

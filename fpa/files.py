@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and digests that name what is in them."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -23,10 +24,10 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """SHA-256 (or another digest, hex) of a file's bytes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @contextmanager
@@ -105,3 +106,25 @@ def load_array(path: str | Path, load: Callable[..., Any] = np.load, **options: 
         raise UserError(
             f"{path} is not a NumPy array file ({error}); delete it and run again"
         ) from error
+
+
+@contextmanager
+def locked(folder: Path, doing: str) -> Iterator[None]:
+    """Hold the folder for this process; the lock dies with the process, however it dies.
+
+    UserError, with what another process is `doing`, when the folder is held already.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "w")  # noqa: SIM115 (held while the block runs)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is {doing}; wait for it or stop it first") from None
+        # For whoever looks: the lock itself is the flock.
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

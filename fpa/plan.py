@@ -7,7 +7,7 @@ from typing import Any
 
 from fpa import contract
 from fpa.config import check_config
-from fpa.data.catalogue import SOURCES, check_source
+from fpa.data.catalogue import downloadable, identity, instructions, resolve, store_name
 from fpa.errors import UserError, did_you_mean
 from fpa.evaluation.extractors import check_extractor
 from fpa.files import read_json, write_json
@@ -26,11 +26,9 @@ class Experiment:
         self.data = Path(self.config["data"])
         self.models: dict[str, Any] = self.config["models"]
         self.datasets = {
-            name: {**spec, "name": name, "source": spec["source"] or name}
+            name: resolve(name, spec, self.data, f"datasets.{name}")
             for name, spec in self.config["datasets"].items()
         }
-        for name, spec in self.datasets.items():
-            check_source(spec, f"datasets.{name}")
         check_extractor(self.config["evaluation"]["extractor"], "evaluation.extractor")
         self._settings = {name: self._resolve(name) for name in self.models}
         self.runs = [
@@ -73,7 +71,7 @@ class Experiment:
     def _run(self, dataset: str, name: str, seed: int) -> Run:
         model = self.models[name]
         return Run(
-            dataset=self.datasets[dataset],
+            dataset=identity(self.datasets[dataset]),
             model={"name": name, "class": model["class"], "settings": self._settings[name]},
             training=model["training"],
             seed=seed,
@@ -95,9 +93,12 @@ class Experiment:
         """Everything that would fail after hours and can be known in seconds. UserError if so."""
         import torch
 
+        missing = [instructions(spec) for spec in self.datasets.values() if self._is_missing(spec)]
+        if missing:
+            raise UserError("\n".join(missing))
         for run in {(r.dataset["name"], r.model["name"]): r for r in self.runs}.values():
-            count = SOURCES[run.dataset["source"]].count
-            if run.training["batch_size"] > count:
+            count = run.dataset["count"]
+            if count is not None and run.training["batch_size"] > count:
                 raise UserError(
                     f"models.{run.model['name']}.training.batch_size: "
                     f"{run.training['batch_size']} is larger than the data set "
@@ -116,6 +117,13 @@ class Experiment:
                 raise UserError(
                     f"{key}: cannot make {folder}: {existing}: {error.strerror}; choose another folder"
                 ) from error
+
+    def _is_missing(self, dataset: Mapping[str, Any]) -> bool:
+        """Whether a data set is not prepared, and cannot be from what is there or can be fetched."""
+        if dataset["path"] is None or downloadable(dataset, self.data):
+            return False
+        prepared = self.data / store_name(dataset) / "manifest.json"
+        return not prepared.exists() and not Path(dataset["path"]).expanduser().exists()
 
     def claim(self) -> None:
         """Mark the results folder as this experiment's own."""

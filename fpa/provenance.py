@@ -10,7 +10,10 @@ from typing import Any
 
 import fpa
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "clean-fid", "scipy", "pandas")
+LIBRARIES = (
+    *("torch", "torchvision", "numpy", "pillow", "clean-fid", "scipy", "pandas"),
+    *("scikit-learn", "lmdb"),
+)
 
 
 @functools.cache

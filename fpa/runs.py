@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from fpa import contract
+from fpa.data.catalogue import store_name
 from fpa.errors import UserError
 from fpa.files import digest
 
@@ -19,7 +20,7 @@ class Run:
     """One training: a data set, a model, a seed and a budget."""
 
     dataset: Mapping[str, Any]
-    """name, source, resolution, channels, filter"""
+    """What says which images these are (fpa.data.catalogue.identity)"""
     model: Mapping[str, Any]
     """name, class, settings (complete)"""
     training: Mapping[str, Any]
@@ -68,11 +69,6 @@ class Run:
         """The inverse of `config`."""
         base = config["base"]
         return cls(**{**config, "base": cls.from_config(base) if base else None})
-
-
-def store_name(dataset: Mapping[str, Any]) -> str:
-    """A prepared data set's folder name: what it is for people, a digest for the rest."""
-    return f"{dataset['name']}-{dataset['resolution']}px-{digest(dict(dataset))[:10]}"
 
 
 def build_model(run: Run) -> contract.Model:

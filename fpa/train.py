@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fpa import checkpoint, provenance
 from fpa.contract import Model
 from fpa.errors import Stopped, UserError
-from fpa.files import canonical_json, write_bytes, write_json, write_text
+from fpa.files import canonical_json, locked, write_bytes, write_json, write_text
 from fpa.progress import Progress, log
 from fpa.runs import Run, build_model
 
@@ -194,7 +194,7 @@ def train(training: Training, folder: Path) -> None:
     when a signal asks for it.
     """
     run, state_folder, started = training.run, folder / "state", time.monotonic()
-    with checkpoint.locked(state_folder), StopSignal() as stop:
+    with locked(state_folder, f"training in {folder}"), StopSignal() as stop:
         state = checkpoint.load_newest(state_folder)
         if state is None:
             training.save(state_folder)

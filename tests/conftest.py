@@ -1,13 +1,16 @@
 """Small experiments and helpers that several tests share."""
 
 import copy
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -105,3 +108,47 @@ def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.Comp
         text=True,
         timeout=600,
     )
+
+
+@pytest.fixture(scope="session")
+def photographs() -> list[np.ndarray]:
+    """40 pieces (H, W, 3) uint8, of several shapes, of scikit-learn's two sample photographs."""
+    from sklearn.datasets import load_sample_images
+
+    pieces = []
+    for i in range(20):
+        for whole in load_sample_images().images:
+            height, width = 96 + 7 * (i % 5), 110 - 5 * (i % 4)
+            top, left = 16 * i, 25 * i
+            pieces.append(whole[top : top + height, left : left + width])
+    return pieces
+
+
+def encode(pixels: np.ndarray, kind: str) -> bytes:
+    """An image file in memory."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    return encode(pixels, "JPEG")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return encode(pixels, "PNG")
+
+
+def images_dataset(path: Path, **settings) -> dict:
+    """The settings of a data set of one's own, at 16 px."""
+    return {
+        "name": "mine",
+        "source": "folder",
+        "resolution": 16,
+        "channels": 3,
+        "filter": "bilinear",
+        "count": None,
+        "path": str(path),
+        "max_unreadable": 0,
+        **settings,
+    }

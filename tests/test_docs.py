@@ -5,21 +5,26 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, environment, fpa
+from conftest import ROOT, environment, fpa, jpeg
+
+from fpa.config import check_dataset
+from fpa.data.catalogue import SOURCES, resolve
 
 DOCS = ["README.md", "CONTRIBUTING.md"]
 
 
 def commands() -> list[str]:
-    """The lines of the README's code blocks that call something, and commands in its text."""
+    """What the code blocks call, in their order, then the commands in the text."""
     text = "\n".join((ROOT / name).read_text() for name in DOCS)
-    blocks = re.findall(r"```\n(.*?)```", text, flags=re.S)
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, flags=re.S | re.M)
     lines = [line for block in blocks for line in block.splitlines()]
     inline = re.findall(r"`((?:make|snakemake|python -m fpa)[^`]*)`", text)
-    return sorted({c.strip() for c in lines + inline if re.match(r"make|snakemake|python", c)})
+    found = [c.strip() for c in lines + inline if re.match(r"make|snakemake|python", c)]
+    return list(dict.fromkeys(found))
 
 
 def test_the_documents_name_commands():
@@ -40,14 +45,18 @@ def test_make_targets_exist(command):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("python")])
-def test_python_commands_run(command):
-    words = command.split()[3:]
-    if words in ([], ["<verb>"]):
-        words = ["--help"]
-    done = fpa(*words, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+def test_python_commands_run_in_the_order_of_the_documents(tmp_path, photographs):
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
+        for i, pixels in enumerate(photographs):
+            archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
+    for command in (c for c in commands() if c.startswith("python")):
+        words = command.split()[3:]
+        if words in ([], ["<verb>"]):
+            words = ["--help"]
+        done = fpa(*words, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert done.stdout + done.stderr
 
 
 # These two need a broken or a finished run: tests/test_workflow.py has both.
@@ -80,7 +89,7 @@ def test_links_lead_to_files(name):
 
 @pytest.mark.parametrize(
     "verb",
-    "plan models prepare extractor train sample paint features score table figure".split(),
+    "plan models download prepare inspect extractor train sample paint features score table figure".split(),
 )
 def test_every_verb_explains_itself(verb):
     done = fpa(verb, "--help", cwd=ROOT)
@@ -89,6 +98,30 @@ def test_every_verb_explains_itself(verb):
     options = re.findall(r"^  (-\S.*|\w\S*)(?:\n {10,}|  +)(\S.*)$", done.stdout, flags=re.M)
     named = re.findall(r"^  (?:-\S|\w).*$", done.stdout, flags=re.M)
     assert len(options) == len(named), named
+
+
+def test_the_readme_lists_every_data_set_as_the_catalogue_has_it():
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", text, flags=re.M)
+    listed = {name: cells for name, cells in rows if name in SOURCES}
+    assert set(listed) == set(SOURCES)
+    for name, source in SOURCES.items():
+        cells = listed[name]
+        if source.count:
+            assert f" {source.count:,} " in cells
+        for part in (source.archive, source.size, source.page):
+            assert part in cells
+        assert ("fetched by itself" in cells) == bool(source.url)
+        assert source.licence in cells
+
+
+def test_the_readmes_own_data_set_is_a_valid_configuration(tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    (block,) = (block for block in blocks if "source: folder" in block)
+    datasets = yaml.safe_load(block)["datasets"]
+    assert len(block.splitlines()) == 5
+    (mine,) = datasets.values()
+    assert resolve("mine", check_dataset(mine, "mine"), tmp_path, "mine")["path"] == mine["path"]
 
 
 def test_the_conda_environment_lists_what_pyproject_asks_for():

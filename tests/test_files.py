@@ -72,8 +72,8 @@ def test_a_verb_on_a_full_disk_ends_in_one_line_and_leaves_nothing(tmp_path):
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "fpa prepare: error: cannot write store/images.npy" in line
-    assert list((tmp_path / "store").iterdir()) == []
+    assert "fpa prepare: error: cannot write store: File too large" in line
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):

@@ -12,6 +12,7 @@ from conftest import environment
 from fpa.painter import Painter, PainterSettings
 from fpa.painter import step_pictures as torch_step_pictures
 from fpa.presentation import figures, tables, theme
+from fpa.presentation.tiles import tile
 
 
 def score(model: str, seed: int, fid: float, dataset: str = "digits", **more) -> dict:
@@ -128,7 +129,7 @@ def test_figures_come_out_byte_identical_as_png_and_pdf(kind, parts, tmp_path):
 
 def test_a_grid_shows_every_image_in_its_place():
     images = np.arange(1, 6, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(2, 2).repeat(2, 3)
-    sheet = figures.tile(images, 3)
+    sheet = tile(images, 3)
     assert sheet.shape == (1, 5, 8)
     assert sheet[0, ::3, ::3].tolist() == [[1, 2, 3], [4, 5, 255]]
 

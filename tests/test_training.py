@@ -16,13 +16,13 @@ import pytest
 import torch
 from conftest import ROOT, environment, fpa
 
-from fpa import checkpoint
+from fpa.data.catalogue import store_name
 from fpa.data.feed import Feed
-from fpa.data.store import open_store, prepare
+from fpa.data.prepare import prepare
+from fpa.data.store import open_store
 from fpa.errors import Stopped, UserError
-from fpa.files import file_digest, write_json
+from fpa.files import file_digest, locked, write_json
 from fpa.plan import Experiment
-from fpa.runs import store_name
 from fpa.train import MAX_RELOADS, Training, load_networks, train
 
 CPU = torch.device("cpu")
@@ -130,11 +130,11 @@ def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_
 
 def test_a_second_process_on_the_same_run_is_refused(tmp_path, run, store):
     folder = tmp_path / "run"
-    with checkpoint.locked(folder / "state"), pytest.raises(UserError, match="another process"):
+    with locked(folder / "state", "at it"), pytest.raises(UserError, match="another process"):
         train(training(run, store), folder)
     # A lock file that a dead process left behind stops nobody.
     assert (folder / "state" / "lock").exists()
-    with checkpoint.locked(folder / "state"):
+    with locked(folder / "state", "at it"):
         pass
 
 

@@ -10,17 +10,15 @@ import importlib.util
 import os
 import re
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fpa.data.download import fetch
 from fpa.errors import UserError, did_you_mean
-from fpa.files import atomic_open, file_digest, read_json, write_json
-from fpa.progress import Progress, log
+from fpa.files import file_digest, read_json, write_json
 
 EXTRACTORS = ("inception_v3", "efficientnet_lite0")
 INCEPTION_FILE = "inception-2015-12-05.pt"
@@ -170,27 +168,11 @@ def _download(path: Path) -> Path:
     """Fetch clean-fid's Inception file to `path`; it appears there only with the right digest."""
     from cleanfid.downloads_helper import inception_url
 
-    log.info("downloading %s", INCEPTION_FILE)
     try:
-        with urllib.request.urlopen(inception_url, timeout=60) as response:
-            total = int(response.headers.get("Content-Length") or 0)
-            bar = Progress(total, INCEPTION_FILE, "bytes")
-            with atomic_open(path) as file:
-                while chunk := response.read(1 << 20):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-            bar.close()
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        fetch(inception_url, path, sha256=INCEPTION_SHA256)
+    except UserError as error:
         raise UserError(
-            f"cannot download {INCEPTION_FILE} ({getattr(error, 'reason', error)}); fetch "
-            f"{inception_url} on another machine and set inception_weights to its path, "
+            f"{error}; or set inception_weights to where you have {INCEPTION_FILE}, "
             "or choose evaluation.extractor: efficientnet_lite0-128px"
         ) from error
-    found = file_digest(path)
-    if found != INCEPTION_SHA256:
-        path.unlink()
-        raise UserError(
-            f"the downloaded {INCEPTION_FILE} has SHA-256 {found[:12]}..., expected "
-            f"{INCEPTION_SHA256[:12]}...; try again, or fetch it by hand and set inception_weights"
-        )
     return path

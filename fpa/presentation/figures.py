@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fpa.presentation.theme import TEXT_WIDTH, model_colours, show_image
+from fpa.presentation.tiles import tile
 
 Arrays = Mapping[str, np.ndarray]
 """The parts of paintings as `fpa.models` names them."""
@@ -67,17 +68,6 @@ def painting_strips(parts: Arrays, paintings: int, most_steps: int) -> Figure:
         axes[3 * n + 1, 0].set_ylabel("image", fontsize=6)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
-
-
-def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """uint8 images (N, C, H, W) on one sheet (C, rows * (H + 1), columns * (W + 1)), 1 px apart."""
-    n, channels, height, width = images.shape
-    rows = -(-n // columns)
-    sheet = np.full((channels, rows * (height + 1) - 1, columns * (width + 1) - 1), 255, np.uint8)
-    for i, image in enumerate(images):
-        y, x = (i // columns) * (height + 1), (i % columns) * (width + 1)
-        sheet[:, y : y + height, x : x + width] = image
-    return sheet
 
 
 def sample_grids(grids: Mapping[str, np.ndarray], count: int) -> Figure:

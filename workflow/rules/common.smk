@@ -6,10 +6,10 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
+from fpa.data.catalogue import SOURCES, downloadable, store_name
 from fpa.errors import UserError
 from fpa.jobs import share_with_jobs
 from fpa.plan import Experiment
-from fpa.runs import store_name
 
 share_with_jobs(workflow.basedir)
 
@@ -64,6 +64,7 @@ wildcard_constraints:
     run=r"seed\d+-[0-9a-f]+",
     store=r"[^/]+",
     extractor=r"[^/]+",
+    archive=r"[^/]+",
 
 
 def run_of(wildcards):
@@ -79,6 +80,19 @@ def run_json(wildcards):
 def dataset_json(wildcards):
     """The data set's settings, for the command line."""
     return json.dumps(STORES[wildcards.store], sort_keys=True)
+
+
+def archive_source(wildcards):
+    """A data set that comes in this archive."""
+    return next(
+        n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive
+    )
+
+
+def archive_to_fetch(wildcards):
+    """The archive of a prepared data set, if it is fetched unattended."""
+    dataset = STORES[wildcards.store]
+    return [dataset["path"]] if downloadable(dataset, EXPERIMENT.data) else []
 
 
 def extractor_weights(wildcards):

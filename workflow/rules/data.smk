@@ -1,25 +1,54 @@
 # Data sets, feature extractors, and the features of the real images: once each.
 
 
+localrules:
+    download,
+
+
+rule download:
+    output:
+        f"{DATA}/archives/{{archive}}",
+    log:
+        f"{LOGS}/download/{{archive}}.log",
+    retries: 3
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=1440,
+    params:
+        source=archive_source,
+    message:
+        "Fetching {wildcards.archive}"
+    shell:
+        "python -m fpa download {params.source:q} --out {output:q} --log {log:q}"
+
+
 rule prepare:
+    input:
+        # Only what is fetched for it: whoever put an archive there may take it away again.
+        ancient(archive_to_fetch),
     output:
         images=f"{DATA}/{{store}}/images.npy",
         manifest=f"{DATA}/{{store}}/manifest.json",
     log:
         f"{LOGS}/prepare/{{store}}.log",
+    benchmark:
+        f"{LOGS}/prepare/{{store}}.benchmark.tsv"
     conda:
         "../envs/fpa.yaml"
-    threads: 1
+    threads: 16
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=8000,
+        runtime=240,
     params:
         dataset=dataset_json,
         folder=subpath(output.images, parent=True),
     message:
         "Preparing {wildcards.store}"
     shell:
-        "python -m fpa prepare {params.dataset:q} --out {params.folder:q} --log {log:q}"
+        "python -m fpa prepare {params.dataset:q} --workers {threads} --out {params.folder:q} --log {log:q}"
 
 
 rule extractor:

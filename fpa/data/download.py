@@ -1,0 +1,113 @@
+"""Fetch one file: goes on from where a broken download stopped, tries again, checks what came."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import requests
+
+from fpa.errors import UserError
+from fpa.files import file_digest, locked, read_json, write_json
+from fpa.progress import Progress, log
+
+ATTEMPTS = 6
+"""Failures in a row, none of which brought anything new, before a download is given up."""
+PAUSE = 2.0
+"""Seconds before the second attempt; each further pause is twice as long."""
+TIMEOUT = 60
+BLOCK = 1 << 16
+
+
+class _Broken(Exception):
+    """This attempt failed; another one may not."""
+
+
+def fetch(url: str, path: Path, md5: str = "", sha256: str = "") -> None:
+    """Download `url` to `path`, which appears only when it is whole (and has the digest, if given).
+
+    What has come so far waits in a folder beside it, and the next call goes on from there. UserError
+    when the server refuses, does not answer in several attempts, or sends something else.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with locked(part, f"downloading {path}"):
+        failures, most = 0, 0
+        while True:
+            try:
+                _attempt(url, part / "data", part / "about.json", path.name)
+                break
+            except (requests.RequestException, _Broken) as error:
+                reason = f"{path.name}: {_reason(error)}"
+            came = (part / "data").stat().st_size if (part / "data").exists() else 0
+            failures, most = (1, came) if came > most else (failures + 1, most)
+            if failures == ATTEMPTS:
+                raise UserError(
+                    f"{reason}, {ATTEMPTS} times; run the same command again to go on, or fetch "
+                    f"{url} by other means and put it at {path}"
+                )
+            pause = PAUSE * 2 ** (failures - 1)
+            log.warning("%s; trying again in %g s", reason, pause)
+            time.sleep(pause)
+        for algorithm, expected in (("md5", md5), ("sha256", sha256)):
+            found = file_digest(part / "data", algorithm) if expected else ""
+            if found != expected:
+                shutil.rmtree(part)
+                raise UserError(
+                    f"{url} sent a file with {algorithm.upper()} {found}, expected {expected}; "
+                    "try again, or fetch it by other means"
+                )
+        os.replace(part / "data", path)
+        shutil.rmtree(part)
+
+
+def _attempt(url: str, data: Path, about: Path, label: str) -> None:
+    """One request for what is missing, appended as it comes."""
+    have = data.stat().st_size if data.exists() else 0
+    known = read_json(about) if have and about.exists() else {}
+    headers = {"Accept-Encoding": "identity"}
+    # Only a server that names the version can be asked for the rest of that same version.
+    if have and known.get("version"):
+        headers |= {"Range": f"bytes={have}-", "If-Range": known["version"]}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code == 416 and have == known.get("bytes"):
+            return
+        if 400 <= answer.status_code < 500 and answer.status_code not in (408, 416, 429):
+            raise UserError(f"{url} answers {answer.status_code} {answer.reason}")
+        start = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+        if answer.status_code == 416 or (answer.status_code == 206 and start != str(have)):
+            # What is here does not belong to what is there.
+            data.unlink(missing_ok=True)
+        if answer.status_code not in (200, 206) or not (answer.status_code == 200 or data.exists()):
+            raise _Broken(f"the server answers {answer.status_code} {answer.reason}")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            raise UserError(f"{url} sends a web page instead of the file; look at it in a browser")
+        have = have if answer.status_code == 206 else 0
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        if version.startswith("W/"):
+            version = answer.headers.get("Last-Modified", "")
+        write_json(about, {"url": url, "version": version, "bytes": total})
+        bar = Progress(total or 0, f"downloading {label}", "bytes", done=have)
+        try:
+            with open(data, "ab" if have else "wb") as file:
+                for block in answer.iter_content(BLOCK):
+                    file.write(block)
+                    bar.update(len(block))
+        except OSError as error:
+            if isinstance(error, requests.RequestException):
+                raise
+            raise UserError(f"cannot write {data}: {error.strerror or error}") from error
+        finally:
+            bar.close()
+    if total is not None and data.stat().st_size != total:
+        raise _Broken(f"{data.stat().st_size:,} of {total:,} bytes came")
+
+
+def _reason(error: Exception) -> str:
+    """What a person can use of a nested network error."""
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT} s"
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return "the connection failed or broke"
+    return str(error)

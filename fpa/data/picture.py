@@ -1,0 +1,53 @@
+"""One encoded image to one array: decoded, converted, resized and cropped as the paper does it."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image
+
+FILTERS = {f.name.lower(): f for f in Image.Resampling}
+MODES = {1: "L", 3: "RGB"}
+
+# For the whole program: an image this large is an error, and a palette's transparency no news.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", message="Palette images with Transparency")
+
+
+def decode(data: bytes, size: int, channels: int, resample: Image.Resampling) -> np.ndarray:
+    """An encoded image (any format that Pillow reads) as uint8 (channels, size, size).
+
+    The pixels equal torchvision's Resize(size) and CenterCrop(size) of `Image.open(...)` converted
+    to RGB (or L). As in the paper's code an EXIF rotation is ignored, an alpha channel dropped, and
+    of an animation the first frame taken. 16-bit grey keeps its upper 8 bits. Raises whatever
+    Pillow raises for what it cannot read, and ValueError for images of unreasonable size.
+    """
+    picture = Image.open(io.BytesIO(data))
+    wide, high = picture.size
+    if size * size * max(wide, high) / min(wide, high) > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"{wide} x {high} px is too long for its width")
+    fitted = resize_and_crop(convert(picture, MODES[channels]), size, resample)
+    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def convert(picture: Image.Image, mode: str) -> Image.Image:
+    """The picture in mode L or RGB; ValueError for numbers without a known white."""
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {picture.mode} have no known white")
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def resize_and_crop(picture: Image.Image, size: int, resample: Image.Resampling) -> Image.Image:
+    """Short side to `size` (antialiased), then the centre square; sizes as torchvision rounds them."""
+    width, height = picture.size
+    short = min(width, height)
+    if short != size:
+        new = (int(size * width / short), int(size * height / short))
+        picture = picture.resize(new, resample)
+    width, height = picture.size
+    if width == height == size:
+        return picture
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return picture.crop((left, top, left + size, top + size))

@@ -1,0 +1,183 @@
+"""From a source to a prepared data set: the array, checked, and the manifest that describes it."""
+
+import contextlib
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fpa import provenance
+from fpa.data import parallel
+from fpa.data.archives import Found, Listing, Reader, list_images, open_source
+from fpa.data.catalogue import SOURCES, identity, instructions
+from fpa.data.parallel import Outcome
+from fpa.data.store import images_digest
+from fpa.errors import UserError
+from fpa.files import atomic_path, digest, file_digest, locked, write_json
+from fpa.progress import log
+
+SCRATCH = "unfinished"
+"""Folder below a store for what is not finished; an interrupted call goes on from it."""
+ARRAY = "images.npy"
+UNREADABLE = "unreadable.json"
+
+
+def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[str, Any]:
+    """Write a data set's images to `folder` and return the manifest.
+
+    dataset: as fpa.data.catalogue.resolve completes it. workers: processes; 0 for one a core. The
+    manifest comes last, and each file appears whole. UserError when the source is missing or
+    damaged, when it holds another number of images than expected, or when more of them cannot be
+    read than the data set allows.
+    """
+    path = dataset["path"]
+    if path is not None and not Path(path).expanduser().exists():
+        raise UserError(instructions(dataset))
+    scratch = folder / SCRATCH
+    with locked(scratch, f"preparing {folder}"), _tidied(scratch), _failing_well(folder):
+        reader = open_source(dataset["source"], path, scratch)
+        with contextlib.closing(reader):
+            manifest = _prepare(dataset, reader, folder, workers)
+        with atomic_path(folder / "images.npy") as target:
+            os.replace(scratch / ARRAY, target)
+        write_json(folder / "manifest.json", manifest)
+        for rest in scratch.iterdir():
+            rest.unlink()
+    return manifest
+
+
+def _prepare(
+    dataset: Mapping[str, Any], reader: Reader, folder: Path, workers: int
+) -> dict[str, Any]:
+    """Make the array in the scratch folder, and the manifest of it."""
+    array = folder / SCRATCH / ARRAY
+    listing = list_images(reader, SOURCES[dataset["source"]].folders)
+    _check_count(dataset, len(listing.images))
+    source = _describe_source(dataset, reader)
+    plan = digest([identity(dataset), _stamp(reader), [_signature(f) for f in listing.images]])
+    with parallel.Job(dataset, reader, listing.images, array, plan) as job:
+        outcomes = parallel.carry_out(job, workers or len(os.sched_getaffinity(0)))
+    manifest = _describe(dataset, source, listing, outcomes)
+    _check_unreadable(dataset, manifest["unreadable"], folder)
+    if manifest["unreadable"]:
+        parallel.drop([i for i, outcome in enumerate(outcomes) if len(outcome) == 1], array)
+    return manifest
+
+
+@contextlib.contextmanager
+def _tidied(scratch: Path) -> Iterator[None]:
+    """Leave no empty folders behind."""
+    try:
+        yield
+    finally:
+        if {path.name for path in scratch.iterdir()} <= {"lock"}:
+            shutil.rmtree(scratch)
+            with contextlib.suppress(OSError):
+                scratch.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _failing_well(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or choose another "
+            "folder, then run the same command again"
+        ) from error
+
+
+def _check_count(dataset: Mapping[str, Any], found: int) -> None:
+    expected = dataset["count"]
+    if expected is not None and found != expected:
+        raise UserError(
+            f"{dataset['path'] or dataset['source']} holds {found:,} images, expected "
+            f"{expected:,} for {dataset['name']}; fetch it again if it is not whole, or set "
+            f"datasets.{dataset['name']}.count: {found} if these are the images you mean"
+        )
+
+
+def _check_unreadable(
+    dataset: Mapping[str, Any], unreadable: list[dict[str, str]], folder: Path
+) -> None:
+    (folder / UNREADABLE).unlink(missing_ok=True)
+    for entry in unreadable[:10]:
+        log.warning("cannot read %s: %s", entry["name"], entry["reason"])
+    if len(unreadable) > dataset["max_unreadable"]:
+        write_json(folder / UNREADABLE, unreadable)
+        raise UserError(
+            f"{len(unreadable):,} images of {dataset['name']} cannot be read, all listed in "
+            f"{folder / UNREADABLE}; mend or remove them, or set datasets.{dataset['name']}."
+            f"max_unreadable: {len(unreadable)} to go on without them"
+        )
+
+
+def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    source = SOURCES[dataset["source"]]
+    about: dict[str, Any] = {"name": dataset["source"], "kind": reader.kind}
+    if dataset["path"] is None:
+        return about
+    path = Path(dataset["path"]).expanduser()
+    about |= {"file": path.name}
+    if path.is_file():
+        about |= {"bytes": path.stat().st_size}
+        if source.md5 and dataset["count"] == source.count:
+            about |= {"md5": file_digest(path, "md5")}
+            if about["md5"] != source.md5:
+                log.warning(
+                    "%s is not the archive as published (MD5 %s, published %s)",
+                    path,
+                    about["md5"],
+                    source.md5,
+                )
+    return about
+
+
+def _stamp(reader: Reader) -> list[Any]:
+    """What changes when a source that is one file does."""
+    path = getattr(reader, "path", None)
+    if path is None or path.is_dir():
+        return [str(path)]
+    about = path.stat()
+    return [str(path), about.st_size, about.st_mtime_ns]
+
+
+def _signature(found: Found) -> list[Any]:
+    return [found.name, found.size, repr(found.place), found.problem]
+
+
+def _describe(
+    dataset: Mapping[str, Any],
+    source: Mapping[str, Any],
+    listing: Listing,
+    outcomes: list[Outcome],
+) -> dict[str, Any]:
+    """The manifest: what a stranger needs to know of the array, and to check it."""
+    pairs = list(zip(listing.images, outcomes, strict=True))
+    read = [(found.name, *outcome) for found, outcome in pairs if len(outcome) == 2]
+    same = defaultdict(list)
+    for name, _, pixels in read:
+        same[pixels].append(name)
+    files = Counter(file for _, file, _ in read)
+    return {
+        "dataset": identity(dataset),
+        "count": len(read),
+        # The same for a zip, a tar and a folder of the same images.
+        "source": {**source, "files_sha256": digest([[name, file] for name, file, _ in read])},
+        "images_sha256": images_digest(pixels for _, _, pixels in read),
+        "names": [name for name, _, _ in read],
+        "unreadable": [
+            {"name": found.name, "reason": outcome[0]}
+            for found, outcome in pairs
+            if len(outcome) == 1
+        ],
+        "ignored": [{"name": found.name, "reason": found.problem} for found in listing.ignored],
+        "duplicates": {
+            "files": sum(files.values()) - len(files),
+            "images": len(read) - len(same),
+            "groups": [names for names in same.values() if len(names) > 1],
+        },
+        "versions": provenance.versions(),
+    }
