@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,14 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """SHA-256 (hex) of a JSON value's canonical spelling."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_of_many(values: Iterable[Any]) -> str:
+    """SHA-256 (hex) of many JSON values in their order, one line each, never all in memory."""
+    found = hashlib.sha256()
+    for value in values:
+        found.update(f"{canonical_json(value)}\n".encode())
+    return found.hexdigest()
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

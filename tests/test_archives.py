@@ -334,6 +334,12 @@ def test_unreadable_images_are_left_out_where_the_configuration_allows(
     assert {p.name for p in (tmp_path / "store").iterdir()} == {"images.npy", "manifest.json"}
 
 
+def test_a_data_set_of_unreadable_images_alone_is_none(tmp_path):
+    place = make_folder(tmp_path / "images", {"1.png": b"x", "2.png": b"y"})
+    with pytest.raises(UserError, match="not one image of mine can be read"):
+        prepare(images_dataset(place, max_unreadable=2), tmp_path / "store")
+
+
 def climbing(photographs) -> Files:
     names = ["../outside.png", "/absolute.png", "a/../../b.png", "fine/1.png", "fine/2.png"]
     return {n: png(p) for n, p in zip(names, photographs, strict=False)}

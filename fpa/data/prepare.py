@@ -1,6 +1,7 @@
 """From a source to a prepared data set: the array, checked, and the manifest that describes it."""
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from fpa.data.catalogue import SOURCES, identity, instructions
 from fpa.data.parallel import Outcome
 from fpa.data.store import images_digest
 from fpa.errors import UserError
-from fpa.files import atomic_path, digest, file_digest, locked, write_json
+from fpa.files import atomic_path, digest_of_many, file_digest, locked, write_json
 from fpa.progress import log
 
 SCRATCH = "unfinished"
@@ -56,11 +57,13 @@ def _prepare(
     listing = list_images(reader, SOURCES[dataset["source"]].folders)
     _check_count(dataset, len(listing.images))
     source = _describe_source(dataset, reader)
-    plan = digest([identity(dataset), _stamp(reader), [_signature(f) for f in listing.images]])
+    plan = digest_of_many(
+        itertools.chain([identity(dataset), _stamp(reader)], map(_signature, listing.images))
+    )
     with parallel.Job(dataset, reader, listing.images, array, plan) as job:
         outcomes = parallel.carry_out(job, workers or len(os.sched_getaffinity(0)))
     manifest = _describe(dataset, source, listing, outcomes)
-    _check_unreadable(dataset, manifest["unreadable"], folder)
+    _check_unreadable(dataset, manifest, folder)
     if manifest["unreadable"]:
         parallel.drop([i for i, outcome in enumerate(outcomes) if len(outcome) == 1], array)
     return manifest
@@ -100,8 +103,9 @@ def _check_count(dataset: Mapping[str, Any], found: int) -> None:
 
 
 def _check_unreadable(
-    dataset: Mapping[str, Any], unreadable: list[dict[str, str]], folder: Path
+    dataset: Mapping[str, Any], manifest: Mapping[str, Any], folder: Path
 ) -> None:
+    unreadable = manifest["unreadable"]
     (folder / UNREADABLE).unlink(missing_ok=True)
     for entry in unreadable[:10]:
         log.warning("cannot read %s: %s", entry["name"], entry["reason"])
@@ -112,6 +116,8 @@ def _check_unreadable(
             f"{folder / UNREADABLE}; mend or remove them, or set datasets.{dataset['name']}."
             f"max_unreadable: {len(unreadable)} to go on without them"
         )
+    if not manifest["count"]:
+        raise UserError(f"not one image of {dataset['name']} can be read; look at its files")
 
 
 def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
@@ -165,7 +171,10 @@ def _describe(
         "dataset": identity(dataset),
         "count": len(read),
         # The same for a zip, a tar and a folder of the same images.
-        "source": {**source, "files_sha256": digest([[name, file] for name, file, _ in read])},
+        "source": {
+            **source,
+            "files_sha256": digest_of_many((name, file) for name, file, _ in read),
+        },
         "images_sha256": images_digest(pixels for _, _, pixels in read),
         "names": [name for name, _, _ in read],
         "unreadable": [
