@@ -496,7 +496,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "classes",
         nargs="*",
-        default=["fpa.models:FPA", "fpa.models:FPAUNet", "baselines.lightgan:LightGAN"],
+        default=[
+            *("fpa.models:FPA", "fpa.models:FPAUNet", "baselines.lightgan:LightGAN"),
+            *("baselines.stylegan2_ada:StyleGAN2ADA", "baselines.dcgan:DCGAN"),
+        ],
         help="package.module:Class",
     )
 

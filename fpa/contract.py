@@ -108,12 +108,53 @@ def build(
     if getattr(model_class, "needs_base", False):
         arguments["base"] = base
     model = model_class(image_size=image_size, channels=channels, **arguments)
+    _check_parts(model, name)
+    return model
+
+
+def _check_parts(model: Any, name: str) -> None:
+    """UserError when a constructed model lacks something that the contract asks for."""
     missing = [a for a in ("latent_dim", "ema", "networks") if not hasattr(model, a)]
     if missing:
         raise UserError(
             f"model '{name}' has no attribute {', '.join(missing)} (see fpa/contract.py)"
         )
-    return model
+    parts = {
+        "latent_dim": (isinstance(model.latent_dim, int) and model.latent_dim > 0, "a number > 0"),
+        "ema": (isinstance(model.ema, nn.Module), "a torch.nn.Module"),
+        "networks": (
+            isinstance(model.networks, Mapping)
+            and all(isinstance(n, nn.Module) for n in model.networks.values())
+            and model.networks.get("ema") is model.ema,
+            'a dictionary of torch.nn.Modules with the EMA generator as "ema"',
+        ),
+    }
+    for part, (well, expected) in parts.items():
+        if not well:
+            found = type(getattr(model, part)).__name__
+            raise UserError(
+                f"model '{name}': {part} is {found}, expected {expected} (see fpa/contract.py)"
+            )
+
+
+def check_images(model: Model, name: str, image_size: int, channels: int) -> None:
+    """UserError unless a model's EMA generator turns latents into images of the right shape."""
+    expected = (2, channels, image_size, image_size)
+    device = next(model.ema.parameters()).device
+    try:
+        with torch.inference_mode():
+            made = model.ema(torch.zeros(2, model.latent_dim, device=device))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+        raise UserError(
+            f"model '{name}': its EMA generator fails on latents (2, {model.latent_dim}): "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    found = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+    if found != expected:
+        raise UserError(
+            f"model '{name}': its EMA generator makes {found} of latents (2, {model.latent_dim}), "
+            f"expected images {expected}"
+        )
 
 
 def _first_error(error: ValidationError, schema: type[BaseModel], where: str) -> str:

@@ -106,7 +106,10 @@ class Experiment:
                 )
             # On the meta device: sizes that do not fit are found without making any weights.
             with torch.device("meta"):
-                build_model(run)
+                model = build_model(run)
+                contract.check_images(
+                    model, run.model["class"], run.dataset["resolution"], run.dataset["channels"]
+                )
         for key, folder in (("results", self.results), ("data", self.data)):
             existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
             try:

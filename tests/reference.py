@@ -71,6 +71,26 @@ LIGHTGAN = [
     (r"^layers\.(\d)\.0\.4\.", lambda m: f"grow.{int(m[1]) + 2}.norm."),
     (r"^out_conv\.", "to_image."),
 ]
+STYLEGAN2_GENERATOR = [
+    (r"^mapping\.fc", "mapping.layers."),
+    (r"w_avg$", "w_average"),
+    (r"^synthesis\.b4\.const$", "synthesis.constant"),
+    (r"^synthesis\.b(\d+)\.", lambda m: f"synthesis.blocks.{int(m[1]).bit_length() - 3}."),
+    (r"\.conv0\.", ".first."),
+    (r"\.conv1\.", ".second."),
+    (r"\.torgb\.", ".to_image."),
+    (r"noise_const$", "noise"),
+]
+STYLEGAN2_DISCRIMINATOR = [
+    (r"^b4\.conv\.", "convolution."),
+    (r"^b4\.fc\.", "linear."),
+    (r"^b4\.out\.", "output."),
+    (r"^b32\.fromrgb\.", "from_image."),
+    # The vectors' 32 px: blocks 0, 1, 2 are at 32, 16 and 8 px.
+    (r"^b(\d+)\.", lambda m: f"blocks.{6 - int(m[1]).bit_length()}."),
+    (r"\.conv0\.", ".first."),
+    (r"\.conv1\.", ".second."),
+]
 
 
 class Reference:
@@ -92,8 +112,8 @@ class Reference:
             foreign = (
                 re.match(r"mod_dict\.|u_net\.", key) if not prefix else not key.startswith(prefix)
             )
-            # The blur kernels are constants, not state, with us.
-            if not key or foreign or key.endswith(".f"):
+            # Blur kernels are constants, not state, with us.
+            if not key or foreign or key.endswith((".f", "resample_filter")):
                 continue
             key = key.removeprefix(prefix)
             for pattern, ours in names:

@@ -1,0 +1,101 @@
+"""DCGAN (Radford et al., 2016): the smallest complete example of a model of one's own.
+
+A model is one class (fpa/contract.py says what it must bring). Whatever its constructor takes
+besides `image_size` and `channels` are its settings; their type hints are their schema.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+
+def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:
+    """latents (B, L) -> images (B, C, H, W) in [0, 1]."""
+    doublings = int(math.log2(image_size)) - 2
+    wide = [width * 2**n for n in reversed(range(doublings))]
+    layers = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, wide[0], 4)]
+    for inputs, outputs in zip(wide, [*wide[1:], channels], strict=True):
+        layers += [nn.BatchNorm2d(inputs), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
+    return nn.Sequential(*layers, nn.Sigmoid())
+
+
+def discriminator(image_size: int, channels: int, width: int) -> nn.Sequential:
+    """images (B, C, H, W) in [0, 1] -> logits (B, 1), positive for real."""
+    wide = [width * 2**n for n in range(int(math.log2(image_size)) - 2)]
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip([channels, *wide[:-1]], wide, strict=True):
+        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)]
+        layers += [nn.BatchNorm2d(outputs)] if layers[1:] else []
+        layers += [nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(wide[-1], 1, 4), nn.Flatten())
+
+
+class DCGAN:
+    """Keeps fpa.contract.Model: `latent_dim`, `ema`, `networks`, and the four methods below."""
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        latent_dim: int = 100,
+        width: int = 64,
+        learning_rate: float = 2e-4,
+        ema_decay: float = 0.999,
+    ) -> None:
+        self.latent_dim, self.ema_decay = latent_dim, ema_decay
+        self.generator = generator(image_size, channels, latent_dim, width)
+        self.discriminator = discriminator(image_size, channels, width)
+        for part in (*self.generator.modules(), *self.discriminator.modules()):
+            if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(part.weight, 0, 0.02)
+        self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.networks = {
+            "generator": self.generator,
+            "ema": self.ema,
+            "discriminator": self.discriminator,
+        }
+        self.optimizers = {
+            name: torch.optim.Adam(self.networks[name].parameters(), learning_rate, (0.5, 0.999))
+            for name in ("generator", "discriminator")
+        }
+
+    def step(self, real: Tensor) -> dict[str, Tensor]:
+        """One update of each network on real images (B, C, H, W) in [0, 1]; its losses."""
+        fake = self.generator(torch.randn(len(real), self.latent_dim).to(real.device))
+        on_real, on_fake = self.discriminator(real), self.discriminator(fake.detach())
+        d_loss = softplus(-on_real).mean() + softplus(on_fake).mean()
+        self._update("discriminator", d_loss)
+        g_loss = softplus(-self.discriminator(fake)).mean()
+        self._update("generator", g_loss)
+        theirs = self.generator.state_dict()
+        for name, value in self.ema.state_dict().items():
+            decay = self.ema_decay if value.is_floating_point() else 0
+            value.copy_(theirs[name] + decay * (value - theirs[name]))
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad()
+        loss.backward()
+        self.optimizers[name].step()
+
+    def to(self, device: torch.device) -> None:
+        for network in self.networks.values():
+            network.to(device)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, part in self._parts():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        """Everything with state: three networks and two optimizers."""
+        return [*self.networks.items(), *((f"{n} adam", o) for n, o in self.optimizers.items())]

@@ -1,0 +1,239 @@
+"""The augmentations of StyleGAN2-ADA (`bgc`): flips and turns, geometry, colour, with probability p.
+
+After Karras et al., "Training Generative Adversarial Networks with Limited Data" (2020), appendix B:
+each transformation is applied to a sample with probability p; the geometric ones are gathered in one
+matrix and carried out once, between a wavelet's up- and downsampling, so that nothing aliases.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from baselines.stylegan2_ada.layers import Taps, resample, upsample
+
+SYM6: Taps = (
+    *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
+    *(0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252),
+    *(-0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148),
+)
+"""Low-pass of the symlet of order 6."""
+SHIFT, SCALE, STRETCH = 0.125, 0.2, 0.2
+BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0
+
+
+class Draws:
+    """Random numbers of one call: for each sample either a draw or, with 1 - p, the neutral value.
+
+    With a `percentile` every draw is its distribution's value there and all are applied, for tests.
+    """
+
+    def __init__(self, images: Tensor, p: Tensor, percentile: float | None = None) -> None:
+        self.batch, self.device = len(images), images.device
+        self.p, self.percentile = p, percentile
+
+    def _applied(self, values: Tensor, neutral: float, p: Tensor | None = None) -> Tensor:
+        if self.percentile is not None:
+            return values
+        chance = torch.rand(self.batch, 1, device=self.device)
+        chosen = chance < (self.p if p is None else p)
+        return torch.where(chosen, values, torch.full_like(values, neutral))
+
+    def _even(self, count: int) -> Tensor:
+        shape = (self.batch, count)
+        if self.percentile is not None:
+            return torch.full(shape, self.percentile, device=self.device)
+        return torch.rand(shape, device=self.device)
+
+    def _normal(self, count: int) -> Tensor:
+        if self.percentile is not None:
+            return torch.erfinv(self._even(count) * 2 - 1)
+        return torch.randn(self.batch, count, device=self.device)
+
+    def choice(self, of: int) -> Tensor:
+        """0 ... of - 1, each as likely, neutral 0: (B,)."""
+        return self._applied((self._even(1) * of).floor(), 0)[:, 0]
+
+    def even(self, most: float, count: int = 1, p: Tensor | None = None) -> Tensor:
+        """Uniform in +-most, neutral 0: (B, count)."""
+        return self._applied((self._even(count) * 2 - 1) * most, 0, p)
+
+    def normal(self, deviation: float, count: int = 1) -> Tensor:
+        """Normal, neutral 0: (B, count)."""
+        return self._applied(self._normal(count) * deviation, 0)
+
+    def factor(self, deviation: float) -> Tensor:
+        """2 to the power of a normal number, neutral 1: (B,)."""
+        return self._applied(torch.exp2(self._normal(1) * deviation), 1)[:, 0]
+
+
+class Augmentation(nn.Module):
+    """images (B, 1 or 3, H, W), about -1 to 1 -> the same, augmented; differentiable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("p", torch.zeros(()))
+
+    def forward(self, images: Tensor, percentile: float | None = None) -> Tensor:
+        draws = Draws(images, self.p, percentile)
+        images = self._move(images, self._geometry(images, draws))
+        return _recolour(images, _colours(images, draws))
+
+    def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
+        """The matrix (B, 3, 3) that maps a place in the result to its place in the image (px)."""
+        height, width = images.shape[2:]
+        size = torch.tensor([width, height], device=images.device)
+        flipped = draws.choice(2)
+        inverse = _scale(1 - 2 * flipped, torch.ones_like(flipped))
+        inverse = inverse @ _rotate(math.pi / 2 * draws.choice(4))
+        inverse = inverse @ _translate(-(draws.even(SHIFT, 2) * size).round())
+        factor = draws.factor(SCALE)
+        inverse = inverse @ _scale(1 / factor, 1 / factor)
+        # Two turns, before and after the stretch: together they happen with probability p.
+        p = 1 - (1 - draws.p).clamp(0, 1).sqrt()
+        inverse = inverse @ _rotate(draws.even(math.pi, p=p)[:, 0])
+        factor = draws.factor(STRETCH)
+        inverse = inverse @ _scale(1 / factor, factor)
+        turn = draws.even(math.pi, p=p)[:, 0]
+        inverse = inverse @ _rotate(turn if draws.percentile is None else torch.zeros_like(turn))
+        return inverse @ _translate(-draws.normal(SHIFT, 2) * size)
+
+    def _move(self, images: Tensor, inverse: Tensor) -> Tensor:
+        batch, channels, height, width = images.shape
+        edge = len(SYM6) // 4
+        left, right, top, bottom = _margins(inverse, width, height, edge)
+        images = F.pad(images, [left, right, top, bottom], mode="reflect")
+        inverse = _translate_by((left - right) / 2, (top - bottom) / 2, inverse) @ inverse
+        images = upsample(images, SYM6)
+        # From px of the image to px of the one twice as large, whose centre lies half a px off.
+        half = _translate_by(-0.5, -0.5, inverse)
+        inverse = _scale_by(2, 2, inverse) @ inverse @ _scale_by(0.5, 0.5, inverse)
+        inverse = half @ inverse @ half.inverse()
+        size = (batch, channels, (height + 2 * edge) * 2, (width + 2 * edge) * 2)
+        # And on to the coordinates from -1 to 1 of affine_grid.
+        there = _scale_by(2 / images.shape[3], 2 / images.shape[2], inverse)
+        back = _scale_by(size[3] / 2, size[2] / 2, inverse)
+        grid = F.affine_grid((there @ inverse @ back)[:, :2], size, align_corners=False)
+        images = sample(images, grid)
+        before, after = (len(SYM6) - 1) // 2, (len(SYM6) - 2) // 2
+        padding = (before - 2 * edge, after - 2 * edge)
+        return resample(images, SYM6, down=2, padding=padding, flip=True)
+
+
+def sample(images: Tensor, grid: Tensor) -> Tensor:
+    """Bilinear grid_sample with zeros outside, which can be differentiated twice."""
+    return _Sample.apply(images, grid)
+
+
+class _Sample(torch.autograd.Function):
+    """grid_sample in the images only: linear in them, so its backward is linear as well."""
+
+    @staticmethod
+    def forward(ctx, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.shape = images.shape
+        return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (grid,) = ctx.saved_tensors
+        return _SampleBackward.apply(gradient, grid, ctx.shape), None
+
+
+class _SampleBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+        ctx.save_for_backward(grid)
+        zeros = gradient.new_zeros(shape)
+        # input, grid: mode 0 is bilinear, padding 0 is zeros; only the images' gradient is wanted.
+        found, _ = torch.ops.aten.grid_sampler_2d_backward(
+            gradient, zeros, grid, 0, 0, False, [True, False]
+        )
+        return found
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (grid,) = ctx.saved_tensors
+        return sample(gradient, grid), None, None
+
+
+def _margins(inverse: Tensor, width: int, height: int, edge: int) -> tuple[int, int, int, int]:
+    """How far (px: left, right, top, bottom) the image must be continued for all that is sampled."""
+    x, y = (width - 1) / 2, (height - 1) / 2
+    corners = inverse.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
+    places = (inverse @ corners.T)[:, :2].transpose(0, 1).flatten(1)  # (2, 4B)
+    reach = torch.cat([-places, places]).amax(1)  # left, top, right, bottom
+    reach = reach + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
+    most = reach.new_tensor([width - 1, height - 1] * 2)
+    left, top, right, bottom = reach.clamp(min=0).minimum(most).ceil().int().tolist()
+    return left, right, top, bottom
+
+
+# Matrices (B, 3, 3), or without a batch where one serves all ----------------------------------------
+
+
+def _stack(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
+    cells = [[torch.as_tensor(c, device=like.device).expand_as(like) for c in row] for row in rows]
+    return torch.stack([torch.stack(row, -1) for row in cells], -2).to(like.dtype)
+
+
+def _scale(x: Tensor, y: Tensor) -> Tensor:
+    return _stack([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0]], x)
+
+
+def _rotate(angle: Tensor) -> Tensor:
+    c, s = angle.cos(), angle.sin()
+    return _stack([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]], angle)
+
+
+def _translate(shift: Tensor) -> Tensor:
+    x, y = shift.unbind(1)
+    return _stack([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]], x)
+
+
+def _scale_by(x: float, y: float, like: Tensor) -> Tensor:
+    return like.new_tensor([[x, 0, 0], [0, y, 0], [0, 0, 1]])
+
+
+def _translate_by(x: float, y: float, like: Tensor) -> Tensor:
+    return like.new_tensor([[1, 0, x], [0, 1, y], [0, 0, 1]])
+
+
+# Colour: matrices (B, 4, 4) on (R, G, B, 1) ---------------------------------------------------------
+
+
+def _colours(images: Tensor, draws: Draws) -> Tensor:
+    """Brightness, contrast, luma flip, hue and saturation, in one matrix."""
+    one = torch.eye(4, device=images.device)
+    grey = images.new_tensor([1, 1, 1, 0]) / math.sqrt(3)
+    luma = grey.outer(grey)
+    matrix = one.expand(len(images), 4, 4).clone()
+    matrix[:, :3, 3] = draws.normal(BRIGHTNESS)
+    contrast = draws.factor(CONTRAST)[:, None, None]
+    matrix = torch.cat([matrix[:, :3] * contrast, matrix[:, 3:]], dim=1)
+    matrix = (one - 2 * luma * draws.choice(2)[:, None, None]) @ matrix
+    if images.shape[1] == 1:
+        return matrix
+    matrix = _turn_about(grey[:3], draws.even(math.pi)[:, 0]) @ matrix
+    saturation = draws.factor(SATURATION)[:, None, None]
+    return (luma + (one - luma) * saturation) @ matrix
+
+
+def _turn_about(axis: Tensor, angle: Tensor) -> Tensor:
+    """Rotation (B, 4, 4) of colours about a unit axis, by Rodrigues' formula."""
+    x, y, z = axis.tolist()
+    cross = axis.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    c, s = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    turn = c * torch.eye(3, device=axis.device) + s * cross + (1 - c) * axis.outer(axis)
+    matrix = torch.eye(4, device=axis.device).repeat(len(angle), 1, 1)
+    matrix[:, :3, :3] = turn
+    return matrix
+
+
+def _recolour(images: Tensor, matrix: Tensor) -> Tensor:
+    if images.shape[1] == 3:
+        pixels = matrix[:, :3, :3] @ images.flatten(2) + matrix[:, :3, 3:]
+        return pixels.reshape(images.shape)
+    row = matrix[:, :3].mean(1)  # (B, 4): what happens to grey
+    return images * row[:, :3].sum(1)[:, None, None, None] + row[:, 3][:, None, None, None]

@@ -1,0 +1,146 @@
+"""StyleGAN2's generator: mapping network, synthesis with noise and skip outputs."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from baselines.stylegan2_ada.layers import Linear, activate, modulated, upsample
+
+W_AVERAGE_DECAY = 0.995
+MAPPING_RATE = 0.01
+
+
+def widths(image_size: int, base: int, most: int) -> dict[int, int]:
+    """Channels at each size from 4 px to the image's."""
+    sizes = [2**n for n in range(2, int(math.log2(image_size)) + 1)]
+    return {size: min(base // size, most) for size in sizes}
+
+
+class Mapping(nn.Module):
+    """Latents z (B, Z) -> w (B, W); keeps a running mean of w for truncation."""
+
+    def __init__(self, latent_dim: int, w_dim: int, layers: int) -> None:
+        super().__init__()
+        inputs = [latent_dim] + [w_dim] * (layers - 1)
+        self.layers = nn.ModuleList(Linear(n, w_dim, rate=MAPPING_RATE) for n in inputs)
+        self.register_buffer("w_average", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self.layers:
+            x = activate(layer(x))
+        return x
+
+    @torch.no_grad()
+    def follow(self, w: Tensor) -> None:
+        """Move the running mean towards these."""
+        self.w_average.copy_(w.mean(0).lerp(self.w_average, W_AVERAGE_DECAY))
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias and leaky ReLU; by choice to twice the size."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, size: int, up: bool) -> None:
+        super().__init__()
+        self.affine = Linear(w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.register_buffer("noise", torch.randn(size, size))
+        self.up = up
+
+    def forward(self, x: Tensor, w: Tensor, fixed_noise: bool) -> Tensor:
+        x = modulated(x, self.weight, self.affine(w), self.up)
+        noise = self.noise if fixed_noise else torch.randn_like(x[:, :1])
+        return activate(x + noise * self.noise_strength + self.bias[:, None, None])
+
+
+class ToImage(nn.Module):
+    """Modulated 1x1 convolution to the image's channels, without demodulation."""
+
+    def __init__(self, inputs: int, channels: int, w_dim: int) -> None:
+        super().__init__()
+        self.affine = Linear(w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.scale = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        x = x * (self.affine(w) * self.scale)[:, :, None, None]
+        return nn.functional.conv2d(x, self.weight, self.bias)
+
+
+class Block(nn.Module):
+    """One size: two convolutions (one at 4 px) and what it adds to the image."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, size: int, channels: int) -> None:
+        super().__init__()
+        self.first = StyledConv(inputs, outputs, w_dim, size, up=True) if inputs else None
+        self.second = StyledConv(outputs, outputs, w_dim, size, up=False)
+        self.to_image = ToImage(outputs, channels, w_dim)
+        self.convolutions = 2 if inputs else 1
+
+    def forward(self, x: Tensor, ws: Tensor, fixed_noise: bool) -> tuple[Tensor, Tensor]:
+        """ws: (B, convolutions + 1, W) -> maps and this size's part of the image."""
+        if self.first is not None:
+            x = self.first(x, ws[:, 0], fixed_noise)
+        x = self.second(x, ws[:, self.convolutions - 1], fixed_noise)
+        return x, self.to_image(x, ws[:, self.convolutions])
+
+
+class Synthesis(nn.Module):
+    """w for every layer (B, L, W) -> images (B, C, H, W), about -1 to 1."""
+
+    def __init__(self, image_size: int, channels: int, w_dim: int, base: int, most: int) -> None:
+        super().__init__()
+        wide = widths(image_size, base, most)
+        self.constant = nn.Parameter(torch.randn(wide[4], 4, 4))
+        self.blocks = nn.ModuleList(
+            Block(wide.get(size // 2, 0), outputs, w_dim, size, channels)
+            for size, outputs in wide.items()
+        )
+        self.layers = sum(block.convolutions for block in self.blocks) + 1
+
+    def forward(self, ws: Tensor, fixed_noise: bool = False) -> Tensor:
+        x = self.constant.expand(len(ws), -1, -1, -1)
+        image, at = None, 0
+        for block in self.blocks:
+            x, part = block(x, ws[:, at : at + block.convolutions + 1], fixed_noise)
+            image = part if image is None else upsample(image) + part
+            at += block.convolutions
+        return image
+
+
+class Generator(nn.Module):
+    """latents (B, Z) -> images (B, C, H, W) in about [0, 1], as fpa.contract asks.
+
+    `truncation` below 1 draws w towards its mean: less variety, fewer accidents.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        latent_dim: int,
+        w_dim: int,
+        mapping_layers: int,
+        channel_base: int,
+        channel_max: int,
+        truncation: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.latent_dim, self.truncation = latent_dim, truncation
+        self.mapping = Mapping(latent_dim, w_dim, mapping_layers)
+        self.synthesis = Synthesis(image_size, channels, w_dim, channel_base, channel_max)
+
+    def styles(self, z: Tensor) -> Tensor:
+        """w for every layer (B, L, W), truncated."""
+        w = self.mapping(z)
+        if self.truncation != 1:
+            w = self.mapping.w_average.lerp(w, self.truncation)
+        return w[:, None].expand(-1, self.synthesis.layers, -1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        # Noise as it was drawn once, so that a latent is one image; training draws it anew.
+        return (self.synthesis(self.styles(z), fixed_noise=not self.training) + 1) / 2

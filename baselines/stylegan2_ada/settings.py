@@ -1,0 +1,113 @@
+"""Settings of StyleGAN2-ADA: three published presets, and every value that they set."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+Preset = Literal["auto", "paper256", "cifar"]
+
+PRESETS = {
+    # R1 gamma of `auto` is 0.0002 * size^2 / batch, with its batch of 32.
+    "auto": {
+        "mapping_layers": 2,
+        "channel_base": 16384,
+        "deviation_group": 4,
+        "residual": True,
+        "r1_gamma": None,
+        "path_length_weight": 2.0,
+        "style_mixing": 0.9,
+        "ema_kimg": 10.0,
+        "ema_rampup": 0.05,
+    },
+    "paper256": {
+        "mapping_layers": 8,
+        "channel_base": 16384,
+        "deviation_group": 8,
+        "residual": True,
+        "r1_gamma": 1.0,
+        "path_length_weight": 2.0,
+        "style_mixing": 0.9,
+        "ema_kimg": 20.0,
+        "ema_rampup": 0.0,
+    },
+    "cifar": {
+        "mapping_layers": 2,
+        "channel_base": 32768,
+        "deviation_group": 32,
+        "residual": False,
+        "r1_gamma": 0.01,
+        "path_length_weight": 0.0,
+        "style_mixing": 0.0,
+        "ema_kimg": 500.0,
+        "ema_rampup": 0.05,
+    },
+}
+"""As published (train.py of the PyTorch version): what a setting left at null takes."""
+AUTO_BATCH = 32
+
+
+class NetworkSettings(BaseModel):
+    """Sizes of generator and discriminator; null takes the preset's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latent_dim: Annotated[PositiveInt, Field(description="Z, size of a latent")] = 512
+    w_dim: Annotated[PositiveInt, Field(description="W, size of the mapped latent")] = 512
+    mapping_layers: Annotated[PositiveInt | None, Field(description="layers from z to w")] = None
+    channel_base: Annotated[
+        PositiveInt | None, Field(description="channels at size s: this / s, at most channel_max")
+    ] = None
+    channel_max: Annotated[PositiveInt, Field(description="most channels of a layer")] = 512
+    deviation_group: Annotated[
+        PositiveInt | None, Field(description="samples of a minibatch deviation, at most")
+    ] = None
+    residual: Annotated[bool | None, Field(description="residual discriminator")] = None
+
+
+class RecipeSettings(BaseModel):
+    """Training hyperparameters; null takes the preset's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 0.0025
+    betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.0, 0.99)
+    r1_gamma: Annotated[NonNegativeFloat | None, Field(description="weight of R1")] = None
+    r1_every: Annotated[PositiveInt, Field(description="R1 on every n-th step")] = 16
+    path_length_weight: Annotated[
+        NonNegativeFloat | None, Field(description="weight of path length regularisation")
+    ] = None
+    path_length_every: Annotated[PositiveInt, Field(description="... on every n-th step")] = 4
+    path_length_decay: Annotated[float, Field(gt=0, le=1, description="of its mean")] = 0.01
+    style_mixing: Annotated[
+        float | None, Field(ge=0, le=1, description="probability of two latents in one image")
+    ] = None
+    ema_kimg: Annotated[PositiveFloat | None, Field(description="half-life of the EMA")] = None
+    ema_rampup: Annotated[
+        NonNegativeFloat | None,
+        Field(description="half-life at most this share of the images so far; 0 for no such limit"),
+    ] = None
+    truncation: Annotated[
+        float, Field(gt=0, le=1, description="of w in evaluation; 1 for none")
+    ] = 1.0
+
+
+class AugmentSettings(BaseModel):
+    """Adaptive discriminator augmentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: Annotated[bool, Field(description="false for plain StyleGAN2")] = True
+    target: Annotated[float, Field(gt=-1, lt=1, description="r_t = E[sign D(real)]")] = 0.6
+    every: Annotated[PositiveInt, Field(description="steps between two adjustments of p")] = 4
+    kimg: Annotated[
+        PositiveFloat, Field(description="thousand images in which p can go from 0 to 1")
+    ] = 500.0
+
+
+def fill(settings: BaseModel, preset: Preset, image_size: int) -> BaseModel:
+    """The settings with everything that is null taken from the preset."""
+    chosen = dict(PRESETS[preset])
+    if chosen["r1_gamma"] is None:
+        chosen["r1_gamma"] = 0.0002 * image_size**2 / AUTO_BATCH
+    missing = [name for name, value in settings if value is None]
+    return settings.model_copy(update={name: chosen[name] for name in missing})
