@@ -5,10 +5,13 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -152,3 +155,22 @@ def images_dataset(path: Path, **settings) -> dict:
         "max_unreadable": 0,
         **settings,
     }
+
+
+def assert_resumes(build: Callable[[], Any], batches: list[torch.Tensor], at: int) -> None:
+    """Steps on all batches, and on some, saved, loaded into another model, and on: the same bits."""
+    whole, first, second = build(), build(), build()
+    torch.manual_seed(1)
+    for batch in batches:
+        whole.step(batch)
+    torch.manual_seed(1)
+    for batch in batches[:at]:
+        first.step(batch)
+    saved, random = copy.deepcopy(first.state_dict()), torch.get_rng_state()
+    # What the other model has done before must not matter.
+    second.step(batches[0])
+    second.load_state_dict(saved)
+    torch.set_rng_state(random)
+    for batch in batches[at:]:
+        second.step(batch)
+    torch.testing.assert_close(second.state_dict(), whole.state_dict(), atol=0, rtol=0)

@@ -1,13 +1,12 @@
 """The example of a model of one's own, and what a class that breaks the contract is told."""
 
-import copy
 import re
 import sys
 import textwrap
 
 import pytest
 import torch
-from conftest import ROOT, TINY, environment, snakemake
+from conftest import ROOT, TINY, assert_resumes, environment, snakemake
 
 from baselines.dcgan import DCGAN
 from fpa import contract
@@ -41,24 +40,7 @@ def test_it_learns_the_mean_of_its_data():
 
 
 def test_a_resumed_model_goes_on_with_the_same_bits():
-    whole, first, second = build(), build(), build()
-    batches = [
-        torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(i)) for i in range(8)
-    ]
-    torch.manual_seed(1)
-    for batch in batches:
-        whole.step(batch)
-    torch.manual_seed(1)
-    for batch in batches[:5]:
-        first.step(batch)
-    saved, random = copy.deepcopy(first.state_dict()), torch.get_rng_state()
-    second.load_state_dict(saved)
-    torch.set_rng_state(random)
-    for batch in batches[5:]:
-        second.step(batch)
-    for name, network in whole.networks.items():
-        for key, value in network.state_dict().items():
-            assert torch.equal(value, second.networks[name].state_dict()[key]), key
+    assert_resumes(build, [torch.rand(4, 1, 16, 16) for _ in range(8)], at=5)
 
 
 def test_the_example_is_short():
