@@ -416,6 +416,16 @@ def test_a_second_file_of_a_name_is_refused(photographs, tmp_path, kind):
     assert np.array_equal(images[0], decode(first, 16, 3, FILTERS["bilinear"]))
 
 
+def test_names_in_any_writing_can_be_stored_and_printed(photographs, tmp_path):
+    place = make_folder(tmp_path / "images", {"猫.png": png(photographs[0])})
+    (place / os.fsdecode(b"caf\xe9.png")).write_bytes(png(photographs[1]))
+    manifest = prepare(images_dataset(place), tmp_path / "store")
+    assert manifest["names"] == ["caf\\udce9.png", "猫.png"]
+    done = fpa("inspect", tmp_path / "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "caf" in done.stdout
+
+
 def test_damaged_and_unusual_zip_members_are_refused(photographs, tmp_path):
     path = make_zip(
         tmp_path / "a.zip", {"1.png": png(photographs[0]), "2.png": png(photographs[1])}

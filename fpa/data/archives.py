@@ -397,7 +397,7 @@ def list_images(reader: Reader, folders: tuple[str, ...] = ("",)) -> Listing:
     """
     candidates, ignored = [], []
     for found in reader.list():
-        if ODD.search(found.name):
+        if ODD.search(found.name) or not found.name.isascii():
             found = found._replace(name=_tidy(found.name))
         problem = "" if reader.only_images else _no_image(found.name)
         if problem:
@@ -415,7 +415,11 @@ def list_images(reader: Reader, folders: tuple[str, ...] = ("",)) -> Listing:
 
 
 def _tidy(name: str) -> str:
-    """The name without empty and '.' parts; a leading '/' and '..' stay, to be found out."""
+    """The name without empty and '.' parts; a leading '/' and '..' stay, to be found out.
+
+    Bytes of a name that are no UTF-8 are spelled out, so that it can be printed and stored.
+    """
+    name = name.encode(errors="backslashreplace").decode()
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return ("/" if name.startswith("/") else "") + "/".join(parts)
 
