@@ -108,7 +108,7 @@ def training_curves(
     """Losses and quick Fréchet distance over kimg: one line a run, one colour a model."""
     colours = model_colours(list(labels))
     panels = {
-        "d_loss": "discriminator hinge",
+        "d_loss": "discriminator loss",
         "g_loss": "generator loss",
         "reconstruction": "reconstruction MSE",
         "fid": f"quick Fréchet distance\n({extractor})",
