@@ -56,14 +56,11 @@ class DCGAN:
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(part.weight, 0, 0.02)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.networks = {
-            "generator": self.generator,
-            "ema": self.ema,
-            "discriminator": self.discriminator,
-        }
+        trained = {"generator": self.generator, "discriminator": self.discriminator}
+        self.networks = {**trained, "ema": self.ema}
         self.optimizers = {
-            name: torch.optim.Adam(self.networks[name].parameters(), learning_rate, (0.5, 0.999))
-            for name in ("generator", "discriminator")
+            name: torch.optim.Adam(network.parameters(), learning_rate, (0.5, 0.999))
+            for name, network in trained.items()
         }
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
@@ -72,8 +69,7 @@ class DCGAN:
         on_real, on_fake = self.discriminator(real), self.discriminator(fake.detach())
         d_loss = softplus(-on_real).mean() + softplus(on_fake).mean()
         self._update("discriminator", d_loss)
-        g_loss = softplus(-self.discriminator(fake)).mean()
-        self._update("generator", g_loss)
+        self._update("generator", g_loss := softplus(-self.discriminator(fake)).mean())
         theirs = self.generator.state_dict()
         for name, value in self.ema.state_dict().items():
             decay = self.ema_decay if value.is_floating_point() else 0
@@ -90,12 +86,12 @@ class DCGAN:
             network.to(device)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts()}
+        return {
+            "networks": {name: part.state_dict() for name, part in self.networks.items()},
+            "optimizers": {name: part.state_dict() for name, part in self.optimizers.items()},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for name, part in self._parts():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> list[tuple[str, Any]]:
-        """Everything with state: three networks and two optimizers."""
-        return [*self.networks.items(), *((f"{n} adam", o) for n, o in self.optimizers.items())]
+        for parts, states in ((self.networks, "networks"), (self.optimizers, "optimizers")):
+            for name, part in parts.items():
+                part.load_state_dict(state[states][name])

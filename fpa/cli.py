@@ -340,18 +340,52 @@ def score(options: argparse.Namespace) -> None:
     )
 
 
+def cost(options: argparse.Namespace) -> None:
+    """Count a run's parameters and multiply-adds, and measure its images per second."""
+    from fpa.cost import count, measure
+    from fpa.files import read_json, write_json
+    from fpa.runs import Run
+
+    run = Run.from_config(read_json(options.run, made_by="python -m fpa plan --write"))
+    result = {
+        "dataset": run.dataset["name"],
+        "resolution": run.dataset["resolution"],
+        "model": run.model["name"],
+        "kimg": run.training["kimg"],
+        **count(run),
+        **measure(run, _device(options), options.seconds),
+    }
+    write_json(options.out, result)
+    log.info(
+        "%s on %s: %s generator parameters, %.4g images/s in training, %.4g in sampling",
+        run.model["name"],
+        run.dataset["name"],
+        f"{result['generator_parameters']:,}",
+        result["training_images_per_second"],
+        result["sampling_images_per_second"],
+    )
+
+
 def table(options: argparse.Namespace) -> None:
-    """Gather scores into fid.csv, fid.md and fid.tex, and print the table."""
+    """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
     from fpa.files import read_json, write_text
     from fpa.presentation import tables
 
-    frame = tables.fid_frame([read_json(path) for path in options.scores], options.experiment)
+    entries = [read_json(path) for path in options.inputs]
     labels = json.loads(options.labels)
     out = Path(options.out)
-    write_text(out.with_suffix(".md"), tables.to_markdown(frame, labels))
-    write_text(out.with_suffix(".tex"), tables.to_latex(frame, labels))
+    if options.kind == "fid":
+        frame = tables.fid_frame(entries, options.experiment)
+        shown, caption = tables.paper_layout(frame, labels), tables.caption(frame)
+    else:
+        frame = tables.models_frame(entries)
+        shown = tables.models_layout(frame, labels)
+        caption = tables.models_caption(frame, options.experiment)
+    markdown = tables.to_markdown(shown, caption)
+    write_text(out.with_suffix(".md"), markdown)
+    write_text(out.with_suffix(".tex"), tables.to_latex(shown, caption))
     write_text(out, frame.to_csv(index=False))
-    print(f"\n{tables.to_markdown(frame, labels)}\n{out}", flush=True)
+    print(f"\n{markdown}\n{out}", flush=True)
 
 
 def figure(options: argparse.Namespace) -> None:
@@ -564,8 +598,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="seed of KID's subsets (and of the samples)")
     add("--out", metavar="FILE", required=True, help=".json")
 
+    add = verb(cost)
+    add("run", metavar="RUN.JSON", help="the resolved run (python -m fpa plan --write)")
+    add("--seconds", type=float, default=3, help="about how long to measure, each")
+    add("--out", metavar="FILE", required=True, help=".json")
+    devices(add)
+
     add = verb(table)
-    add("scores", nargs="+", metavar="SCORE.JSON", help="score files, in the order of the rows")
+    add("kind", choices=["fid", "models"], help="of score files, or of cost files")
+    add("inputs", nargs="+", metavar="JSON", help="the files, in the order of the rows")
     add("--experiment", required=True, help="the experiment's name")
     add("--labels", default="{}", metavar="JSON", help="model names as shown")
     add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")

@@ -12,7 +12,9 @@ from typing import Any
 from fpa import contract
 from fpa.data.catalogue import store_name
 from fpa.errors import UserError
-from fpa.files import digest
+from fpa.files import canonical_json, digest
+
+MISSING = "not set"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ class Run:
         """The inverse of `config`."""
         base = config["base"]
         return cls(**{**config, "base": cls.from_config(base) if base else None})
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]:
+    """Where two runs' configurations differ: (dotted key, old value, new value) as JSON text."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for name in [*old, *(n for n in new if n not in old)]:
+            inner = f"{key}.{name}" if key else name
+            found += differences(old.get(name, MISSING), new.get(name, MISSING), inner)
+        return found
+    old, new = (v if v is MISSING else canonical_json(v) for v in (old, new))
+    return [] if old == new else [(key, old, new)]
 
 
 def build_model(run: Run) -> contract.Model:

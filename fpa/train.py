@@ -18,7 +18,7 @@ from fpa.contract import Model
 from fpa.errors import Stopped, UserError
 from fpa.files import canonical_json, locked, write_bytes, write_json, write_text
 from fpa.progress import Progress, log
-from fpa.runs import Run, build_model
+from fpa.runs import Run, build_model, differences
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
@@ -135,7 +135,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "run": self.run.digest,
+            "config": self.run.config,
             "images": self.images_digest,
             "step": self.step,
             "reloads": self.reloads,
@@ -149,10 +149,12 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; UserError when it is another run's or of other images."""
-        if state["run"] != self.run.digest:
+        different = differences(state["config"], self.run.config)
+        if different:
             raise UserError(
-                f"the checkpoint belongs to run {state['run'][:10]}, this is {self.run.digest[:10]}; "
-                "train into another folder"
+                "this folder's training was begun with other settings: "
+                + "; ".join(f"{key} was {old}, is now {new}" for key, old, new in different)
+                + "; restore them, or train into another folder"
             )
         if state["images"] != self.images_digest:
             raise UserError(

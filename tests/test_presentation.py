@@ -60,7 +60,8 @@ def test_columns_are_those_that_are_promised(frame):
 
 
 def test_markdown_has_models_down_and_data_sets_across(frame):
-    text = tables.to_markdown(frame, {"fpa": "FPA", "light_gan": "LightGAN"})
+    shown = tables.paper_layout(frame, {"fpa": "FPA", "light_gan": "LightGAN"})
+    text = tables.to_markdown(shown, tables.caption(frame))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["Model", "digits 16 px", "cats 16 px"]
@@ -74,7 +75,7 @@ def test_only_inception_features_are_called_fid(frame):
 
 
 def test_latex_escapes_and_closes_what_it_opens(frame):
-    text = tables.to_latex(frame, {})
+    text = tables.to_latex(tables.paper_layout(frame, {}), tables.caption(frame))
     assert r"light\_gan" in text
     assert r"$\pm$" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -183,8 +184,11 @@ def test_checkpoints_that_all_cannot_be_read_are_never_silently_replaced(tmp_pat
 def test_state_of_another_run_is_refused(tmp_path, tiny, run, store):
     interrupt(run, store, tmp_path, 5)
     tiny["seeds"] = [1]
-    with pytest.raises(UserError, match="belongs to run"):
+    tiny["models"]["fpa"]["settings"]["recipe"]["learning_rate"] = 0.5
+    shown = "recipe.learning_rate was 0.0002, is now 0.5; seed was 0, is now 1; restore them"
+    with pytest.raises(UserError, match=re.escape(shown)):
         train(training(Experiment(tiny).runs[0], store), tmp_path)
+    assert newest_step(tmp_path) == 5
 
 
 def test_a_checkpoint_of_another_version_of_the_code_is_refused(tmp_path, run, store):

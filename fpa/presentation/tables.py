@@ -74,37 +74,98 @@ def paper_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
     return table.loc[cells["Model"].unique(), cells["column"].unique()].fillna("—")
 
 
-def to_markdown(frame: pd.DataFrame, labels: Mapping[str, str]) -> str:
-    """The paper's layout as a Markdown table under its caption."""
-    table = paper_layout(frame, labels)
+def to_markdown(table: pd.DataFrame, caption: str) -> str:
+    """A table of text as Markdown under its caption; numbers to the right."""
     align = ("left", *["right"] * table.shape[1])
-    return f"{caption(frame)}\n\n{table.to_markdown(colalign=align)}\n"
+    return f"{caption}\n\n{table.to_markdown(colalign=align)}\n"
 
 
-def to_latex(frame: pd.DataFrame, labels: Mapping[str, str]) -> str:
-    """The paper's layout as a LaTeX table (booktabs)."""
-    table = paper_layout(frame, labels)
+LATEX = {
+    "_": r"\_",
+    "é": r"\'e",
+    "%": r"\%",
+    " x 1000": r" $\times$ 1000",
+    "±": r"$\pm$",
+    "—": "---",
+}
 
-    def escape(text: str) -> str:
-        text = text.replace("_", r"\_").replace("é", r"\'e").replace("%", r"\%")
-        return text.replace(" x 1000", r" $\times$ 1000").replace("±", r"$\pm$").replace("—", "---")
 
-    body = [
-        " & ".join([escape(str(name)), *(escape(cell) for cell in row)]) + r" \\"
-        for name, row in zip(table.index, table.to_numpy(), strict=True)
-    ]
-    head = " & ".join(["Model", *(escape(c) for c in table.columns)]) + r" \\"
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape(caption(frame))}}}",
-        rf"\begin{{tabular}}{{l{'r' * table.shape[1]}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+def to_latex(table: pd.DataFrame, caption: str) -> str:
+    """A table of text as LaTeX (needs the package booktabs)."""
+
+    def escape(text: Any) -> str:
+        text = str(text)
+        for plain, written in LATEX.items():
+            text = text.replace(plain, written)
+        return text
+
+    escaped = table.map(escape)
+    escaped.columns = [escape(c) for c in table.columns]
+    escaped.index = pd.Index([escape(i) for i in table.index], name=table.index.name)
+    return (
+        escaped.rename_axis(None)
+        .rename_axis(table.index.name or "Model", axis="columns")
+        .style.to_latex(
+            hrules=True,
+            position_float="centering",
+            environment="table",
+            caption=escape(caption),
+            column_format=f"l{'r' * table.shape[1]}",
+        )
+    )
+
+
+def models_frame(costs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per data set and model: size, multiply-adds for one image, images per second."""
+    places = [c["hardware"] for c in costs]
+    return (
+        pd.DataFrame(costs)
+        .assign(
+            device=[place.get("gpu", place["cpu"]) for place in places],
+            threads=[place["threads"] for place in places],
+        )
+        .drop(columns=["hardware", "versions"])
+    )
+
+
+def models_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """The same as text, three figures each: one row per model (and data set, if several)."""
+
+    def short(value: float) -> str:
+        # Three figures, but never a power of ten.
+        return "—" if pd.isna(value) else f"{float(f'{value:.3g}'):,.10g}"
+
+    def millions(value: float) -> str:
+        return short(value / 1e6)
+
+    names = [labels.get(m, m) for m in frame["model"]]
+    if frame["dataset"].nunique() > 1:
+        names = [f"{n}, {d}" for n, d in zip(names, frame["dataset"], strict=True)]
+    return pd.DataFrame(
+        {
+            "G parameters (M)": frame["generator_parameters"].map(millions),
+            "D parameters (M)": frame["discriminator_parameters"].map(millions),
+            "G multiply-adds (M)": frame["generator_multiply_adds"].map(millions),
+            "D multiply-adds (M)": frame["discriminator_multiply_adds"].map(millions),
+            "training images/s": frame["training_images_per_second"].map(short),
+            "sampling images/s": frame["sampling_images_per_second"].map(short),
+            "budget (kimg)": frame["kimg"].map(short),
+        }
+    ).set_index(pd.Index(names, name="Model"))
+
+
+def models_caption(frame: pd.DataFrame, experiment: str) -> str:
+    """What the numbers are and where they were measured."""
+    places = " and ".join(
+        f"{device}, {threads} CPU thread{'s' if threads > 1 else ''}"
+        for device, threads in frame[["device", "threads"]]
+        .drop_duplicates()
+        .itertuples(index=False)
+    )
+    sizes = ", ".join(map(str, frame["batch_size"].unique()))
+    return (
+        "Size and cost of the models: parameters (frozen ones included), multiply-adds of "
+        "convolutions and matrix products for one image, and images per second of training steps "
+        f"(without data, checkpoints and quick scores) and of sampling, batch size {sizes}, "
+        f"measured on {places}; experiment {experiment}."
+    )

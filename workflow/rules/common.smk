@@ -38,10 +38,15 @@ SCORE = "-".join(
     ]
 )
 
-TABLES = multiext(f"{RESULTS}/tables/fid", ".csv", ".md", ".tex")
+TABLES = [
+    f"{RESULTS}/tables/{name}.{kind}"
+    for name in ("fid", "models")
+    for kind in ("csv", "md", "tex")
+]
 LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models})
 
 FIRST_SEED = CONFIG["seeds"][:1]
+FIRST_RUNS = [run for run in EXPERIMENT.runs if run.seed in FIRST_SEED]
 PICTURES = CONFIG["figures"]
 PAINTERS = EXPERIMENT.painters()
 REFINERS = [name for name in PAINTERS if CONFIG["models"][name]["base"]]

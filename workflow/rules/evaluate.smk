@@ -1,4 +1,4 @@
-# From trained weights to samples, their features, and one score file a run.
+# From trained weights to samples, their features, and one score file a run; what a run costs.
 
 
 rule sample:
@@ -75,3 +75,24 @@ rule score:
         "python -m fpa score {params.folder:q} --fake {input.fake:q} --real {input.real:q}"
         " --kid-subsets {params.subsets} --kid-subset-size {params.subset_size}"
         " --seed {params.seed} --out {output:q} --log {log:q}"
+
+
+rule cost:
+    input:
+        run=ancient(f"{RUN}/run.json"),
+    output:
+        f"{RUN}/cost.json",
+    log:
+        f"{LOGS}/cost/{{dataset}}-{{model}}-{{run}}.log",
+    conda:
+        "../envs/fpa.yaml"
+    threads: RUNTIME["train_threads"]
+    resources:
+        mem_mb=8000,
+        runtime=30,
+        device=RUNTIME["device"],
+    message:
+        "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+    shell:
+        "python -m fpa cost {input.run:q} --threads {threads} --device {resources.device}"
+        " --out {output:q} --log {log:q}"
