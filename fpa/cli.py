@@ -178,9 +178,8 @@ def extractor(options: argparse.Namespace) -> None:
     from fpa.evaluation.extractors import obtain
 
     about = obtain(options.name, options.weights, Path(options.out))
-    log.info(
-        "%s: %s (SHA-256 %s...)", about["name"], about["weights"], about["weights_sha256"][:12]
-    )
+    for file in about["weights"].values():
+        log.info("%s: %s (SHA-256 %s...)", about["name"], file["path"], file["sha256"][:12])
 
 
 def train(options: argparse.Namespace) -> None:
@@ -217,37 +216,40 @@ def _watch(options: argparse.Namespace, run: "Run", device: "torch.device") -> C
     """The quick score of a training, if the run wants one and the real features are there."""
     if not run.training["watch_kimg"] or not options.real:
         return None
+    import numpy as np
     import torch
 
-    from fpa.evaluation import extractors, features, sampling, scores
+    from fpa.evaluation import distances, extractors, features, sampling
     from fpa.runs import build_model
 
-    real, _ = features.load(options.real)
-    network = extractors.load(options.extractor, device)
+    real = features.load(options.real).values
+    shift = distances.origin(real)
+    reference = distances.gaussian(distances.sums(real, shift), shift)
+    network = extractors.load(options.extractor, "clean", device)
     with torch.device("meta"):
         latent_dim = build_model(run).latent_dim
     count = run.training["watch_images"]
 
     def watch(generator: "torch.nn.Module") -> dict[str, float]:
-        images = sampling.sample(generator, latent_dim, count, run.seed, device)
-        return {"fid": scores.frechet_quick(real, features.compute(images, network))}
+        chunks = sampling.sample_chunks(generator, latent_dim, count, run.seed, device)
+        fake = np.concatenate([features.extract(images, network) for images in chunks])
+        moments = distances.gaussian(distances.sums(fake, shift), shift)
+        return {"fid": distances.frechet(reference, moments)}
 
     return watch
 
 
 def sample(options: argparse.Namespace) -> None:
-    """Draw images from a finished run's EMA generator."""
-    import numpy as np
-
-    from fpa.evaluation.sampling import sample
-    from fpa.files import atomic_open
+    """Draw images from a finished run's generator."""
+    from fpa.evaluation import sampling
 
     model, device = _finished(options)
     bar = Progress(options.count, f"sampling {Path(options.run).name}", "images")
-    images = sample(model.ema, model.latent_dim, options.count, options.seed, device, bar)
+    chunks = sampling.sample_chunks(
+        model.ema, model.latent_dim, options.count, options.seed, device
+    )
+    sampling.save(options.out, chunks, options.count, bar)
     bar.close()
-    with atomic_open(options.out) as file:
-        np.save(file, images)
 
 
 def paint(options: argparse.Namespace) -> None:
@@ -271,10 +273,11 @@ def features(options: argparse.Namespace) -> None:
     import numpy as np
 
     from fpa.data.store import open_store
-    from fpa.evaluation import extractors, features
+    from fpa.evaluation import features
+    from fpa.evaluation.protocols import Space
     from fpa.files import file_digest, load_array
 
-    path = Path(options.images)
+    path, space = Path(options.images), Space.parse(options.space)
     if path.is_dir():
         images, manifest = open_store(path)
         about = {"images_sha256": manifest["images_sha256"]}
@@ -285,29 +288,43 @@ def features(options: argparse.Namespace) -> None:
         raise UserError(
             f"{path} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
         )
-    network = extractors.load(options.extractor, _device(options))
-    label = f"features of {'/'.join(path.parts[-2:])}"
-    bar = Progress(len(images), label, "images")
-    values = features.compute(images, network, bar)
+    if options.count:
+        if options.count > len(images):
+            raise UserError(f"{path} holds {len(images):,} images, not {options.count:,}")
+        images, about = images[: options.count], {**about, "count": options.count}
+    device = _device(options)
+    bar = Progress(len(images), f"features of {'/'.join(path.parts[-2:])}", "images")
+    features.compute(images, space, options.extractor, device, Path(options.out), about, bar.update)
     bar.close()
-    features.save(Path(options.out), values, {"extractor": network.identity, **about})
 
 
 def score(options: argparse.Namespace) -> None:
-    """FID and KID of a run's features against the real ones."""
+    """FID, KID and more of a run's features against the real ones."""
     from fpa import provenance
     from fpa.evaluation import features, scores
     from fpa.files import read_json, write_json
 
-    fake, about_fake = features.load(options.fake)
-    real, about_real = features.load(options.real)
-    if about_fake["extractor"] != about_real["extractor"]:
-        raise UserError(
-            f"{options.fake} and {options.real} come from different extractors "
-            f"({about_fake['extractor']['name']}, {about_real['extractor']['name']})"
-        )
+    def load(fake: str, real: str) -> scores.Pair:
+        chosen = scores.choose(features.load(real), options.n_real, options.seed)
+        return scores.pair(chosen, features.load(fake))
+
+    main = load(options.fake, options.real)
+    libraries = None
+    if options.check:
+        ours, theirs = options.check[:2], options.check[2:]
+        same = ours == [options.fake, options.real]
+        libraries = (main if same else load(*ours), load(*theirs))
     summary = read_json(Path(options.run) / "train.json", made_by="python -m fpa train")
-    run = summary["run"]
+    run, about = summary["run"], main.fake.about
+    settings = scores.Settings(
+        options.metrics,
+        options.frechet,
+        options.kid_subsets,
+        options.kid_subset_size,
+        options.groups,
+        options.seed,
+    )
+    measured = scores.measure(main, libraries, settings)
     result = {
         "dataset": run["dataset"]["name"],
         "resolution": run["dataset"]["resolution"],
@@ -315,29 +332,66 @@ def score(options: argparse.Namespace) -> None:
         "seed": run["seed"],
         "run": summary["digest"],
         "kimg": summary["kimg"],
-        "generator_parameters": summary["parameters"].get("ema"),
-        "fid": scores.frechet(real, fake),
-        "kid": scores.kernel(
-            real, fake, options.kid_subsets, options.kid_subset_size, options.seed
+        "checkpoint": options.checkpoint,
+        "checkpoint_kimg": (
+            summary["best"]["kimg"] if options.checkpoint == "best" else summary["kimg"]
         ),
-        "kid_subsets": options.kid_subsets,
-        "kid_subset_size": min(options.kid_subset_size, len(real), len(fake)),
-        "sample_seed": options.seed,
-        "extractor": about_fake["extractor"]["name"],
-        "extractor_sha256": about_fake["extractor"]["weights_sha256"],
-        "protocol": scores.PROTOCOL,
-        "n_real": len(real),
-        "n_fake": len(fake),
-        "real_sha256": about_real["images_sha256"],
-        "fake_sha256": about_fake["images_sha256"],
+        "generator_parameters": summary["parameters"].get("ema"),
+        "status": "ok" if measured else "nan",
+        "metrics": measured,
+        "protocol": options.protocol,
+        **{key: about[key] for key in ("extractor", "resize", "format", "weights_sha256")},
+        "settings": settings._asdict(),
+        "n_real": len(main.real.values),
+        "n_fake": len(main.fake.values),
+        "real_sha256": main.real.about["images_sha256"],
+        "fake_sha256": about["images_sha256"],
         "versions": provenance.versions(),
     }
     write_json(options.out, result)
+    told = ", ".join(_told(name, **estimate) for name, estimate in measured.items())
     log.info(
-        "%s %s seed %d: Fréchet distance %.2f, KID %.4f (%s, %d real, %d fake)",
-        *(result[k] for k in ("dataset", "model", "seed", "fid", "kid", "extractor")),
+        "%s %s seed %d, %s protocol (%s, %d real, %d fake): %s",
+        *(result[k] for k in ("dataset", "model", "seed", "protocol", "extractor")),
         *(result[k] for k in ("n_real", "n_fake")),
+        told or "its samples' features are not finite",
     )
+
+
+def _told(name: str, value: float | None, error: float | None) -> str:
+    number = "unknown" if value is None else f"{value:.4g}"
+    return f"{name} {number}" + (f" ± {error:.2g}" if error is not None else "")
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Show two runs' scores with their difference in standard errors."""
+    from fpa.presentation.tables import comparison
+
+    one, two = (_scores_of(Path(place)) for place in (options.one, options.two))
+    shared = [name for name in one if name in two]
+    if not shared:
+        raise UserError(
+            f"no protocol scores both: {options.one} has {', '.join(one)}; "
+            f"{options.two} has {', '.join(two)}"
+        )
+    for name in shared:
+        print(comparison(one[name], two[name]), end="\n\n")
+
+
+def _scores_of(place: Path) -> dict[str, dict[str, Any]]:
+    """A run's scores by protocol: of its folder, or one score file."""
+    from fpa.files import read_json
+
+    paths = sorted(place.glob("score-*.json")) if place.is_dir() else [place]
+    if not paths:
+        raise UserError(f"{place} holds no score; `snakemake` makes them, or python -m fpa score")
+    found = {}
+    for path in paths:
+        score = read_json(path)
+        if not isinstance(score, dict) or "metrics" not in score:
+            raise UserError(f"{path} is no score file; name a run's folder or its score-*.json")
+        found[f"{score['protocol']}, {score['n_fake']:,} samples"] = score
+    return found
 
 
 def cost(options: argparse.Namespace) -> None:
@@ -373,14 +427,11 @@ def table(options: argparse.Namespace) -> None:
 
     entries = [read_json(path) for path in options.inputs]
     labels = json.loads(options.labels)
+    published = tables.read_published(options.published) if options.published else None
     out = Path(options.out)
-    if options.kind == "fid":
-        frame = tables.fid_frame(entries, options.experiment)
-        shown, caption = tables.paper_layout(frame, labels), tables.caption(frame)
-    else:
-        frame = tables.models_frame(entries)
-        shown = tables.models_layout(frame, labels)
-        caption = tables.models_caption(frame, options.experiment)
+    frame, shown, caption = tables.build(
+        options.kind, entries, labels, options.experiment, published
+    )
     markdown = tables.to_markdown(shown, caption)
     write_text(out.with_suffix(".md"), markdown)
     write_text(out.with_suffix(".tex"), tables.to_latex(shown, caption))
@@ -485,7 +536,7 @@ def _device(options: argparse.Namespace) -> "torch.device":
 
 
 def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
-    """A finished run's model with its EMA weights, ready to sample from."""
+    """A finished run's model with the EMA weights asked for, ready to sample from."""
     from fpa.files import read_json
     from fpa.runs import Run, build_model
     from fpa.train import load_networks
@@ -493,7 +544,14 @@ def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
     folder = Path(options.run)
     summary = read_json(folder / "train.json", made_by="python -m fpa train")
     model = build_model(Run.from_config(summary["run"]))
-    model.ema.load_state_dict(load_networks(folder)["ema"])
+    networks = load_networks(folder)
+    name = {"best": "best", "last": "ema"}[options.checkpoint]
+    if name not in networks:
+        raise UserError(
+            f"{folder} kept no best checkpoint, because no quick score watched its training; "
+            "use --checkpoint last"
+        )
+    model.ema.load_state_dict(networks[name])
     device = _device(options)
     model.to(device)
     model.ema.eval()
@@ -562,7 +620,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add = verb(extractor)
     add("name", help="inception_v3, or efficientnet_lite0-<n>px")
-    add("--weights", metavar="FILE", help="inception-2015-12-05.pt, if you have it")
+    add("--weights", metavar="DIR", help="folder with Inception's files, if you have them")
     add("--out", metavar="FILE", required=True, help="JSON file that describes the extractor")
 
     add = verb(train)
@@ -580,22 +638,42 @@ def _parser() -> argparse.ArgumentParser:
         add("run", metavar="DIR", help="folder of a finished run")
         add("--count", type=int, default=64, help=f"number of {what}")
         add("--seed", type=int, default=0, help="seed of the latents")
+        add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
         add("--out", metavar="FILE", required=True, help=f"the {what}, .np[yz]")
         devices(add)
 
     add = verb(features)
     add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
     add("--extractor", metavar="FILE", required=True, help="from python -m fpa extractor")
-    add("--out", metavar="FILE", required=True, help=".npz")
+    add("--count", type=int, default=0, help="only the first so many (all)")
+    add("--space", default="efficientnet_lite0-96px.clean.array", help="EXTRACTOR.RESIZE.FORMAT")
+    add("--out", metavar="FILE", required=True, help=".npy; a .json goes beside it")
     devices(add)
 
     add = verb(score)
     add("run", metavar="DIR", help="folder of the finished run")
     add("--fake", metavar="FILE", required=True, help="features of its samples")
     add("--real", metavar="FILE", required=True, help="features of the real images")
+    add(
+        "--check",
+        nargs=4,
+        metavar="FILE",
+        help="fake and real features of clean-fid's and of torch-fidelity's half of the check",
+    )
+    add("--protocol", default="by hand", help="its name, for the tables")
+    add("--checkpoint", choices=["best", "last"], default="last", help="that was sampled from")
+    add(
+        "--metrics",
+        nargs="+",
+        default=["fid", "kid"],
+        help="fid, fid_infinity, kid, and, with --check, inception_score, precision, recall",
+    )
+    add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
+    add("--n-real", type=int, help="real images, drawn at random (all)")
     add("--kid-subsets", type=int, default=100, help="subsets that KID averages over")
     add("--kid-subset-size", type=int, default=1000, help="images a subset, at most")
-    add("--seed", type=int, default=0, help="seed of KID's subsets (and of the samples)")
+    add("--groups", type=int, default=10, help="parts of the samples, for sampling errors")
+    add("--seed", type=int, default=0, help="seed of all random subsets")
     add("--out", metavar="FILE", required=True, help=".json")
 
     add = verb(cost)
@@ -604,11 +682,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="FILE", required=True, help=".json")
     devices(add)
 
+    add = verb(compare)
+    add("one", metavar="A", help="a scored run's folder, or one of its score files")
+    add("two", metavar="B", help="another")
+
     add = verb(table)
-    add("kind", choices=["fid", "models"], help="of score files, or of cost files")
+    add("kind", choices=["fid", "kid", "scores", "models"], help="models takes cost files")
     add("inputs", nargs="+", metavar="JSON", help="the files, in the order of the rows")
     add("--experiment", required=True, help="the experiment's name")
     add("--labels", default="{}", metavar="JSON", help="model names as shown")
+    add("--published", metavar="CSV", help="published scores, for a column of their own")
     add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
 
     add = verb(figure)

@@ -9,8 +9,9 @@ from fpa import contract
 from fpa.config import check_config
 from fpa.data.catalogue import downloadable, identity, instructions, resolve, store_name
 from fpa.errors import UserError, did_you_mean
+from fpa.evaluation import protocols
 from fpa.evaluation.extractors import check_extractor
-from fpa.files import read_json, write_json
+from fpa.files import digest, read_json, write_json
 from fpa.runs import Run, build_model
 
 OWNER = "experiment.json"
@@ -29,7 +30,10 @@ class Experiment:
             name: resolve(name, spec, self.data, f"datasets.{name}")
             for name, spec in self.config["datasets"].items()
         }
-        check_extractor(self.config["evaluation"]["extractor"], "evaluation.extractor")
+        self.protocols = {
+            name: protocols.resolve(name, settings, f"evaluation.protocols.{name}")
+            for name, settings in self.config["evaluation"]["protocols"].items()
+        }
         self._settings = {name: self._resolve(name) for name in self.models}
         self.runs = [
             self._run(dataset, model, seed)
@@ -62,6 +66,14 @@ class Experiment:
                     f"{where}.base: {' <- '.join([*seen, base])} goes round in a circle"
                 )
             seen.append(base)
+        if (
+            self.config["evaluation"]["checkpoint"] == "best"
+            and not model["training"]["watch_kimg"]
+        ):
+            raise UserError(
+                f"evaluation.checkpoint: best needs a quick score of every model; set "
+                f"{where}.training.watch_kimg above 0, or checkpoint: last"
+            )
         if model["training"]["watch_kimg"]:
             check_extractor(
                 model["training"]["watch_extractor"], f"{where}.training.watch_extractor"
@@ -104,6 +116,12 @@ class Experiment:
                     f"{run.training['batch_size']} is larger than the data set "
                     f"{run.dataset['name']} ({count:,} images)"
                 )
+            for protocol in self.protocols.values():
+                if count is not None and (protocol.n_real or 0) > count:
+                    raise UserError(
+                        f"evaluation.protocols.{protocol.name}.n_real: {protocol.n_real:,} is more "
+                        f"than the data set {run.dataset['name']} has ({count:,} images)"
+                    )
             # On the meta device: sizes that do not fit are found without making any weights.
             with torch.device("meta"):
                 model = build_model(run)
@@ -146,6 +164,12 @@ class Experiment:
         """Models that can show their strokes."""
         classes = {n: contract.find_class(m["class"], n) for n, m in self.models.items()}
         return [name for name, found in classes.items() if hasattr(found, "paint")]
+
+    def score_name(self, protocol: str) -> str:
+        """The name of a run's score file by a protocol: everything that the score depends on."""
+        settings = {k: v for k, v in self.config["evaluation"].items() if k != "protocols"}
+        complete = {**settings, "protocol": self.protocols[protocol].as_dict()}
+        return f"score-{protocol}-{digest(complete)[:10]}"
 
     def label(self, model: str) -> str:
         """A model's name in tables and figures."""

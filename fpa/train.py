@@ -95,6 +95,7 @@ class Training:
         self.model.to(device)
         self.feed = feed
         self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] | None = None
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -125,6 +126,9 @@ class Training:
             state = _random_state()
             row |= self.watch(self.model.ema)
             _set_random_state(state)
+            if self.best is None or row["fid"] < self.best["fid"]:
+                weights = {k: v.clone() for k, v in self.model.ema.state_dict().items()}
+                self.best = {"kimg": row["kimg"], "fid": row["fid"], "weights": weights}
         self.history.append(row)
 
     def healthy(self) -> bool:
@@ -143,6 +147,7 @@ class Training:
             "feed": self.feed.state_dict(),
             "random": _random_state(),
             "history": self.history,
+            "best": self.best,
             "sums": self._sums,
             "counts": self._counts,
         }
@@ -166,6 +171,7 @@ class Training:
         self.feed.load_state_dict(state["feed"])
         _set_random_state(state["random"])
         self.history = list(state["history"])
+        self.best = state["best"]
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
 
@@ -235,13 +241,16 @@ def train(training: Training, folder: Path) -> None:
 
 
 def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
-    """weights.safetensors (all networks), history.csv and train.json."""
+    """weights.safetensors (all networks, and the EMA generator at its best), history.csv, train.json."""
     run = training.run
     # Copies, because safetensors refuses tensors that share memory.
+    states = {name: network.state_dict() for name, network in training.model.networks.items()}
+    if training.best:
+        states["best"] = training.best["weights"]
     tensors = {
         f"{name}.{key}": value.cpu().contiguous().clone()
-        for name, network in training.model.networks.items()
-        for key, value in network.state_dict().items()
+        for name, state in states.items()
+        for key, value in state.items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
@@ -257,6 +266,7 @@ def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
         "images_sha256": training.images_digest,
         "steps": training.step,
         "kimg": training.kimg(),
+        "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
         "parameters": parameters,
         "seconds_of_last_attempt": round(seconds, 1),
         "hardware": provenance.hardware(training.device, torch.get_num_threads()),

@@ -62,8 +62,7 @@ TINY = {
         "watch_extractor": "efficientnet_lite0-32px",
     },
     "evaluation": {
-        "extractor": "efficientnet_lite0-32px",
-        "n_fake": 32,
+        "protocols": {"quick": {"extractor": "efficientnet_lite0-32px", "n_fake": 32}},
         "kid_subsets": 5,
         "kid_subset_size": 20,
     },

@@ -1,90 +1,43 @@
-"""Samples, features and distances: against known answers, a second library, and themselves."""
+"""Samples and features: against the libraries' own pipelines, files on disk, and themselves."""
 
-import functools
-import hashlib
 import json
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 from conftest import fpa
+from PIL import Image
 from torch import nn
+from torchvision.utils import save_image
 
 from fpa.errors import UserError
-from fpa.evaluation import extractors, features, sampling, scores
+from fpa.evaluation import extractors, features, protocols, sampling, scores
+from fpa.evaluation.protocols import Space
 
 CPU = torch.device("cpu")
 NAME = "efficientnet_lite0-32px"
+SPACE = Space(NAME, "clean", "array")
 
 
 @pytest.fixture(scope="module")
-def extractor(tmp_path_factory):
+def about(tmp_path_factory):
     path = tmp_path_factory.mktemp("extractor") / "e.json"
     extractors.obtain(NAME, None, path)
-    return extractors.load(path, CPU)
+    return path
+
+
+@pytest.fixture(scope="module")
+def extractor(about):
+    return extractors.load(about, "clean", CPU)
 
 
 def noise_images(n: int, channels: int = 1, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, channels, 16, 16), dtype=np.uint8)
 
 
-def gaussian(n: int, d: int, seed: int, shift: float = 0, scale: float = 1) -> np.ndarray:
-    return np.random.default_rng(seed).normal(shift, scale, (n, d)).astype(np.float32)
-
-
-@pytest.mark.parametrize(("n", "m", "d"), [(300, 200, 20), (300, 300, 64), (40, 90, 64)])
-def test_the_symmetric_frechet_distance_equals_clean_fids(n, m, d):
-    mixing = gaussian(d, d, 1)
-    real, fake = gaussian(n, d, 2) @ mixing, gaussian(m, d, 3, 0.3, 1.4) @ mixing
-    # With fewer samples than dimensions the square root of a singular product loses digits.
-    tolerance = 1e-6 if min(n, m) > d else 1e-3
-    assert scores.frechet_quick(real, fake) == pytest.approx(
-        scores.frechet(real, fake), rel=tolerance
-    )
-
-
-def test_frechet_distance_of_two_gaussians_is_the_closed_form():
-    real, fake = gaussian(200_000, 4, 0), gaussian(200_000, 4, 1, 1.5, 2)
-    # |difference of means|^2 + d (1 - 2)^2 for isotropic covariances.
-    assert scores.frechet(real, fake) == pytest.approx(4 * 1.5**2 + 4, rel=0.02)
-
-
-def test_a_set_has_no_distance_from_itself():
-    real = gaussian(500, 16, 0)
-    assert abs(scores.frechet(real, real)) < 1e-6
-    assert abs(scores.frechet_quick(real, real)) < 1e-6
-
-
-def test_kid_is_seeded_and_leaves_numpys_generator_alone():
-    real, fake = gaussian(300, 8, 0), gaussian(300, 8, 1, 0.5)
-    np.random.seed(5)
-    expected = np.random.rand()
-    np.random.seed(5)
-    first = scores.kernel(real, fake, 10, 100, 3)
-    assert np.random.rand() == expected
-    assert scores.kernel(real, fake, 10, 100, 3) == first
-    assert scores.kernel(real, fake, 10, 100, 4) != first
-
-
-def test_kid_over_the_whole_sets_equals_the_double_sum():
-    x, y = gaussian(30, 5, 0), gaussian(30, 5, 1, 0.5)
-
-    def k(a, b):
-        return (float(a @ b) / 5 + 1) ** 3
-
-    n = 30
-    same = sum(k(s[i], s[j]) for s in (x, y) for i in range(n) for j in range(n) if i != j)
-    cross = sum(k(a, b) for a in x for b in y)
-    expected = same / (n * (n - 1)) - 2 * cross / n**2
-    assert scores.kernel(x, y, 1, 30, 0) == pytest.approx(expected, rel=1e-4)
-
-
 def test_features_equal_clean_fids_own_pipeline(extractor, tmp_path):
     """clean-fid's folder reader with our network, one PNG an image, gives the same numbers."""
     from cleanfid import fid
-    from PIL import Image
 
     images = noise_images(5, 3)
     for i, image in enumerate(images):
@@ -100,13 +53,13 @@ def test_features_equal_clean_fids_own_pipeline(extractor, tmp_path):
         custom_fn_resize=make_resizer("PIL", False, "bicubic", (32, 32)),
         verbose=False,
     )
-    np.testing.assert_allclose(features.compute(images, extractor), theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features.extract(images, extractor), theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_features_do_not_depend_on_what_else_is_in_the_batch(extractor):
     images = noise_images(70)
-    together = features.compute(images, extractor)
-    alone = features.compute(images[66:67], extractor)
+    together = features.extract(images, extractor)
+    alone = features.extract(images[66:67], extractor)
     assert together.shape == (70, 1280)
     np.testing.assert_allclose(together[66:67], alone, rtol=1e-4, atol=1e-5)
 
@@ -114,7 +67,7 @@ def test_features_do_not_depend_on_what_else_is_in_the_batch(extractor):
 def test_grey_images_are_their_own_three_channels(extractor):
     images = noise_images(3)
     np.testing.assert_array_equal(
-        features.compute(images, extractor), features.compute(images.repeat(3, 1), extractor)
+        features.extract(images, extractor), features.extract(images.repeat(3, 1), extractor)
     )
 
 
@@ -135,121 +88,101 @@ def test_a_sample_is_the_same_every_time_and_a_short_one_begins_a_long_one():
 
 
 def test_images_are_clamped_and_rounded_as_torchvision_saves_them(tmp_path):
-    from PIL import Image
-    from torchvision.utils import save_image
-
     images = torch.linspace(-0.2, 1.2, 48).view(1, 3, 4, 4)
     save_image(images, tmp_path / "x.png", padding=0)
     saved = np.asarray(Image.open(tmp_path / "x.png")).transpose(2, 0, 1)
     assert np.array_equal(sampling.to_uint8(images)[0], saved)
 
 
-def test_features_of_other_extractors_are_not_compared(tmp_path):
-    for name in ("a", "b"):
-        about = {"extractor": {"name": name, "weights_sha256": ""}, "images_sha256": ""}
-        features.save(tmp_path / f"{name}.npz", gaussian(5, 3, 0), about)
-    done = fpa("score", ".", "--fake", "a.npz", "--real", "b.npz", "--out", "s.json", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "different extractors (a, b)" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpegs_in_memory_are_those_that_torchvision_saves(channels, tmp_path):
+    images = noise_images(2, channels)
+    for image in images:
+        save_image(torch.from_numpy(image).float() / 255, tmp_path / "x.jpg", padding=0)
+        on_disk = np.asarray(Image.open(tmp_path / "x.jpg"))
+        np.testing.assert_array_equal(features.as_stored(image, "jpeg"), on_disk)
 
 
-# Inception: no weights can be fetched here, so a small network in the real file's format.
-
-
-class Layers(nn.Module):
-    def forward(self, x):
-        return torch.cat([x.mean((2, 3)), x.var((2, 3))], 1).repeat(1, 342)[:, :2048]
-
-
-class Inception(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layers = Layers()
-
-    def forward(self, x, return_features: bool = False):
-        return self.layers(x)
-
-
-@pytest.fixture
-def inception_file(tmp_path, monkeypatch):
-    path = tmp_path / "given" / extractors.INCEPTION_FILE
-    path.parent.mkdir()
-    torch.jit.script(Inception()).save(str(path))
-    monkeypatch.setattr(
-        extractors, "INCEPTION_SHA256", hashlib.sha256(path.read_bytes()).hexdigest()
+def test_both_libraries_see_the_same_images(about, tmp_path):
+    """Features by torch-fidelity's own loop, registered network and batches equal ours."""
+    images = noise_images(70, 3)
+    for resize in ("clean", "torch_fidelity"):
+        space = Space(NAME, resize, "jpeg")
+        features.compute(images, space, about, CPU, tmp_path / f"{resize}.npy", {})
+    ours, theirs = (features.load(tmp_path / f"{r}.npy") for r in ("clean", "torch_fidelity"))
+    np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-4, atol=1e-5)
+    assert ours.logits is None
+    assert theirs.logits.shape == (70, 1000)
+    # The file format was applied: other features than those of the arrays.
+    assert not np.allclose(
+        features.extract(images, extractors.load(about, "clean", CPU)), ours.values
     )
-    for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "empty"))
-    (tmp_path / "empty").mkdir()
-    return path
 
 
-def no_download(monkeypatch):
-    def refuse(*_, **__):
-        raise UserError("no route to host")
-
-    monkeypatch.setattr(extractors, "fetch", refuse)
-
-
-def test_inception_runs_from_a_configured_file(inception_file, tmp_path, monkeypatch):
-    no_download(monkeypatch)
-    about = extractors.obtain("inception_v3", str(inception_file), tmp_path / "e.json")
-    assert about["input_size"] == 299
-    monkeypatch.setattr(extractors.tempfile, "tempdir", str(tmp_path))
-    images = noise_images(3, 3)
-    found = features.compute(images, extractors.load(tmp_path / "e.json", CPU))
-    assert found.shape == (3, 2048)
-    means = images.astype(np.float64).mean((2, 3))
-    np.testing.assert_allclose(found[:, :3], (means - 128) / 128, atol=0.02)
+def test_features_by_hand_are_mapped_and_say_what_made_them(about, tmp_path):
+    np.save(tmp_path / "i.npy", noise_images(5))
+    done = fpa(
+        *("features", "i.npy", "--extractor", about, "--space", str(SPACE), "--count", 3),
+        *("--device", "cpu", "--out", "f.npy"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    found = features.load(tmp_path / "f.npy")
+    assert found.values.shape == (3, 1280)
+    assert isinstance(found.values, np.memmap)
+    described = json.loads((tmp_path / "f.json").read_text())
+    assert (described["extractor"], described["format"], described["count"]) == (NAME, "array", 3)
 
 
-def test_inception_is_found_in_a_cache(inception_file, tmp_path, monkeypatch):
-    no_download(monkeypatch)
-    cache = tmp_path / "empty" / "hub" / "checkpoints" / extractors.INCEPTION_FILE
-    cache.parent.mkdir(parents=True)
-    inception_file.rename(cache)
-    about = extractors.obtain("inception_v3", None, tmp_path / "e.json")
-    assert about["weights"] == str(cache)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vgg", "expected EXTRACTOR.RESIZE.FORMAT"),
+        ("vgg.clean.array", "unknown extractor 'vgg'"),
+        (f"{NAME}.pytorch.array", "expected one of clean, torch_fidelity, found 'pytorch'"),
+        (f"{NAME}.clean.gif", "expected one of array, png, jpeg, found 'gif'"),
+    ],
+)
+def test_a_space_that_does_not_exist_is_told(name, message):
+    with pytest.raises(UserError, match=message):
+        Space.parse(name)
 
 
-def test_inception_is_downloaded_and_checked(inception_file, tmp_path, monkeypatch):
-    import cleanfid.downloads_helper
-
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=inception_file.parent)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/{inception_file.name}"
-    monkeypatch.setattr(cleanfid.downloads_helper, "inception_url", url)
-    about = extractors.obtain("inception_v3", None, tmp_path / "new" / "e.json")
-    assert about["weights"] == str(tmp_path / "new" / extractors.INCEPTION_FILE)
-    monkeypatch.setattr(extractors, "INCEPTION_SHA256", "0" * 64)
-    with pytest.raises(UserError, match=r"with SHA256 .*expected 0000.*set inception_weights"):
-        extractors.obtain("inception_v3", None, tmp_path / "other" / "e.json")
-    assert not list((tmp_path / "other").glob("*"))
-    server.shutdown()
-
-
-def test_inception_that_cannot_be_had_says_what_to_do(inception_file, tmp_path, monkeypatch):
-    no_download(monkeypatch)
-    with pytest.raises(UserError, match=r"no route to host.*set inception_weights"):
-        extractors.obtain("inception_v3", None, tmp_path / "e.json")
-    with pytest.raises(UserError, match="there is no file"):
-        extractors.obtain("inception_v3", str(tmp_path / "nothing.pt"), tmp_path / "e.json")
-    inception_file.write_bytes(b"something else")
-    with pytest.raises(UserError, match=r"has SHA-256 .*expected"):
-        extractors.obtain("inception_v3", str(inception_file), tmp_path / "e.json")
+def test_protocols_are_known_replaced_or_ones_own():
+    paper = protocols.resolve("paper", {}, "p")
+    assert (str(paper.space), paper.n_fake, paper.n_real) == (
+        "inception_v3.pytorch.jpeg",
+        50000,
+        None,
+    )
+    assert [str(s) for s in paper.checked_spaces] == [
+        "inception_v3.tensorflow.jpeg",
+        "inception_v3.torch_fidelity.jpeg",
+    ]
+    quick = protocols.resolve("quick", {"n_fake": 7, "extractor": NAME}, "p")
+    assert (quick.extractor, quick.n_fake, quick.resize) == (NAME, 7, "clean")
+    assert [s.resize for s in quick.checked_spaces] == ["clean", "torch_fidelity"]
+    with pytest.raises(UserError, match=r"known are paper, clean, quick"):
+        protocols.resolve("papre", {}, "p")
+    with pytest.raises(UserError, match=r"p.resize: .* takes clean, found 'pytorch'"):
+        protocols.resolve("quick", {"resize": "pytorch"}, "p")
 
 
-def test_weights_that_changed_are_refused(inception_file, tmp_path):
-    extractors.obtain("inception_v3", str(inception_file), tmp_path / "e.json")
-    inception_file.write_bytes(b"something else")
-    with pytest.raises(UserError, match="missing or was changed"):
-        extractors.load(tmp_path / "e.json", CPU)
+def save_features(path, values, **about) -> None:
+    np.save(path, values.astype(np.float32))
+    described = {"extractor": "e", "weights_sha256": "", "resize": "clean", "format": "array"}
+    described |= {"images_sha256": "", "features": values.shape[1], **about}
+    path.with_suffix(".json").write_text(json.dumps(described))
 
 
-def test_features_file_says_what_made_it(extractor, tmp_path):
-    features.save(tmp_path / "f.npz", gaussian(3, 2, 0), {"extractor": extractor.identity})
-    _, about = features.load(tmp_path / "f.npz")
-    assert about["extractor"]["name"] == NAME
-    assert len(json.dumps(about)) > 64
+def test_features_that_were_not_made_alike_are_not_compared(tmp_path):
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    save_features(tmp_path / "a.npy", values)
+    save_features(tmp_path / "b.npy", values, format="jpeg")
+    done = fpa("score", ".", "--fake", "a.npy", "--real", "b.npy", "--out", "s.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "not made alike: format is jpeg and array" in done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(UserError, match="n_real is 9, but there are only 5"):
+        scores.choose(features.load(tmp_path / "a.npy"), 9, 0)
+    assert len(scores.choose(features.load(tmp_path / "a.npy"), 2, 0).values) == 2

@@ -1,9 +1,13 @@
 """A generator and a seed -> images, the same ones for every way of running it."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fpa.files import atomic_path
 from fpa.progress import Progress
 
 CHUNK = 64
@@ -16,28 +20,44 @@ def sample_latents(count: int, latent_dim: int, seed: int, chunk: int = 0) -> Te
     return torch.randn(count, latent_dim)
 
 
-@torch.inference_mode()
 def sample(
     generator: nn.Module,
     latent_dim: int,
     count: int,
     seed: int,
     device: torch.device,
-    progress: Progress | None = None,
 ) -> np.ndarray:
     """`count` images (count, C, H, W) uint8: clamped to [0, 1], times 255, rounded.
 
     Seeds torch's global generators, which noise inside a generator comes from as well.
     """
-    images = []
+    chunks = sample_chunks(generator, latent_dim, count, seed, device)
+    return np.concatenate(list(chunks))
+
+
+@torch.inference_mode()
+def sample_chunks(
+    generator: nn.Module, latent_dim: int, count: int, seed: int, device: torch.device
+) -> Iterator[np.ndarray]:
+    """The same, chunk by chunk."""
     for chunk, start in enumerate(range(0, count, CHUNK)):
-        n = min(CHUNK, count - start)
         # A short last chunk is the beginning of a whole one.
         z = sample_latents(CHUNK, latent_dim, seed, chunk).to(device)
-        images.append(to_uint8(generator(z)[:n]))
-        if progress:
-            progress.update(n)
-    return np.concatenate(images)
+        yield to_uint8(generator(z)[: min(CHUNK, count - start)])
+
+
+def save(path: str | Path, chunks: Iterator[np.ndarray], count: int, progress: Progress) -> None:
+    """Write images to a .npy file (count, C, H, W) uint8, chunk by chunk."""
+    with atomic_path(path) as temporary:
+        array, start = None, 0
+        for images in chunks:
+            if array is None:
+                shape = (count, *images.shape[1:])
+                array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            array[start : start + len(images)] = images
+            start += len(images)
+            progress.update(len(images))
+        array.flush()
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

@@ -1,83 +1,290 @@
-"""From score files to tables: tidy CSV first, then Markdown and LaTeX in the paper's layout."""
+"""From score and cost files to tables: tidy CSV first, then Markdown and LaTeX in the paper's layout."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-KEYS = ["dataset", "resolution", "model"]
-SAME = ["extractor", "protocol", "n_real", "n_fake", "kimg", "generator_parameters"]
-COLUMNS = [
-    *KEYS,
-    *("fid", "fid_std", "kid", "kid_std", "n_seeds"),
-    *SAME,
-    *("experiment", "runs"),
+from fpa.errors import UserError
+
+KEYS = ["dataset", "resolution", "protocol", "model"]
+SAME = [
+    *("extractor", "resize", "format", "n_real", "n_fake", "checkpoint", "kimg"),
+    "generator_parameters",
 ]
+PUBLISHED = ["dataset", "model", "metric", "value", "protocol", "source"]
+SCALES = {"kid": 1000.0}
+"""What a metric is multiplied by where people read it; CSV files hold the plain value."""
+FIRST = ["fid", "fid_infinity", "kid", "precision", "recall", "inception_score"]
+"""Metrics that people read, in their order; the others are for whoever checks."""
+
+Built = tuple[pd.DataFrame, pd.DataFrame, str]
+"""What goes into the CSV, the same as text, and what to say of it."""
 
 
-def fid_frame(scores: Sequence[Mapping[str, Any]], experiment: str) -> pd.DataFrame:
-    """One row per data set and model: mean and standard deviation over seeds.
+def build(
+    kind: str,
+    entries: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, str],
+    experiment: str,
+    published: pd.DataFrame | None = None,
+) -> Built:
+    """A table of `kind` fid, kid, scores (of score files) or models (of cost files)."""
+    if kind == "models":
+        frame = models_frame(entries)
+        return frame, models_layout(frame, labels), models_caption(frame, experiment)
+    tidy = tidy_scores(entries, experiment)
+    if kind == "scores":
+        return tidy, scores_layout(tidy, labels), scores_caption(tidy)
+    frame = metric_frame(entries, kind, experiment, published)
+    return frame, paper_layout(frame, kind, labels), metric_caption(frame, kind)
 
-    The standard deviation (n - 1) is missing for a single seed. KID is not multiplied by anything.
+
+def tidy_scores(scores: Sequence[Mapping[str, Any]], experiment: str) -> pd.DataFrame:
+    """Everything: one row per run, protocol and metric, with the standard error where it is known.
+
+    A run whose samples gave no finite features has one row without a metric, status `nan`.
+    """
+    about = [*("dataset", "resolution", "model", "seed", "status", "protocol", "extractor")]
+    beside = [*("n_real", "n_fake", "checkpoint", "checkpoint_kimg", "kimg", "run")]
+    rows = []
+    for score in scores:
+        for metric, estimate in (score["metrics"] or {"": {"value": None, "error": None}}).items():
+            rows.append(
+                {
+                    "experiment": experiment,
+                    **{key: score[key] for key in about},
+                    "metric": metric,
+                    **estimate,
+                    **{key: score[key] for key in beside},
+                }
+            )
+    return pd.DataFrame(rows).astype({"value": float, "error": float})
+
+
+def metric_frame(
+    scores: Sequence[Mapping[str, Any]],
+    metric: str,
+    experiment: str,
+    published: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """One row per data set, protocol and model: mean and standard deviation over training seeds.
+
+    `<metric>_std` (n - 1) is missing for a single seed; `<metric>_error` is the sampling error of
+    one trained model, the mean over seeds. FID_infinity stands beside FID. Nothing is multiplied.
     Rows keep the order of the scores; `runs` lists the digests of the runs behind a row.
     """
     frame = pd.DataFrame(scores)
+    told = [metric, "fid_infinity"] if metric == "fid" else [metric]
     rows = []
     for _, group in frame.groupby(KEYS, sort=False):
-        row = {k: group[k].iloc[0] for k in [*KEYS, *SAME]}
+        row = {key: group[key].iloc[0] for key in KEYS}
+        for name in told:
+            values, errors = (
+                pd.Series([m.get(name, {}).get(part) for m in group["metrics"]], dtype=float)
+                for part in ("value", "error")
+            )
+            row |= {
+                name: values.mean(),
+                f"{name}_std": values.std(),
+                f"{name}_error": errors.mean(),
+            }
         row |= {
-            "fid": group["fid"].mean(),
-            "fid_std": group["fid"].std(),
-            "kid": group["kid"].mean(),
-            "kid_std": group["kid"].std(),
             "n_seeds": len(group),
+            "n_failed": int((group["status"] != "ok").sum()),
+            **_published_for(row, metric, published),
+            **{key: group[key].iloc[0] for key in SAME},
             "experiment": experiment,
-            "runs": " ".join(d[:10] for d in group["run"]),
+            "runs": " ".join(digest[:10] for digest in group["run"]),
         }
         rows.append(row)
-    return pd.DataFrame(rows)[COLUMNS]
+    return pd.DataFrame(rows)
 
 
-def caption(frame: pd.DataFrame) -> str:
+def read_published(path: str) -> pd.DataFrame:
+    """Published scores that a user supplies; UserError when columns are missing or values no numbers."""
+    try:
+        frame = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False)
+        frame["value"] = frame["value"].astype(float)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"cannot read {path}: {error}; expected a CSV file with the columns "
+            f"{', '.join(PUBLISHED)}"
+        ) from error
+    missing = [column for column in PUBLISHED if column not in frame]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}")
+    return frame
+
+
+def _published_for(
+    row: Mapping[str, Any], metric: str, published: pd.DataFrame | None
+) -> dict[str, Any]:
+    """The published value of a row's data set, protocol and model, and where it is from."""
+    if published is not None:
+        wanted = {key: row[key] for key in ("dataset", "model", "protocol")} | {"metric": metric}
+        found = published
+        for key, value in wanted.items():
+            found = found[found[key] == value]
+        if len(found):
+            return {"published": found["value"].iloc[0], "source": found["source"].iloc[0]}
+    return {"published": float("nan"), "source": ""}
+
+
+def metric_caption(frame: pd.DataFrame, metric: str) -> str:
     """What the numbers are, in one paragraph; only Inception features give an 'FID'."""
     extractors = ", ".join(frame["extractor"].unique())
-    if set(frame["extractor"]) == {"inception_v3"}:
+    inception = set(frame["extractor"]) == {"inception_v3"}
+    if metric == "fid" and inception:
         measure = "FID (Inception-v3 features)"
-    else:
+    elif metric == "fid":
         measure = f"Fréchet distance in {extractors} features (not an Inception FID)"
-    sizes = ", ".join(f"{n:,}" for n in frame["n_fake"].unique())
-    spread = "mean ± standard deviation over seeds; " if frame["n_seeds"].max() > 1 else ""
-    protocol = ", ".join(frame["protocol"].unique())
-    return (
-        f"{measure}, lower is better; in brackets KID x 1000. {spread}"
-        f"{sizes} samples against all real images, protocol {protocol}, "
-        f"experiment {frame['experiment'].iloc[0]}."
-    )
+    else:
+        measure = f"KID x 1000 in {extractors} features"
+    if frame["n_seeds"].max() > 1:
+        spread = "mean ± standard deviation over seeds"
+    elif frame[f"{metric}_error"].notna().any():
+        spread = "± standard error of the sampling, one training each"
+    else:
+        spread = "one training each"
+    parts = [f"{measure}, lower is better; {spread}", _samples(frame)]
+    if frame["published"].notna().any():
+        parts.append("in brackets the published value")
+    return "; ".join(parts) + f"; experiment {frame['experiment'].iloc[0]}."
 
 
-def paper_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Models down, data sets across; cells 'FID (KID x 1000)' as text."""
+def _samples(frame: pd.DataFrame) -> str:
+    """How many images, by protocol, from which checkpoint."""
+    protocols = []
+    for name, group in frame.groupby("protocol", sort=False):
+        fakes = " or ".join(f"{n:,}" for n in group["n_fake"].unique())
+        reals = " or ".join(f"{n:,}" for n in group["n_real"].unique())
+        protocols.append(f"protocol {name}: {fakes} samples against {reals} real images")
+    return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
 
-    def number(mean: float, std: float, scale: float = 1) -> str:
-        text = f"{scale * mean:.2f}"
-        return text if pd.isna(std) else f"{text} ± {scale * std:.2f}"
 
+def _named(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.Series:
+    """A row's name: the model's label, and the protocol where there are several."""
+    names = frame["model"].map(lambda model: labels.get(model, model))
+    return names + ", " + frame["protocol"] if frame["protocol"].nunique() > 1 else names
+
+
+def _cell(value: float, spread: float, metric: str, scale: float = 1.0) -> str:
+    if pd.isna(value):
+        return "failed"
+    digits = 2 if metric in ("fid", "fid_infinity", "kid", "inception_score") else 3
+    text = f"{scale * value:.{digits}f}"
+    return text if pd.isna(spread) else f"{text} ± {scale * spread:.{digits}f}"
+
+
+def paper_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Models down, data sets across; cells as text, published values in brackets."""
+    scale = SCALES.get(metric, 1.0)
+    cells = []
+    for row in frame.to_dict("records"):
+        spread = row[f"{metric}_std"] if row["n_seeds"] > 1 else row[f"{metric}_error"]
+        cell = _cell(row[metric], spread, metric, scale)
+        if not pd.isna(row["published"]):
+            cell += f" ({scale * row['published']:.2f})"
+        if 0 < row["n_failed"] < row["n_seeds"]:
+            cell += f", {row['n_failed']} failed"
+        cells.append(cell)
     cells = frame.assign(
-        Model=frame["model"].map(lambda m: labels.get(m, m)),
+        Model=_named(frame, labels),
         column=frame["dataset"] + " " + frame["resolution"].astype(str) + " px",
-        cell=[
-            f"{number(r.fid, r.fid_std)} ({number(r.kid, r.kid_std, 1000)})"
-            for r in frame.itertuples()
-        ],
+        cell=cells,
     )
     table = cells.pivot(index="Model", columns="column", values="cell")
     return table.loc[cells["Model"].unique(), cells["column"].unique()].fillna("—")
 
 
+def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Models (and data sets, if several) down, metrics across: means over seeds, as text."""
+    named = tidy.assign(Model=_named(tidy, labels))
+    if tidy["dataset"].nunique() > 1:
+        named["Model"] = named["Model"] + ", " + named["dataset"]
+    shown = [metric for metric in FIRST if metric in set(tidy["metric"])]
+    columns = {}
+    for metric in shown:
+        rows = named[named["metric"] == metric].groupby("Model", sort=False)
+        scale = SCALES.get(metric, 1.0)
+        columns[metric] = {
+            model: _cell(
+                group["value"].mean(),
+                group["value"].std() if len(group) > 1 else group["error"].mean(),
+                metric,
+                scale,
+            )
+            for model, group in rows
+        }
+    table = pd.DataFrame(columns, index=pd.Index(named["Model"].unique(), name="Model"))
+    heads = {"kid": "KID x 1000", "fid": "FID", "fid_infinity": "FID ∞"}
+    return table.fillna("failed").rename(columns=lambda c: heads.get(c, c.replace("_", " ")))
+
+
+def scores_caption(tidy: pd.DataFrame) -> str:
+    """What the columns are."""
+    extractors = ", ".join(tidy["extractor"].unique())
+    seeds = tidy["seed"].nunique()
+    spread = "standard deviation over seeds" if seeds > 1 else "standard error of the sampling"
+    return (
+        f"Every score in {extractors} features, ± {spread} (of FID ∞: of the fit in 1/n; of the "
+        f"Inception Score: over ten splits); {_samples(tidy)}; "
+        f"experiment {tidy['experiment'].iloc[0]}."
+    )
+
+
+def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+    """Two score files side by side, as Markdown: differences in standard errors."""
+    rows = []
+    for metric, a in one["metrics"].items():
+        b = two["metrics"].get(metric)
+        if b is None or a["value"] is None or b["value"] is None or metric == "fid_difference":
+            continue
+        difference, apart = _errors_apart(a, b)
+        rows.append(
+            {
+                "metric": metric,
+                "A": _told(a),
+                "B": _told(b),
+                "A - B": f"{difference:+.4g}",
+                "in standard errors": "unknown" if apart is None else f"{apart:+.1f}",
+            }
+        )
+    names = [
+        f"{letter}: {s['dataset']} {s['model']} seed {s['seed']} ({s['run'][:10]}), "
+        f"{s['protocol']} protocol, {s['extractor']}, {s['n_real']:,} real and {s['n_fake']:,} "
+        f"generated images, {s['checkpoint']} checkpoint"
+        for letter, s in (("A", one), ("B", two))
+    ]
+    comparable = ("extractor", "resize", "format", "weights_sha256", "real_sha256", "n_real")
+    differing = [key for key in comparable if one[key] != two[key]]
+    warning = [f"NOT comparable: {', '.join(differing)} differ"] if differing else []
+    table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    return "\n".join([*names, *warning, "", table])
+
+
+def _errors_apart(
+    one: Mapping[str, float | None], two: Mapping[str, float | None]
+) -> tuple[float, float | None]:
+    """Difference of two estimates, and the same in standard errors of it (None: unknown)."""
+    difference = one["value"] - two["value"]
+    if one["error"] is None or two["error"] is None:
+        return difference, None
+    error = math.hypot(one["error"], two["error"])
+    return difference, difference / error if error else None
+
+
+def _told(estimate: Mapping[str, float | None]) -> str:
+    error = estimate["error"]
+    return f"{estimate['value']:.4g}" + ("" if error is None else f" ± {error:.2g}")
+
+
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A table of text as Markdown under its caption; numbers to the right."""
     align = ("left", *["right"] * table.shape[1])
-    return f"{caption}\n\n{table.to_markdown(colalign=align)}\n"
+    return f"{caption}\n\n{table.to_markdown(colalign=align, disable_numparse=True)}\n"
 
 
 LATEX = {
@@ -86,6 +293,7 @@ LATEX = {
     "%": r"\%",
     " x 1000": r" $\times$ 1000",
     "±": r"$\pm$",
+    "∞": r"$\infty$",
     "—": "---",
 }
 

@@ -8,6 +8,7 @@ sys.path.insert(0, workflow.basedir)
 
 from fpa.data.catalogue import SOURCES, downloadable, store_name
 from fpa.errors import UserError
+from fpa.evaluation.protocols import Space
 from fpa.jobs import share_with_jobs
 from fpa.plan import Experiment
 
@@ -29,20 +30,22 @@ STORES = {store_name(dataset): dataset for dataset in EXPERIMENT.datasets.values
 
 RUN = f"{RESULTS}/runs/{{dataset}}/{{model}}/{{run}}"
 LOGS = f"{RESULTS}/logs"
-SAMPLES = f"n{EVALUATION['n_fake']}-seed{EVALUATION['seed']}"
-SCORE = "-".join(
-    [
-        EVALUATION["extractor"],
-        SAMPLES,
-        f"kid{EVALUATION['kid_subsets']}x{EVALUATION['kid_subset_size']}",
-    ]
-)
+PROTOCOLS = EXPERIMENT.protocols
+CHECKPOINT = EVALUATION["checkpoint"]
+# A short sample is the beginning of a long one: the longest serves every protocol.
+N_SAMPLES = max(protocol.n_fake for protocol in PROTOCOLS.values())
+SAMPLES = f"{CHECKPOINT}-n{N_SAMPLES}-seed{EVALUATION['seed']}"
+SCORED = {EXPERIMENT.score_name(name): name for name in PROTOCOLS}
+SCORES = [
+    f"{RESULTS}/{run.folder}/{name}.json" for name in SCORED for run in EXPERIMENT.runs
+]
 
 TABLES = [
     f"{RESULTS}/tables/{name}.{kind}"
-    for name in ("fid", "models")
+    for name in ("fid", "kid", "scores", "models")
     for kind in ("csv", "md", "tex")
 ]
+PUBLISHED = CONFIG["published"] or f"{workflow.basedir}/experiments/published.csv"
 LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models})
 
 FIRST_SEED = CONFIG["seeds"][:1]
@@ -70,6 +73,9 @@ wildcard_constraints:
     store=r"[^/]+",
     extractor=r"[^/]+",
     archive=r"[^/]+",
+    space=r"[^/]+",
+    images=r"\d+",
+    score=r"score-[^/]+",
 
 
 def run_of(wildcards):
@@ -101,9 +107,13 @@ def archive_to_fetch(wildcards):
 
 
 def extractor_weights(wildcards):
-    """The configured weights of an extractor that needs a file."""
-    path = CONFIG["inception_weights"]
-    return ["--weights", path] if path and wildcards.extractor == "inception_v3" else []
+    """The configured folder of an extractor that needs files."""
+    folder = CONFIG["inception_weights"]
+    return (
+        ["--weights", folder]
+        if folder and wildcards.extractor == "inception_v3"
+        else []
+    )
 
 
 def store_files(wildcards):
@@ -112,9 +122,9 @@ def store_files(wildcards):
     return {"images": f"{folder}/images.npy", "manifest": f"{folder}/manifest.json"}
 
 
-def real_features(store, extractor):
+def real_features(store, space):
     """The features of a prepared data set's images."""
-    return f"{DATA}/{store}/features-{extractor}.npz"
+    return f"{DATA}/{store}/features.{space}.npy"
 
 
 def extractor_file(extractor):
@@ -122,9 +132,53 @@ def extractor_file(extractor):
     return f"{DATA}/extractors/{extractor}.json"
 
 
-def evaluation_reference(wildcards):
-    """The real features that a run is scored against."""
-    return real_features(run_of(wildcards).store, EVALUATION["extractor"])
+def extractor_of(wildcards):
+    """The description of a feature space's network."""
+    return ancient(extractor_file(Space.parse(wildcards.space).extractor))
+
+
+def protocol_of(wildcards):
+    """The protocol of a score file."""
+    return PROTOCOLS[SCORED[wildcards.score]]
+
+
+def score_inputs(wildcards):
+    """The features that a run is scored by, and, for the cross-check, those of both libraries."""
+    run, protocol = run_of(wildcards), protocol_of(wildcards)
+    folder = f"{RESULTS}/{run.folder}"
+    sampled = f"features-{CHECKPOINT}-n{protocol.n_fake}-seed{EVALUATION['seed']}"
+
+    def pair(space):
+        return [
+            f"{folder}/{sampled}.{space}.npy",
+            ancient(real_features(run.store, space)),
+        ]
+
+    inputs = {"features": pair(protocol.space)}
+    if EVALUATION["cross_check"]:
+        inputs["check"] = [path for s in protocol.checked_spaces for path in pair(s)]
+    return inputs
+
+
+def score_options(wildcards, input):
+    """How a run is measured, on the command line."""
+    protocol = protocol_of(wildcards)
+    options = ["--fake", input.features[0], "--real", input.features[1]]
+    if EVALUATION["cross_check"]:
+        options += ["--check", *input.check]
+    if protocol.n_real:
+        options += ["--n-real", str(protocol.n_real)]
+    options += ["--protocol", protocol.name, "--metrics", *EVALUATION["metrics"]]
+    for key in (
+        "checkpoint",
+        "frechet",
+        "kid_subsets",
+        "kid_subset_size",
+        "groups",
+        "seed",
+    ):
+        options += [f"--{key.replace('_', '-')}", str(EVALUATION[key])]
+    return options
 
 
 def runs_of(dataset, models=None, seeds=None):
@@ -144,7 +198,7 @@ def train_inputs(wildcards):
     inputs = store_files(wildcards)
     if run.training["watch_kimg"]:
         extractor = run.training["watch_extractor"]
-        inputs["real"] = real_features(run.store, extractor)
+        inputs["real"] = real_features(run.store, Space(extractor, "clean", "array"))
         inputs["extractor"] = extractor_file(extractor)
     if run.base:
         inputs["base"] = f"{RESULTS}/{run.base.folder}/weights.safetensors"
@@ -166,7 +220,7 @@ def train_options(wildcards, input):
 def paintings_of(wildcards):
     """The saved strokes of a model's first seed."""
     (folder,) = runs_of(wildcards.dataset, [wildcards.model], FIRST_SEED)
-    return f"{folder}/paintings-{PICTURES['paintings']}.npz"
+    return f"{folder}/paintings-{CHECKPOINT}-{PICTURES['paintings']}.npz"
 
 
 def grids_of(wildcards):

@@ -74,11 +74,12 @@ rule real_features:
     input:
         images=ancient(f"{DATA}/{{store}}/images.npy"),
         manifest=ancient(f"{DATA}/{{store}}/manifest.json"),
-        extractor=ancient(f"{DATA}/extractors/{{extractor}}.json"),
+        extractor=extractor_of,
     output:
-        f"{DATA}/{{store}}/features-{{extractor}}.npz",
+        features=f"{DATA}/{{store}}/features.{{space}}.npy",
+        about=f"{DATA}/{{store}}/features.{{space}}.json",
     log:
-        f"{LOGS}/features/{{store}}-{{extractor}}.log",
+        f"{LOGS}/features/{{store}}-{{space}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 4
@@ -89,7 +90,8 @@ rule real_features:
     params:
         folder=subpath(input.images, parent=True),
     message:
-        "Features of the real images of {wildcards.store} in {wildcards.extractor}"
+        "Features of the real images of {wildcards.store} in {wildcards.space}"
     shell:
         "python -m fpa features {params.folder:q} --extractor {input.extractor:q}"
-        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
+        " --space {wildcards.space:q} --threads {threads} --device {resources.device}"
+        " --out {output.features:q} --log {log:q}"

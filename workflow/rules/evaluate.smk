@@ -18,23 +18,26 @@ rule sample:
         device=RUNTIME["device"],
     params:
         folder=subpath(input.weights, parent=True),
-        images=EVALUATION["n_fake"],
+        images=N_SAMPLES,
+        checkpoint=CHECKPOINT,
         seed=EVALUATION["seed"],
     message:
         "Sampling {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa sample {params.folder:q} --count {params.images} --seed {params.seed}"
+        " --checkpoint {params.checkpoint}"
         " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule features:
     input:
         images=f"{RUN}/samples-{SAMPLES}.npy",
-        extractor=ancient(extractor_file(EVALUATION["extractor"])),
+        extractor=extractor_of,
     output:
-        f"{RUN}/features-{SAMPLES}-{EVALUATION['extractor']}.npz",
+        features=f"{RUN}/features-{CHECKPOINT}-n{{images}}-seed{EVALUATION['seed']}.{{space}}.npy",
+        about=f"{RUN}/features-{CHECKPOINT}-n{{images}}-seed{EVALUATION['seed']}.{{space}}.json",
     log:
-        f"{LOGS}/features/{{dataset}}-{{model}}-{{run}}.log",
+        f"{LOGS}/features/{{dataset}}-{{model}}-{{run}}-n{{images}}-{{space}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -43,38 +46,35 @@ rule features:
         runtime=240,
         device=RUNTIME["device"],
     message:
-        "Features of the samples of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+        "Features of {wildcards.model} on {wildcards.dataset}, {wildcards.run}, in {wildcards.space}"
     shell:
-        "python -m fpa features {input.images:q} --extractor {input.extractor:q}"
-        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
+        "python -m fpa features {input.images:q} --count {wildcards.images}"
+        " --extractor {input.extractor:q} --space {wildcards.space:q} --threads {threads}"
+        " --device {resources.device} --out {output.features:q} --log {log:q}"
 
 
 rule score:
     input:
+        unpack(score_inputs),
         summary=f"{RUN}/train.json",
-        fake=f"{RUN}/features-{SAMPLES}-{EVALUATION['extractor']}.npz",
-        real=ancient(evaluation_reference),
     output:
-        f"{RUN}/score-{SCORE}.json",
+        f"{RUN}/{{score}}.json",
     log:
-        f"{LOGS}/score/{{dataset}}-{{model}}-{{run}}.log",
+        f"{LOGS}/score/{{dataset}}-{{model}}-{{run}}-{{score}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=8000,
         runtime=60,
     params:
         folder=subpath(input.summary, parent=True),
-        subsets=EVALUATION["kid_subsets"],
-        subset_size=EVALUATION["kid_subset_size"],
-        seed=EVALUATION["seed"],
+        options=score_options,
     message:
         "Scoring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa score {params.folder:q} --fake {input.fake:q} --real {input.real:q}"
-        " --kid-subsets {params.subsets} --kid-subset-size {params.subset_size}"
-        " --seed {params.seed} --out {output:q} --log {log:q}"
+        "OMP_NUM_THREADS={threads} python -m fpa score {params.folder:q} {params.options:q}"
+        " --out {output:q} --log {log:q}"
 
 
 rule cost:

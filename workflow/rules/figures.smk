@@ -6,7 +6,7 @@ rule paint:
         weights=f"{RUN}/weights.safetensors",
         summary=f"{RUN}/train.json",
     output:
-        f"{RUN}/paintings-{{paintings}}.npz",
+        f"{RUN}/paintings-{CHECKPOINT}-{{paintings}}.npz",
     log:
         f"{LOGS}/paint/{{dataset}}-{{model}}-{{run}}-{{paintings}}.log",
     conda:
@@ -17,11 +17,13 @@ rule paint:
         runtime=30,
     params:
         folder=subpath(input.weights, parent=True),
+        checkpoint=CHECKPOINT,
         seed=EVALUATION["seed"],
     message:
         "Painting with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa paint {params.folder:q} --count {wildcards.paintings} --seed {params.seed}"
+        " --checkpoint {params.checkpoint}"
         " --device cpu --out {output:q} --log {log:q}"
 
 

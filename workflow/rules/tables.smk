@@ -1,20 +1,23 @@
 # Tables from score and cost files.
 
 
-rule fid_table:
+rule scores_table:
     input:
-        [f"{RESULTS}/{run.folder}/score-{SCORE}.json" for run in EXPERIMENT.runs],
+        scores=SCORES,
+        published=PUBLISHED,
     output:
         csv=report(
-            f"{RESULTS}/tables/fid.csv",
-            caption="../report/fid.rst",
+            f"{RESULTS}/tables/{{table}}.csv",
+            caption="../report/{table}.rst",
             category="Tables",
-            labels={"table": "FID and KID", "format": "CSV"},
+            labels={"table": "{table}", "format": "CSV"},
         ),
-        md=f"{RESULTS}/tables/fid.md",
-        tex=f"{RESULTS}/tables/fid.tex",
+        md=f"{RESULTS}/tables/{{table}}.md",
+        tex=f"{RESULTS}/tables/{{table}}.tex",
     log:
-        f"{LOGS}/tables/fid.log",
+        f"{LOGS}/tables/{{table}}.log",
+    wildcard_constraints:
+        table="fid|kid|scores",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -25,10 +28,11 @@ rule fid_table:
         experiment=EXPERIMENT.name,
         labels=LABELS,
     message:
-        "Table of {EXPERIMENT.name}"
+        "Table {wildcards.table} of {EXPERIMENT.name}"
     shell:
-        "python -m fpa table fid {input:q} --experiment {params.experiment:q}"
-        " --labels {params.labels:q} --out {output.csv:q} --log {log:q}"
+        "python -m fpa table {wildcards.table} {input.scores:q} --experiment {params.experiment:q}"
+        " --labels {params.labels:q} --published {input.published:q}"
+        " --out {output.csv:q} --log {log:q}"
 
 
 rule models_table:
@@ -39,7 +43,7 @@ rule models_table:
             f"{RESULTS}/tables/models.csv",
             caption="../report/models.rst",
             category="Tables",
-            labels={"table": "Size and cost", "format": "CSV"},
+            labels={"table": "models", "format": "CSV"},
         ),
         md=f"{RESULTS}/tables/models.md",
         tex=f"{RESULTS}/tables/models.tex",

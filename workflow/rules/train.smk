@@ -9,7 +9,7 @@ localrules:
 rule plan_run:
     input:
         # No training begins before the extractor that its scores need is there.
-        ancient(extractor_file(EVALUATION["extractor"])),
+        [ancient(extractor_file(p.extractor)) for p in PROTOCOLS.values()],
     output:
         f"{RUN}/run.json",
     log:
