@@ -93,16 +93,35 @@ MISTAKES = {
         "datasets.digits.resolution: expected one of 8, 16, 32, 64, 128, 256, found 17",
     ),
     "unknown extractor": (
-        "evaluation/extractor",
+        "evaluation/protocols/quick/extractor",
         "inception_v4",
-        "evaluation.extractor: unknown extractor 'inception_v4'; did you mean 'inception_v3'?",
+        "evaluation.protocols.quick.extractor: unknown extractor 'inception_v4'; did you mean 'inception_v3'?",
     ),
     "extractor without size": (
-        "evaluation/extractor",
+        "evaluation/protocols/quick/extractor",
         "efficientnet_lite0",
         "needs its input size",
     ),
-    "extractor of another size": ("evaluation/extractor", "inception_v3-64px", "takes 299 px"),
+    "extractor of another size": (
+        "evaluation/protocols/quick/extractor",
+        "inception_v3-64px",
+        "takes 299 px",
+    ),
+    "unknown protocol": (
+        "evaluation/protocols",
+        {"papr": {}},
+        "evaluation.protocols.papr: 'papr' is no known protocol; did you mean 'paper'?",
+    ),
+    "resize of another network": (
+        "evaluation/protocols/quick/resize",
+        "pytorch",
+        "evaluation.protocols.quick.resize: efficientnet_lite0-32px takes clean, found 'pytorch'",
+    ),
+    "best checkpoint without a quick score": (
+        "training/watch_kimg",
+        0,
+        "evaluation.checkpoint: best needs a quick score of every model",
+    ),
     "unknown watch extractor": (
         "training/watch_extractor",
         "vgg",
@@ -221,7 +240,7 @@ def digests(config: dict) -> dict[str, str]:
         ("seeds", [1], {"fpa", "fpa_unet", "lightgan"}),
         ("runtime/log_every", 50, set()),
         ("runtime/train_threads", 2, set()),
-        ("evaluation/n_fake", 50, set()),
+        ("evaluation/protocols/quick/n_fake", 50, set()),
         ("figures/grid", 4, set()),
         ("models/fpa/label", "Painter", set()),
         ("models/fpa/settings/painter/layers", 1, set()),  # the default, said aloud

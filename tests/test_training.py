@@ -44,6 +44,7 @@ def store(tmp_path, tiny) -> Path:
 def run_of_steps(tiny, steps: int):
     """A run of short steps, a checkpoint after every 20, without quick scores."""
     tiny["training"] |= {"kimg": steps * 8 / 1000, "checkpoint_kimg": 0.16, "watch_kimg": 0}
+    tiny["evaluation"]["checkpoint"] = "last"
     return Experiment(tiny).runs[0]
 
 
@@ -256,10 +257,38 @@ def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, ti
 
     train(training(run, store, watch=watch), tmp_path / "watched")
     train(training(run, store, log_every=7), tmp_path / "plain")
-    digests = {file_digest(tmp_path / name / ARTIFACTS[0]) for name in ("watched", "plain")}
-    assert len(digests) == 1
+    watched, plain = (load_networks(tmp_path / name) for name in ("watched", "plain"))
+    best = watched.pop("best")
+    assert set(best) == set(plain["ema"])
+    torch.testing.assert_close(watched, plain, atol=0, rtol=0)
     history = pd.read_csv(tmp_path / "watched" / "history.csv")
     assert history.loc[history["fid"].notna(), "step"].tolist() == [0, 5, 10, 15, 20, 25, 30]
+
+
+def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, store):
+    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
+    run = Experiment(tiny).runs[0]
+    seen: list[dict] = []
+
+    def watch(generator):
+        seen.append({k: v.clone() for k, v in generator.state_dict().items()})
+        return {"fid": [9.0, 5, 3, 7, 4, 3, 8][len(seen) - 1]}
+
+    one = training(run, store, watch=watch)
+    advance = one.advance
+
+    def stop_after_17():
+        advance()
+        if one.step == 17:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    one.advance = stop_after_17
+    with pytest.raises(Stopped):
+        train(one, tmp_path)
+    train(training(run, store, watch=watch), tmp_path)
+    torch.testing.assert_close(load_networks(tmp_path)["best"], seen[2], atol=0, rtol=0)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert summary["best"] == {"kimg": 0.08, "fid": 3.0}
 
 
 def test_training_by_hand_without_a_base_run_says_what_is_missing(tmp_path, tiny, store):

@@ -50,7 +50,8 @@ def changed(path: str, value) -> dict:
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
-    expected = {"fid.csv", "fid.md", "fid.tex"}
+    names = ("fid", "kid", "scores", "models")
+    expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
     names = "samples-digits curves-digits painting-digits-fpa painting-digits-fpa_unet refined-digits-fpa_unet"
     assert {p.name for p in (results / "figures").iterdir()} == {
@@ -67,7 +68,7 @@ def test_the_run_says_what_it_does_and_ends_with_the_table(finished):
     assert "digits fpa seed 0 100% [####################] 12/12 steps" in said
     printed = (folder / "results/tiny/tables/fid.md").read_text()
     assert "| fpa_unet |" in printed
-    assert printed in said.split("Table of tiny")[1]
+    assert printed in said.split("Table fid of tiny")[1]
 
 
 def test_the_table_states_everything_behind_a_number(finished):
@@ -84,7 +85,9 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert summary["digest"].startswith(row["runs"])
     assert summary["parameters"]["ema"] == row["generator_parameters"]
     (score,) = (json.loads(p.read_text()) for p in run.glob("score-*.json"))
-    assert score["fid"] == pytest.approx(row["fid"])
+    assert score["metrics"]["fid"]["value"] == pytest.approx(row["fid"])
+    assert row["fid_error"] > 0
+    assert score["metrics"]["fid_difference"]["value"] < 1e-3
     assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
     assert score["versions"]["fpa"]
 
@@ -110,10 +113,10 @@ def test_run_again_it_does_nothing(finished):
         ("models/fpa_unet/settings/unet", {"max_multiplier": 2}, {"train": 1, "score": 1}),
         ("models/fpa/settings/painter", {"steps": 5}, {"train": 2, "score": 2}),
         ("seeds", [0, 1], {"train": 3, "score": 3}),
-        ("evaluation/n_fake", 40, {"sample": 3, "score": 3}),
+        ("evaluation/protocols/quick/n_fake", 40, {"sample": 3, "score": 3}),
         ("evaluation/kid_subsets", 6, {"score": 3}),
         ("figures/grid", 4, {"samples_figure": 1}),
-        ("models/fpa/label", "Painter", {"fid_table": 1}),
+        ("models/fpa/label", "Painter", {"scores_table": 3, "models_table": 1}),
     ],
 )
 def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, value, expected):
@@ -196,11 +199,14 @@ def test_a_mistake_is_one_line_before_anything_runs(tmp_path, path, value, messa
 
 
 def test_an_extractor_that_cannot_be_had_stops_the_work_before_any_training(tmp_path):
-    config = changed("evaluation/extractor", "inception_v3")
-    config["inception_weights"] = "nothing.pt"
+    config = changed("evaluation/protocols/clean", {"n_fake": 32})
+    config["inception_weights"] = "nothing"
     done = snakemake(config, tmp_path)
     assert done.returncode != 0
-    assert "inception_weights: there is no file nothing.pt" in done.stdout + done.stderr
+    assert (
+        "inception_weights: there is no inception-2015-12-05.pt in the folder nothing"
+        in done.stdout + done.stderr
+    )
     assert not list(tmp_path.rglob("step-*.pt"))
 
 

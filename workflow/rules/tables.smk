@@ -8,7 +8,7 @@ rule scores_table:
     output:
         csv=report(
             f"{RESULTS}/tables/{{table}}.csv",
-            caption="../report/{table}.rst",
+            caption="../report/scores_table.rst",
             category="Tables",
             labels={"table": "{table}", "format": "CSV"},
         ),
