@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fpa.evaluation import extractors, features, sampling, scores
+from fpa.evaluation import distances, extractors, features, sampling
 from fpa.files import read_json
 from fpa.runs import Run, build_model
 
@@ -23,22 +23,27 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a finished and scored run")
     parser.add_argument("--data", type=Path, default=Path("data"), help="the data folder (data)")
     options = parser.parse_args()
-    (path,) = options.run.glob("score-*.json")
+    path, *_ = sorted(options.run.glob("score-*.json"))
     score = read_json(path)
     run = Run.from_config(read_json(options.run / "run.json"))
     name = score["extractor"]
-    extractor = extractors.load(options.data / "extractors" / f"{name}.json", torch.device("cpu"))
-    real, _ = features.load(options.data / run.store / f"features-{name}.npz")
+    extractor = extractors.load(
+        options.data / "extractors" / f"{name}.json", score["resize"], torch.device("cpu")
+    )
+    space = f"{name}.{score['resize']}.{score['format']}"
+    real = features.load(options.data / run.store / f"features.{space}.npy").values
     torch.manual_seed(run.seed)
     model = build_model(run)
-    images = sampling.sample(
-        model.ema, model.latent_dim, score["n_fake"], score["sample_seed"], torch.device("cpu")
+    chunks = sampling.sample_chunks(
+        *(model.ema, model.latent_dim, score["n_fake"], score["settings"]["seed"]),
+        torch.device("cpu"),
     )
-    untrained = scores.frechet(real, features.compute(np.asarray(images), extractor))
+    fake = np.concatenate([features.extract(images, extractor) for images in chunks])
+    untrained, trained = distances.frechet_of(real, fake), score["metrics"]["fid"]["value"]
     print(f"{name}, {score['n_real']} real and {score['n_fake']} generated images")
     print(f"untrained  {untrained:10.2f}")
-    print(f"trained    {score['fid']:10.2f}")
-    print(f"ratio      {untrained / score['fid']:10.1f}")
+    print(f"trained    {trained:10.2f}")
+    print(f"ratio      {untrained / trained:10.1f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from torch import nn
 from torchvision.utils import save_image
 
 from fpa.errors import UserError
-from fpa.evaluation import extractors, features, protocols, sampling, scores
+from fpa.evaluation import distances, extractors, features, protocols, sampling, scores
 from fpa.evaluation.protocols import Space
 
 CPU = torch.device("cpu")
@@ -186,3 +186,30 @@ def test_features_that_were_not_made_alike_are_not_compared(tmp_path):
     with pytest.raises(UserError, match="n_real is 9, but there are only 5"):
         scores.choose(features.load(tmp_path / "a.npy"), 9, 0)
     assert len(scores.choose(features.load(tmp_path / "a.npy"), 2, 0).values) == 2
+
+
+@pytest.fixture(scope="module")
+def painter():
+    from fpa.painter import Painter, PainterSettings
+
+    torch.manual_seed(0)
+    return Painter(16, 1, PainterSettings(steps=8, latent_dim=16, hidden_size=32)).eval()
+
+
+def test_a_score_depends_on_neither_threads_nor_batch_size(painter, about, monkeypatch, tmp_path):
+    """From latents to FID, once with one thread and once with two and other batches."""
+    real = noise_images(80, seed=9)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads, batch in ((1, 64), (2, 13)):
+            torch.set_num_threads(threads)
+            monkeypatch.setattr(features, "BATCH", batch)
+            images = {"fake": sampling.sample(painter, 16, 80, 0, CPU), "real": real}
+            for name, array in images.items():
+                features.compute(array, SPACE, about, CPU, tmp_path / f"{name}.npy", {})
+            values = [features.load(tmp_path / f"{name}.npy").values for name in images]
+            found.append(distances.frechet_of(*values))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == pytest.approx(found[1], rel=1e-6)

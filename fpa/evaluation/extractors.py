@@ -87,6 +87,14 @@ def obtain(name: str, folder: str | None, out: Path) -> dict[str, Any]:
     return about
 
 
+def read_about(path: str | Path) -> dict[str, Any]:
+    """What `obtain` wrote; UserError when it is missing or of another version of this code."""
+    about = read_json(path, made_by="python -m fpa extractor")
+    if not isinstance(about, dict) or not isinstance(about.get("weights"), dict):
+        raise UserError(f"{path} is of another version of this code; delete it and run again")
+    return about
+
+
 def weights_path(about: dict[str, Any], about_path: str | Path, kind: str) -> Path:
     """An extractor's weights of one format; UserError when the file is gone or another."""
     weights = about["weights"][kind]
@@ -101,7 +109,7 @@ def weights_path(about: dict[str, Any], about_path: str | Path, kind: str) -> Pa
 
 def load(about_path: str | Path, resize: str, device: torch.device) -> "Extractor":
     """The extractor that `obtain` described, behind one of clean-fid's resizes."""
-    about = read_json(about_path, made_by="python -m fpa extractor")
+    about = read_about(about_path)
     kind = "torchscript" if resize in ("clean", "tensorflow") else "state_dict"
     if about["network"] == "efficientnet_lite0":
         kind = "state_dict"

@@ -22,8 +22,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.registry import register_feature_extractor as register
 from torch_fidelity.utils import create_feature_extractor, extract_featuresdict_from_input_id
 
-from fpa.evaluation.extractors import Lite, lite, make_resizer, weights_path
-from fpa.files import read_json
+from fpa.evaluation.extractors import Lite, lite, make_resizer, read_about, weights_path
 
 BATCH = 50
 """Not the first library's: nothing may depend on it."""
@@ -88,7 +87,7 @@ class Extraction:
     """torch-fidelity's way from images to features and class logits."""
 
     def __init__(self, about_path: str | Path, device: torch.device) -> None:
-        about = read_json(about_path, made_by="python -m fpa extractor")
+        about = read_about(about_path)
         path = weights_path(about, about_path, "state_dict")
         self.cuda = device.type == "cuda"
         if about["network"] == "inception_v3":
