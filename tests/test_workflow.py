@@ -10,7 +10,7 @@ import time
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, TINY, environment, snakemake
+from conftest import ROOT, TINY, environment, fpa, snakemake
 
 from fpa.files import file_digest
 
@@ -90,6 +90,20 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert score["metrics"]["fid_difference"]["value"] < 1e-3
     assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
     assert score["versions"]["fpa"]
+
+
+def test_two_finished_runs_are_compared(finished):
+    results = finished[0] / "results/tiny"
+    runs = [next((results / "runs/digits" / model).iterdir()) for model in ("fpa", "lightgan")]
+    done = fpa("compare", *runs, cwd=finished[0])
+    assert done.returncode == 0, done.stderr
+    assert "A: digits fpa seed 0" in done.stdout
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| fid "))
+    a, b, apart = (float(cell.split("±")[0]) for cell in row.split("|")[2:5])
+    assert apart == pytest.approx(a - b, abs=0.02)
+    missing = fpa("compare", runs[0], finished[0], cwd=finished[0])
+    assert missing.returncode == 1
+    assert "holds no score" in missing.stderr
 
 
 def test_snakemakes_own_report_holds_every_table_and_figure(finished):
