@@ -10,7 +10,7 @@ from fpa.config import check_config
 from fpa.data.catalogue import downloadable, identity, instructions, resolve, store_name
 from fpa.errors import UserError, did_you_mean
 from fpa.evaluation import protocols
-from fpa.evaluation.extractors import check_extractor
+from fpa.evaluation.protocols import check_extractor
 from fpa.files import digest, read_json, write_json
 from fpa.runs import Run, build_model
 

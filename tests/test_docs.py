@@ -13,6 +13,8 @@ from conftest import ROOT, environment, fpa, jpeg
 
 from fpa.config import check_dataset
 from fpa.data.catalogue import SOURCES, resolve
+from fpa.evaluation.protocols import KNOWN
+from fpa.plan import Experiment
 
 DOCS = ["README.md", "CONTRIBUTING.md"]
 # These need broken or finished runs: tests/test_workflow.py has them.
@@ -124,6 +126,23 @@ def test_the_readmes_own_data_set_is_a_valid_configuration(tmp_path):
     assert len(block.splitlines()) == 5
     (mine,) = datasets.values()
     assert resolve("mine", check_dataset(mine, "mine"), tmp_path, "mine")["path"] == mine["path"]
+
+
+def test_the_readmes_protocols_are_what_it_says(tiny):
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
+    (block,) = (block for block in blocks if "protocols:" in block)
+    tiny["evaluation"]["protocols"] = yaml.safe_load(block)["evaluation"]["protocols"]
+    found = Experiment(tiny).protocols
+    assert found["clean"].n_fake == 10_000
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([\w-]+)` \| `(\w+)`.* \| ([\d,]+) \| all \|$", text, flags=re.M
+    )
+    assert {row[0] for row in rows} == set(KNOWN)
+    for name, extractor, resize, samples in rows:
+        known = KNOWN[name]
+        assert (extractor, resize) == (known["extractor"], known["resize"])
+        assert int(samples.replace(",", "")) == known["n_fake"]
 
 
 def test_the_conda_environment_lists_what_pyproject_asks_for():
