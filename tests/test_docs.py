@@ -86,8 +86,12 @@ def test_snakemake_commands_are_understood(command):
 
 @pytest.mark.parametrize("name", DOCS)
 def test_links_lead_to_files(name):
-    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text()):
-        if not target.startswith("https://"):
+    text = (ROOT / name).read_text()
+    headings = {h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, flags=re.M)}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("https://"):
             assert (ROOT / target).exists(), target
 
 
