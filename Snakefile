@@ -1,7 +1,7 @@
 # An experiment from its data sets to its tables and figures.
 #
 #   snakemake --cores all results/tables/fid.csv                   the default experiment's table
-#   snakemake --cores all                                          every table and figure
+#   snakemake --cores all                                          every table, figure, the report
 #   snakemake --cores all --configfile experiments/smoke.yaml      another experiment
 
 
@@ -22,6 +22,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 onstart:
@@ -33,3 +34,4 @@ rule all:
     input:
         TABLES,
         FIGURES,
+        REPORT,

@@ -259,13 +259,74 @@ def paint(options: argparse.Namespace) -> None:
     from fpa.evaluation.sampling import CHUNK, sample_latents
     from fpa.files import save_npz
 
-    model, device = _finished(options)
-    if not hasattr(model, "paint"):
-        raise UserError(f"{options.run}: this model does not paint step by step")
+    model, device = _painter(options)
     z = sample_latents(CHUNK, model.latent_dim, options.seed)[: options.count].to(device)
     with torch.inference_mode():
         parts = model.paint(z)
     save_npz(options.out, **{name: part.cpu().numpy() for name, part in parts.items()})
+
+
+def strokes(options: argparse.Namespace) -> None:
+    """Save step statistics of many paintings for the figures."""
+    import torch
+
+    from fpa.evaluation.sampling import CHUNK, sample_latents
+    from fpa.files import save_npz
+    from fpa.presentation.strokes import join, statistics
+
+    model, device = _painter(options)
+    bar = Progress(options.count, f"painting {Path(options.run).name}", "paintings")
+    chunks = []
+    for chunk, start in enumerate(range(0, options.count, CHUNK)):
+        n = min(CHUNK, options.count - start)
+        z = sample_latents(CHUNK, model.latent_dim, options.seed, chunk)[:n].to(device)
+        with torch.inference_mode():
+            parts = model.paint(z)
+        chunks.append(statistics({name: part.cpu().numpy() for name, part in parts.items()}))
+        bar.update(n)
+    bar.close()
+    save_npz(options.out, **join(chunks))
+
+
+def interpolate(options: argparse.Namespace) -> None:
+    """Draw images between pairs of latents from a finished run's EMA generator."""
+    import numpy as np
+
+    from fpa.evaluation.interpolation import interpolate
+    from fpa.files import atomic_open
+
+    model, device = _finished(options)
+    images = interpolate(
+        model.ema, model.latent_dim, options.count, options.frames, options.seed, device
+    )
+    with atomic_open(options.out) as file:
+        np.save(file, images)
+
+
+def neighbours(options: argparse.Namespace) -> None:
+    """Find the training images that samples come nearest to, in feature space."""
+    from fpa.data.store import open_store
+    from fpa.evaluation import features, scores
+    from fpa.evaluation.neighbours import search
+    from fpa.files import load_array, save_npz
+
+    both = scores.pair(features.load(options.real), features.load(options.fake))
+    images, _ = open_store(options.store)
+    samples = load_array(options.samples, mmap_mode="r")
+    found = search(both.real.values, both.fake.values, images, samples, options.count)
+    save_npz(options.out, **found)
+
+
+def excerpt(options: argparse.Namespace) -> None:
+    """Copy the first images of a prepared data set, for the figures."""
+    import numpy as np
+
+    from fpa.data.store import open_store
+    from fpa.files import atomic_open
+
+    images, _ = open_store(options.store)
+    with atomic_open(options.out) as file:
+        np.save(file, np.asarray(images[: options.count]))
 
 
 def features(options: argparse.Namespace) -> None:
@@ -440,52 +501,48 @@ def table(options: argparse.Namespace) -> None:
 
 
 def figure(options: argparse.Namespace) -> None:
-    """Draw one figure from saved arrays, as PNG and PDF."""
-    from fpa.presentation.theme import save_figure, use_theme
+    """Draw one figure of an experiment from the artifacts in its results folder."""
+    from fpa.presentation.catalogue import figures
+    from fpa.presentation.drawing import draw
 
-    use_theme()
-    drawn = {
-        "painting": _painting,
-        "samples": _samples,
-        "before-after": _before_after,
-        "curves": _curves,
-    }[options.kind](options)
-    save_figure(drawn, Path(options.out).with_suffix(""))
-
-
-def _painting(options: argparse.Namespace) -> Any:
-    from fpa.files import load_array
-    from fpa.presentation.figures import painting_strips
-
-    with load_array(options.inputs[0]) as parts:
-        return painting_strips(parts, options.count, options.steps)
+    specs = figures(_description(options.results))
+    if options.name not in specs:
+        raise UserError(
+            f"there is no figure '{options.name}'{did_you_mean(options.name, [*specs])}"
+        )
+    draw(specs[options.name], Path(options.results))
 
 
-def _before_after(options: argparse.Namespace) -> Any:
-    from fpa.files import load_array
-    from fpa.presentation.figures import before_after
+def report(options: argparse.Namespace) -> None:
+    """Make an experiment's page, and the figures that it lacks, from what there is."""
+    from fpa.files import write_text
+    from fpa.presentation.catalogue import figures
+    from fpa.presentation.drawing import draw_missing
+    from fpa.presentation.report import render
 
-    with load_array(options.inputs[0]) as parts:
-        return before_after(parts, options.count)
+    results = Path(options.results)
+    about = _description(results)
+    specs = figures(about)
+    not_drawn = {} if options.as_is else draw_missing(specs, results)
+    for name, reason in not_drawn.items():
+        log.warning("%s is not drawn: %s", name, reason)
+    page = render(about, specs, results, not_drawn)
+    out = Path(options.out or results / "report.html")
+    write_text(out, page)
+    log.info("%s: %.1f MB; open it in a browser", out, out.stat().st_size / 1e6)
 
 
-def _samples(options: argparse.Namespace) -> Any:
-    from fpa.files import load_array
-    from fpa.presentation.figures import sample_grids
+def _description(results: str | Path) -> dict[str, Any]:
+    """What an experiment's results folder says about itself."""
+    from fpa.files import read_json
 
-    arrays = [load_array(path, mmap_mode="r") for path in options.inputs]
-    return sample_grids(dict(zip(options.titles, arrays, strict=True)), options.count)
-
-
-def _curves(options: argparse.Namespace) -> Any:
-    import pandas as pd
-
-    from fpa.presentation.figures import training_curves
-
-    labels = json.loads(options.labels)
-    # RESULTS/runs/<data set>/<model>/<run>/history.csv
-    histories = [(Path(p).parts[-3], pd.read_csv(p)) for p in options.inputs]
-    return training_curves(histories, labels, options.extractor)
+    path = Path(results) / "experiment.json"
+    about = read_json(path, made_by="python -m fpa plan --write")
+    if "runs" not in about:
+        raise UserError(
+            f"{path} was written by an older version; `python -m fpa plan CONFIG --write` renews it"
+        )
+    return about
 
 
 # Helpers and the parser ----------------------------------------------------------------------
@@ -555,6 +612,14 @@ def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
     device = _device(options)
     model.to(device)
     model.ema.eval()
+    return model, device
+
+
+def _painter(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
+    """The same of a model that shows its strokes."""
+    model, device = _finished(options)
+    if not hasattr(model, "paint"):
+        raise UserError(f"{options.run}: this model does not paint step by step")
     return model, device
 
 
@@ -633,14 +698,36 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
     devices(add)
 
-    for action, what in ((sample, "images"), (paint, "paintings")):
+    for action, what in ((sample, "images"), (paint, "paintings"), (strokes, "statistics")):
         add = verb(action)
         add("run", metavar="DIR", help="folder of a finished run")
-        add("--count", type=int, default=64, help=f"number of {what}")
+        add("--count", type=int, default=64, help="number of images")
         add("--seed", type=int, default=0, help="seed of the latents")
         add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
         add("--out", metavar="FILE", required=True, help=f"the {what}, .np[yz]")
         devices(add)
+
+    add = verb(interpolate)
+    add("run", metavar="DIR", help="folder of a finished run")
+    add("--count", type=int, default=3, help="pairs of latents")
+    add("--frames", type=int, default=12, help="images from one latent to the other")
+    add("--seed", type=int, default=0, help="seed of the latents")
+    add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
+    add("--out", metavar="FILE", required=True, help="the images, .npy")
+    devices(add)
+
+    add = verb(neighbours)
+    add("samples", metavar="FILE", help="samples, .npy")
+    add("--fake", metavar="FILE", required=True, help="their features")
+    add("--real", metavar="FILE", required=True, help="features of the real images")
+    add("--store", metavar="DIR", required=True, help="the prepared data set")
+    add("--count", type=int, default=10, help="samples that are shown")
+    add("--out", metavar="FILE", required=True, help=".npz")
+
+    add = verb(excerpt)
+    add("store", metavar="DIR", help="the prepared data set")
+    add("--count", type=int, default=64, help="number of images")
+    add("--out", metavar="FILE", required=True, help="the images, .npy")
 
     add = verb(features)
     add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
@@ -695,12 +782,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
 
     add = verb(figure)
-    add("kind", choices=["painting", "samples", "before-after", "curves"], help="what to draw")
-    add("inputs", nargs="+", metavar="FILE", help="saved arrays or histories")
-    add("--titles", nargs="+", default=[], help="samples: a title for each input")
-    add("--labels", default="{}", metavar="JSON", help="curves: model names as shown")
-    add("--extractor", default="", help="curves: extractor of the quick scores")
-    add("--count", type=int, default=8, help="images or paintings shown")
-    add("--steps", type=int, default=16, help="painting: steps shown, at most")
-    add("--out", metavar="PNG", required=True, help="the .png; the .pdf goes beside it")
+    add("results", metavar="DIR", help="the experiment's results folder")
+    add("name", help="the figure's name: samples-<data set>, painting-<data set>-<model>, ...")
+
+    add = verb(report)
+    add("results", metavar="DIR", help="the experiment's results folder")
+    add("--as-is", action="store_true", help="draw nothing, take the figures that are there")
+    add("--out", metavar="HTML", help="default: report.html in that folder")
     return parser

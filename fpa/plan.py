@@ -34,6 +34,7 @@ class Experiment:
             name: protocols.resolve(name, settings, f"evaluation.protocols.{name}")
             for name, settings in self.config["evaluation"]["protocols"].items()
         }
+        self._check_figures()
         self._settings = {name: self._resolve(name) for name in self.models}
         self.runs = [
             self._run(dataset, model, seed)
@@ -79,6 +80,19 @@ class Experiment:
                 model["training"]["watch_extractor"], f"{where}.training.watch_extractor"
             )
         return contract.resolve_settings(model_class, model["settings"], f"{where}.settings")
+
+    def _check_figures(self) -> None:
+        """Paintings that are to be drawn must be among those that are saved."""
+        figures = self.config["figures"]
+        paintings = figures["paintings"]
+        if figures["strips"] is None:
+            figures["strips"] = list(range(min(3, paintings)))
+        for n in figures["strips"]:
+            if n >= paintings:
+                raise UserError(
+                    f"figures.strips: there is no painting {n} (counted from 0) among the "
+                    f"{paintings} that are saved; raise figures.paintings"
+                )
 
     def _run(self, dataset: str, name: str, seed: int) -> Run:
         model = self.models[name]
@@ -147,9 +161,51 @@ class Experiment:
         return not prepared.exists() and not Path(dataset["path"]).expanduser().exists()
 
     def claim(self) -> None:
-        """Mark the results folder as this experiment's own."""
-        if not (self.results / OWNER).exists():
-            write_json(self.results / OWNER, {"experiment": self.name})
+        """Mark the results folder as this experiment's own, and say there what belongs to it."""
+        about = self.describe()
+        if not (self.results / OWNER).exists() or read_json(self.results / OWNER) != about:
+            write_json(self.results / OWNER, about)
+
+    def describe(self) -> dict[str, Any]:
+        """The experiment as JSON: all that figures and report need to know without its models."""
+        painters = self.painters()
+        return {
+            "experiment": self.name,
+            "config": self.config,
+            "samples": self.samples,
+            "protocols": [
+                {**protocol.as_dict(), "score": self.score_name(name)}
+                for name, protocol in self.protocols.items()
+            ],
+            # Lists, because JSON on disk has its keys sorted.
+            "datasets": [
+                {"name": name, "store": store_name(spec)} for name, spec in self.datasets.items()
+            ],
+            "models": [
+                {"name": name, "label": self.label(name), "paints": name in painters}
+                for name in self.models
+            ],
+            "runs": [
+                {
+                    "dataset": run.dataset["name"],
+                    "model": run.model["name"],
+                    "seed": run.seed,
+                    "folder": run.folder,
+                    "digest": run.digest,
+                    "kimg": run.training["kimg"],
+                    "painter_steps": run.model["settings"].get("painter", {}).get("steps"),
+                }
+                for run in self.runs
+            ],
+        }
+
+    @property
+    def samples(self) -> str:
+        """Which samples are scored and shown, as a part of file names."""
+        evaluation = self.config["evaluation"]
+        # A short sample is the beginning of a long one: the longest serves every protocol.
+        longest = max(protocol.n_fake for protocol in self.protocols.values())
+        return f"{evaluation['checkpoint']}-n{longest}-seed{evaluation['seed']}"
 
     def all_runs(self) -> list[Run]:
         """The experiment's runs and the ones that they start from."""

@@ -97,7 +97,7 @@ def test_links_lead_to_files(name):
 
 @pytest.mark.parametrize(
     "verb",
-    "plan models download prepare inspect extractor train sample paint features score compare cost table figure".split(),
+    "plan models download prepare inspect extractor train sample paint strokes interpolate neighbours excerpt features score compare cost table figure report".split(),
 )
 def test_every_verb_explains_itself(verb):
     done = fpa(verb, "--help", cwd=ROOT)

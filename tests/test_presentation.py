@@ -1,19 +1,12 @@
-"""Tables and figures from made-up scores and arrays."""
-
-import subprocess
-import sys
+"""Tables from made-up scores."""
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from conftest import ROOT, environment
+from conftest import ROOT
 
 from fpa.errors import UserError
-from fpa.painter import Painter, PainterSettings
-from fpa.painter import step_pictures as torch_step_pictures
-from fpa.presentation import figures, tables, theme
-from fpa.presentation.tiles import tile
+from fpa.presentation import tables
 
 
 def score(model: str, seed: int, fid: float, dataset: str = "digits", **more) -> dict:
@@ -163,77 +156,3 @@ def test_latex_escapes_and_closes_what_it_opens(entries):
         assert r"$\pm$" in text
         assert text.count(r"\begin{") == text.count(r"\end{") == 2
         assert not set("é±—∞") & set(text)
-
-
-@pytest.fixture(scope="module")
-def parts():
-    torch.manual_seed(0)
-    painter = Painter(16, 3, PainterSettings(steps=5, latent_dim=4, hidden_size=8))
-    painting = painter.paint(torch.randn(2, 4))
-    arrays = {k: getattr(painting, k) for k in ("image", "keys", "values", "rates", "writes")}
-    arrays = {k: v.detach().numpy() for k, v in arrays.items()}
-    arrays |= {"painted": arrays["image"], "tanh": np.array(True)}
-    return painting, arrays
-
-
-def test_step_pictures_from_saved_strokes_equal_the_painters_own(parts):
-    painting, arrays = parts
-    for ours, theirs in zip(
-        figures.step_pictures(arrays), torch_step_pictures(painting, tanh=True), strict=True
-    ):
-        np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-5)
-
-
-def history(n: int = 4) -> pd.DataFrame:
-    x = np.arange(1.0, n + 1)
-    columns = ("kimg", "d_loss", "g_loss", "reconstruction", "fid")
-    return pd.DataFrame(dict.fromkeys(columns, x))
-
-
-def draw(kind: str, arrays: dict):
-    theme.use_theme()
-    images = np.zeros((9, 1, 16, 16), np.uint8)
-    return {
-        "painting": lambda: figures.painting_strips(arrays, 2, 4),
-        "refined": lambda: figures.before_after(arrays, 2),
-        "samples": lambda: figures.sample_grids({"real": images, "FPA": images}, 9),
-        "curves": lambda: figures.training_curves([("fpa", history())], {"fpa": "FPA"}, "e"),
-    }[kind]()
-
-
-@pytest.mark.parametrize("kind", ["painting", "refined", "samples", "curves"])
-def test_figures_come_out_byte_identical_as_png_and_pdf(kind, parts, tmp_path):
-    for folder in ("one", "two"):
-        theme.save_figure(draw(kind, parts[1]), tmp_path / folder / "x")
-    for suffix in ("png", "pdf"):
-        one, two = ((tmp_path / f / f"x.{suffix}").read_bytes() for f in ("one", "two"))
-        assert one == two
-        assert len(one) > 1000
-
-
-def test_a_grid_shows_every_image_in_its_place():
-    images = np.arange(1, 6, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(2, 2).repeat(2, 3)
-    sheet = tile(images, 3)
-    assert sheet.shape == (1, 5, 8)
-    assert sheet[0, ::3, ::3].tolist() == [[1, 2, 3], [4, 5, 255]]
-
-
-def test_strips_show_the_first_and_the_last_step(parts):
-    theme.use_theme()
-    figure = figures.painting_strips(parts[1], 1, 3)
-    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
-    assert titles == ["1", "3", "5"]
-
-
-def test_each_model_keeps_its_colour():
-    models = ["a", "b", "c"]
-    assert theme.model_colours(models) == theme.model_colours(models)
-    assert len(set(theme.model_colours(models).values())) == 3
-
-
-def test_drawing_imports_no_torch():
-    code = "import fpa.presentation.figures, fpa.presentation.tables, sys; print('torch' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "False", done.stderr

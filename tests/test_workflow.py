@@ -2,10 +2,14 @@
 
 import copy
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,6 +17,7 @@ import yaml
 from conftest import ROOT, TINY, environment, fpa, snakemake
 
 from fpa.files import file_digest
+from fpa.presentation import catalogue
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +52,22 @@ def changed(path: str, value) -> dict:
     return config
 
 
+def drawn(results) -> list[catalogue.Spec]:
+    """The experiment's figures."""
+    about = json.loads((results / "experiment.json").read_text())
+    return list(catalogue.figures(about).values())
+
+
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
     names = ("fid", "kid", "scores", "models")
     expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
-    names = "samples-digits curves-digits painting-digits-fpa painting-digits-fpa_unet refined-digits-fpa_unet"
-    assert {p.name for p in (results / "figures").iterdir()} == {
-        f"{name}.{kind}" for name in names.split() for kind in ("png", "pdf")
-    }
+    made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}
+    assert made == {file for spec in drawn(results) for file in spec.files}
+    assert "figures/painting_digits.gif" in made
+    assert (results / "report.html").stat().st_size < 15e6
     assert not list(folder.rglob("*.part"))
 
 
@@ -111,8 +122,21 @@ def test_snakemakes_own_report_holds_every_table_and_figure(finished):
     done = snakemake(TINY, folder, "--report", "report.html")
     assert done.returncode == 0, done.stderr
     report = (folder / "report.html").read_text()
-    for name in ("fid.csv", "painting-digits-fpa.png", "samples-digits.png", "curves-digits.png"):
-        assert name in report
+    (categories,) = re.findall(r"var categories = (.*);", report)
+    shown = {
+        (category, Path(path).name)
+        for category, parts in json.loads(categories).items()
+        for paths in parts.values()
+        for path in paths
+    }
+    results = folder / "results" / "tiny"
+    tables = {("Tables", path.name) for path in (results / "tables").glob("*.csv")}
+    assert tables | {(s.category, Path(s.files[0]).name) for s in drawn(results)} == shown
+    for spec in drawn(results):
+        for label in spec.labels.values():
+            assert label in report
+        # reStructuredText breaks lines and turns quotes; a few words are enough.
+        assert " ".join(spec.caption.split()[:3]) in report
 
 
 def test_run_again_it_does_nothing(finished):
@@ -129,7 +153,9 @@ def test_run_again_it_does_nothing(finished):
         ("seeds", [0, 1], {"train": 3, "score": 3}),
         ("evaluation/protocols/quick/n_fake", 40, {"sample": 3, "score": 3}),
         ("evaluation/kid_subsets", 6, {"score": 3}),
-        ("figures/grid", 4, {"samples_figure": 1}),
+        ("figures/grid", 4, {"excerpt": 1, "figure": 1, "report_page": 1}),
+        ("figures/strips", [1], {"figure": 3, "report_page": 1}),
+        ("figures/frames", 5, {"interpolate": 3, "figure": 1, "report_page": 1}),
         ("models/fpa/label", "Painter", {"scores_table": 3, "models_table": 1}),
     ],
 )
@@ -151,25 +177,50 @@ def test_a_comment_in_the_code_or_the_configuration_makes_nothing_again(finished
         module.touch()
         assert jobs_of_a_dry_run(TINY, folder) == {}
     finally:
-        import os
-
         os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_tables_are_made_again_without_data_or_weights(finished, tmp_path):
+def test_tables_figures_and_report_are_made_again_without_data_or_weights(finished, tmp_path):
     folder, _ = finished
-    import shutil
-
     copied = tmp_path / "copy"
     shutil.copytree(folder, copied, copy_function=shutil.copy2)
-    table = copied / "results/tiny/tables/fid.csv"
-    before = table.read_bytes()
-    for path in [*copied.rglob("weights.safetensors"), *copied.rglob("images.npy"), table]:
+    shutil.rmtree(copied / "data")
+    results = copied / "results" / "tiny"
+    for path in copied.rglob("weights.safetensors"):
         path.unlink()
-    done = snakemake(TINY, copied, "results/tiny/tables/fid.csv")
+    made = [
+        *(results / "tables").iterdir(),
+        *(results / "figures").iterdir(),
+        results / "report.html",
+    ]
+    before = {path: file_digest(path) for path in made}
+    for path in made:
+        path.unlink()
+    done = snakemake(TINY, copied)
     assert done.returncode == 0, done.stderr
-    assert table.read_bytes() == before
+    assert {path: file_digest(path) for path in made} == before
     assert not list(copied.rglob("weights.safetensors"))
+    assert not (copied / "data").exists()
+
+
+def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_path):
+    folder, _ = finished
+    copied = tmp_path / "copy"
+    shutil.copytree(folder, copied, copy_function=shutil.copy2)
+    rate = {**TINY["models"]["lightgan"]["settings"]["recipe"], "learning_rate": 1e30}
+    config = changed("models/lightgan/settings/recipe", rate)
+    config["models"]["fpa"]["settings"]["painter"]["steps"] = 5
+    done = snakemake(config, copied, "--keep-going")
+    assert done.returncode != 0
+    done = fpa("report", "results/tiny", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    page = (copied / "results/tiny/report.html").read_text()
+    assert "1 of 3 runs are not finished" in page
+    assert "lightgan on digits, seed 0: failed: a loss was NaN" in page
+    assert "fpa on digits" in page.split("paintings-data")[1]
+    # Figures of the model that failed show the others, not its former run.
+    before = (folder / "results/tiny/figures/samples-digits.png").read_bytes()
+    assert (copied / "results/tiny/figures/samples-digits.png").read_bytes() != before
 
 
 def test_another_experiment_shares_no_run_and_touches_no_artifact(finished):
@@ -242,8 +293,6 @@ def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finis
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("step-*.pt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    import os
-
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert list(tmp_path.rglob("step-*.pt"))

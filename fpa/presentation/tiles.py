@@ -3,12 +3,13 @@
 import numpy as np
 
 
-def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """uint8 images (N, C, H, W) on one sheet (C, rows * (H + 1), columns * (W + 1)), 1 px apart."""
+def tile(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
+    """uint8 images (N, C, H, W) row by row on one white sheet (C, ..., ...), `gap` px apart."""
     n, channels, height, width = images.shape
     rows = -(-n // columns)
-    sheet = np.full((channels, rows * (height + 1) - 1, columns * (width + 1) - 1), 255, np.uint8)
+    down, across = height + gap, width + gap
+    sheet = np.full((channels, rows * down - gap, columns * across - gap), 255, np.uint8)
     for i, image in enumerate(images):
-        y, x = (i // columns) * (height + 1), (i % columns) * (width + 1)
+        y, x = (i // columns) * down, (i % columns) * across
         sheet[:, y : y + height, x : x + width] = image
     return sheet

@@ -11,6 +11,7 @@ from fpa.errors import UserError
 from fpa.evaluation.protocols import Space
 from fpa.jobs import share_with_jobs
 from fpa.plan import Experiment
+from fpa.presentation import catalogue
 
 share_with_jobs(workflow.basedir)
 
@@ -32,9 +33,8 @@ RUN = f"{RESULTS}/runs/{{dataset}}/{{model}}/{{run}}"
 LOGS = f"{RESULTS}/logs"
 PROTOCOLS = EXPERIMENT.protocols
 CHECKPOINT = EVALUATION["checkpoint"]
-# A short sample is the beginning of a long one: the longest serves every protocol.
 N_SAMPLES = max(protocol.n_fake for protocol in PROTOCOLS.values())
-SAMPLES = f"{CHECKPOINT}-n{N_SAMPLES}-seed{EVALUATION['seed']}"
+SAMPLES = EXPERIMENT.samples
 SCORED = {EXPERIMENT.score_name(name): name for name in PROTOCOLS}
 SCORES = [
     f"{RESULTS}/{run.folder}/{name}.json" for name in SCORED for run in EXPERIMENT.runs
@@ -51,19 +51,9 @@ LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models}
 FIRST_SEED = CONFIG["seeds"][:1]
 FIRST_RUNS = [run for run in EXPERIMENT.runs if run.seed in FIRST_SEED]
 PICTURES = CONFIG["figures"]
-PAINTERS = EXPERIMENT.painters()
-REFINERS = [name for name in PAINTERS if CONFIG["models"][name]["base"]]
-FIGURES = [
-    f"{RESULTS}/figures/{name}.{kind}"
-    for dataset in EXPERIMENT.datasets
-    for name in [
-        f"samples-{dataset}",
-        f"curves-{dataset}",
-        *(f"painting-{dataset}-{model}" for model in PAINTERS),
-        *(f"refined-{dataset}-{model}" for model in REFINERS),
-    ]
-    for kind in ("png", "pdf")
-]
+DRAWN = catalogue.figures(EXPERIMENT.describe())
+FIGURES = [f"{RESULTS}/{file}" for spec in DRAWN.values() for file in spec.files]
+REPORT = f"{RESULTS}/report.html"
 
 
 wildcard_constraints:
@@ -76,6 +66,9 @@ wildcard_constraints:
     space=r"[^/]+",
     images=r"\d+",
     score=r"score-[^/]+",
+    figure=r"[^/]+",
+    number=r"\d+",
+    frames=r"\d+",
 
 
 def run_of(wildcards):
@@ -120,6 +113,21 @@ def store_files(wildcards):
     """The prepared images of a run's data set."""
     folder = f"{DATA}/{run_of(wildcards).store}"
     return {"images": f"{folder}/images.npy", "manifest": f"{folder}/manifest.json"}
+
+
+def ancient_store_files(wildcards):
+    """The same for what stays good when they are prepared again."""
+    return {name: ancient(path) for name, path in store_files(wildcards).items()}
+
+
+def neighbour_features(wildcards):
+    """The features by which samples are compared with training images: the first protocol's."""
+    protocol, run = next(iter(PROTOCOLS.values())), run_of(wildcards)
+    sampled = f"features-{CHECKPOINT}-n{protocol.n_fake}-seed{EVALUATION['seed']}"
+    return {
+        "fake": f"{RESULTS}/{run.folder}/{sampled}.{protocol.space}.npy",
+        "real": ancient(real_features(run.store, protocol.space)),
+    }
 
 
 def real_features(store, space):
@@ -181,17 +189,6 @@ def score_options(wildcards, input):
     return options
 
 
-def runs_of(dataset, models=None, seeds=None):
-    """Folders of the experiment's runs on a data set, in the order of the configuration."""
-    return [
-        f"{RESULTS}/{run.folder}"
-        for run in EXPERIMENT.runs
-        if run.dataset["name"] == dataset
-        and (models is None or run.model["name"] in models)
-        and (seeds is None or run.seed in seeds)
-    ]
-
-
 def train_inputs(wildcards):
     """What a training needs: images, and, where the run asks for them, base and real features."""
     run = run_of(wildcards)
@@ -217,22 +214,38 @@ def train_options(wildcards, input):
     return options
 
 
-def paintings_of(wildcards):
-    """The saved strokes of a model's first seed."""
-    (folder,) = runs_of(wildcards.dataset, [wildcards.model], FIRST_SEED)
-    return f"{folder}/paintings-{CHECKPOINT}-{PICTURES['paintings']}.npz"
+def drawn_artifacts(wildcards):
+    """What a figure shows."""
+    return [f"{RESULTS}/{part.path}" for part in DRAWN[wildcards.figure].inputs]
 
 
-def grids_of(wildcards):
-    """Real images, then each model's samples."""
-    store = store_name(EXPERIMENT.datasets[wildcards.dataset])
-    runs = runs_of(wildcards.dataset, seeds=FIRST_SEED)
-    return [
-        f"{DATA}/{store}/images.npy",
-        *(f"{run}/samples-{SAMPLES}.npy" for run in runs),
-    ]
+def figure_json(wildcards):
+    """All else that a figure depends on: a change draws it again."""
+    return json.dumps(DRAWN[wildcards.figure].as_json(), sort_keys=True)
 
 
-def histories_of(wildcards):
-    """The training histories of every run on a data set."""
-    return [f"{run}/history.csv" for run in runs_of(wildcards.dataset)]
+def figure_caption(wildcards):
+    """What a figure shows and what made it."""
+    return DRAWN[wildcards.figure].caption
+
+
+def figure_category(wildcards):
+    """A figure's place in Snakemake's report."""
+    return DRAWN[wildcards.figure].category
+
+
+def figure_labels(wildcards):
+    """A figure's row in Snakemake's report."""
+    return dict(DRAWN[wildcards.figure].labels)
+
+
+def player_paintings():
+    """The strokes that the report's player shows."""
+    return sorted(
+        {
+            f"{RESULTS}/{part.path}"
+            for spec in DRAWN.values()
+            if spec.kind in ("painting", "refined")
+            for part in spec.inputs
+        }
+    )

@@ -1,4 +1,4 @@
-# Figures from saved arrays, PNG and PDF. Pictures show the experiment's first seed.
+# Artifacts that only figures need, and figures from artifacts: no model, no data set, no GPU.
 
 
 rule paint:
@@ -6,9 +6,9 @@ rule paint:
         weights=f"{RUN}/weights.safetensors",
         summary=f"{RUN}/train.json",
     output:
-        f"{RUN}/paintings-{CHECKPOINT}-{{paintings}}.npz",
+        f"{RUN}/paintings-{CHECKPOINT}-{{number}}.npz",
     log:
-        f"{LOGS}/paint/{{dataset}}-{{model}}-{{run}}-{{paintings}}.log",
+        f"{LOGS}/paint/{{dataset}}-{{model}}-{{run}}-{{number}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -22,24 +22,95 @@ rule paint:
     message:
         "Painting with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa paint {params.folder:q} --count {wildcards.paintings} --seed {params.seed}"
+        "python -m fpa paint {params.folder:q} --count {wildcards.number} --seed {params.seed}"
         " --checkpoint {params.checkpoint}"
         " --device cpu --out {output:q} --log {log:q}"
 
 
-rule painting_figure:
+rule strokes:
     input:
-        paintings_of,
+        weights=f"{RUN}/weights.safetensors",
+        summary=f"{RUN}/train.json",
     output:
-        png=report(
-            f"{RESULTS}/figures/painting-{{dataset}}-{{model}}.png",
-            caption="../report/painting.rst",
-            category="Paintings",
-            labels={"data set": "{dataset}", "model": "{model}"},
-        ),
-        pdf=f"{RESULTS}/figures/painting-{{dataset}}-{{model}}.pdf",
+        f"{RUN}/strokes-{CHECKPOINT}-{{number}}.npz",
     log:
-        f"{LOGS}/figures/painting-{{dataset}}-{{model}}.log",
+        f"{LOGS}/strokes/{{dataset}}-{{model}}-{{run}}-{{number}}.log",
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        folder=subpath(input.weights, parent=True),
+        checkpoint=CHECKPOINT,
+        seed=EVALUATION["seed"],
+    message:
+        "Step statistics of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+    shell:
+        "python -m fpa strokes {params.folder:q} --count {wildcards.number} --seed {params.seed}"
+        " --checkpoint {params.checkpoint}"
+        " --threads {threads} --device cpu --out {output:q} --log {log:q}"
+
+
+rule interpolate:
+    input:
+        weights=f"{RUN}/weights.safetensors",
+        summary=f"{RUN}/train.json",
+    output:
+        f"{RUN}/interpolations-{CHECKPOINT}-{{number}}x{{frames}}.npy",
+    log:
+        f"{LOGS}/interpolate/{{dataset}}-{{model}}-{{run}}-{{number}}x{{frames}}.log",
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        folder=subpath(input.weights, parent=True),
+        checkpoint=CHECKPOINT,
+        seed=EVALUATION["seed"],
+    message:
+        "Interpolating with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+    shell:
+        "python -m fpa interpolate {params.folder:q} --count {wildcards.number}"
+        " --frames {wildcards.frames} --seed {params.seed} --checkpoint {params.checkpoint} --threads {threads} --device cpu"
+        " --out {output:q} --log {log:q}"
+
+
+rule neighbours:
+    input:
+        unpack(ancient_store_files),
+        unpack(neighbour_features),
+        samples=f"{RUN}/samples-{SAMPLES}.npy",
+    output:
+        f"{RUN}/neighbours-{{number}}-{CHECKPOINT}-seed{EVALUATION['seed']}-{{space}}.npz",
+    log:
+        f"{LOGS}/neighbours/{{dataset}}-{{model}}-{{run}}-{{number}}-{{space}}.log",
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        store=subpath(input.images, parent=True),
+    message:
+        "Nearest training images of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+    shell:
+        "python -m fpa neighbours {input.samples:q} --fake {input.fake:q} --real {input.real:q}"
+        " --store {params.store:q} --count {wildcards.number} --out {output:q} --log {log:q}"
+
+
+rule excerpt:
+    input:
+        images=ancient(f"{DATA}/{{store}}/images.npy"),
+        manifest=ancient(f"{DATA}/{{store}}/manifest.json"),
+    output:
+        f"{RESULTS}/real/{{store}}-{{number}}.npy",
+    log:
+        f"{LOGS}/excerpt/{{store}}-{{number}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -47,96 +118,65 @@ rule painting_figure:
         mem_mb=1000,
         runtime=10,
     params:
-        images=PICTURES["paintings"],
-        steps=PICTURES["strip_steps"],
+        folder=subpath(input.images, parent=True),
     message:
-        "Drawing paintings of {wildcards.model} on {wildcards.dataset}"
+        "The first {wildcards.number} images of {wildcards.store}"
     shell:
-        "python -m fpa figure painting {input:q} --count {params.images} --steps {params.steps}"
-        " --out {output.png:q} --log {log:q}"
+        "python -m fpa excerpt {params.folder:q} --count {wildcards.number} --out {output:q} --log {log:q}"
 
 
-rule refined_figure:
+rule figure:
     input:
-        paintings_of,
+        drawn_artifacts,
     output:
         png=report(
-            f"{RESULTS}/figures/refined-{{dataset}}-{{model}}.png",
-            caption="../report/refined.rst",
-            category="Paintings",
-            labels={"data set": "{dataset}", "model": "{model}"},
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/figure.rst",
+            category=figure_category,
+            labels=figure_labels,
         ),
-        pdf=f"{RESULTS}/figures/refined-{{dataset}}-{{model}}.pdf",
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
     log:
-        f"{LOGS}/figures/refined-{{dataset}}-{{model}}.log",
+        f"{LOGS}/figures/{{figure}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     params:
-        images=PICTURES["paintings"],
+        results=RESULTS,
+        spec=figure_json,
+        caption=figure_caption,
     message:
-        "Drawing {wildcards.dataset} before and after {wildcards.model}"
+        "Drawing {wildcards.figure}"
     shell:
-        "python -m fpa figure before-after {input:q} --count {params.images}"
-        " --out {output.png:q} --log {log:q}"
+        "python -m fpa figure {params.results:q} {wildcards.figure:q} --log {log:q}"
 
 
-rule samples_figure:
+rule animation:
     input:
-        grids_of,
+        drawn_artifacts,
     output:
-        png=report(
-            f"{RESULTS}/figures/samples-{{dataset}}.png",
-            caption="../report/samples.rst",
-            category="Samples",
-            labels={"data set": "{dataset}"},
+        report(
+            f"{RESULTS}/figures/{{figure}}.gif",
+            caption="../report/figure.rst",
+            category=figure_category,
+            labels=figure_labels,
         ),
-        pdf=f"{RESULTS}/figures/samples-{{dataset}}.pdf",
     log:
-        f"{LOGS}/figures/samples-{{dataset}}.log",
+        f"{LOGS}/figures/{{figure}}.log",
     conda:
         "../envs/fpa.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     params:
-        titles=["real", *(EXPERIMENT.label(model) for model in EXPERIMENT.models)],
-        images=PICTURES["grid"],
+        results=RESULTS,
+        spec=figure_json,
+        caption=figure_caption,
     message:
-        "Drawing samples on {wildcards.dataset}"
+        "Animating {wildcards.figure}"
     shell:
-        "python -m fpa figure samples {input:q} --titles {params.titles:q} --count {params.images}"
-        " --out {output.png:q} --log {log:q}"
-
-
-rule curves_figure:
-    input:
-        histories_of,
-    output:
-        png=report(
-            f"{RESULTS}/figures/curves-{{dataset}}.png",
-            caption="../report/curves.rst",
-            category="Training",
-            labels={"data set": "{dataset}"},
-        ),
-        pdf=f"{RESULTS}/figures/curves-{{dataset}}.pdf",
-    log:
-        f"{LOGS}/figures/curves-{{dataset}}.log",
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        labels=LABELS,
-        extractor=CONFIG["training"]["watch_extractor"],
-    message:
-        "Drawing training curves on {wildcards.dataset}"
-    shell:
-        "python -m fpa figure curves {input:q} --labels {params.labels:q}"
-        " --extractor {params.extractor:q} --out {output.png:q} --log {log:q}"
+        "python -m fpa figure {params.results:q} {wildcards.figure:q} --log {log:q}"

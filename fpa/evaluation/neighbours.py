@@ -1,0 +1,37 @@
+"""Memorisation check: how near a model's samples come to single training images, in features."""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+MOST = 2000
+"""Samples and training images whose distances are measured, at most."""
+NEAREST = 2
+"""Training images that are shown for each sample."""
+
+
+def search(
+    real: np.ndarray,
+    fake: np.ndarray,
+    real_images: np.ndarray,
+    fake_images: np.ndarray,
+    count: int,
+) -> dict[str, np.ndarray]:
+    """The nearest training images of samples, by Euclidean distance of features (N, d).
+
+    samples (count, C, H, W) and nearest (count, 2, C, H, W): the first samples and their nearest
+    training images; distance (n,): from each of the first 2,000 samples to its nearest training
+    image; real_distance (n,): from as many training images, evenly spread, to the nearest other
+    one, which is what a fresh real image would show.
+    """
+    index = NearestNeighbors(n_neighbors=NEAREST, algorithm="brute").fit(real)
+    distance, place = index.kneighbors(fake[:MOST])
+    spread = np.unique(np.linspace(0, len(real) - 1, min(MOST, len(real))).round().astype(int))
+    # Of a training image the nearest one is itself (or its duplicate); the second is another.
+    among, _ = index.kneighbors(real[spread])
+    count = min(count, len(fake))
+    return {
+        "samples": np.asarray(fake_images[:count]),
+        "nearest": np.stack([np.asarray(real_images)[row] for row in place[:count]]),
+        "distance": distance[:, 0].astype(np.float32),
+        "real_distance": among[:, 1].astype(np.float32),
+    }

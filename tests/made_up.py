@@ -1,0 +1,175 @@
+"""A finished experiment's results folder with made-up arrays: nothing is trained for it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fpa.plan import Experiment
+from fpa.presentation import catalogue
+from fpa.presentation.strokes import statistics
+
+METRICS = ("fid", "kid", "precision", "recall")
+
+
+def experiment(
+    datasets: tuple[str, ...] = ("digits",),
+    models: tuple[str, ...] = ("fpa", "fpa_unet", "dcgan"),
+    seeds: tuple[int, ...] = (0,),
+    **more: Any,
+) -> dict[str, Any]:
+    """A configuration; models that begin with 'fpa' paint, those that end with '_unet' refine."""
+
+    def model(name: str) -> dict[str, Any]:
+        if name.endswith("_unet"):
+            return {"class": "fpa.models:FPAUNet", "base": "fpa", "label": "FPA + U-Net"}
+        if name.startswith("fpa"):
+            steps = int(name.partition("_")[2] or 6)
+            return {"class": "fpa.models:FPA", "settings": {"painter": {"steps": steps}}}
+        return {"class": "baselines.dcgan:DCGAN", "label": name.upper()}
+
+    return {
+        "experiment": "made-up",
+        "seeds": list(seeds),
+        "datasets": {
+            name: {"source": "digits", "resolution": 32, "channels": 3} for name in datasets
+        },
+        "models": {name: model(name) for name in models},
+        "evaluation": {
+            "protocols": {"tiny": {"extractor": "efficientnet_lite0-32px", "n_fake": 9}}
+        },
+        "figures": {"grid": 9, "paintings": 2, "statistics": 5, "neighbours": 4, "frames": 5},
+        **more,
+    }
+
+
+def strokes(
+    paintings: int, channels: int, steps: int, size: int = 16, seed: int = 0, **more: Any
+) -> dict[str, np.ndarray]:
+    """Strokes whose parts fit together as a painter's do."""
+    random = np.random.default_rng(seed)
+    shape = (paintings, channels, steps, size)
+    keys = np.exp(2 * random.normal(size=shape)).astype(np.float32)
+    keys /= keys.sum(axis=-1, keepdims=True)
+    values = random.normal(size=shape).astype(np.float32)
+    rates = random.uniform(0.1, 1, size=(*shape[:3], 1)).astype(np.float32)
+    writes = rates * values
+    painted = np.tanh(np.einsum("ncti,nctj->ncij", writes, keys))
+    return {
+        "keys": keys,
+        "values": values,
+        "rates": rates,
+        "writes": writes,
+        "painted": painted,
+        "image": painted,
+        "tanh": np.array(True),
+        **more,
+    }
+
+
+def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
+    """Every artifact that figures and report read; the description, the figures, the folder."""
+    about = Experiment({**config, "results": str(folder / "results")}).describe()
+    results = folder / "results"
+    specs = catalogue.figures(about)
+    for name in ("tables", "figures"):
+        (results / name).mkdir(parents=True)
+    (results / "experiment.json").write_text(json.dumps(about, sort_keys=True))
+    random = np.random.default_rng(0)
+    for spec in specs.values():
+        for part in spec.inputs:
+            path = results / part.path
+            if not path.exists() and part.dataset:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, about, part, random)
+    for run in about["runs"]:
+        (results / run["folder"] / "train.json").write_text(json.dumps(_summary(run)))
+    table = scores(about)
+    table.to_csv(results / "tables" / "scores.csv", index=False)
+    fid = table[table["metric"] == "fid"].pivot_table(
+        index="model", columns="dataset", values="value", sort=False
+    )
+    (results / "tables" / "fid.md").write_text(f"A caption.\n\n{fid.to_markdown()}\n")
+    fid.to_csv(results / "tables" / "fid.csv")
+    return about, specs, results
+
+
+def scores(about: dict[str, Any]) -> pd.DataFrame:
+    """scores.csv: one row a run and metric."""
+    random = np.random.default_rng(1)
+    rows = [
+        {
+            "experiment": about["experiment"],
+            "dataset": run["dataset"],
+            "resolution": 32,
+            "model": run["model"],
+            "seed": run["seed"],
+            "status": "ok",
+            "protocol": "tiny",
+            "extractor": "efficientnet_lite0-32px",
+            "metric": metric,
+            "value": random.uniform(20, 150) if metric == "fid" else random.uniform(0.01, 1),
+            "error": np.nan if metric == "fid" else 0.01,
+            "n_real": 100,
+            "n_fake": 9,
+            "checkpoint": "last",
+            "kimg": run["kimg"],
+            "run": run["digest"],
+        }
+        for run in about["runs"]
+        for metric in METRICS
+    ]
+    return pd.DataFrame(rows)
+
+
+def _write(path: Path, about: dict, part: catalogue.Input, random: np.random.Generator) -> None:
+    def images(*shape: int) -> np.ndarray:
+        return random.integers(0, 256, (*shape, 3, 16, 16), dtype=np.uint8)
+
+    steps = next((r["painter_steps"] for r in about["runs"] if r["model"] == part.model), None) or 6
+    if path.name.startswith("paintings"):
+        made = strokes(2, 3, steps)
+        if part.model.endswith("_unet"):
+            made["image"] = made["painted"] / 2
+        np.savez(path, **made)
+    elif path.name.startswith("strokes"):
+        np.savez(path, **statistics(strokes(5, 3, steps, seed=random.integers(1000))))
+    elif path.name.startswith("interpolations"):
+        np.save(path, images(3, 5))
+    elif path.name.startswith("neighbours"):
+        np.savez(
+            path,
+            samples=images(4),
+            nearest=images(4, 2),
+            distance=random.gamma(20, size=9),
+            real_distance=random.gamma(18, size=50),
+        )
+    elif path.name == "history.csv":
+        kimg = np.arange(8.0)
+        pd.DataFrame(
+            {
+                "step": kimg,
+                "kimg": kimg,
+                "fid": 100 / (1 + kimg) + random.uniform(0, 9, 8),
+                "d_loss": kimg,
+                "g_loss": -kimg,
+                "reconstruction": 1 / (1 + kimg),
+            }
+        ).to_csv(path, index=False)
+    else:
+        np.save(path, images(9))
+
+
+def _summary(run: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "digest": run["digest"],
+        "images_sha256": "ab" * 32,
+        "steps": 10,
+        "kimg": run["kimg"],
+        "parameters": {"ema": 1234},
+        "seconds_of_last_attempt": 90.0,
+        "hardware": {"device": "cpu", "cpu": "A processor", "cpu_cores": 2, "threads": 1},
+        "versions": {"fpa": "0.1.0", "torch": "2.15.0"},
+    }
