@@ -483,21 +483,38 @@ def cost(options: argparse.Namespace) -> None:
 
 def table(options: argparse.Namespace) -> None:
     """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
-    from fpa.files import read_json, write_text
-    from fpa.presentation import tables
+    from fpa.files import read_json
 
     entries = [read_json(path) for path in options.inputs]
-    labels = json.loads(options.labels)
-    published = tables.read_published(options.published) if options.published else None
-    out = Path(options.out)
-    frame, shown, caption = tables.build(
-        options.kind, entries, labels, options.experiment, published
-    )
-    markdown = tables.to_markdown(shown, caption)
-    write_text(out.with_suffix(".md"), markdown)
-    write_text(out.with_suffix(".tex"), tables.to_latex(shown, caption))
-    write_text(out, frame.to_csv(index=False))
+    labels, out = json.loads(options.labels), Path(options.out)
+    markdown = _tabulate(options.kind, entries, labels, options.experiment, options.published, out)
     print(f"\n{markdown}\n{out}", flush=True)
+
+
+def _tabulate(
+    kind: str,
+    entries: Sequence[dict[str, Any]],
+    labels: dict[str, str],
+    experiment: str,
+    published: str | Path | None,
+    out: Path,
+) -> str:
+    """Write a table's files, unless they stand there already; its Markdown."""
+    from fpa.files import write_text
+    from fpa.presentation import tables
+
+    other = tables.read_published(published) if published else None
+    frame, shown, caption = tables.build(kind, entries, labels, experiment, other)
+    texts = {
+        ".md": tables.to_markdown(shown, caption),
+        ".tex": tables.to_latex(shown, caption),
+        ".csv": frame.to_csv(index=False),
+    }
+    for ending, text in texts.items():
+        path = out.with_suffix(ending)
+        if not path.exists() or path.read_text() != text:
+            write_text(path, text)
+    return texts[".md"]
 
 
 def figure(options: argparse.Namespace) -> None:
@@ -514,7 +531,7 @@ def figure(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Make an experiment's page, and the figures that it lacks, from what there is."""
+    """Make an experiment's page, with tables and figures of what there is."""
     from fpa.files import write_text
     from fpa.presentation.catalogue import figures
     from fpa.presentation.drawing import draw_missing
@@ -523,13 +540,30 @@ def report(options: argparse.Namespace) -> None:
     results = Path(options.results)
     about = _description(results)
     specs = figures(about)
-    not_drawn = {} if options.as_is else draw_missing(specs, results)
+    not_drawn: dict[str, str] = {}
+    if not options.as_is:
+        _tabulate_what_there_is(about, results)
+        not_drawn = draw_missing(specs, results)
     for name, reason in not_drawn.items():
         log.warning("%s is not drawn: %s", name, reason)
     page = render(about, specs, results, not_drawn)
     out = Path(options.out or results / "report.html")
     write_text(out, page)
     log.info("%s: %.1f MB; open it in a browser", out, out.stat().st_size / 1e6)
+
+
+def _tabulate_what_there_is(about: dict[str, Any], results: Path) -> None:
+    """Every table, with words for the runs that have no score."""
+    from fpa.config import PUBLISHED
+    from fpa.presentation.catalogue import labels
+    from fpa.presentation.report import table_entries
+
+    published = about["config"]["published"] or PUBLISHED
+    for kind in ("fid", "kid", "scores", "models"):
+        entries = table_entries(about, kind, results)
+        if entries:
+            out = results / "tables" / f"{kind}.csv"
+            _tabulate(kind, entries, labels(about), about["experiment"], published, out)
 
 
 def _description(results: str | Path) -> dict[str, Any]:
@@ -787,6 +821,6 @@ def _parser() -> argparse.ArgumentParser:
 
     add = verb(report)
     add("results", metavar="DIR", help="the experiment's results folder")
-    add("--as-is", action="store_true", help="draw nothing, take the figures that are there")
+    add("--as-is", action="store_true", help="make no table or figure, take those that are there")
     add("--out", metavar="HTML", help="default: report.html in that folder")
     return parser

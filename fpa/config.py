@@ -13,7 +13,10 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from fpa.errors import UserError, did_you_mean
 
-SCHEMA = Path(__file__).parent.parent / "workflow" / "schemas" / "config.schema.yaml"
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+PUBLISHED = ROOT / "experiments" / "published.csv"
+"""Published scores, for a column of the tables."""
 
 
 @functools.cache

@@ -188,6 +188,7 @@ class Experiment:
             "runs": [
                 {
                     "dataset": run.dataset["name"],
+                    "resolution": run.dataset["resolution"],
                     "model": run.model["name"],
                     "seed": run.seed,
                     "folder": run.folder,

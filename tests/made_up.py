@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fpa.plan import Experiment
-from fpa.presentation import catalogue
+from fpa.presentation import catalogue, report, tables
 from fpa.presentation.strokes import statistics
 
 METRICS = ("fid", "kid", "precision", "recall")
@@ -84,44 +84,44 @@ def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
             if not path.exists() and part.dataset:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _write(path, about, part, random)
-    for run in about["runs"]:
-        (results / run["folder"] / "train.json").write_text(json.dumps(_summary(run)))
-    table = scores(about)
-    table.to_csv(results / "tables" / "scores.csv", index=False)
-    fid = table[table["metric"] == "fid"].pivot_table(
-        index="model", columns="dataset", values="value", sort=False
-    )
-    (results / "tables" / "fid.md").write_text(f"A caption.\n\n{fid.to_markdown()}\n")
-    fid.to_csv(results / "tables" / "fid.csv")
+    (protocol,) = about["protocols"]
+    for i, run in enumerate(about["runs"]):
+        folder = results / run["folder"]
+        (folder / "train.json").write_text(json.dumps(_summary(run)))
+        (folder / f"{protocol['score']}.json").write_text(json.dumps(score(run, about, i)))
+    for name in ("fid", "kid", "scores"):
+        entries = report.table_entries(about, name, results)
+        frame, shown, caption = tables.build(name, entries, catalogue.labels(about), "made-up")
+        frame.to_csv(results / "tables" / f"{name}.csv", index=False)
+        (results / "tables" / f"{name}.md").write_text(tables.to_markdown(shown, caption))
     return about, specs, results
 
 
 def scores(about: dict[str, Any]) -> pd.DataFrame:
-    """scores.csv: one row a run and metric."""
-    random = np.random.default_rng(1)
-    rows = [
-        {
-            "experiment": about["experiment"],
-            "dataset": run["dataset"],
-            "resolution": 32,
-            "model": run["model"],
-            "seed": run["seed"],
-            "status": "ok",
-            "protocol": "tiny",
-            "extractor": "efficientnet_lite0-32px",
-            "metric": metric,
-            "value": random.uniform(20, 150) if metric == "fid" else random.uniform(0.01, 1),
-            "error": np.nan if metric == "fid" else 0.01,
-            "n_real": 100,
-            "n_fake": 9,
-            "checkpoint": "last",
-            "kimg": run["kimg"],
-            "run": run["digest"],
-        }
-        for run in about["runs"]
-        for metric in METRICS
-    ]
-    return pd.DataFrame(rows)
+    """scores.csv of an experiment in which every run has its scores."""
+    entries = [score(run, about, i) for i, run in enumerate(about["runs"])]
+    return tables.tidy_scores(entries, about["experiment"])
+
+
+def score(run: dict[str, Any], about: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A run's score file."""
+    random = np.random.default_rng(seed)
+    (protocol,) = about["protocols"]
+    values = {
+        name: {"value": random.uniform(20, 150) if name == "fid" else random.uniform(0.01, 1)}
+        for name in METRICS
+    }
+    return {
+        **tables.missing_score(run, protocol, "best", "ok"),
+        "metrics": {
+            name: {**value, "error": None if name == "fid" else 0.01}
+            for name, value in values.items()
+        },
+        "n_real": 100,
+        "kimg": run["kimg"],
+        "checkpoint_kimg": run["kimg"],
+        "generator_parameters": 1234,
+    }
 
 
 def _write(path: Path, about: dict, part: catalogue.Input, random: np.random.Generator) -> None:

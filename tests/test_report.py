@@ -123,9 +123,8 @@ def test_partial_results_are_shown_as_such(tmp_path):
     log.write_text(
         "2026-01-01 00:00:00 a step\n2026-01-01 00:00:01 error: a loss was NaN 11 times\n"
     )
-    table = made_up.scores(about)
-    table.loc[table["model"] == "stylegan", ["status", "value"]] = ["nan", np.nan]
-    table.to_csv(results / "tables" / "scores.csv", index=False)
+    (path,) = folders["stylegan"].glob("score-*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "nan", "metrics": {}}))
     done = fpa("report", "results", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (results / "report.html").read_text()
@@ -134,7 +133,7 @@ def test_partial_results_are_shown_as_such(tmp_path):
         "fpa on digits, seed 0: unfinished: saved at step 1,234",
         "LIGHTGAN on digits, seed 0: failed: a loss was NaN 11 times",
         "DCGAN on digits, seed 0: missing: not begun",
-        "The fid of STYLEGAN on digits, seed 0, is not a number",
+        "STYLEGAN on digits, seed 0: its scores are NaN",
         "One training seed a model",
         "Not here: painting-digits-fpa: nothing to draw",
     ):

@@ -14,8 +14,9 @@ from fpa.files import load_array, read_json
 from fpa.presentation.catalogue import Description, Spec, labels
 from fpa.presentation.drawing import read_table
 from fpa.presentation.strokes import to_uint8
+from fpa.presentation.tables import missing_score
 
-FIRST_TABLES = ("fid", "kid", "models")
+FIRST_TABLES = ("fid", "kid", "scores", "models")
 """Tables that come first; the others follow by name."""
 MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
@@ -47,23 +48,54 @@ def render(
 
 def _run(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
     """A run of the description with its state, and its summary if it is trained."""
+    status, reason = status_of(run, results)
+    summary = results / run["folder"] / "train.json"
+    return {
+        **run,
+        "state": "trained" if status == "ok" else f"{status}: {reason}",
+        "summary": read_json(summary) if status == "ok" else None,
+    }
+
+
+def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
+    """Whether a run is `ok`, `failed`, `unfinished` or `missing`, and why."""
     folder = results / run["folder"]
     if (folder / "train.json").exists():
-        return {**run, "state": "trained", "summary": read_json(folder / "train.json")}
-    return {**run, "state": _why_unfinished(run, results), "summary": None}
-
-
-def _why_unfinished(run: Mapping[str, Any], results: Path) -> str:
-    name = f"{run['dataset']}-{run['model']}-{Path(run['folder']).name}"
+        return "ok", ""
+    name = f"{run['dataset']}-{run['model']}-{folder.name}"
     log = results / "logs" / "train" / f"{name}.log"
     last = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
     _, failed, reason = (last or [""])[0].partition("error: ")
     if failed:
-        return f"failed: {reason}"
-    checkpoints = sorted((results / run["folder"] / "state").glob("step-*.pt"))
+        return "failed", reason
+    checkpoints = sorted((folder / "state").glob("step-*.pt"))
     if checkpoints:
-        return f"unfinished: saved at step {int(checkpoints[-1].stem.partition('-')[2]):,}"
-    return "missing: not begun"
+        return "unfinished", f"saved at step {int(checkpoints[-1].stem.partition('-')[2]):,}"
+    return "missing", "not begun"
+
+
+def table_entries(about: Description, kind: str, results: Path) -> list[dict[str, Any]]:
+    """What goes into a table of this kind: a file a run, or words for one that has none.
+
+    Empty where there is no file at all.
+    """
+    if kind == "models":
+        first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
+        paths = (results / run["folder"] / "cost.json" for run in first)
+        return [read_json(path) for path in paths if path.exists()]
+    found, any_score = [], False
+    for protocol in about["protocols"]:
+        for run in about["runs"]:
+            path = results / run["folder"] / f"{protocol['score']}.json"
+            if path.exists():
+                found.append(read_json(path))
+                any_score = True
+            else:
+                status, _ = status_of(run, results)
+                status = "missing" if status == "ok" else status
+                checkpoint = about["config"]["evaluation"]["checkpoint"]
+                found.append(missing_score(run, protocol, checkpoint, status))
+    return found if any_score else []
 
 
 def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> list[str]:
@@ -80,14 +112,11 @@ def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> lis
             f"{names[run['model']]} on {run['dataset']}, seed {run['seed']}: {run['state']}"
             for run in unfinished
         ]
-    path = results / "tables" / "scores.csv"
-    if path.exists():
-        scores = read_table(path)
-        for row in scores[scores["status"].isin(["nan", "failed"])].itertuples():
-            what = "is not a number" if row.status == "nan" else "could not be computed"
+    for score in table_entries(about, "scores", results):
+        if score["status"] == "nan":
             notes.append(
-                f"The {row.metric} of {names.get(row.model, row.model)} on {row.dataset}, "
-                f"seed {row.seed}, {what}."
+                f"{names[score['model']]} on {score['dataset']}, seed {score['seed']}: its scores "
+                f"are NaN (protocol {score['protocol']}): its images have no finite features"
             )
     if len(about["config"]["seeds"]) == 1:
         notes.append(

@@ -19,6 +19,9 @@ SCALES = {"kid": 1000.0}
 FIRST = ["fid", "fid_infinity", "kid", "precision", "recall", "inception_score"]
 """Metrics that people read, in their order; the others are for whoever checks."""
 
+WORDS = {"nan": "NaN"}
+"""What a status that is not `ok` is called where people read it, if not by its own name."""
+
 Built = tuple[pd.DataFrame, pd.DataFrame, str]
 """What goes into the CSV, the same as text, and what to say of it."""
 
@@ -41,10 +44,38 @@ def build(
     return frame, paper_layout(frame, kind, labels), metric_caption(frame, kind)
 
 
+def missing_score(
+    run: Mapping[str, Any], protocol: Mapping[str, Any], checkpoint: str, status: str
+) -> dict[str, Any]:
+    """What stands in for the score of a run (of the experiment's description) that has none.
+
+    status: `missing`, or `failed` where its training ended in an error.
+    """
+    return {
+        **{key: run[key] for key in ("dataset", "resolution", "model", "seed")},
+        **{key: protocol[key] for key in ("extractor", "resize", "format", "n_fake", "n_real")},
+        "protocol": protocol["name"],
+        "checkpoint": checkpoint,
+        "status": status,
+        "metrics": {},
+        "run": run["digest"],
+        "kimg": None,
+        "checkpoint_kimg": None,
+        "generator_parameters": None,
+    }
+
+
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Counts stay whole numbers where one of them is unknown."""
+    counts = [name for name in ("n_real", "n_fake", "generator_parameters") if name in frame]
+    return frame.astype(dict.fromkeys(counts, "Int64"))
+
+
 def tidy_scores(scores: Sequence[Mapping[str, Any]], experiment: str) -> pd.DataFrame:
     """Everything: one row per run, protocol and metric, with the standard error where it is known.
 
-    A run whose samples gave no finite features has one row without a metric, status `nan`.
+    A run whose samples gave no finite features has one row without a metric, status `nan`; so has
+    one without a score, status `missing` or `failed`.
     """
     about = [*("dataset", "resolution", "model", "seed", "status", "protocol", "extractor")]
     beside = [*("n_real", "n_fake", "checkpoint", "checkpoint_kimg", "kimg", "run")]
@@ -60,7 +91,7 @@ def tidy_scores(scores: Sequence[Mapping[str, Any]], experiment: str) -> pd.Data
                     **{key: score[key] for key in beside},
                 }
             )
-    return pd.DataFrame(rows).astype({"value": float, "error": float})
+    return _whole(pd.DataFrame(rows).astype({"value": float, "error": float}))
 
 
 def metric_frame(
@@ -93,13 +124,26 @@ def metric_frame(
         row |= {
             "n_seeds": len(group),
             "n_failed": int((group["status"] != "ok").sum()),
+            "status": _statuses(group),
             **_published_for(row, metric, published),
-            **{key: group[key].iloc[0] for key in SAME},
+            **{key: _known(group[key]) for key in SAME},
             "experiment": experiment,
             "runs": " ".join(digest[:10] for digest in group["run"]),
         }
         rows.append(row)
-    return pd.DataFrame(rows)
+    return _whole(pd.DataFrame(rows))
+
+
+def _known(values: pd.Series) -> Any:
+    """The first value that is known, None if none is."""
+    return next(iter(values.dropna()), None)
+
+
+def _statuses(runs: pd.DataFrame) -> str:
+    """'ok', or what became of the other runs, as in '1 missing, 2 NaN'."""
+    bad = runs.loc[runs["status"] != "ok", "status"].replace(WORDS)
+    told = bad.value_counts(sort=False).items()
+    return ", ".join(f"{n} {word}" for word, n in told) or "ok"
 
 
 def read_published(path: str) -> pd.DataFrame:
@@ -158,8 +202,10 @@ def _samples(frame: pd.DataFrame) -> str:
     """How many images, by protocol, from which checkpoint."""
     protocols = []
     for name, group in frame.groupby("protocol", sort=False):
-        fakes = " or ".join(f"{n:,}" for n in group["n_fake"].unique())
-        reals = " or ".join(f"{n:,}" for n in group["n_real"].unique())
+        fakes, reals = (
+            " or ".join(f"{n:,}" for n in group[name].dropna().unique()) or "all"
+            for name in ("n_fake", "n_real")
+        )
         protocols.append(f"protocol {name}: {fakes} samples against {reals} real images")
     return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
 
@@ -172,7 +218,7 @@ def _named(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.Series:
 
 def _cell(value: float, spread: float, metric: str, scale: float = 1.0) -> str:
     if pd.isna(value):
-        return "failed"
+        return "NaN"
     digits = 2 if metric in ("fid", "fid_infinity", "kid", "inception_score") else 3
     text = f"{scale * value:.{digits}f}"
     return text if pd.isna(spread) else f"{text} ± {scale * spread:.{digits}f}"
@@ -185,10 +231,14 @@ def paper_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) ->
     for row in frame.to_dict("records"):
         spread = row[f"{metric}_std"] if row["n_seeds"] > 1 else row[f"{metric}_error"]
         cell = _cell(row[metric], spread, metric, scale)
+        if row["n_failed"] == row["n_seeds"]:
+            # All in the same way: the word alone.
+            counts = row["status"].split(", ")
+            cell = counts[0].partition(" ")[2] if len(counts) == 1 else row["status"]
         if not pd.isna(row["published"]):
             cell += f" ({scale * row['published']:.2f})"
         if 0 < row["n_failed"] < row["n_seeds"]:
-            cell += f", {row['n_failed']} failed"
+            cell += f", {row['status']}"
         cells.append(cell)
     cells = frame.assign(
         Model=_named(frame, labels),
@@ -220,7 +270,9 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
         }
     table = pd.DataFrame(columns, index=pd.Index(named["Model"].unique(), name="Model"))
     heads = {"kid": "KID x 1000", "fid": "FID", "fid_infinity": "FID ∞"}
-    return table.fillna("failed").rename(columns=lambda c: heads.get(c, c.replace("_", " ")))
+    states = named.groupby("Model", sort=False)["status"].first().replace({"ok": "—", **WORDS})
+    table = table.apply(lambda column: column.fillna(states))
+    return table.rename(columns=lambda c: heads.get(c, c.replace("_", " ")))
 
 
 def scores_caption(tidy: pd.DataFrame) -> str:
