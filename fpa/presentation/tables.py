@@ -255,6 +255,7 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
     if tidy["dataset"].nunique() > 1:
         named["Model"] = named["Model"] + ", " + named["dataset"]
     shown = [metric for metric in FIRST if metric in set(tidy["metric"])]
+    several = tidy["seed"].nunique() > 1
     columns = {}
     for metric in shown:
         rows = named[named["metric"] == metric].groupby("Model", sort=False)
@@ -262,7 +263,7 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
         columns[metric] = {
             model: _cell(
                 group["value"].mean(),
-                group["value"].std() if len(group) > 1 else group["error"].mean(),
+                group["value"].std() if several else group["error"].mean(),
                 metric,
                 scale,
             )

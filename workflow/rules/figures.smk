@@ -145,7 +145,7 @@ rule figure:
         mem_mb=2000,
         runtime=10,
     params:
-        results=RESULTS,
+        results=subpath(output.png, ancestor=2),
         spec=figure_json,
         caption=figure_caption,
     message:
@@ -173,7 +173,7 @@ rule animation:
         mem_mb=2000,
         runtime=10,
     params:
-        results=RESULTS,
+        results=subpath(output[0], ancestor=2),
         spec=figure_json,
         caption=figure_caption,
     message:

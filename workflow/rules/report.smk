@@ -18,7 +18,7 @@ rule report_page:
         mem_mb=2000,
         runtime=10,
     params:
-        results=RESULTS,
+        results=subpath(output[0], parent=True),
         about=EXPERIMENT.describe(),
     message:
         "Writing {output}"
