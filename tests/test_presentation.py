@@ -1,7 +1,6 @@
 """Tables from made-up scores."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -69,7 +68,7 @@ def test_columns_are_those_that_are_promised(frame):
         list(frame.columns)
         == (
             "dataset resolution protocol model fid fid_std fid_error fid_infinity "
-            "fid_infinity_std fid_infinity_error n_seeds n_failed published source extractor "
+            "fid_infinity_std fid_infinity_error n_seeds n_failed status published source extractor "
             "resize format n_real n_fake checkpoint kimg generator_parameters experiment runs"
         ).split()
     )
@@ -91,11 +90,27 @@ def test_markdown_has_models_down_and_data_sets_across(frame):
 def test_failed_runs_are_shown_as_such(entries):
     entries += [score("fpa", 2, 0, **FAILED), score("dcgan", 0, 0, **FAILED)]
     _, shown, _ = tables.build("fid", entries, {}, "digits")
-    assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83, 1 failed"
-    assert shown.loc["dcgan", "digits 16 px"] == "failed"
+    assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83, 1 NaN"
+    assert shown.loc["dcgan", "digits 16 px"] == "NaN"
     tidy, shown, _ = tables.build("scores", entries, {}, "digits")
-    assert (shown.loc["dcgan, digits"] == "failed").all()
+    assert (shown.loc["dcgan, digits"] == "NaN").all()
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["nan"]
+
+
+def test_runs_without_a_score_are_named(entries):
+    run = {"dataset": "digits", "resolution": 16, "model": "dcgan", "digest": "f" * 64}
+    about = {**entries[0], "name": entries[0]["protocol"]}
+    for seed, status in enumerate(("missing", "failed")):
+        entries.append(tables.missing_score({**run, "seed": seed}, about, "best", status))
+    frame, shown, caption = tables.build("fid", entries, {}, "digits")
+    assert shown.loc["dcgan", "digits 16 px"] == "1 missing, 1 failed"
+    assert frame.loc[frame["model"] == "dcgan", "n_failed"].tolist() == [2]
+    assert "2,000 samples against 1,797 real images" in caption
+    _, shown, _ = tables.build("fid", entries[:-1], {}, "digits")
+    assert shown.loc["dcgan", "digits 16 px"] == "missing"
+    tidy, shown, _ = tables.build("scores", entries, {}, "digits")
+    assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["missing", "failed"]
+    assert set(shown.loc["dcgan, digits"]) == {"missing"}
 
 
 def test_scores_are_one_row_per_run_and_metric(entries):
