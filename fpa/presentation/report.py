@@ -9,12 +9,14 @@ from typing import Any
 import jinja2
 import numpy as np
 import yaml
+from PIL import Image
 
 from fpa.files import load_array, read_json
 from fpa.presentation.catalogue import Description, Spec, labels
 from fpa.presentation.drawing import read_table
 from fpa.presentation.strokes import to_uint8
 from fpa.presentation.tables import missing_score
+from fpa.presentation.theme import DPI, TEXT_WIDTH
 
 FIRST_TABLES = ("fid", "kid", "scores", "models")
 """Tables that come first; the others follow by name."""
@@ -189,6 +191,8 @@ def _figures(
         if path.exists() and name not in not_drawn:
             content = base64.b64encode(path.read_bytes()).decode()
             entry["source"] = f"data:{MEDIA[path.suffix]};base64,{content}"
+            with Image.open(path) as picture:
+                entry["width"] = min(100, round(100 * picture.width / (TEXT_WIDTH * DPI)))
         entry["reason"] = not_drawn.get(name, "it has not been drawn")
         found.setdefault(spec.category, []).append(entry)
     return found

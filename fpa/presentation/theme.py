@@ -15,6 +15,9 @@ from fpa.files import atomic_path
 TEXT_WIDTH = 6.75
 """Inches: the width of a two-column page's text."""
 
+DPI = 200
+"""Of the PNG files."""
+
 SIGNED = "RdBu_r"
 """Colour map of values around zero."""
 POSITIVE = "magma"
@@ -37,8 +40,8 @@ def use_theme() -> None:
     mpl.rcParams.update(
         {
             "figure.constrained_layout.use": True,
-            "figure.dpi": 200,
-            "savefig.dpi": 200,
+            "figure.dpi": DPI,
+            "savefig.dpi": DPI,
             "pdf.fonttype": 42,
             "svg.hashsalt": "fpa",
             "font.size": 8,
