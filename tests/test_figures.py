@@ -244,7 +244,7 @@ def test_figures_come_out_byte_identical(kind, made, tmp_path):
         contents.append([(results / file).read_bytes() for file in spec.files])
     assert contents[0] == contents[1]
     assert all(len(content) > 1000 for content in contents[0])
-    if "pdf" in spec.endings and kind not in ("refined",):
+    if "pdf" in spec.endings:
         # Text stays text: TrueType fonts are embedded.
         assert b"/FontFile2" in contents[0][1]
 

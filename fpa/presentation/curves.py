@@ -158,6 +158,23 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
         for ax, dataset in zip(row, datasets, strict=True):
             here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
             points = _points(here, metric)
+            # Every seed as a stroke; the bars come from `_points`, which knows sampling errors too.
+            sns.stripplot(
+                here[here["metric"] == metric].eval(f"value = {FACTORS.get(metric, 1)} * value"),
+                x="value",
+                y="model",
+                hue="model",
+                order=order,
+                hue_order=order,
+                palette=colours,
+                marker="|",
+                linewidth=1,
+                alpha=0.7,
+                jitter=False,
+                legend=False,
+                ax=ax,
+            )
+            ax.set(xlabel="", ylabel="")
             for place, model in enumerate(order):
                 rows = here[here["model"] == model]
                 _point(ax, place, rows, points, metric, seeds, colours[model])
@@ -192,8 +209,6 @@ def _point(
         error = None if pd.isna(point["error"]) else point["error"]
         bar = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
         ax.errorbar(point["mean"], place, xerr=error, **bar)
-        if len(values) > 1:
-            ax.plot(values, [place] * len(values), "|", color=colour, markersize=5, alpha=0.6)
     bad = why_not(rows, metric, seeds)
     if bad:
         x, side, text = (1, "right", f"({bad})") if len(values) else (0.5, "center", bad)
