@@ -171,7 +171,8 @@ class Experiment:
         painters = self.painters()
         return {
             "experiment": self.name,
-            "config": self.config,
+            # How the work is done changes nothing that is made, the report included.
+            "config": {key: part for key, part in self.config.items() if key != "runtime"},
             "samples": self.samples,
             "protocols": [
                 {**protocol.as_dict(), "score": self.score_name(name)}
