@@ -1,6 +1,7 @@
 """The resumable state of a training: its two newest checkpoints."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     paths = _newest_first(folder)
     for path in paths:
         try:
+            _check_sums(path)
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             # torch raises half a dozen types for a damaged archive.
@@ -38,6 +40,13 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     if paths:
         raise UserError(f"no checkpoint in {folder} can be read; delete the folder to train afresh")
     return None
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the file's content with the CRC-32s in it, which torch writes but does not read."""
+    with zipfile.ZipFile(path) as archive:
+        if (part := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{part} is damaged")
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -1,8 +1,12 @@
 """Small experiments and helpers that several tests share."""
 
+import os
+
+# Two workers and their subprocesses on two cores: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import copy
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Callable

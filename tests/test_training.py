@@ -5,10 +5,12 @@ import math
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,15 @@ def store(tmp_path, tiny) -> Path:
     folder = tmp_path / "data" / store_name(dataset)
     prepare(dataset, folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the subprocesses here: another number of threads rounds differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def run_of_steps(tiny, steps: int):
@@ -298,3 +309,100 @@ def test_training_by_hand_without_a_base_run_says_what_is_missing(tmp_path, tiny
     assert done.returncode == 1
     assert "fpa_unet starts from a finished run; name its folder by --base" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def assert_ends_undisturbed(run, store, folder, tmp_path) -> None:
+    """Go on in `folder`: what comes out equals a training that nothing happened to."""
+    train(training(run, store), folder)
+    train(training(run, store), tmp_path / "whole")
+    for name in ARTIFACTS:
+        assert file_digest(folder / name) == file_digest(tmp_path / "whole" / name), name
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_disk_that_fills_up_in_a_checkpoint_loses_only_that_checkpoint(tmp_path, run, store):
+    folder = tmp_path / "run"
+    interrupt(run, store, folder, 30)
+    sizes = {path.name: path.stat().st_size for path in (folder / "state").glob("step-*.pt")}
+    assert len(sizes) == 2
+    # Room for half a checkpoint: the kernel lets a part of it be written, then refuses.
+    limit = max(sizes.values()) // 2
+    arguments = command(run, store, folder)
+    done = subprocess.run(
+        arguments,
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert done.returncode == 1
+    assert "free some space or choose another folder" in done.stderr
+    assert "Traceback" not in done.stderr
+    left = {path.name: path.stat().st_size for path in (folder / "state").glob("step-*")}
+    assert left == sizes
+    assert_ends_undisturbed(run, store, folder, tmp_path)
+
+
+def test_a_flipped_bit_in_the_newest_checkpoint_is_noticed(tmp_path, run, store, caplog):
+    folder = tmp_path / "run"
+    interrupt(run, store, folder, 50)
+    newest = max((folder / "state").glob("step-*.pt"))
+    content = bytearray(newest.read_bytes())
+    # In the largest tensor: the file has padding too, where a flipped bit does not matter.
+    with zipfile.ZipFile(newest) as archive:
+        tensor = archive.read(max(archive.infolist(), key=lambda info: info.file_size))
+    content[content.index(tensor) + len(tensor) // 2] ^= 0x40
+    newest.write_bytes(content)
+    with caplog.at_level("WARNING", logger="fpa"):
+        assert_ends_undisturbed(run, store, folder, tmp_path)
+    assert f"{newest} cannot be read" in caplog.text
+    assert "is damaged); trying the one before" in caplog.text
+
+
+def test_of_two_processes_the_second_is_refused_and_a_dead_one_holds_nothing(tmp_path, run, store):
+    folder = tmp_path / "run"
+    arguments = [*command(run, store, folder), "--log-every", "10"]
+    first = start(arguments)
+    wait_for_step(folder, 20, first)
+    # Stopped, so that it cannot end before the second has started; it holds the lock all the same.
+    first.send_signal(signal.SIGSTOP)
+    held = newest_step(folder)
+    second = start(arguments)
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 1
+    assert "another process is training in" in said
+    assert "Traceback" not in said
+    assert newest_step(folder) == held
+    first.kill()
+    first.communicate()
+    assert not (folder / "weights.safetensors").exists()
+    assert_ends_undisturbed(run, store, folder, tmp_path)
+
+
+@pytest.mark.parametrize("jump", [-(10**8), 10**8])
+def test_a_clock_that_jumps_changes_nothing(tmp_path, run, store, monkeypatch, jump):
+    folder = tmp_path / "run"
+    interrupt(run, store, folder, 50)
+    # The newest checkpoint is the one of most steps, whatever the files' times say.
+    for age, path in enumerate(sorted((folder / "state").glob("step-*.pt"))):
+        os.utime(path, (10**9 - age * 10**7,) * 2)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    resumed = training(run, store)
+    resumed.model.step = counted = Counted(resumed.model.step)
+    train(resumed, folder)
+    assert counted.calls == run.steps - 50
+    assert_ends_undisturbed(run, store, folder, tmp_path)
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return self.function(*arguments)
