@@ -31,16 +31,19 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        timeout=600,
     )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     return time.perf_counter() - started, done.stdout + done.stderr
 
 
-def outputs(dry_run: str) -> list[str]:
-    """Every file that a dry run would make."""
-    lines = re.findall(r"^ +output: (.*)$", dry_run, flags=re.M)
-    return [path for line in lines for path in line.split(", ")]
+def outputs(folder: Path) -> list[str]:
+    """Every file that the workflow makes, by Snakemake's own list."""
+    _, told = snakemake(folder, "--summary")
+    rows = [line.split("\t") for line in told.splitlines()]
+    start = next(i for i, row in enumerate(rows) if row[0] == "output_file")
+    return [row[0] for row in rows[start + 1 :] if len(row) > 1]
 
 
 def measure(seeds: int) -> tuple[int, float, float]:
@@ -53,22 +56,16 @@ def measure(seeds: int) -> tuple[int, float, float]:
         (folder / "data/archives").mkdir(parents=True)
         for archive in BY_HAND:
             (folder / "data/archives" / archive).touch()
-        dry, _ = snakemake(folder, "-n", "--quiet")
-        _, told = snakemake(folder, "-n", "--quiet", "host")
-        made = outputs(told)
-        for path in made:
+        dry, told = snakemake(folder, "-n", "--quiet", "rules", "host")
+        jobs = int(re.search(r"^total +(\d+)$", told, flags=re.M)[1])
+        for path in outputs(folder):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).touch()
-        # Records what Snakemake would have noted after each job.
+        # Oldest first, and what Snakemake would have noted after each job.
         snakemake(folder, "--touch", "--quiet")
         again, told = snakemake(folder)
         if "Nothing to be done" not in told:
             sys.exit(f"not everything was made:\n{told}")
-        jobs = len(
-            re.findall(
-                r"^ +jobid: ", snakemake(folder, "-n", "-F", "--quiet", "host")[1], flags=re.M
-            )
-        )
     return jobs, dry, again
 
 

@@ -34,8 +34,7 @@ rule prepare:
         manifest=f"{DATA}/{{store}}/manifest.json",
     log:
         f"{LOGS}/prepare/{{store}}.log",
-    benchmark:
-        f"{LOGS}/prepare/{{store}}.benchmark.tsv"
+    cache: CACHE
     conda:
         "../envs/fpa.yaml"
     threads: 16
@@ -80,6 +79,7 @@ rule real_features:
         about=f"{DATA}/{{store}}/features.{{space}}.json",
     log:
         f"{LOGS}/features/{{store}}-{{space}}.log",
+    cache: CACHE
     conda:
         "../envs/fpa.yaml"
     threads: 4
@@ -87,11 +87,13 @@ rule real_features:
         mem_mb=4000,
         runtime=240,
         device=RUNTIME["device"],
+        gpu=GPUS,
     params:
         folder=subpath(input.images, parent=True),
+        space="{space}",  # the cache's key holds parameters, not wildcards
     message:
         "Features of the real images of {wildcards.store} in {wildcards.space}"
     shell:
         "python -m fpa features {params.folder:q} --extractor {input.extractor:q}"
-        " --space {wildcards.space:q} --threads {threads} --device {resources.device}"
+        " --space {params.space:q} --threads {threads} --device {resources.device}"
         " --out {output.features:q} --log {log:q}"

@@ -9,6 +9,7 @@ rule sample:
         f"{RUN}/samples-{SAMPLES}.npy",
     log:
         f"{LOGS}/sample/{{dataset}}-{{model}}-{{run}}.log",
+    cache: CACHE
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -16,6 +17,7 @@ rule sample:
         mem_mb=4000,
         runtime=240,
         device=RUNTIME["device"],
+        gpu=GPUS,
     params:
         folder=subpath(input.weights, parent=True),
         images=N_SAMPLES,
@@ -38,6 +40,7 @@ rule features:
         about=f"{RUN}/features-{CHECKPOINT}-n{{images}}-seed{EVALUATION['seed']}.{{space}}.json",
     log:
         f"{LOGS}/features/{{dataset}}-{{model}}-{{run}}-n{{images}}-{{space}}.log",
+    cache: CACHE
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -45,11 +48,15 @@ rule features:
         mem_mb=4000,
         runtime=240,
         device=RUNTIME["device"],
+        gpu=GPUS,
+    params:
+        images="{images}",  # the cache's key holds parameters, not wildcards
+        space="{space}",
     message:
         "Features of {wildcards.model} on {wildcards.dataset}, {wildcards.run}, in {wildcards.space}"
     shell:
-        "python -m fpa features {input.images:q} --count {wildcards.images}"
-        " --extractor {input.extractor:q} --space {wildcards.space:q} --threads {threads}"
+        "python -m fpa features {input.images:q} --count {params.images}"
+        " --extractor {input.extractor:q} --space {params.space:q} --threads {threads}"
         " --device {resources.device} --out {output.features:q} --log {log:q}"
 
 
@@ -61,6 +68,7 @@ rule score:
         f"{RUN}/{{score}}.json",
     log:
         f"{LOGS}/score/{{dataset}}-{{model}}-{{run}}-{{score}}.log",
+    cache: CACHE
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -91,6 +99,7 @@ rule cost:
         mem_mb=8000,
         runtime=30,
         device=RUNTIME["device"],
+        gpu=GPUS,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:

@@ -38,8 +38,7 @@ rule train:
         summary=f"{RUN}/train.json",
     log:
         f"{LOGS}/train/{{dataset}}-{{model}}-{{run}}.log",
-    benchmark:
-        f"{LOGS}/train/{{dataset}}-{{model}}-{{run}}.benchmark.tsv"
+    cache: CACHE
     conda:
         "../envs/fpa.yaml"
     threads: RUNTIME["train_threads"]
@@ -47,11 +46,13 @@ rule train:
         mem_mb=8000,
         runtime=4320,
         device=RUNTIME["device"],
+        gpu=GPUS,
         log_every=RUNTIME["log_every"],
     params:
         options=train_options,
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+    # exec: a shell would die of a scheduler's signal before the training has saved its state.
     shell:
-        "python -m fpa train {input.run:q} {params.options:q} --threads {threads}"
+        "exec python -m fpa train {input.run:q} {params.options:q} --threads {threads}"
         " --log-every {resources.log_every} --device {resources.device} --log {log:q}"

@@ -1,0 +1,157 @@
+"""A real Slurm of one node on the loopback interface, from Debian's packages, for the time of a test."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+CONF = """\
+ClusterName=local
+SlurmctldHost={node}(127.0.0.1)
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket={folder}/munge.socket
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+SlurmctldPort={ctld_port}
+SlurmdPort={d_port}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+MpiDefault=none
+MailProg=/bin/true
+ReturnToService=2
+EnforcePartLimits=ALL
+SlurmdParameters=config_overrides
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
+MinJobAge=3600
+KillWait=20
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+GresTypes=gpu
+NodeName={node} NodeAddr=127.0.0.1 CPUs=16 RealMemory=100000 Gres=gpu:1 State=UNKNOWN
+PartitionName=main Nodes={node} Default=YES MaxTime=5000 State=UP
+"""
+
+
+class Unavailable(Exception):
+    """Slurm cannot be started here; says why."""
+
+
+class OneNode:
+    """Slurm's three daemons, and what they know of the jobs that they ran.
+
+    The memory and CPUs of the node are only claimed, and its GPU is a file: requests are recorded
+    and counted, not enforced.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        missing = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
+        if missing:
+            raise Unavailable(f"not installed: {', '.join(missing)} (Debian: munge slurmctld slurmd)")
+        self.folder = folder
+        # The job step drops every SLURM_* variable before its own srun.
+        wrapper = folder / "bin/srun"
+        wrapper.parent.mkdir(parents=True)
+        srun = shutil.which("srun", path=PATH)
+        wrapper.write_text(f'#!/bin/sh\nexport SLURM_CONF={folder}/slurm.conf\nexec {srun} "$@"\n')
+        wrapper.chmod(0o755)
+        self.environment = {
+            "PATH": f"{wrapper.parent}:{PATH}",
+            "SLURM_CONF": str(folder / "slurm.conf"),
+        }
+
+    def __enter__(self) -> "OneNode":
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
+        folder = self.folder
+        node = subprocess.run(["hostname", "-s"], capture_output=True, text=True).stdout.strip()
+        user = subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
+        ports = {"ctld_port": _free_port(), "d_port": _free_port()}
+        (folder / "slurm.conf").write_text(CONF.format(node=node, user=user, folder=folder, **ports))
+        (folder / "gpu").touch()
+        (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu\n")
+        for name in ("state", "spool"):
+            (folder / name).mkdir()
+        (folder / "munge.key").write_bytes(os.urandom(1024))
+        (folder / "munge.key").chmod(0o400)
+        files = {"key": "key", "pid": "pid", "log": "log", "seed": "seed"}
+        self._run(
+            "munged",
+            "--force",
+            f"--socket={folder}/munge.socket",
+            *(f"--{option}-file={folder}/munge.{end}" for option, end in files.items()),
+        )
+        self._run("slurmctld", "-c")
+        self._run("slurmd")
+        deadline = time.monotonic() + 60
+        while self._told("sinfo", "-h", "-o", "%T") != "idle":
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the node does not come up: {self._told('sinfo', '-R')}")
+            time.sleep(0.2)
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError, subprocess.SubprocessError):
+            self._told("scancel", "--state=PENDING", f"--user={os.getuid()}")
+            self._told("scancel", f"--user={os.getuid()}")
+            deadline = time.monotonic() + 30
+            while self._told("squeue", "-h") and time.monotonic() < deadline:
+                time.sleep(0.2)
+        for name in ("slurmd", "slurmctld", "munge"):
+            with suppress(OSError, ValueError):
+                os.kill(int((self.folder / f"{name}.pid").read_text()), 15)
+
+    def _run(self, *command: str) -> None:
+        log = self.folder / f"{command[0]}.out"
+        with open(log, "wb") as file:
+            done = subprocess.run(
+                command,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                timeout=60,
+            )
+        if done.returncode:
+            raise Unavailable(f"{command[0]} does not start: {log.read_text().strip()}")
+
+    def _told(self, *command: str) -> str:
+        return subprocess.run(
+            command,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        ).stdout.strip()
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Slurm's own record of every job, in the order they were handed in."""
+        lines = self._told("scontrol", "-o", "show", "jobs").splitlines()
+        found = [dict(w.split("=", 1) for w in line.split(" ") if "=" in w) for line in lines]
+        return sorted((job for job in found if "JobId" in job), key=lambda job: int(job["JobId"]))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
