@@ -1,6 +1,7 @@
 """The environment that the workflow's jobs inherit."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ def share_with_jobs(root: str) -> None:
     _prepend("PATH", str(Path(sys.executable).parent))
     _prepend("PYTHONPATH", root)
     os.environ.setdefault("FPA_PROGRESS", "lines")
+    # A scheduler's warning goes to a whole job: it is the training's to answer, not Snakemake's to
+    # die of.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def _prepend(variable: str, value: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from fpa import contract
 from fpa.config import check_config
-from fpa.data.catalogue import downloadable, identity, instructions, resolve, store_name
+from fpa.data.catalogue import SOURCES, downloadable, identity, instructions, resolve, store_name
 from fpa.errors import UserError, did_you_mean
-from fpa.evaluation import protocols
+from fpa.evaluation import protocols, weights
 from fpa.evaluation.protocols import check_extractor
 from fpa.files import digest, read_json, write_json
 from fpa.runs import Run, build_model
@@ -120,8 +120,16 @@ class Experiment:
         import torch
 
         missing = [instructions(spec) for spec in self.datasets.values() if self._is_missing(spec)]
+        folder = self.config["inception_weights"]
+        if folder:
+            missing += [
+                f"inception_weights: there is no {name} in the folder {folder}; put it there, or "
+                "leave the key out to have it downloaded"
+                for name in self._missing_weights()
+            ]
         if missing:
-            raise UserError("\n".join(missing))
+            fetched = [f"{name}: not here, will be fetched" for name in self.to_fetch()]
+            raise UserError("\n".join([*missing, *fetched]))
         for run in {(r.dataset["name"], r.model["name"]): r for r in self.runs}.values():
             count = run.dataset["count"]
             if count is not None and run.training["batch_size"] > count:
@@ -153,12 +161,51 @@ class Experiment:
                     f"{key}: cannot make {folder}: {existing}: {error.strerror}; choose another folder"
                 ) from error
 
+    def to_fetch(self) -> list[str]:
+        """Archives and weights that are not here, and are downloaded when the work starts."""
+        sources = {
+            spec["path"]: SOURCES[spec["source"]]
+            for spec in self.datasets.values()
+            if spec["path"] is not None
+            and downloadable(spec, self.data)
+            and not self._is_prepared(spec)
+            and not Path(spec["path"]).exists()
+        }
+        archives = [f"{source.archive} ({source.size})" for source in sources.values()]
+        return archives if self.config["inception_weights"] else archives + self._missing_weights()
+
+    def _missing_weights(self) -> list[str]:
+        """Files of the Inception network, if the experiment uses it, that are nowhere to be found."""
+        extractors = {protocol.extractor for protocol in self.protocols.values()} | {
+            run.training["watch_extractor"] for run in self.runs if run.training["watch_kimg"]
+        }
+        folder = self.data / "extractors"
+        if "inception_v3" not in extractors or (folder / "inception_v3.json").exists():
+            return []
+        configured = self.config["inception_weights"]
+        return [
+            names[0]
+            for kind, names in weights.INCEPTION.items()
+            if not weights.found(kind, configured, folder)
+        ]
+
+    def check_shareable(self) -> None:
+        """UserError for images of one's own under a path that means others in another clone."""
+        for name, spec in self.datasets.items():
+            if spec["source"] == "folder" and not Path(spec["path"]).expanduser().is_absolute():
+                raise UserError(
+                    f"datasets.{name}.path: {spec['path']} may be other images in another clone; "
+                    "give an absolute path to share work with --cache"
+                )
+
+    def _is_prepared(self, dataset: Mapping[str, Any]) -> bool:
+        return (self.data / store_name(dataset) / "manifest.json").exists()
+
     def _is_missing(self, dataset: Mapping[str, Any]) -> bool:
         """Whether a data set is not prepared, and cannot be from what is there or can be fetched."""
         if dataset["path"] is None or downloadable(dataset, self.data):
             return False
-        prepared = self.data / store_name(dataset) / "manifest.json"
-        return not prepared.exists() and not Path(dataset["path"]).expanduser().exists()
+        return not self._is_prepared(dataset) and not Path(dataset["path"]).expanduser().exists()
 
     def claim(self) -> None:
         """Mark the results folder as this experiment's own, and say there what belongs to it."""

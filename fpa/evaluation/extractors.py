@@ -7,7 +7,6 @@ Fréchet distance in it is NOT an FID in the literature's sense. The input size 
 extractor's name, because it changes every distance.
 """
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from fpa.data.download import fetch
 from fpa.errors import UserError
+from fpa.evaluation import weights
 from fpa.evaluation.protocols import check_extractor
 from fpa.files import file_digest, read_json, write_json
 
@@ -42,15 +42,12 @@ def inception_files() -> dict[str, WeightsFile]:
 
     return {
         "torchscript": WeightsFile(
-            ("inception-2015-12-05.pt",),
+            weights.INCEPTION["torchscript"],
             "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
             inception_url,
         ),
         "state_dict": WeightsFile(
-            (
-                "pt_inception-2015-12-05-6726825d.pth",
-                "weights-inception-2015-12-05-6726825d.pth",
-            ),
+            weights.INCEPTION["state_dict"],
             "6726825d",
             inception_pytorch.FID_WEIGHTS_URL,
         ),
@@ -68,7 +65,7 @@ def obtain(name: str, folder: str | None, out: Path) -> dict[str, Any]:
     network, size = check_extractor(name, "extractor")
     if network == "inception_v3":
         paths = {
-            kind: _inception_weights(file, folder, out.parent)
+            kind: _inception_weights(kind, file, folder, out.parent)
             for kind, file in inception_files().items()
         }
     else:
@@ -234,35 +231,23 @@ def _inception_state_dict(path: Path) -> nn.Module:
         return _Pytorch(inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False))
 
 
-def _inception_weights(file: WeightsFile, configured: str | None, folder: Path) -> Path:
+def _inception_weights(kind: str, file: WeightsFile, configured: str | None, folder: Path) -> Path:
     """The user's file, else one in the usual caches, else a download; the digest is checked."""
     official = file.names[0]
+    for path in weights.found(kind, configured, folder):
+        found = file_digest(path)
+        if found.startswith(file.sha256):
+            return path
+        if configured:
+            raise UserError(
+                f"inception_weights: {path} has SHA-256 {found[:12]}..., expected "
+                f"{file.sha256[:12]}...; fetch it again from {file.url}"
+            )
     if configured:
-        for name in file.names:
-            path = Path(configured).expanduser() / name
-            if path.is_file():
-                found = file_digest(path)
-                if found.startswith(file.sha256):
-                    return path
-                raise UserError(
-                    f"inception_weights: {path} has SHA-256 {found[:12]}..., expected "
-                    f"{file.sha256[:12]}...; fetch it again from {file.url}"
-                )
         raise UserError(
             f"inception_weights: there is no {official} in the folder {configured}; "
             f"fetch it from {file.url}, or leave the key out to have it downloaded"
         )
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    torch_cache = Path(os.environ.get("TORCH_HOME", cache / "torch"))
-    places = [
-        folder,
-        Path(tempfile.gettempdir()),
-        cache / "clean-fid",
-        torch_cache / "hub/checkpoints",
-    ]
-    for path in (place / name for place in places for name in file.names):
-        if path.is_file() and file_digest(path).startswith(file.sha256):
-            return path
     try:
         fetch(file.url, folder / official, sha256=file.sha256)
     except UserError as error:

@@ -62,7 +62,9 @@ class OneNode:
     def __init__(self, folder: Path) -> None:
         missing = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
         if missing:
-            raise Unavailable(f"not installed: {', '.join(missing)} (Debian: munge slurmctld slurmd)")
+            raise Unavailable(
+                f"not installed: {', '.join(missing)} (Debian: munge slurmctld slurmd)"
+            )
         self.folder = folder
         # The job step drops every SLURM_* variable before its own srun.
         wrapper = folder / "bin/srun"
@@ -88,7 +90,9 @@ class OneNode:
         node = subprocess.run(["hostname", "-s"], capture_output=True, text=True).stdout.strip()
         user = subprocess.run(["id", "-un"], capture_output=True, text=True).stdout.strip()
         ports = {"ctld_port": _free_port(), "d_port": _free_port()}
-        (folder / "slurm.conf").write_text(CONF.format(node=node, user=user, folder=folder, **ports))
+        (folder / "slurm.conf").write_text(
+            CONF.format(node=node, user=user, folder=folder, **ports)
+        )
         (folder / "gpu").touch()
         (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu\n")
         for name in ("state", "spool"):

@@ -18,8 +18,13 @@ share_with_jobs(workflow.basedir)
 try:
     EXPERIMENT = Experiment(config)
     EXPERIMENT.check_before_start()
+    if workflow.workflow_settings.cache is not None:
+        EXPERIMENT.check_shareable()
 except UserError as error:
     sys.exit(f"configuration error: {error}")
+
+if workflow.is_main_process and EXPERIMENT.to_fetch():
+    print("not here, will be fetched:", ", ".join(EXPERIMENT.to_fetch()), file=sys.stderr)
 
 RESULTS = str(EXPERIMENT.results)
 DATA = str(EXPERIMENT.data)
