@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -40,6 +41,10 @@ class Feed(Protocol):
         """The inverse."""
 
 
+class Interrupted(Exception):
+    """A signal ended something that can be done again."""
+
+
 class StopSignal:
     """Notes SIGINT, SIGTERM and SIGUSR1 inside its block; a second one acts as without it."""
 
@@ -47,6 +52,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.received: str | None = None
+        self._breaks = False
 
     def __enter__(self) -> "StopSignal":
         self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
@@ -58,6 +64,19 @@ class StopSignal:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name
         self._restore()
+        if self._breaks:
+            raise Interrupted
+
+    @contextmanager
+    def breaking(self) -> Iterator[None]:
+        """A part that a signal ends at once, by Interrupted, because it can be done again."""
+        self._breaks = True
+        try:
+            if self.received:
+                raise Interrupted
+            yield
+        finally:
+            self._breaks = False
 
     def _restore(self) -> None:
         for number, handler in self.before.items():
@@ -94,6 +113,7 @@ class Training:
             self.model.start_from(base_networks)
         self.model.to(device)
         self.feed = feed
+        self.stop = StopSignal()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
         self._sums: dict[str, Tensor] = {}
@@ -104,31 +124,48 @@ class Training:
         return self.step * self.run.training["batch_size"] / 1000
 
     def advance(self) -> None:
-        """One step, with the history row and quick score that fall due behind it."""
-        if self.step == 0:
+        """One step, with the history row and quick score that fall due behind it.
+
+        Raises Interrupted when a signal ends a quick score; the next call begins with it.
+        """
+        if self.owes_record():
             self._record()
+        if self.step == self.steps:
+            return
         for name, value in self.model.step(to_float(self.feed.next(), self.device)).items():
             self._sums[name] = self._sums.get(name, 0) + value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
-        if self._due(self.log_every) or self._due(self.watch_every):
+        if self.owes_record():
             self._record()
+
+    def owes_record(self) -> bool:
+        """Whether a history row is due that was not made yet."""
+        made = bool(self.history) and self.history[-1]["step"] == self.step
+        due = self.step == 0 or self._due(self.log_every) or self._due(self.watch_every)
+        return due and not made
 
     def _due(self, every: int) -> bool:
         return bool(every) and (self.step % every == 0 or self.step == self.steps)
 
     def _record(self) -> None:
         """A history row: mean losses since the last one, and the quick score when it is due."""
-        row: dict[str, float] = {"step": self.step, "kimg": self.kimg()}
-        row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
-        self._sums, self._counts = {}, {}
+        scores = {}
         if self.watch and (self.step == 0 or self._due(self.watch_every)):
             state = _random_state()
-            row |= self.watch(self.model.ema)
-            _set_random_state(state)
-            if self.best is None or row["fid"] < self.best["fid"]:
-                weights = {k: v.clone() for k, v in self.model.ema.state_dict().items()}
-                self.best = {"kimg": row["kimg"], "fid": row["fid"], "weights": weights}
+            try:
+                # It may take minutes, a scheduler waits for seconds.
+                with self.stop.breaking():
+                    scores = self.watch(self.model.ema)
+            finally:
+                _set_random_state(state)
+        row: dict[str, float] = {"step": self.step, "kimg": self.kimg()}
+        row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
+        row |= scores
+        self._sums, self._counts = {}, {}
+        if scores and (self.best is None or row["fid"] < self.best["fid"]):
+            weights = {k: v.clone() for k, v in self.model.ema.state_dict().items()}
+            self.best = {"kimg": row["kimg"], "fid": row["fid"], "weights": weights}
         self.history.append(row)
 
     def healthy(self) -> bool:
@@ -202,7 +239,7 @@ def train(training: Training, folder: Path) -> None:
     when a signal asks for it.
     """
     run, state_folder, started = training.run, folder / "state", time.monotonic()
-    with locked(state_folder, f"training in {folder}"), StopSignal() as stop:
+    with locked(state_folder, f"training in {folder}"), training.stop as stop:
         state = checkpoint.load_newest(state_folder)
         if state is None:
             training.save(state_folder)
@@ -217,11 +254,12 @@ def train(training: Training, folder: Path) -> None:
             log.info("going on from step %d of %d", training.step, training.steps)
         label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
         bar = Progress(training.steps, label, "steps", training.step)
-        while training.step < training.steps and not stop.received:
-            training.advance()
-            bar.update(1, _note(training.history))
+        while _unfinished(training) and not stop.received:
+            with suppress(Interrupted):
+                training.advance()
+            bar.update(training.step - bar.done, _note(training.history))
             saving = training.step % training.checkpoint_every == 0
-            recorded = training.history[-1]["step"] == training.step
+            recorded = bool(training.history) and training.history[-1]["step"] == training.step
             last = training.step == training.steps
             if (saving or recorded or last or stop.received) and not training.healthy():
                 training.reload(state_folder)
@@ -231,13 +269,17 @@ def train(training: Training, folder: Path) -> None:
                 training.reloads = 0
                 training.save(state_folder)
         bar.close()
-        if training.step < training.steps:
+        if _unfinished(training):
             training.save(state_folder)
             raise Stopped(
                 f"{stop.received}: saved step {training.step} of {training.steps}; "
                 "the same command goes on from there"
             )
         _write_artifacts(training, folder, time.monotonic() - started)
+
+
+def _unfinished(training: Training) -> bool:
+    return training.step < training.steps or training.owes_record()
 
 
 def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:

@@ -302,6 +302,27 @@ def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, stor
     assert summary["best"] == {"kimg": 0.08, "fid": 3.0}
 
 
+@pytest.mark.parametrize("call", [1, 3, 7])
+def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(tmp_path, tiny, store, call):
+    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
+    run = Experiment(tiny).runs[0]
+    calls = []
+
+    def watch(generator):
+        calls.append(None)
+        if len(calls) == call and not (tmp_path / "whole").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("the score went on")
+        return {"fid": sum(float(p.sum()) for p in generator.parameters())}
+
+    with pytest.raises(Stopped, match="SIGTERM: saved step"):
+        train(training(run, store, watch=watch), tmp_path / "stopped")
+    train(training(run, store, watch=watch), tmp_path / "stopped")
+    train(training(run, store, watch=watch), tmp_path / "whole")
+    for name in ARTIFACTS:
+        assert file_digest(tmp_path / "stopped" / name) == file_digest(tmp_path / "whole" / name)
+
+
 def test_training_by_hand_without_a_base_run_says_what_is_missing(tmp_path, tiny, store):
     run = Experiment(tiny).runs[1]
     write_json(tmp_path / "run.json", run.config)

@@ -32,9 +32,8 @@ def experiment() -> dict:
     config["models"] = {
         "slow": {"class": "slow:Slow", "settings": {"width": 8, "latent_dim": 8}},
     }
-    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 0.8, "watch_kimg": 0.4}
-    config["evaluation"]["cross_check"] = False
-    config["evaluation"]["metrics"] = ["fid", "kid"]
+    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 0.8, "watch_kimg": 0}
+    config["evaluation"] |= {"checkpoint": "last", "cross_check": False, "metrics": ["fid", "kid"]}
     config["runtime"] = {"device": "auto", "train_threads": 1, "log_every": 10}
     return config
 
