@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 import yaml
-from conftest import ROOT, environment, fpa, jpeg
+from conftest import ROOT, environment, fpa, jpeg, snakemake
 
 from fpa.config import check_dataset
 from fpa.data.catalogue import SOURCES, resolve
@@ -17,10 +17,12 @@ from fpa.evaluation.protocols import KNOWN
 from fpa.plan import Experiment
 
 DOCS = ["README.md", "CONTRIBUTING.md"]
-# These need broken or finished runs: tests/test_workflow.py has them.
+# These need broken or finished runs, a cache, or archives: other tests have them.
 ELSEWHERE = [
     "snakemake --unlock",
     "snakemake --report report.html",
+    "snakemake --cores all --cache",
+    "snakemake --profile slurm --configfile experiments/paper.yaml",
     "python -m fpa compare RUN_A RUN_B",
 ]
 
@@ -82,6 +84,28 @@ def test_snakemake_commands_are_understood(command):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_papers_experiment_lists_what_is_missing_before_anything_starts(tmp_path):
+    config = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
+    config["inception_weights"] = "weights"
+    done = snakemake(config, tmp_path, "-n")
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "celeba: there is no data/archives/img_align_celeba.zip; get" in said
+    assert "metfaces: there is no data/archives/images.zip; get" in said
+    assert "afhq.zip (0.7 GB): not here, will be fetched" in said
+    for name in ("inception-2015-12-05.pt", "pt_inception-2015-12-05-6726825d.pth"):
+        assert f"inception_weights: there is no {name} in the folder weights" in said
+    assert len(said.splitlines()) < 24
+    # With the archives in place it is planned whole.
+    (tmp_path / "data/archives").mkdir(parents=True)
+    for name in ("img_align_celeba.zip", "images.zip"):
+        (tmp_path / "data/archives" / name).touch()
+    config["inception_weights"] = None
+    done = snakemake(config, tmp_path, "-n", "--quiet", "rules", "host")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^train +72$", done.stdout + done.stderr, flags=re.M)
 
 
 @pytest.mark.parametrize("name", DOCS)
