@@ -24,7 +24,9 @@ except UserError as error:
     sys.exit(f"configuration error: {error}")
 
 if workflow.is_main_process and EXPERIMENT.to_fetch():
-    print("not here, will be fetched:", ", ".join(EXPERIMENT.to_fetch()), file=sys.stderr)
+    print(
+        "not here, will be fetched:", ", ".join(EXPERIMENT.to_fetch()), file=sys.stderr
+    )
 
 RESULTS = str(EXPERIMENT.results)
 DATA = str(EXPERIMENT.data)
