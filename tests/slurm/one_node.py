@@ -43,7 +43,7 @@ KillWait=20
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 GresTypes=gpu
-NodeName={node} NodeAddr=127.0.0.1 CPUs=16 RealMemory=100000 Gres=gpu:1 State=UNKNOWN
+NodeName={node} NodeAddr=127.0.0.1 CPUs=16 RealMemory=100000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes={node} Default=YES MaxTime=5000 State=UP
 """
 
@@ -55,7 +55,7 @@ class Unavailable(Exception):
 class OneNode:
     """Slurm's three daemons, and what they know of the jobs that they ran.
 
-    The memory and CPUs of the node are only claimed, and its GPU is a file: requests are recorded
+    The memory and CPUs of the node are only claimed, and its GPUs are files: requests are recorded
     and counted, not enforced.
     """
 
@@ -93,8 +93,9 @@ class OneNode:
         (folder / "slurm.conf").write_text(
             CONF.format(node=node, user=user, folder=folder, **ports)
         )
-        (folder / "gpu").touch()
-        (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu\n")
+        for number in range(2):
+            (folder / f"gpu{number}").touch()
+        (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
         for name in ("state", "spool"):
             (folder / name).mkdir()
         (folder / "munge.key").write_bytes(os.urandom(1024))

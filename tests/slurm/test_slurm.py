@@ -3,8 +3,10 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +16,8 @@ from one_node import OneNode, Unavailable
 
 PROFILE = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
 GPU_RULES = ("real_features", "train", "sample", "features")
-STEPS = 120
+CPUS = {"prepare": 8, "real_features": 4}
+STEPS = 60
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def slurm(tmp_path_factory):
 
 
 def experiment() -> dict:
-    """From prepare to fid.csv with one model, whose first attempt would take four minutes."""
+    """From prepare to fid.csv with one model, whose first attempt would take two minutes."""
     config = copy.deepcopy(TINY)
     config["models"] = {
         "slow": {"class": "slow:Slow", "settings": {"width": 8, "latent_dim": 8}},
@@ -76,10 +79,35 @@ def test_an_experiment_runs_in_slurm_and_survives_its_time_limit(slurm, tmp_path
     assert history["step"].is_monotonic_increasing
     assert history["step"].iloc[-1] == STEPS
 
-    records = slurm.jobs()
-    jobs = {}
-    for record in records:
-        rule = record["Comment"].split("_wildcards")[0].removeprefix("rule_")
+    jobs: dict[str, list[dict[str, str]]] = {}
+    for record in slurm.jobs():
+        rule = re.match(r"rule_(\w+?)(_wildcards|$)", record["Comment"])[1]
         jobs.setdefault(rule, []).append(record)
-    print(json.dumps(records, indent=1))
-    print({rule: [r["JobState"] for r in found] for rule, found in jobs.items()})
+    single = ["prepare", "extractor", "real_features", "sample", "features", "score"]
+    assert set(jobs) == {*single, "train", "scores_table"}
+    for rule, attempts in jobs.items():
+        *failed, last = [record["JobState"] for record in attempts]
+        assert last == "COMPLETED"
+        assert len(failed) >= 1 if rule == "train" else not failed
+        asked = site["set-resources"][rule]
+        memory = int(asked["mem_mb"].split(" * ")[0])
+        for number, record in enumerate(attempts, start=1):
+            assert record["MinMemoryNode"] == f"{memory * min(number, 3)}M"
+            assert record["CPUs/Task"] == str(CPUS.get(rule, 1))
+            hours, minutes = divmod(asked["runtime"], 60)
+            assert record["TimeLimit"] == f"{hours:02}:{minutes:02}:00"
+            assert record.get("TresPerJob") == ("gres:gpu:1" if rule in GPU_RULES else None)
+
+    # The first attempt saved what it had, the next one went on from there.
+    logs = [Path(record["StdOut"]) for record in jobs["train"]]
+    assert re.search(r"stopped by SIG(USR1|TERM): saved step", logs[0].read_text())
+    (log,) = (tmp_path / "results/tiny/logs/train").iterdir()
+    assert "going on from step" in log.read_text()
+
+
+def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    local = re.findall(r"^localrules:\n    (\w+),$", rules, flags=re.M)
+    named = re.findall(r"^rule (\w+):$", rules, flags=re.M)
+    assert {"download", "plan_run"} == set(local)
+    assert set(PROFILE["set-resources"]) == set(named) - set(local)
