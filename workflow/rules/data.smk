@@ -3,6 +3,7 @@
 
 localrules:
     download,
+    extractor,
 
 
 rule download:
