@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from fpa.runs import Run
+    from fpa.signals import StopSignal
 
 EXIT_STOPPED = 75
 
@@ -184,7 +185,14 @@ def extractor(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
+    from fpa.signals import StopSignal
 
+    # Before all that takes seconds to load: from here on, a signal is answered by saving.
+    with StopSignal() as stop:
+        _train(options, stop)
+
+
+def _train(options: argparse.Namespace, stop: "StopSignal") -> None:
     from fpa.data.feed import Feed
     from fpa.data.store import open_store
     from fpa.files import read_json
@@ -207,6 +215,7 @@ def train(options: argparse.Namespace) -> None:
         options.log_every,
         _watch(options, run, device),
         load_networks(Path(options.base)) if run.base else None,
+        stop,
     )
     train(training, folder)
     log.info("%s: trained, %g kimg", folder, training.kimg())

@@ -1,11 +1,9 @@
 """The training loop: knows batches, checkpoints, signals and budgets, and of the model its contract."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +18,7 @@ from fpa.errors import Stopped, UserError
 from fpa.files import canonical_json, locked, write_bytes, write_json, write_text
 from fpa.progress import Progress, log
 from fpa.runs import Run, build_model, differences
+from fpa.signals import Interrupted, StopSignal
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
@@ -41,48 +40,6 @@ class Feed(Protocol):
         """The inverse."""
 
 
-class Interrupted(Exception):
-    """A signal ended something that can be done again."""
-
-
-class StopSignal:
-    """Notes SIGINT, SIGTERM and SIGUSR1 inside its block; a second one acts as without it."""
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-
-    def __init__(self) -> None:
-        self.received: str | None = None
-        self._breaks = False
-
-    def __enter__(self) -> "StopSignal":
-        self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
-        self._restore()
-        if self._breaks:
-            raise Interrupted
-
-    @contextmanager
-    def breaking(self) -> Iterator[None]:
-        """A part that a signal ends at once, by Interrupted, because it can be done again."""
-        self._breaks = True
-        try:
-            if self.received:
-                raise Interrupted
-            yield
-        finally:
-            self._breaks = False
-
-    def _restore(self) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-
 def to_float(batch: np.ndarray, device: torch.device) -> Tensor:
     """uint8 images (B, C, H, W) -> float in [0, 1] on the device."""
     return torch.from_numpy(batch).to(device).float().div_(255)
@@ -100,6 +57,7 @@ class Training:
         log_every: int,
         watch: Watch | None = None,
         base_networks: dict[str, dict[str, Tensor]] | None = None,
+        stop: StopSignal | None = None,
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
         self.images_digest = images_digest
@@ -113,7 +71,7 @@ class Training:
             self.model.start_from(base_networks)
         self.model.to(device)
         self.feed = feed
-        self.stop = StopSignal()
+        self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
         self._sums: dict[str, Tensor] = {}
@@ -236,10 +194,11 @@ def train(training: Training, folder: Path) -> None:
     """Train to the end of the budget and write the run's artifacts to `folder`.
 
     Goes on from the newest checkpoint in `folder`/state. Raises Stopped, with everything saved,
-    when a signal asks for it.
+    when a signal asks for it (inside the block of `training.stop`).
     """
-    run, state_folder, started = training.run, folder / "state", time.monotonic()
-    with locked(state_folder, f"training in {folder}"), training.stop as stop:
+    run, stop = training.run, training.stop
+    state_folder, started = folder / "state", time.monotonic()
+    with locked(state_folder, f"training in {folder}"):
         state = checkpoint.load_newest(state_folder)
         if state is None:
             training.save(state_folder)

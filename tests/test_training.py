@@ -141,6 +141,25 @@ def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_
     assert "the same command goes on from there" in said
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_stop_signal_while_modules_are_loaded_is_answered_as_well(
+    tmp_path, long_run, store, number
+):
+    process = start(command(long_run, store, tmp_path / "run"))
+
+    def caught() -> int:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(re.search(r"SigCgt:\s*(\w+)", status).group(1), 16)
+
+    while not caught() & 1 << (number - 1):
+        time.sleep(0.001)
+    assert not (tmp_path / "run" / "state").exists()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert f"saved step 0 of {LONG}" in said
+
+
 def test_a_second_process_on_the_same_run_is_refused(tmp_path, run, store):
     folder = tmp_path / "run"
     with locked(folder / "state", "at it"), pytest.raises(UserError, match="another process"):
