@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from fpa import distributed
+
 
 def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:
     """latents (B, L) -> images (B, C, H, W) in [0, 1]."""
@@ -20,7 +22,7 @@ def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn
     wide = [width * 2**n for n in reversed(range(doublings))]
     layers = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, wide[0], 4)]
     for inputs, outputs in zip(wide, [*wide[1:], channels], strict=True):
-        layers += [nn.BatchNorm2d(inputs), nn.ReLU()]
+        layers += [distributed.BatchNorm2d(inputs), nn.ReLU()]
         layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
     return nn.Sequential(*layers, nn.Sigmoid())
 
@@ -31,13 +33,15 @@ def discriminator(image_size: int, channels: int, width: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs in zip([channels, *wide[:-1]], wide, strict=True):
         layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)]
-        layers += [nn.BatchNorm2d(outputs)] if layers[1:] else []
+        layers += [distributed.BatchNorm2d(outputs)] if layers[1:] else []
         layers += [nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Conv2d(wide[-1], 1, 4), nn.Flatten())
 
 
 class DCGAN:
     """Keeps fpa.contract.Model: `latent_dim`, `ema`, `networks`, and the four methods below."""
+
+    data_parallel = True
 
     def __init__(
         self,
@@ -56,17 +60,18 @@ class DCGAN:
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(part.weight, 0, 0.02)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        trained = {"generator": self.generator, "discriminator": self.discriminator}
-        self.networks = {**trained, "ema": self.ema}
+        self.trained = {"generator": self.generator, "discriminator": self.discriminator}
+        self.networks = {**self.trained, "ema": self.ema}
         self.optimizers = {
             name: torch.optim.Adam(network.parameters(), learning_rate, (0.5, 0.999))
-            for name, network in trained.items()
+            for name, network in self.trained.items()
         }
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One update of each network on real images (B, C, H, W) in [0, 1]; its losses."""
-        fake = self.generator(torch.randn(len(real), self.latent_dim).to(real.device))
-        on_real, on_fake = self.discriminator(real), self.discriminator(fake.detach())
+        generate, judge = self.trained.values()
+        fake = generate(distributed.randn(len(real), self.latent_dim).to(real.device))
+        on_real, on_fake = judge(real), judge(fake.detach())
         d_loss = softplus(-on_real).mean() + softplus(on_fake).mean()
         self._update("discriminator", d_loss)
         self._update("generator", g_loss := softplus(-self.discriminator(fake)).mean())
@@ -84,6 +89,7 @@ class DCGAN:
     def to(self, device: torch.device) -> None:
         for network in self.networks.values():
             network.to(device)
+        self.trained = {n: distributed.parallel(self.networks[n]) for n in self.optimizers}
 
     def state_dict(self) -> dict[str, Any]:
         return {

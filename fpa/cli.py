@@ -7,6 +7,7 @@ tell it from a failure.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fpa.signals import StopSignal
 
 EXIT_STOPPED = 75
+COMMAND = (sys.executable, "-m", "fpa")
 
 EPILOG = """\
 By hand, what the workflow does:
@@ -35,6 +37,7 @@ By hand, what the workflow does:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
     options = _parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     try:
         start_logging(options.verb, options.log)
         options.action(options)
@@ -185,14 +188,21 @@ def extractor(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
+    from fpa import launch
     from fpa.signals import StopSignal
 
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
     with StopSignal() as stop:
-        _train(options, stop)
+        if options.gpus > 1 and not launch.is_worker():
+            code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop)
+            if code:
+                sys.exit(code)
+        else:
+            _train(options, stop)
 
 
 def _train(options: argparse.Namespace, stop: "StopSignal") -> None:
+    from fpa import distributed, launch
     from fpa.data.feed import Feed
     from fpa.data.store import open_store
     from fpa.files import read_json
@@ -207,6 +217,8 @@ def _train(options: argparse.Namespace, stop: "StopSignal") -> None:
         raise UserError(
             f"{run.model['name']} starts from a finished run; name its folder by --base"
         )
+    if launch.is_worker():
+        distributed.start(device)
     training = Training(
         run,
         Feed(images, run.training["batch_size"], run.seed),
@@ -218,12 +230,15 @@ def _train(options: argparse.Namespace, stop: "StopSignal") -> None:
         stop,
     )
     train(training, folder)
+    distributed.stop()
     log.info("%s: trained, %g kimg", folder, training.kimg())
 
 
 def _watch(options: argparse.Namespace, run: "Run", device: "torch.device") -> Callable | None:
     """The quick score of a training, if the run wants one and the real features are there."""
-    if not run.training["watch_kimg"] or not options.real:
+    from fpa import launch
+
+    if not run.training["watch_kimg"] or not options.real or launch.rank():
         return None
     import numpy as np
     import torch
@@ -630,9 +645,16 @@ def _device(options: argparse.Namespace) -> "torch.device":
     name = options.device
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("no GPU that torch can use was found; set device: cpu or auto")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    place = int(os.environ.get("LOCAL_RANK", "0"))
+    if place >= torch.cuda.device_count():
+        raise UserError(
+            f"{os.environ['WORLD_SIZE']} GPUs are asked for, {torch.cuda.device_count()} found; "
+            "set runtime.gpus (--gpus) to what there is"
+        )
+    torch.cuda.set_device(place)
+    return torch.device("cuda", place)
 
 
 def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
@@ -739,6 +761,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--real", metavar="FILE", help="features of the real images, for the quick scores")
     add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
     add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
+    add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
     devices(add)
 
     for action, what in ((sample, "images"), (paint, "paintings"), (strokes, "statistics")):

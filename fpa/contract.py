@@ -29,7 +29,9 @@ class Model(Protocol):
 
     Randomness comes from torch's global generators: the training loop seeds, saves and restores
     them. A model may also have `paint(z) -> dict of tensors` (the parts of a painting, see
-    fpa.models) and, with `needs_base`, `start_from(networks)`.
+    fpa.models) and, with `needs_base`, `start_from(networks)`. `data_parallel = True` says that
+    several processes may share a batch: `step` then gets a share of it, draws by and trains through
+    fpa.distributed, and leaves the same state in all of them.
     """
 
     latent_dim: int
@@ -154,6 +156,22 @@ def check_images(model: Model, name: str, image_size: int, channels: int) -> Non
         raise UserError(
             f"model '{name}': its EMA generator makes {found} of latents (2, {model.latent_dim}), "
             f"expected images {expected}"
+        )
+
+
+def check_processes(name: str, batch_size: int, processes: int) -> None:
+    """UserError unless a model can share its batches between so many processes."""
+    if processes == 1:
+        return
+    if not getattr(find_class(name, "model"), "data_parallel", False):
+        raise UserError(
+            f"model '{name}' does not train on {processes} GPUs: it has no data_parallel = True "
+            "(see fpa/contract.py); set runtime.gpus: 1"
+        )
+    if batch_size % processes:
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared evenly by {processes} GPUs; "
+            "change training.batch_size or runtime.gpus"
         )
 
 

@@ -138,6 +138,9 @@ class Experiment:
                     f"{run.training['batch_size']} is larger than the data set "
                     f"{run.dataset['name']} ({count:,} images)"
                 )
+            contract.check_processes(
+                run.model["class"], run.training["batch_size"], self.config["runtime"]["gpus"]
+            )
             for protocol in self.protocols.values():
                 if count is not None and (protocol.n_real or 0) > count:
                     raise UserError(

@@ -15,13 +15,17 @@ LINE_SECONDS = 15
 
 
 def start_logging(verb: str, log_file: str | Path | None) -> None:
-    """Send log lines to stderr and, with time stamps, to the end of `log_file`."""
-    log.setLevel(logging.INFO)
+    """Send log lines to stderr and, with time stamps, to the end of `log_file`.
+
+    Of several processes of one training (RANK), the first one speaks; the others tell of errors.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    log.setLevel(logging.INFO if first else logging.ERROR)
     log.handlers.clear()
     screen = logging.StreamHandler()
     screen.setFormatter(logging.Formatter(f"fpa {verb}: %(message)s"))
     log.addHandler(screen)
-    if log_file:
+    if log_file and first:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log_file)
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
@@ -38,7 +42,8 @@ class Progress:
         self.total, self.label, self.unit = total, label, unit
         self.done = self.start_at = done
         self.started = self.last_line = time.monotonic()
-        live = sys.stderr.isatty() and os.environ.get("FPA_PROGRESS") != "lines"
+        first = os.environ.get("RANK", "0") == "0"
+        live = sys.stderr.isatty() and os.environ.get("FPA_PROGRESS") != "lines" and first
         self.bar = (
             tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
             if live

@@ -8,7 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from fpa import losses
+from fpa import distributed, losses
 
 
 class RecipeSettings(BaseModel):
@@ -49,6 +49,8 @@ class AdversarialModel:
     for the U-Net stage, whose published loss is summed over real and fake and divided by 2B.
     """
 
+    data_parallel = True
+
     def __init__(
         self,
         generator: nn.Module,
@@ -65,6 +67,8 @@ class AdversarialModel:
         trained = [p for p in generator.parameters() if p.requires_grad]
         self.generator_optimizer = self._adam(trained)
         self.discriminator_optimizer = self._adam(list(discriminator.parameters()))
+        # The same networks, or what averages their gradients over processes.
+        self._trained_generator, self._trained_discriminator = generator, discriminator
 
     def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         s = self.settings
@@ -78,10 +82,12 @@ class AdversarialModel:
         self.device = device
         for network in self.networks.values():
             network.to(device)
+        self._trained_generator = distributed.parallel(self.generator)
+        self._trained_discriminator = distributed.parallel(self.discriminator)
 
     def latents(self, n: int) -> Tensor:
         """(n, L) standard normal, drawn on the CPU so that every device sees the same ones."""
-        return torch.randn(n, self.latent_dim).to(self.device)
+        return distributed.randn(n, self.latent_dim).to(self.device)
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One update of each network on real images (B, C, H, W) in [0, 1]; its losses, detached."""
@@ -101,8 +107,9 @@ class AdversarialModel:
         with torch.no_grad():
             fake = self.generator(self.latents(len(real)))
         real = real.requires_grad_(penalised)
-        on_real = self.discriminator(real, reconstruct=True)
-        hinge = self.adversarial_weight * losses.d_hinge(on_real, self.discriminator(fake))
+        on_real = self._trained_discriminator(real, reconstruct=True)
+        on_fake = self._trained_discriminator(fake)
+        hinge = self.adversarial_weight * losses.d_hinge(on_real, on_fake)
         loss = hinge + on_real.reconstruction
         result = {"d_loss": hinge.detach(), "reconstruction": on_real.reconstruction.detach()}
         if penalised:
@@ -116,7 +123,8 @@ class AdversarialModel:
 
     def _generator_step(self, batch_size: int) -> Tensor:
         self.discriminator.requires_grad_(False)
-        loss = losses.g_loss(self.discriminator(self.generator(self.latents(batch_size))))
+        fake = self._trained_generator(self.latents(batch_size))
+        loss = losses.g_loss(self.discriminator(fake))
         self.generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.generator_optimizer.step()

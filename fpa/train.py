@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from fpa import checkpoint, provenance
-from fpa.contract import Model
+from fpa import checkpoint, distributed, provenance
+from fpa.contract import Model, check_processes
 from fpa.errors import Stopped, UserError
 from fpa.files import canonical_json, locked, write_bytes, write_json, write_text
 from fpa.progress import Progress, log
@@ -62,6 +62,7 @@ class Training:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
         self.images_digest = images_digest
         batch_size = run.training["batch_size"]
+        check_processes(run.model["class"], batch_size, distributed.world())
         self.steps, self.step, self.reloads = run.steps, 0, 0
         self.checkpoint_every = _every(run.training["checkpoint_kimg"], batch_size)
         self.watch_every = _every(run.training["watch_kimg"], batch_size)
@@ -90,7 +91,8 @@ class Training:
             self._record()
         if self.step == self.steps:
             return
-        for name, value in self.model.step(to_float(self.feed.next(), self.device)).items():
+        batch = to_float(distributed.own(self.feed.next()), self.device)
+        for name, value in distributed.means(self.model.step(batch)).items():
             self._sums[name] = self._sums.get(name, 0) + value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
@@ -108,15 +110,9 @@ class Training:
 
     def _record(self) -> None:
         """A history row: mean losses since the last one, and the quick score when it is due."""
-        scores = {}
-        if self.watch and (self.step == 0 or self._due(self.watch_every)):
-            state = _random_state()
-            try:
-                # It may take minutes, a scheduler waits for seconds.
-                with self.stop.breaking():
-                    scores = self.watch(self.model.ema)
-            finally:
-                _set_random_state(state)
+        scores = distributed.from_first(self._score)
+        if scores is None:
+            raise Interrupted
         row: dict[str, float] = {"step": self.step, "kimg": self.kimg()}
         row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
         row |= scores
@@ -125,6 +121,20 @@ class Training:
             weights = {k: v.clone() for k, v in self.model.ema.state_dict().items()}
             self.best = {"kimg": row["kimg"], "fid": row["fid"], "weights": weights}
         self.history.append(row)
+
+    def _score(self) -> dict[str, float] | None:
+        """The quick score if it is due; None when a signal ended it."""
+        if not self.watch or not (self.step == 0 or self._due(self.watch_every)):
+            return {}
+        state = _random_state(self.device)
+        try:
+            # It may take minutes, a scheduler waits for seconds.
+            with self.stop.breaking():
+                return self.watch(self.model.ema)
+        except Interrupted:
+            return None
+        finally:
+            _set_random_state(state, self.device)
 
     def healthy(self) -> bool:
         """Whether no loss since the last history row, nor in it, was NaN or infinite."""
@@ -140,7 +150,7 @@ class Training:
             "reloads": self.reloads,
             "model": self.model.state_dict(),
             "feed": self.feed.state_dict(),
-            "random": _random_state(),
+            "random": _random_state(self.device),
             "history": self.history,
             "best": self.best,
             "sums": self._sums,
@@ -164,14 +174,16 @@ class Training:
         self.step, self.reloads = state["step"], state["reloads"]
         self.model.load_state_dict(state["model"])
         self.feed.load_state_dict(state["feed"])
-        _set_random_state(state["random"])
+        _set_random_state(state["random"], self.device)
         self.history = list(state["history"])
         self.best = state["best"]
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
 
     def save(self, folder: Path) -> None:
-        checkpoint.save(folder, self.step, self.state_dict())
+        """Write a checkpoint: one, because the state of all processes is the same."""
+        if distributed.rank() == 0:
+            checkpoint.save(folder, self.step, self.state_dict())
 
     def reload(self, folder: Path) -> None:
         """After a NaN: back to the last checkpoint, and on with other random numbers."""
@@ -198,8 +210,10 @@ def train(training: Training, folder: Path) -> None:
     """
     run, stop = training.run, training.stop
     state_folder, started = folder / "state", time.monotonic()
-    with locked(state_folder, f"training in {folder}"):
+    first = distributed.rank() == 0
+    with locked(state_folder, f"training in {folder}") if first else nullcontext():
         state = checkpoint.load_newest(state_folder)
+        distributed.wait()
         if state is None:
             training.save(state_folder)
         else:
@@ -213,14 +227,16 @@ def train(training: Training, folder: Path) -> None:
             log.info("going on from step %d of %d", training.step, training.steps)
         label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
         bar = Progress(training.steps, label, "steps", training.step)
-        while _unfinished(training) and not stop.received:
+        stopping = distributed.first_says(bool(stop.received))
+        while _unfinished(training) and not stopping:
             with suppress(Interrupted):
                 training.advance()
             bar.update(training.step - bar.done, _note(training.history))
             saving = training.step % training.checkpoint_every == 0
             recorded = bool(training.history) and training.history[-1]["step"] == training.step
             last = training.step == training.steps
-            if (saving or recorded or last or stop.received) and not training.healthy():
+            stopping = distributed.first_says(bool(stop.received))
+            if (saving or recorded or last or stopping) and not training.healthy():
                 training.reload(state_folder)
                 bar.update(training.step - bar.done)
                 continue
@@ -234,7 +250,9 @@ def train(training: Training, folder: Path) -> None:
                 f"{stop.received}: saved step {training.step} of {training.steps}; "
                 "the same command goes on from there"
             )
-        _write_artifacts(training, folder, time.monotonic() - started)
+        if first:
+            _write_artifacts(training, folder, time.monotonic() - started)
+        distributed.wait()
 
 
 def _unfinished(training: Training) -> bool:
@@ -308,14 +326,14 @@ def _note(history: list[dict[str, float]]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in shown.items())
 
 
-def _random_state() -> dict[str, Any]:
+def _random_state(device: torch.device) -> dict[str, Any]:
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

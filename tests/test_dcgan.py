@@ -45,7 +45,7 @@ def test_a_resumed_model_goes_on_with_the_same_bits():
 
 def test_the_example_is_short():
     lines = (ROOT / "baselines/dcgan.py").read_text().splitlines()
-    assert sum(bool(line.strip()) for line in lines) < 85
+    assert sum(bool(line.strip()) for line in lines) < 90
 
 
 BROKEN = {

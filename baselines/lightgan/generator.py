@@ -7,6 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
+from fpa import distributed
 from fpa.errors import UserError
 from fpa.layers import LEAK, Blur, DualAttention, init_kaiming
 
@@ -36,8 +37,7 @@ class Noise(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        B, _, H, W = x.shape
-        return x + self.weight * torch.randn(B, 1, H, W, device=x.device, dtype=x.dtype)
+        return x + self.weight * distributed.randn_like(x[:, :1])
 
 
 class GrowBlock(nn.Module):
@@ -50,7 +50,7 @@ class GrowBlock(nn.Module):
         self.pad = nn.ZeroPad2d((2, 1, 2, 1))
         self.conv = nn.Conv2d(inputs, 2 * outputs, 4)
         self.noise = Noise()
-        self.norm = nn.BatchNorm2d(2 * outputs)
+        self.norm = distributed.BatchNorm2d(2 * outputs)
         self.glu = nn.GLU(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class Generator(nn.Module):
         self.latent_dim = settings.latent_dim
         L = settings.latent_dim
         self.start = nn.Sequential(
-            nn.ConvTranspose2d(L, 2 * L, 4), nn.BatchNorm2d(2 * L), nn.GLU(dim=1)
+            nn.ConvTranspose2d(L, 2 * L, 4), distributed.BatchNorm2d(2 * L), nn.GLU(dim=1)
         )
         self.attention = nn.ModuleDict()
         self.grow = nn.ModuleDict()

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 
 from baselines.stylegan2_ada.augment import Augmentation
 from baselines.stylegan2_ada.discriminator import Discriminator
-from baselines.stylegan2_ada.generator import Generator
+from baselines.stylegan2_ada.generator import Generator, Mixing
 from baselines.stylegan2_ada.settings import (
     AugmentSettings,
     NetworkSettings,
@@ -22,10 +22,14 @@ from baselines.stylegan2_ada.settings import (
     RecipeSettings,
     fill,
 )
+from fpa import distributed
+from fpa.errors import UserError
 
 
 class StyleGAN2ADA:
     """StyleGAN2-ADA under fpa.contract.Model; `preset` chooses what other settings leave at null."""
+
+    data_parallel = True
 
     def __init__(
         self,
@@ -50,6 +54,9 @@ class StyleGAN2ADA:
         self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.ema.truncation = self.recipe.truncation
         self.augmentation = Augmentation()
+        # The networks, or what averages their gradients over processes.
+        self._mixing, self._trained_discriminator = Mixing(self.generator), self.discriminator
+        self._trained_mixing: nn.Module = self._mixing
         self.generator_optimizer = self._adam(self.generator, self.recipe.path_length_every)
         self.discriminator_optimizer = self._adam(self.discriminator, self.recipe.r1_every)
         self.device = torch.device("cpu")
@@ -72,48 +79,57 @@ class StyleGAN2ADA:
         self.device = device
         for network in (*self.networks.values(), self.augmentation):
             network.to(device)
+        self._trained_mixing = distributed.parallel(self._mixing)
+        self._trained_discriminator = distributed.parallel(self.discriminator)
         self.path_length, self.signs = self.path_length.to(device), self.signs.to(device)
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One training step on real images (B, C, H, W) in [0, 1]; its losses by name."""
-        r, real = self.recipe, real * 2 - 1
+        r, real, batch = self.recipe, real * 2 - 1, len(real) * distributed.world()
         losses = {"g_loss": self._generator_step(len(real))}
         if self.steps % r.path_length_every == 0 and r.path_length_weight:
-            losses["path_length"] = self._path_length_step(max(1, len(real) // 2))
+            losses["path_length"] = self._path_length_step(self._half(len(real)))
         losses["d_loss"] = self._discriminator_step(real)
         if self.steps % r.r1_every == 0 and r.r1_gamma:
             losses["r1"] = self._r1_step(real)
         self.steps += 1
-        self.images += len(real)
-        self._average(len(real))
+        self.images += batch
+        self._average(batch)
         if self.augment.enabled and self.steps % self.augment.every == 0:
-            self._adapt(len(real))
+            self._adapt(batch)
         losses["ada_p"] = self.augmentation.p.clone()
         return losses
 
+    def _half(self, batch: int) -> int:
+        """The smaller batch of the path lengths: half of all processes' images."""
+        if batch % 2 and distributed.world() > 1:
+            raise UserError(
+                f"StyleGAN2-ADA measures path lengths on half a batch: batch_size must be a multiple "
+                f"of {2 * distributed.world()} on {distributed.world()} GPUs, found "
+                f"{batch * distributed.world()}; change training.batch_size or runtime.gpus"
+            )
+        return max(1, batch // 2)
+
     def _latents(self, count: int) -> Tensor:
         # Drawn on the CPU, so that every device sees the same ones.
-        return torch.randn(count, self.latent_dim).to(self.device)
+        return distributed.randn(count, self.latent_dim).to(self.device)
 
-    def _fake(self, count: int) -> tuple[Tensor, Tensor]:
+    def _fake(self, count: int, mixing: nn.Module) -> tuple[Tensor, Tensor]:
         """Images, about -1 to 1, and the w of every layer; some with two latents in one image."""
-        w = self.generator.mapping(self._latents(count))
-        self.generator.mapping.follow(w)
-        layers = self.generator.synthesis.layers
-        ws = w[:, None].expand(-1, layers, -1)
+        z, others, start = self._latents(count), None, 0
         if self.recipe.style_mixing and torch.rand(()) < self.recipe.style_mixing:
-            start = int(torch.randint(1, layers, ()))
-            other = self.generator.mapping(self._latents(count))[:, None]
-            ws = torch.cat([ws[:, :start], other.expand(-1, layers - start, -1)], dim=1)
-        return self.generator.synthesis(ws), ws
+            start = int(torch.randint(1, self.generator.synthesis.layers, ()))
+            others = self._latents(count)
+        return mixing(z, others, start)
 
-    def _judge(self, images: Tensor) -> Tensor:
+    def _judge(self, images: Tensor, discriminator: nn.Module) -> Tensor:
         """The discriminator's logits (B, 1) on augmented images."""
-        return self.discriminator(self.augmentation(images) if self.augment.enabled else images)
+        return discriminator(self.augmentation(images) if self.augment.enabled else images)
 
     def _generator_step(self, count: int) -> Tensor:
         self.discriminator.requires_grad_(False)
-        loss = softplus(-self._judge(self._fake(count)[0])).mean()
+        fake, _ = self._fake(count, self._trained_mixing)
+        loss = softplus(-self._judge(fake, self.discriminator)).mean()
         self._update(self.generator_optimizer, loss)
         self.discriminator.requires_grad_(True)
         return loss.detach()
@@ -121,30 +137,37 @@ class StyleGAN2ADA:
     def _path_length_step(self, count: int) -> Tensor:
         """Steps of equal length in w should change the image by equal lengths."""
         r = self.recipe
-        images, ws = self._fake(count)
-        noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
+        images, ws = self._fake(count, self._trained_mixing)
+        noise = distributed.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
         (slope,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
         lengths = slope.square().sum(2).mean(1).sqrt()
-        self.path_length = self.path_length.lerp(lengths.detach().mean(), r.path_length_decay)
+        self.path_length = self.path_length.lerp(
+            distributed.mean(lengths.detach().mean()), r.path_length_decay
+        )
         penalty = (lengths - self.path_length).square().mean() * r.path_length_weight
-        self._update(self.generator_optimizer, penalty * r.path_length_every)
+        # As published, what has no part in a penalty gets a gradient of zero, not none: Adam's
+        # moments then decay.
+        self._update(self.generator_optimizer, penalty * r.path_length_every + 0 * images.sum())
         return penalty.detach()
 
     def _discriminator_step(self, real: Tensor) -> Tensor:
         with torch.no_grad():
-            fake, _ = self._fake(len(real))
-        on_real = self._judge(real)
-        loss = softplus(self._judge(fake)).mean() + softplus(-on_real).mean()
+            fake, _ = self._fake(len(real), self._mixing)
+        on_real = self._judge(real, self._trained_discriminator)
+        on_fake = self._judge(fake, self._trained_discriminator)
+        loss = softplus(on_fake).mean() + softplus(-on_real).mean()
         self._update(self.discriminator_optimizer, loss)
         signs = on_real.detach().sign()
-        self.signs = self.signs + torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
+        counted = torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
+        self.signs = self.signs + distributed.total(counted)
         return loss.detach()
 
     def _r1_step(self, real: Tensor) -> Tensor:
         r, real = self.recipe, real.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self._judge(real).sum(), real, create_graph=True)
+        judged = self._judge(real, self._trained_discriminator).sum()
+        (slope,) = torch.autograd.grad(judged, real, create_graph=True)
         penalty = slope.square().sum((1, 2, 3)).mean() * (r.r1_gamma / 2)
-        self._update(self.discriminator_optimizer, penalty * r.r1_every)
+        self._update(self.discriminator_optimizer, penalty * r.r1_every + 0 * judged)
         return penalty.detach()
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

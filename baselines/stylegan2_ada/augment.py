@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.stylegan2_ada.layers import Taps, resample, upsample
+from fpa import distributed
 
 SYM6: Taps = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
@@ -36,20 +37,19 @@ class Draws:
     def _applied(self, values: Tensor, neutral: float, p: Tensor | None = None) -> Tensor:
         if self.percentile is not None:
             return values
-        chance = torch.rand(self.batch, 1, device=self.device)
+        chance = distributed.rand(self.batch, 1, device=self.device)
         chosen = chance < (self.p if p is None else p)
         return torch.where(chosen, values, torch.full_like(values, neutral))
 
     def _even(self, count: int) -> Tensor:
-        shape = (self.batch, count)
         if self.percentile is not None:
-            return torch.full(shape, self.percentile, device=self.device)
-        return torch.rand(shape, device=self.device)
+            return torch.full((self.batch, count), self.percentile, device=self.device)
+        return distributed.rand(self.batch, count, device=self.device)
 
     def _normal(self, count: int) -> Tensor:
         if self.percentile is not None:
             return torch.erfinv(self._even(count) * 2 - 1)
-        return torch.randn(self.batch, count, device=self.device)
+        return distributed.randn(self.batch, count, device=self.device)
 
     def choice(self, of: int) -> Tensor:
         """0 ... of - 1, each as likely, neutral 0: (B,)."""
@@ -164,7 +164,7 @@ def _margins(inverse: Tensor, width: int, height: int, edge: int) -> tuple[int, 
     corners = inverse.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
     places = (inverse @ corners.T)[:, :2].transpose(0, 1).flatten(1)  # (2, 4B)
     reach = torch.cat([-places, places]).amax(1)  # left, top, right, bottom
-    reach = reach + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
+    reach = distributed.most(reach) + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
     most = reach.new_tensor([width - 1, height - 1] * 2)
     left, top, right, bottom = reach.clamp(min=0).minimum(most).ceil().int().tolist()
     return left, right, top, bottom

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.stylegan2_ada.layers import Linear, activate, modulated, upsample
+from fpa import distributed
 
 W_AVERAGE_DECAY = 0.995
 MAPPING_RATE = 0.01
@@ -35,7 +36,7 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def follow(self, w: Tensor) -> None:
         """Move the running mean towards these."""
-        self.w_average.copy_(w.mean(0).lerp(self.w_average, W_AVERAGE_DECAY))
+        self.w_average.copy_(distributed.mean(w.mean(0)).lerp(self.w_average, W_AVERAGE_DECAY))
 
 
 class StyledConv(nn.Module):
@@ -52,7 +53,7 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, fixed_noise: bool) -> Tensor:
         x = modulated(x, self.weight, self.affine(w), self.up)
-        noise = self.noise if fixed_noise else torch.randn_like(x[:, :1])
+        noise = self.noise if fixed_noise else distributed.randn_like(x[:, :1])
         return activate(x + noise * self.noise_strength + self.bias[:, None, None])
 
 
@@ -110,6 +111,27 @@ class Synthesis(nn.Module):
             image = part if image is None else upsample(image) + part
             at += block.convolutions
         return image
+
+
+class Mixing(nn.Module):
+    """The generator as it trains: every layer's w comes with the images, some from other latents.
+
+    latents (B, Z), and from layer `start` on others (B, Z) -> images, about -1 to 1, w (B, L, W).
+    """
+
+    def __init__(self, generator: "Generator") -> None:
+        super().__init__()
+        self.mapping, self.synthesis = generator.mapping, generator.synthesis
+
+    def forward(self, z: Tensor, others: Tensor | None, start: int) -> tuple[Tensor, Tensor]:
+        w = self.mapping(z)
+        self.mapping.follow(w)
+        layers = self.synthesis.layers
+        ws = w[:, None].expand(-1, layers, -1)
+        if others is not None:
+            other = self.mapping(others)[:, None]
+            ws = torch.cat([ws[:, :start], other.expand(-1, layers - start, -1)], dim=1)
+        return self.synthesis(ws), ws
 
 
 class Generator(nn.Module):

@@ -37,9 +37,13 @@ EVALUATION = CONFIG["evaluation"]
 GPUS = 0 if RUNTIME["device"] == "cpu" else 1
 # `--resources gpu=n` counts the GPUs of this machine; each is shared by so many jobs. On a cluster,
 # where `nodes` is set, every job has its own.
+# A training on several takes them whole.
+TRAIN_GPUS = GPUS * RUNTIME["gpus"]
 if "gpu" in workflow.global_resources and workflow.resource_settings.nodes is None:
     limit = workflow.global_resources["gpu"].value
     workflow.register_resource("gpu", limit * RUNTIME["runs_per_gpu"])
+    if RUNTIME["gpus"] > 1:
+        TRAIN_GPUS *= RUNTIME["runs_per_gpu"]
 # Snakemake's cache between workflows; without --cache it would warn of every rule in every call.
 CACHE = "omit-software" if workflow.workflow_settings.cache is not None else False
 RUNS = {run.folder: run for run in EXPERIMENT.all_runs()}

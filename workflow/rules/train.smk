@@ -41,12 +41,14 @@ rule train:
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
-    threads: RUNTIME["train_threads"]
+    threads: RUNTIME["train_threads"] * RUNTIME["gpus"]
     resources:
         mem_mb=8000,
         runtime=4320,
         device=RUNTIME["device"],
-        gpu=GPUS,
+        gpu=TRAIN_GPUS,
+        processes=RUNTIME["gpus"],
+        threads_each=RUNTIME["train_threads"],
         log_every=RUNTIME["log_every"],
     params:
         options=train_options,
@@ -54,5 +56,5 @@ rule train:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     # exec: a shell would die of a scheduler's signal before the training has saved its state.
     shell:
-        "exec python -m fpa train {input.run:q} {params.options:q} --threads {threads}"
+        "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
         " --log-every {resources.log_every} --device {resources.device} --log {log:q}"
