@@ -30,7 +30,7 @@ fid: $(READY)
 	snakemake --cores $(CORES) results/tables/fid.csv
 
 test: $(READY)
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint: $(READY)
 	ruff check .

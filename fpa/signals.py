@@ -11,20 +11,28 @@ class Interrupted(Exception):
 
 
 class StopSignal:
-    """Notes SIGINT, SIGTERM and SIGUSR1 inside its block; a second one acts as without it."""
+    """Notes SIGINT, SIGTERM and SIGUSR1 inside its block; a second one acts as without it.
+
+    A block inside its own block changes nothing.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
         self.received: str | None = None
         self._breaks = False
+        self._depth = 0
 
     def __enter__(self) -> "StopSignal":
-        self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        if not self._depth:
+            self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._depth += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._depth -= 1
+        if not self._depth:
+            self._restore()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.received = signal.Signals(number).name

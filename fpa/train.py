@@ -206,12 +206,12 @@ def train(training: Training, folder: Path) -> None:
     """Train to the end of the budget and write the run's artifacts to `folder`.
 
     Goes on from the newest checkpoint in `folder`/state. Raises Stopped, with everything saved,
-    when a signal asks for it (inside the block of `training.stop`).
+    when a signal asks for it, here or earlier in the block of `training.stop`.
     """
     run, stop = training.run, training.stop
     state_folder, started = folder / "state", time.monotonic()
     first = distributed.rank() == 0
-    with locked(state_folder, f"training in {folder}") if first else nullcontext():
+    with stop, locked(state_folder, f"training in {folder}") if first else nullcontext():
         state = checkpoint.load_newest(state_folder)
         distributed.wait()
         if state is None:
