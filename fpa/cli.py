@@ -276,6 +276,38 @@ def sample(options: argparse.Namespace) -> None:
     bar.close()
 
 
+def export(options: argparse.Namespace) -> None:
+    """Save a finished run's EMA generator by itself: safetensors and configuration."""
+    from fpa.export import export
+    from fpa.files import read_json
+
+    options.device, options.threads = "cpu", 0
+    model, _ = _finished(options)
+    run = read_json(Path(options.run) / "train.json", made_by="python -m fpa train")["run"]
+    export(model, run, options.checkpoint, Path(options.out))
+    log.info("%s: `python -m fpa sample` paints from it", options.out)
+
+
+def bundle(options: argparse.Namespace) -> None:
+    """Pack what an experiment's tables, figures and report are made from into one file."""
+    from fpa.bundle import pack
+
+    out = Path(options.out or Path(options.results) / "bundle.tar.gz")
+    count = pack(Path(options.results), out, options.weights)
+    log.info("%s: %d files, %.1f MB", out, count, out.stat().st_size / 1e6)
+
+
+def unpack(options: argparse.Namespace) -> None:
+    """Restore a bundle, every file checked against its manifest."""
+    from fpa.bundle import unpack
+
+    folder = unpack(Path(options.bundle), Path(options.into) if options.into else None)
+    log.info(
+        "%s is restored; `python -m fpa report %s` makes its tables, figures and page",
+        *[folder] * 2,
+    )
+
+
 def paint(options: argparse.Namespace) -> None:
     """Save the strokes of a few paintings for the figures."""
     import torch
@@ -659,11 +691,14 @@ def _device(options: argparse.Namespace) -> "torch.device":
 
 def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
     """A finished run's model with the EMA weights asked for, ready to sample from."""
+    from fpa import export
     from fpa.files import read_json
     from fpa.runs import Run, build_model
     from fpa.train import load_networks
 
     folder = Path(options.run)
+    if export.is_export(folder):
+        return _ready(export.load(folder), options)
     summary = read_json(folder / "train.json", made_by="python -m fpa train")
     model = build_model(Run.from_config(summary["run"]))
     networks = load_networks(folder)
@@ -674,6 +709,10 @@ def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
             "use --checkpoint last"
         )
     model.ema.load_state_dict(networks[name])
+    return _ready(model, options)
+
+
+def _ready(model: Any, options: argparse.Namespace) -> tuple[Any, "torch.device"]:
     device = _device(options)
     model.to(device)
     model.ema.eval()
@@ -766,12 +805,17 @@ def _parser() -> argparse.ArgumentParser:
 
     for action, what in ((sample, "images"), (paint, "paintings"), (strokes, "statistics")):
         add = verb(action)
-        add("run", metavar="DIR", help="folder of a finished run")
+        add("run", metavar="DIR", help="folder of a finished run, or of an export")
         add("--count", type=int, default=64, help="number of images")
         add("--seed", type=int, default=0, help="seed of the latents")
         add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
         add("--out", metavar="FILE", required=True, help=f"the {what}, .np[yz]")
         devices(add)
+
+    add = verb(export)
+    add("run", metavar="DIR", help="folder of a finished run")
+    add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
+    add("--out", metavar="DIR", required=True, help="folder of the export")
 
     add = verb(interpolate)
     add("run", metavar="DIR", help="folder of a finished run")
@@ -855,4 +899,17 @@ def _parser() -> argparse.ArgumentParser:
     add("results", metavar="DIR", help="the experiment's results folder")
     add("--as-is", action="store_true", help="make no table or figure, take those that are there")
     add("--out", metavar="HTML", help="default: report.html in that folder")
+
+    add = verb(bundle)
+    add("results", metavar="DIR", help="the experiment's results folder")
+    add("--weights", action="store_true", help="the trained networks as well")
+    add("--out", metavar="FILE", help="default: bundle.tar.gz in that folder")
+
+    add = verb(unpack)
+    add("bundle", metavar="FILE", help="from `snakemake results/bundle.tar.gz` or `fpa bundle`")
+    add(
+        "--into",
+        metavar="DIR",
+        help="default: where the experiment's configuration has its results",
+    )
     return parser

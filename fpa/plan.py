@@ -221,8 +221,8 @@ class Experiment:
         painters = self.painters()
         return {
             "experiment": self.name,
-            # How the work is done changes nothing that is made, the report included.
-            "config": {key: part for key, part in self.config.items() if key != "runtime"},
+            # How the work is done and packed changes nothing that is made, the report included.
+            "config": {k: v for k, v in self.config.items() if k not in ("runtime", "bundle")},
             "samples": self.samples,
             "protocols": [
                 {**protocol.as_dict(), "score": self.score_name(name)}

@@ -202,6 +202,54 @@ def test_tables_figures_and_report_are_made_again_without_data_or_weights(finish
     assert not (copied / "data").exists()
 
 
+def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_path):
+    folder, _ = finished
+    done = snakemake(TINY, folder, "results/tiny/bundle.tar.gz")
+    assert done.returncode == 0, done.stderr
+    results = folder / "results" / "tiny"
+    made = [*(results / "tables").iterdir(), *(results / "figures").iterdir()]
+    expected = {path.relative_to(folder): file_digest(path) for path in made}
+    expected[Path("results/tiny/report.html")] = file_digest(results / "report.html")
+    bundle = tmp_path / "bundle.tar.gz"
+    (results / "bundle.tar.gz").rename(bundle)
+    for way in ("report", "snakemake"):
+        clone = tmp_path / way
+        clone.mkdir()
+        done = fpa("unpack", bundle, cwd=clone)
+        assert done.returncode == 0, done.stderr
+        assert not list(clone.rglob("weights.safetensors")) + list(clone.rglob("report.html"))
+        if way == "report":
+            done = fpa("report", "results/tiny", cwd=clone)
+        else:
+            done = snakemake(TINY, clone)
+        assert done.returncode == 0, done.stderr
+        assert {path: file_digest(clone / path) for path in expected} == expected
+        assert not (clone / "data").exists()
+        assert not list(clone.rglob("weights.safetensors"))
+
+
+def test_an_exported_generator_paints_what_its_run_does(finished, tmp_path):
+    folder, _ = finished
+    (run,) = (path.parent for path in folder.glob("results/tiny/runs/digits/lightgan/*/train.json"))
+    done = fpa("export", run, "--checkpoint", "best", "--out", "lightgan", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "lightgan").iterdir()} == {
+        "generator.safetensors",
+        "generator.json",
+    }
+    ways = {"run": [run, "--checkpoint", "best"], "export": ["lightgan"]}
+    for name, words in ways.items():
+        done = fpa("sample", *words, "--count", 5, "--out", f"{name}.npy", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run.npy").read_bytes() == (tmp_path / "export.npy").read_bytes()
+    weights = tmp_path / "lightgan" / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    done = fpa("sample", "lightgan", "--out", "no.npy", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "not the file that was exported" in done.stderr
+    assert not (tmp_path / "no.npy").exists()
+
+
 def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_path):
     folder, _ = finished
     copied = tmp_path / "copy"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
+from fpa import bundle
 from fpa.data.catalogue import SOURCES, downloadable, store_name
 from fpa.errors import UserError
 from fpa.evaluation.protocols import Space
@@ -74,6 +75,13 @@ PICTURES = CONFIG["figures"]
 DRAWN = catalogue.figures(EXPERIMENT.describe())
 FIGURES = [f"{RESULTS}/{file}" for spec in DRAWN.values() for file in spec.files]
 REPORT = f"{RESULTS}/report.html"
+BUNDLE = f"{RESULTS}/bundle.tar.gz"
+# The description itself is no job's output: it is written when the work starts.
+BUNDLED = [
+    name
+    for name in bundle.contents(EXPERIMENT.describe(), CONFIG["bundle"]["weights"])
+    if name != "experiment.json"
+]
 
 
 wildcard_constraints:
