@@ -24,6 +24,10 @@ ELSEWHERE = [
     "snakemake --cores all --cache",
     "snakemake --profile slurm --configfile experiments/paper.yaml",
     "python -m fpa compare RUN_A RUN_B",
+    "python -m fpa train RUN.json --gpus 4 ...",
+    "python -m fpa unpack bundle.tar.gz",
+    "python -m fpa export RUN --out my-painter",
+    "python -m fpa sample my-painter --count 64 --out images.npy",
 ]
 
 
@@ -121,7 +125,7 @@ def test_links_lead_to_files(name):
 
 @pytest.mark.parametrize(
     "verb",
-    "plan models download prepare inspect extractor train sample paint strokes interpolate neighbours excerpt features score compare cost table figure report".split(),
+    "plan models download prepare inspect extractor train sample paint strokes interpolate neighbours excerpt features score compare cost table figure report export bundle unpack".split(),
 )
 def test_every_verb_explains_itself(verb):
     done = fpa(verb, "--help", cwd=ROOT)
