@@ -672,6 +672,8 @@ def _device(options: argparse.Namespace) -> "torch.device":
     """The device to work on; sets the number of CPU threads as well."""
     import torch
 
+    from fpa import gpus, launch
+
     if options.threads:
         torch.set_num_threads(options.threads)
     name = options.device
@@ -679,10 +681,14 @@ def _device(options: argparse.Namespace) -> "torch.device":
         raise UserError("no GPU that torch can use was found; set device: cpu or auto")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    place = int(os.environ.get("LOCAL_RANK", "0"))
-    if place >= torch.cuda.device_count():
+    count = torch.cuda.device_count()
+    if launch.is_worker():
+        place = int(os.environ["LOCAL_RANK"])
+    else:
+        place = gpus.take(gpus.visible(count)) if count > 1 else 0
+    if place >= count:
         raise UserError(
-            f"{os.environ['WORLD_SIZE']} GPUs are asked for, {torch.cuda.device_count()} found; "
+            f"{os.environ['WORLD_SIZE']} GPUs are asked for, {count} found; "
             "set runtime.gpus (--gpus) to what there is"
         )
     torch.cuda.set_device(place)

@@ -155,6 +155,11 @@ class OneNode:
         found = [dict(w.split("=", 1) for w in line.split(" ") if "=" in w) for line in lines]
         return sorted((job for job in found if "JobId" in job), key=lambda job: int(job["JobId"]))
 
+    def pids(self, job: str) -> list[int]:
+        """The processes of a running job."""
+        rows = self._told("scontrol", "listpids", job).splitlines()[1:]
+        return [int(row.split()[0]) for row in rows if row.split()[0] != "-1"]
+
 
 def _free_port() -> int:
     with socket.socket() as probe:

@@ -4,15 +4,26 @@ import copy
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT, TINY, environment
 from one_node import OneNode, Unavailable
+
+from fpa.data.catalogue import store_name
+from fpa.data.feed import Feed
+from fpa.data.store import open_store
+from fpa.files import file_digest
+from fpa.plan import Experiment
+from fpa.train import Training, train
 
 PROFILE = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
 GPU_RULES = ("real_features", "train", "sample", "features")
@@ -30,12 +41,12 @@ def slurm(tmp_path_factory):
 
 
 def experiment() -> dict:
-    """From prepare to fid.csv with one model, whose first attempt would take two minutes."""
+    """From prepare to fid.csv with one model, whose first attempts would take two minutes."""
     config = copy.deepcopy(TINY)
     config["models"] = {
         "slow": {"class": "slow:Slow", "settings": {"width": 8, "latent_dim": 8}},
     }
-    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 0.8, "watch_kimg": 0}
+    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 0.04, "watch_kimg": 0}
     config["evaluation"] |= {"checkpoint": "last", "cross_check": False, "metrics": ["fid", "kid"]}
     config["runtime"] = {"device": "auto", "train_threads": 1, "log_every": 10}
     return config
@@ -47,7 +58,20 @@ def test_the_two_profiles_set_different_keys():
     assert not set(default) & set(PROFILE)
 
 
-def test_an_experiment_runs_in_slurm_and_survives_its_time_limit(slurm, tmp_path):
+def kill_training(slurm: OneNode, folder: Path, process: subprocess.Popen) -> None:
+    """SIGKILL to all processes of the training's Slurm job, once it has saved some steps."""
+    while not list(folder.glob("results/tiny/runs/digits/slow/*/state/step-000005.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.5)
+    (job,) = (j for j in slurm.jobs() if j["JobState"] == "RUNNING")
+    for pid in slurm.pids(job["JobId"]):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_an_experiment_runs_in_slurm_and_survives_a_kill_and_its_time_limit(
+    slurm, tmp_path, monkeypatch
+):
     site = copy.deepcopy(PROFILE)
     site["set-resources"]["train"] |= {"runtime": 1, "slurm_extra": "'--signal=USR1@5'"}
     # The shipped ones spare a busy cluster.
@@ -56,7 +80,7 @@ def test_an_experiment_runs_in_slurm_and_survives_its_time_limit(slurm, tmp_path
     (tmp_path / "site/config.yaml").write_text(yaml.safe_dump(site))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(experiment()))
     path = f"{ROOT / 'tests/slurm'}{os.pathsep}{ROOT}"
-    done = subprocess.run(
+    process = subprocess.Popen(
         [
             *(sys.executable, "-m", "snakemake", "results/tiny/tables/fid.csv"),
             *("--profile", str(tmp_path / "site"), "--directory", str(tmp_path)),
@@ -64,11 +88,16 @@ def test_an_experiment_runs_in_slurm_and_survives_its_time_limit(slurm, tmp_path
         ],
         cwd=ROOT,
         env={**environment(), **slurm.environment, "PYTHONPATH": path},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=540,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        kill_training(slurm, tmp_path, process)
+        said, _ = process.communicate(timeout=540)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
     table = pd.read_csv(tmp_path / "results/tiny/tables/fid.csv")
     assert table["fid"].notna().all()
 
@@ -88,7 +117,7 @@ def test_an_experiment_runs_in_slurm_and_survives_its_time_limit(slurm, tmp_path
     for rule, attempts in jobs.items():
         *failed, last = [record["JobState"] for record in attempts]
         assert last == "COMPLETED"
-        assert len(failed) >= 1 if rule == "train" else not failed
+        assert len(failed) >= 2 if rule == "train" else not failed
         asked = site["set-resources"][rule]
         memory = int(asked["mem_mb"].split(" * ")[0])
         for number, record in enumerate(attempts, start=1):
@@ -98,11 +127,31 @@ def test_an_experiment_runs_in_slurm_and_survives_its_time_limit(slurm, tmp_path
             assert record["TimeLimit"] == f"{hours:02}:{minutes:02}:00"
             assert record.get("TresPerJob") == ("gres:gpu:1" if rule in GPU_RULES else None)
 
-    # The first attempt saved what it had, the next one went on from there.
-    logs = [Path(record["StdOut"]) for record in jobs["train"]]
-    assert re.search(r"stopped by SIG(USR1|TERM): saved step", logs[0].read_text())
-    (log,) = (tmp_path / "results/tiny/logs/train").iterdir()
-    assert "going on from step" in log.read_text()
+    # The first attempt was killed, the second one went on and saved what it had, so the third.
+    logs = [Path(record["StdOut"]).read_text() for record in jobs["train"]]
+    stopped = [bool(re.search(r"SIG(USR1|TERM): saved step", log)) for log in logs]
+    assert stopped[:2] == [False, True]
+    assert all("going on from step" in log for log in logs[1:])
+
+    if not torch.cuda.is_available():
+        assert file_digest(run / "weights.safetensors") == undisturbed(tmp_path, monkeypatch)
+
+
+def undisturbed(folder: Path, monkeypatch) -> str:
+    """Digest of the weights that the same training ends with when nothing happens to it."""
+    monkeypatch.setattr("slow.Slow.pause", 0)
+    (run,) = Experiment(experiment()).runs
+    store = folder / "data" / store_name(Experiment(experiment()).datasets["digits"])
+    images, manifest = open_store(store)
+    feed = Feed(images, run.training["batch_size"], run.seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(
+        Training(run, feed, manifest["images_sha256"], torch.device("cpu"), log_every=10),
+        folder / "undisturbed",
+    )
+    torch.set_num_threads(threads)
+    return file_digest(folder / "undisturbed" / "weights.safetensors")
 
 
 def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
