@@ -56,7 +56,7 @@ class DCGAN:
         self.latent_dim, self.ema_decay = latent_dim, ema_decay
         self.generator = generator(image_size, channels, latent_dim, width)
         self.discriminator = discriminator(image_size, channels, width)
-        for part in (*self.generator.modules(), *self.discriminator.modules()):
+        for part in (*self.generator, *self.discriminator):
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(part.weight, 0, 0.02)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -66,6 +66,7 @@ class DCGAN:
             name: torch.optim.Adam(network.parameters(), learning_rate, (0.5, 0.999))
             for name, network in self.trained.items()
         }
+        self.saved = self.networks | {f"{n} optimizer": part for n, part in self.optimizers.items()}
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One update of each network on real images (B, C, H, W) in [0, 1]; its losses."""
@@ -92,12 +93,8 @@ class DCGAN:
         self.trained = {n: distributed.parallel(self.networks[n]) for n in self.optimizers}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "networks": {name: part.state_dict() for name, part in self.networks.items()},
-            "optimizers": {name: part.state_dict() for name, part in self.optimizers.items()},
-        }
+        return {name: part.state_dict() for name, part in self.saved.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for parts, states in ((self.networks, "networks"), (self.optimizers, "optimizers")):
-            for name, part in parts.items():
-                part.load_state_dict(state[states][name])
+        for name, part in self.saved.items():
+            part.load_state_dict(state[name])
