@@ -30,7 +30,7 @@ fid: $(READY)
 	snakemake --cores $(CORES) results/tables/fid.csv
 
 test: $(READY)
-	python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(READY)
 	ruff check .

@@ -1,6 +1,7 @@
 """Small experiments and helpers that several tests share."""
 
 import os
+import signal
 
 # Two workers and their subprocesses on two cores: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -80,6 +81,18 @@ TINY = {
 def tiny() -> dict:
     """A configuration to change at will."""
     return copy.deepcopy(TINY)
+
+
+def pytest_configure() -> None:
+    """Programs started here listen to Ctrl-C even when these tests run in a shell's background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: no process is left with it when the others have ended."""
+    first = ("test_slurm.py", "test_workflow.py")
+    items.sort(key=lambda item: item.path.name not in first)
 
 
 def environment() -> dict[str, str]:
