@@ -1,13 +1,13 @@
 """Small experiments and helpers that several tests share."""
 
 import os
-import signal
 
 # Two workers and their subprocesses on two cores: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
 import io
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
