@@ -7,8 +7,8 @@ same results give the same bytes. Unpacking trusts nothing but that manifest, an
 import gzip
 import hashlib
 import io
+import json
 import os
-import shutil
 import tarfile
 import tempfile
 import time
@@ -25,12 +25,13 @@ from fpa.presentation.catalogue import figures
 FORMAT = 1
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 64 << 20
+OWNER = "experiment.json"
 WEIGHTS = "weights.safetensors"
 
 
 def contents(about: Mapping[str, Any], weights: bool = False) -> list[str]:
-    """Files below the results folder that belong into an experiment's bundle (all finished)."""
-    found = {"experiment.json"}
+    """What a finished experiment's jobs have made for its bundle, below the results folder."""
+    found: set[str] = set()
     first_seed = about["config"]["seeds"][0]
     for run in about["runs"]:
         names = ["run.json", "train.json", "history.csv"]
@@ -45,8 +46,8 @@ def contents(about: Mapping[str, Any], weights: bool = False) -> list[str]:
 
 def pack(results: Path, out: Path, weights: bool = False) -> int:
     """Write the bundle of a finished experiment; its number of files. UserError if one is missing."""
-    about = read_json(results / "experiment.json", made_by="python -m fpa plan --write")
-    names = contents(about, weights)
+    about = read_json(results / OWNER, made_by="python -m fpa plan --write")
+    names = [OWNER, *contents(about, weights)]
     missing = [name for name in names if not (results / name).is_file()]
     if missing:
         raise UserError(
@@ -115,13 +116,11 @@ def _read_manifest(
         raise UserError(f"{path} is no bundle: it does not begin with a {MANIFEST}")
     if member.size > LARGEST_MANIFEST:
         raise UserError(f"{path}: its {MANIFEST} has {member.size:,} bytes, which none has")
-    with tempfile.NamedTemporaryFile(suffix=MANIFEST) as file:
-        shutil.copyfileobj(archive.extractfile(member), file)
-        file.flush()
-        try:
-            manifest = read_json(file.name)
-        except UserError as error:
-            raise UserError(f"{path}: its {MANIFEST} is not valid JSON") from error
+    text = archive.extractfile(member).read()
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: its {MANIFEST} is not valid JSON") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise UserError(
@@ -157,8 +156,8 @@ def _below(name: str) -> bool:
 
 
 def _check_owner(folder: Path, manifest: Mapping[str, Any]) -> None:
-    owner = folder / "experiment.json"
-    ours = manifest["files"].get("experiment.json", {}).get("sha256")
+    owner = folder / OWNER
+    ours = manifest["files"].get(OWNER, {}).get("sha256")
     if owner.exists() and file_digest(owner) != ours:
         raise UserError(
             f"{folder} holds results of its own ({read_json(owner).get('experiment')}); "
@@ -211,7 +210,7 @@ def _put(source: Path, folder: Path, files: Mapping[str, Any]) -> None:
             raise UserError(f"{folder / name} leads out of {folder} by a link; remove the link")
     # One time for all, so that none seems to be older than what it was made from.
     now = time.time()
-    for name in sorted(files, key=lambda name: name == "experiment.json"):
+    for name in sorted(files, key=lambda name: name == OWNER):
         os.utime(source / name, (now, now))
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(source / name, folder / name)

@@ -281,8 +281,7 @@ def export(options: argparse.Namespace) -> None:
     from fpa.export import export
     from fpa.files import read_json
 
-    options.device, options.threads = "cpu", 0
-    model, _ = _finished(options)
+    model = _restored(options)
     run = read_json(Path(options.run) / "train.json", made_by="python -m fpa train")["run"]
     export(model, run, options.checkpoint, Path(options.out))
     log.info("%s: `python -m fpa sample` paints from it", options.out)
@@ -696,7 +695,15 @@ def _device(options: argparse.Namespace) -> "torch.device":
 
 
 def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
-    """A finished run's model with the EMA weights asked for, ready to sample from."""
+    """A finished run's or an export's model on its device, ready to sample from."""
+    model, device = _restored(options), _device(options)
+    model.to(device)
+    model.ema.eval()
+    return model, device
+
+
+def _restored(options: argparse.Namespace) -> Any:
+    """The model of a finished run or of an export, with the EMA weights asked for."""
     from fpa import export
     from fpa.files import read_json
     from fpa.runs import Run, build_model
@@ -704,7 +711,7 @@ def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
 
     folder = Path(options.run)
     if export.is_export(folder):
-        return _ready(export.load(folder), options)
+        return export.load(folder)
     summary = read_json(folder / "train.json", made_by="python -m fpa train")
     model = build_model(Run.from_config(summary["run"]))
     networks = load_networks(folder)
@@ -715,14 +722,7 @@ def _finished(options: argparse.Namespace) -> tuple[Any, "torch.device"]:
             "use --checkpoint last"
         )
     model.ema.load_state_dict(networks[name])
-    return _ready(model, options)
-
-
-def _ready(model: Any, options: argparse.Namespace) -> tuple[Any, "torch.device"]:
-    device = _device(options)
-    model.to(device)
-    model.ema.eval()
-    return model, device
+    return model
 
 
 def _painter(options: argparse.Namespace) -> tuple[Any, "torch.device"]:

@@ -72,16 +72,12 @@ LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models}
 FIRST_SEED = CONFIG["seeds"][:1]
 FIRST_RUNS = [run for run in EXPERIMENT.runs if run.seed in FIRST_SEED]
 PICTURES = CONFIG["figures"]
-DRAWN = catalogue.figures(EXPERIMENT.describe())
+ABOUT = EXPERIMENT.describe()
+DRAWN = catalogue.figures(ABOUT)
 FIGURES = [f"{RESULTS}/{file}" for spec in DRAWN.values() for file in spec.files]
 REPORT = f"{RESULTS}/report.html"
 BUNDLE = f"{RESULTS}/bundle.tar.gz"
-# The description itself is no job's output: it is written when the work starts.
-BUNDLED = [
-    name
-    for name in bundle.contents(EXPERIMENT.describe(), CONFIG["bundle"]["weights"])
-    if name != "experiment.json"
-]
+BUNDLED = bundle.contents(ABOUT, CONFIG["bundle"]["weights"])
 
 
 wildcard_constraints:

@@ -19,7 +19,7 @@ rule report_page:
         runtime=10,
     params:
         results=subpath(output[0], parent=True),
-        about=EXPERIMENT.describe(),
+        about=ABOUT,
     message:
         "Writing {output}"
     shell:
@@ -41,7 +41,7 @@ rule bundle:
         runtime=60,
     params:
         results=subpath(output[0], parent=True),
-        about=EXPERIMENT.describe(),
+        about=ABOUT,
         weights="--weights" if CONFIG["bundle"]["weights"] else "",
     message:
         "Packing {output}"
