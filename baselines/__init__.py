@@ -1,1 +1,1 @@
-"""Generators to compare the painters with, each through the contract of fpa/contract.py."""
+"""Generators to compare the painters with, each through the contract of fpa/models/interface.py."""

@@ -1,6 +1,6 @@
 """DCGAN (Radford et al., 2016): the smallest complete example of a model of one's own.
 
-A model is one class (fpa/contract.py says what it must bring). Whatever its constructor takes
+A model is one class (fpa/models/interface.py says what it must bring). Whatever its constructor takes
 besides `image_size` and `channels` are its settings; their type hints are their schema.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from fpa import distributed
+from fpa.common import distributed
 
 
 def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:
@@ -90,7 +90,7 @@ class DCGAN:
     def to(self, device: torch.device) -> None:
         for network in self.networks.values():
             network.to(device)
-        self.trained = {n: distributed.parallel(self.networks[n]) for n in self.optimizers}
+        self.trained = {n: distributed.data_parallel(self.networks[n]) for n in self.optimizers}
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self.saved.items()}

@@ -27,9 +27,9 @@ from typing import IO, Any
 
 from PIL import Image
 
-from fpa.data.archives import list_images, open_source
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
+from fpa.data.readers import list_images, open_source
 from fpa.data.store import open_store
 
 BATCH = 32
@@ -106,7 +106,7 @@ def compare_feed(files: Sequence[bytes], size: int, store: Path) -> None:
     from torch.utils.data import DataLoader
     from torchvision import transforms
 
-    from fpa.train import to_float
+    from fpa.training.loop import to_float
 
     steps = [transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor()]
     transform = transforms.Compose(steps)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fpa import rules
+from fpa.models import learning_rules as rules
 
 SIZE = (20, 3, 64, 64)  # B, C, T, D
 REPEATS = 10

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import yaml
 
+from fpa.common.files import file_digest, write_json
 from fpa.data.catalogue import store_name
 from fpa.data.prepare import prepare
-from fpa.files import file_digest, write_json
-from fpa.plan import Experiment
+from fpa.experiment.plan import Experiment
 
 ROOT = Path(__file__).parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)

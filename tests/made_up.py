@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fpa.plan import Experiment
-from fpa.presentation import catalogue, report, tables
-from fpa.presentation.strokes import statistics
+from fpa.evaluation.trace import statistics
+from fpa.experiment.plan import Experiment
+from fpa.reporting import catalogue, report, tables
 
 METRICS = ("fid", "kid", "precision", "recall")
 

@@ -1,8 +1,8 @@
 """LightGAN (FastGAN's small convolutional generator), the paper's first baseline."""
 
 from baselines.lightgan.generator import Generator, GeneratorSettings
-from fpa.discriminator import Discriminator, DiscriminatorSettings
-from fpa.recipe import AdversarialModel, RecipeSettings
+from fpa.models.discriminator import Discriminator, DiscriminatorSettings
+from fpa.models.recipe import AdversarialModel, RecipeSettings
 
 
 class LightGAN(AdversarialModel):

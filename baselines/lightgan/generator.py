@@ -7,9 +7,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
-from fpa import distributed
-from fpa.errors import UserError
-from fpa.layers import LEAK, Blur, DualAttention, init_kaiming
+from fpa.common import distributed
+from fpa.common.errors import UserError
+from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
 
 EXCITATION_GAP = 4
 """Skip-layer excitation joins widths 2^n and 2^(n + 4): 8 -> 128, 16 -> 256."""

@@ -22,12 +22,12 @@ from baselines.stylegan2_ada.settings import (
     RecipeSettings,
     fill,
 )
-from fpa import distributed
-from fpa.errors import UserError
+from fpa.common import distributed
+from fpa.common.errors import UserError
 
 
 class StyleGAN2ADA:
-    """StyleGAN2-ADA under fpa.contract.Model; `preset` chooses what other settings leave at null."""
+    """StyleGAN2-ADA under fpa.models.interface.Model; `preset` chooses what other settings leave at null."""
 
     data_parallel = True
 
@@ -79,13 +79,13 @@ class StyleGAN2ADA:
         self.device = device
         for network in (*self.networks.values(), self.augmentation):
             network.to(device)
-        self._trained_mixing = distributed.parallel(self._mixing)
-        self._trained_discriminator = distributed.parallel(self.discriminator)
+        self._trained_mixing = distributed.data_parallel(self._mixing)
+        self._trained_discriminator = distributed.data_parallel(self.discriminator)
         self.path_length, self.signs = self.path_length.to(device), self.signs.to(device)
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One training step on real images (B, C, H, W) in [0, 1]; its losses by name."""
-        r, real, batch = self.recipe, real * 2 - 1, len(real) * distributed.world()
+        r, real, batch = self.recipe, real * 2 - 1, len(real) * distributed.world_size()
         losses = {"g_loss": self._generator_step(len(real))}
         if self.steps % r.path_length_every == 0 and r.path_length_weight:
             losses["path_length"] = self._path_length_step(self._half(len(real)))
@@ -102,11 +102,11 @@ class StyleGAN2ADA:
 
     def _half(self, batch: int) -> int:
         """The smaller batch of the path lengths: half of all processes' images."""
-        if batch % 2 and distributed.world() > 1:
+        if batch % 2 and distributed.world_size() > 1:
             raise UserError(
                 f"StyleGAN2-ADA measures path lengths on half a batch: batch_size must be a multiple "
-                f"of {2 * distributed.world()} on {distributed.world()} GPUs, found "
-                f"{batch * distributed.world()}; change training.batch_size or runtime.gpus"
+                f"of {2 * distributed.world_size()} on {distributed.world_size()} GPUs, found "
+                f"{batch * distributed.world_size()}; change training.batch_size or runtime.gpus"
             )
         return max(1, batch // 2)
 
@@ -142,7 +142,7 @@ class StyleGAN2ADA:
         (slope,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
         lengths = slope.square().sum(2).mean(1).sqrt()
         self.path_length = self.path_length.lerp(
-            distributed.mean(lengths.detach().mean()), r.path_length_decay
+            distributed.all_reduce_mean(lengths.detach().mean()), r.path_length_decay
         )
         penalty = (lengths - self.path_length).square().mean() * r.path_length_weight
         # As published, what has no part in a penalty gets a gradient of zero, not none: Adam's
@@ -159,7 +159,7 @@ class StyleGAN2ADA:
         self._update(self.discriminator_optimizer, loss)
         signs = on_real.detach().sign()
         counted = torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
-        self.signs = self.signs + distributed.total(counted)
+        self.signs = self.signs + distributed.all_reduce(counted)
         return loss.detach()
 
     def _r1_step(self, real: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.stylegan2_ada.layers import Taps, resample, upsample
-from fpa import distributed
+from fpa.common import distributed
 
 SYM6: Taps = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
@@ -164,7 +164,7 @@ def _margins(inverse: Tensor, width: int, height: int, edge: int) -> tuple[int, 
     corners = inverse.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
     places = (inverse @ corners.T)[:, :2].transpose(0, 1).flatten(1)  # (2, 4B)
     reach = torch.cat([-places, places]).amax(1)  # left, top, right, bottom
-    reach = distributed.most(reach) + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
+    reach = distributed.all_reduce_max(reach) + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
     most = reach.new_tensor([width - 1, height - 1] * 2)
     left, top, right, bottom = reach.clamp(min=0).minimum(most).ceil().int().tolist()
     return left, right, top, bottom

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from baselines.stylegan2_ada.generator import widths
 from baselines.stylegan2_ada.layers import Conv, Linear, activate
-from fpa import distributed
+from fpa.common import distributed
 
 
 class Block(nn.Module):
@@ -33,12 +33,12 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     A group holds at most `group` samples of all processes, and every group the same number of them.
     """
     _, _, height, width = x.shape
-    x = distributed.gather(x)
+    x = distributed.all_gather(x)
     batch = len(x)
     group = math.gcd(batch, group) if batch % min(group, batch) else min(group, batch)
     y = x.reshape(group, batch // group, *x.shape[1:])
     y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))  # (B / group,)
-    return distributed.own(y.repeat(group))[:, None, None, None].expand(-1, 1, height, width)
+    return distributed.shard(y.repeat(group))[:, None, None, None].expand(-1, 1, height, width)
 
 
 class Discriminator(nn.Module):

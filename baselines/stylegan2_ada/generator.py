@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.stylegan2_ada.layers import Linear, activate, modulated, upsample
-from fpa import distributed
+from fpa.common import distributed
 
 W_AVERAGE_DECAY = 0.995
 MAPPING_RATE = 0.01
@@ -36,7 +36,9 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def follow(self, w: Tensor) -> None:
         """Move the running mean towards these."""
-        self.w_average.copy_(distributed.mean(w.mean(0)).lerp(self.w_average, W_AVERAGE_DECAY))
+        self.w_average.copy_(
+            distributed.all_reduce_mean(w.mean(0)).lerp(self.w_average, W_AVERAGE_DECAY)
+        )
 
 
 class StyledConv(nn.Module):
@@ -135,7 +137,7 @@ class Mixing(nn.Module):
 
 
 class Generator(nn.Module):
-    """latents (B, Z) -> images (B, C, H, W) in about [0, 1], as fpa.contract asks.
+    """latents (B, Z) -> images (B, C, H, W) in about [0, 1], as fpa.models.interface asks.
 
     `truncation` below 1 draws w towards its mean: less variety, fewer accidents.
     """

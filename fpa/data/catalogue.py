@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpa.errors import UserError, did_you_mean
-from fpa.files import digest
+from fpa.common.errors import UserError, did_you_mean
+from fpa.common.files import digest
 
 
 @dataclass(frozen=True)

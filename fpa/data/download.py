@@ -7,9 +7,9 @@ from pathlib import Path
 
 import requests
 
-from fpa.errors import UserError
-from fpa.files import file_digest, locked, read_json, write_json
-from fpa.progress import Progress, log
+from fpa.common.errors import UserError
+from fpa.common.files import file_digest, locked, read_json, write_json
+from fpa.common.progress import Progress, log
 
 ATTEMPTS = 6
 """Failures in a row, none of which brought anything new, before a download is given up."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fpa.errors import UserError
+from fpa.common.errors import UserError
 
 
 class Feed:

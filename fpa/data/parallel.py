@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from fpa.data.archives import LARGEST_FILE, Found, Reader
+from fpa.common.errors import UserError
+from fpa.common.progress import Progress, log
 from fpa.data.picture import FILTERS, decode
+from fpa.data.readers import LARGEST_FILE, Found, Reader
 from fpa.data.store import image_digest
-from fpa.errors import UserError
-from fpa.progress import Progress, log
 
 CHUNK = 64
 """Images that a process takes at a time."""

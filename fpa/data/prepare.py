@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa import provenance
+from fpa.common import provenance
+from fpa.common.errors import UserError
+from fpa.common.files import atomic_path, digest_of_many, file_digest, locked, write_json
+from fpa.common.progress import log
 from fpa.data import parallel
-from fpa.data.archives import Found, Listing, Reader, list_images, open_source
 from fpa.data.catalogue import SOURCES, identity, instructions
 from fpa.data.parallel import Outcome
+from fpa.data.readers import Found, Listing, Reader, list_images, open_source
 from fpa.data.store import images_digest
-from fpa.errors import UserError
-from fpa.files import atomic_path, digest_of_many, file_digest, locked, write_json
-from fpa.progress import log
 
 SCRATCH = "unfinished"
 """Folder below a store for what is not finished; an interrupted call goes on from it."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fpa.errors import UserError
-from fpa.files import load_array, read_json
+from fpa.common.errors import UserError
+from fpa.common.files import load_array, read_json
 
 
 def open_store(folder: str | Path) -> tuple[np.ndarray, dict[str, Any]]:

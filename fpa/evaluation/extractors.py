@@ -19,11 +19,11 @@ from cleanfid import inception_pytorch
 from cleanfid.resize import make_resizer
 from torch import Tensor, nn
 
+from fpa.common.errors import UserError
+from fpa.common.files import file_digest, read_json, write_json
 from fpa.data.download import fetch
-from fpa.errors import UserError
 from fpa.evaluation import weights
 from fpa.evaluation.protocols import check_extractor
-from fpa.files import file_digest, read_json, write_json
 
 
 class WeightsFile(NamedTuple):

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fpa.errors import UserError
-from fpa.evaluation import second
+from fpa.common.errors import UserError
+from fpa.common.files import atomic_path, load_array, read_json, write_json
+from fpa.evaluation import cross_check as second
 from fpa.evaluation.extractors import Extractor
 from fpa.evaluation.extractors import load as load_extractor
 from fpa.evaluation.protocols import Space
-from fpa.files import atomic_path, load_array, read_json, write_json
 
 BATCH = 64
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from fpa.errors import UserError, did_you_mean
+from fpa.common.errors import UserError, did_you_mean
 
 RESIZES = {
     "inception_v3": ("clean", "pytorch", "tensorflow", "torch_fidelity"),

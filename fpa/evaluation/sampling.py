@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.files import atomic_path
-from fpa.progress import Progress
+from fpa.common.files import atomic_path
+from fpa.common.progress import Progress
 
 CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fpa.errors import UserError
-from fpa.evaluation import distances, second
+from fpa.common.errors import UserError
+from fpa.evaluation import cross_check as second
+from fpa.evaluation import distances
 from fpa.evaluation.distances import Estimate
 from fpa.evaluation.features import Features
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
-from fpa import bundle
+from fpa.reporting import bundle, tables
 from fpa.data.catalogue import SOURCES, downloadable, store_name
-from fpa.errors import UserError
+from fpa.common.errors import UserError
 from fpa.evaluation.protocols import Space
-from fpa.jobs import share_with_jobs
-from fpa.plan import Experiment
-from fpa.presentation import catalogue
+from fpa.experiment.jobs import share_with_jobs
+from fpa.experiment.plan import Experiment
+from fpa.reporting import catalogue
 
 share_with_jobs(workflow.basedir)
 
@@ -66,7 +66,7 @@ TABLES = [
     for name in ("fid", "kid", "scores", "models")
     for kind in ("csv", "md", "tex")
 ]
-PUBLISHED = CONFIG["published"] or f"{workflow.basedir}/experiments/published.csv"
+PUBLISHED = CONFIG["published"] or str(tables.PUBLISHED)
 LABELS = json.dumps({name: EXPERIMENT.label(name) for name in EXPERIMENT.models})
 
 FIRST_SEED = CONFIG["seeds"][:1]

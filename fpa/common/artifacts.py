@@ -1,0 +1,136 @@
+"""Where every artifact lies: the one place that knows their file names.
+
+The workflow's rules build their patterns from these functions too, with wildcards such as
+"{number}" in place of values: everything here only puts text together.
+"""
+
+from pathlib import Path
+
+# Below the data folder -----------------------------------------------------------------------
+
+IMAGES = "images.npy"
+"""A prepared data set: uint8 (N, C, H, W), in the store's folder."""
+MANIFEST = "manifest.json"
+"""What a prepared data set holds, in the store's folder."""
+UNREADABLE = "unreadable.json"
+"""Images that could not be read, in the store's folder."""
+
+
+def archive(name: str) -> str:
+    """An official archive, below the data folder."""
+    return f"archives/{name}"
+
+
+def store_images(store: str) -> str:
+    """A prepared data set's images, below the data folder."""
+    return f"{store}/{IMAGES}"
+
+
+def store_manifest(store: str) -> str:
+    """A prepared data set's manifest, below the data folder."""
+    return f"{store}/{MANIFEST}"
+
+
+def real_features(store: str, space: object) -> str:
+    """Features of a prepared data set's images, below the data folder."""
+    return f"{store}/features.{space}.npy"
+
+
+def extractor(name: str) -> str:
+    """The description of a feature extractor whose weights were found, below the data folder."""
+    return f"extractors/{name}.json"
+
+
+# Below the results folder --------------------------------------------------------------------
+
+EXPERIMENT = "experiment.json"
+"""What a results folder holds: the experiment's description."""
+REPORT = "report.html"
+BUNDLE = "bundle.tar.gz"
+LOGS = "logs"
+
+
+def table(name: str, ending: str = "csv") -> str:
+    """A table (csv, md or tex)."""
+    return f"tables/{name}.{ending}"
+
+
+def figure(name: str, ending: str = "png") -> str:
+    """A figure (png, pdf or gif)."""
+    return f"figures/{name}.{ending}"
+
+
+def real_samples(store: str, count: object) -> str:
+    """The first real images of a data set, for the figures."""
+    return f"real/{store}-{count}.npy"
+
+
+def run_folder(dataset: str, model: str, run: str) -> str:
+    """The folder of a run; `run` as `run_name` gives it."""
+    return f"runs/{dataset}/{model}/{run}"
+
+
+def run_name(seed: int, digest: str) -> str:
+    """A run's own part of its folder's name."""
+    return f"seed{seed}-{digest[:10]}"
+
+
+def train_log(dataset: str, model: str, run: str) -> str:
+    """The log of a training."""
+    return f"{LOGS}/train/{dataset}-{model}-{run}.log"
+
+
+# In a run's folder ---------------------------------------------------------------------------
+
+RUN = "run.json"
+"""The resolved run."""
+WEIGHTS = "weights.safetensors"
+"""All networks of a finished run."""
+HISTORY = "history.csv"
+"""Losses and quick scores over training."""
+SUMMARY = "train.json"
+"""What a finished training was: its run, steps, machine, versions."""
+COST = "cost.json"
+"""Parameters, multiply-adds and speed."""
+STATE = "state"
+"""Folder of checkpoints."""
+
+
+def samples(checkpoint: str, count: object, seed: object) -> str:
+    """Generated images."""
+    return f"samples-{checkpoint}-n{count}-seed{seed}.npy"
+
+
+def features(checkpoint: str, count: object, seed: object, space: object) -> str:
+    """Features of the first `count` generated images."""
+    return f"features-{checkpoint}-n{count}-seed{seed}.{space}.npy"
+
+
+def describing(features_file: str | Path) -> Path:
+    """The .json beside a feature array."""
+    return Path(features_file).with_suffix(".json")
+
+
+def score(protocol: str, digest: str) -> str:
+    """A run's score by a protocol; the digest is of everything that the score depends on."""
+    return f"score-{protocol}-{digest[:10]}.json"
+
+
+def paintings(checkpoint: str, count: object, seed: object) -> str:
+    """Painting traces: the factors of every update of a few paintings."""
+    return f"paintings-{checkpoint}-n{count}-seed{seed}.npz"
+
+
+def step_statistics(checkpoint: str, count: object, seed: object) -> str:
+    """Numbers of every step of many paintings."""
+    return f"statistics-{checkpoint}-n{count}-seed{seed}.npz"
+
+
+def interpolations(checkpoint: str, rows: object, frames: object, seed: object) -> str:
+    """Images between pairs of latents."""
+    return f"interpolations-{checkpoint}-{rows}x{frames}-seed{seed}.npy"
+
+
+def neighbours(checkpoint: str, count: object, seed: object, space: object) -> str:
+    """Samples with their nearest training images."""
+    return f"neighbours-{checkpoint}-n{count}-seed{seed}.{space}.npz"

@@ -1,0 +1,144 @@
+"""The LightGAN-style discriminator that every painter trains against."""
+
+import math
+from typing import Annotated, NamedTuple
+
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from torch import Tensor, nn
+
+from fpa.common.errors import UserError
+from fpa.models.layers import LEAK, DualAttention, blur_or_identity, init_kaiming
+
+
+class DiscriminatorSettings(BaseModel):
+    """Hyperparameters of the discriminator; the defaults are the published ones.
+
+    Below 32 px there is no published counterpart. The same construction then takes the image's
+    own 8 x 8 features and wants `view_size` and `reconstruction_size` set no larger than useful.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
+    attention: Annotated[
+        tuple[int, ...], Field(description="widths (px) whose layer starts with attention")
+    ] = (32,)
+    heads: Annotated[PositiveInt, Field(description="attention heads")] = 8
+    head_dim: Annotated[PositiveInt, Field(description="size of an attention head")] = 64
+    view_size: Annotated[
+        int, Field(ge=8, description="width (px) of the small view that gets its own logit")
+    ] = 32
+    view_width: Annotated[PositiveInt, Field(description="channels of the view's first layer")] = 64
+    reconstruction_size: Annotated[
+        int, Field(ge=16, description="width (px) of the decoder's image")
+    ] = 128
+
+
+class Judgement(NamedTuple):
+    """What the discriminator says of a batch."""
+
+    logits: Tensor
+    """(B,): of the full image; fakes are pushed up, reals down (published sign)."""
+    view_logits: Tensor
+    """(B,): of the small view."""
+    reconstruction: Tensor | None
+    """Scalar MSE of the decoder against the image, or None if it was not asked for."""
+
+
+class TwoBranches(nn.Module):
+    """Halve the size twice over and add: two convolutions, and a mean pool with a 1 x 1."""
+
+    def __init__(self, inputs: int, outputs: int, blur: bool) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(
+            blur_or_identity(blur),
+            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1),
+            nn.LeakyReLU(LEAK),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.LeakyReLU(LEAK),
+        )
+        self.pool = nn.Sequential(
+            blur_or_identity(blur),
+            nn.AvgPool2d(2),
+            nn.Conv2d(inputs, outputs, 1),
+            nn.LeakyReLU(LEAK),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convs(x) + self.pool(x)
+
+
+class Discriminator(nn.Module):
+    """image (B, C, D, D) in [0, 1] -> two logits a sample, and a reconstruction loss on request.
+
+    Raises UserError for a size that is not a power of two from 16 to 256.
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, settings: DiscriminatorSettings, blur: bool = False
+    ) -> None:
+        super().__init__()
+        levels = int(math.log2(image_size))
+        if 2**levels != image_size or not 4 <= levels <= 8:
+            raise UserError(
+                f"the discriminator takes images of 16, 32, 64, 128 or 256 px, not {image_size}; "
+                "change the data set's resolution"
+            )
+        doublings = math.log2(settings.reconstruction_size / 8)
+        if doublings != int(doublings):
+            raise UserError(
+                f"reconstruction_size must be 8 times a power of two, not {settings.reconstruction_size}"
+            )
+        self.view_size = settings.view_size
+        self.reconstruction_size = settings.reconstruction_size
+
+        def attention(width: int) -> nn.Module:
+            return DualAttention(width, settings.heads, settings.head_dim)
+
+        layers: list[nn.Module] = []
+        inputs = channels
+        for n in range(levels, 3, -1):
+            outputs = min(2 ** (13 - n), settings.fmap_max)  # at width 2^(n-1)
+            if 2**n in settings.attention:
+                layers.append(attention(inputs))
+            layers.append(TwoBranches(inputs, outputs, blur))
+            inputs = outputs
+        self.features = nn.Sequential(*layers)  # -> (B, inputs, 8, 8)
+        self.to_logit = nn.Sequential(
+            blur_or_identity(blur),
+            nn.Conv2d(inputs, inputs, 3, stride=2, padding=1),
+            nn.LeakyReLU(LEAK),
+            nn.Conv2d(inputs, 1, 4),
+        )
+        half = max(settings.view_width // 2, 1)
+        self.view_to_logit = nn.Sequential(
+            nn.Conv2d(channels, settings.view_width, 3, padding=1),
+            attention(settings.view_width),
+            TwoBranches(settings.view_width, half, blur),
+            attention(half),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Conv2d(half, 1, 4),
+        )
+        decoder: list[nn.Module] = []
+        for i in range(int(doublings)):
+            outputs = 2 * channels if i == int(doublings) - 1 else inputs
+            decoder += [
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(inputs, outputs, 3, padding=1),
+                nn.GLU(dim=1),
+            ]
+            inputs = outputs // 2
+        self.decoder = nn.Sequential(*decoder)
+        self.apply(init_kaiming)
+
+    def forward(self, images: Tensor, reconstruct: bool = False) -> Judgement:
+        features = self.features(images)
+        view = F.interpolate(images, size=self.view_size)
+        reconstruction = None
+        if reconstruct:
+            target = F.interpolate(images, size=self.reconstruction_size)
+            reconstruction = F.mse_loss(self.decoder(features), target)
+        return Judgement(
+            self.to_logit(features).flatten(), self.view_to_logit(view).flatten(), reconstruction
+        )

@@ -1,0 +1,28 @@
+"""The adversarial losses of the painters' recipe, with the published sign: real down, fake up."""
+
+import torch
+from torch import Tensor
+
+from fpa.models.discriminator import Judgement
+
+
+def d_hinge(real: Judgement, fake: Judgement) -> Tensor:
+    """mean(relu(1 + D(real)) + relu(1 - D(fake))), summed over the two logits. Scalar."""
+    pairs = ((real.logits, fake.logits), (real.view_logits, fake.view_logits))
+    return sum(((1 + r).relu() + (1 - f).relu()).mean() for r, f in pairs)
+
+
+def g_loss(fake: Judgement) -> Tensor:
+    """mean D(fake), summed over the two logits: the generator pushes its images down. Scalar."""
+    return fake.logits.mean() + fake.view_logits.mean()
+
+
+def gradient_penalty(images: Tensor, judgement: Judgement, weight: float = 10.0) -> Tensor:
+    """weight * mean((||d (sum of both logits) / d images|| - 1)^2) over the batch. Scalar.
+
+    `images` must require gradients and `judgement` come from them; the norm is over one image.
+    """
+    (gradient,) = torch.autograd.grad(
+        judgement.logits.sum() + judgement.view_logits.sum(), images, create_graph=True
+    )
+    return weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -1,0 +1,159 @@
+"""The adversarial training recipe of the painters and of LightGAN: what one step does."""
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from fpa.common import distributed
+from fpa.models import losses
+
+
+class RecipeSettings(BaseModel):
+    """Hyperparameters of the recipe; the defaults are the published ones. Steps count from 0."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 2e-4
+    betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.5, 0.9)
+    penalty_every: Annotated[
+        PositiveInt, Field(description="gradient penalty on every n-th step")
+    ] = 4
+    penalty_weight: Annotated[PositiveFloat, Field(description="weight of that penalty")] = 10.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1, description="decay of one EMA update")] = 0.995
+    ema_every: Annotated[PositiveInt, Field(description="EMA update on every n-th step")] = 10
+    ema_start: Annotated[
+        NonNegativeInt, Field(description="EMA updates only after this many steps")
+    ] = 20_000
+    ema_reset_every: Annotated[
+        PositiveInt, Field(description="early on, EMA := generator at steps 2, 2 + n, 2 + 2n, ...")
+    ] = 1_000
+    ema_reset_until: Annotated[
+        NonNegativeInt, Field(description="last step at which such a reset may happen")
+    ] = 25_000
+
+
+def ema_action(step: int, settings: RecipeSettings) -> tuple[bool, bool]:
+    """(update, reset) of the EMA copy after `step`, by the published schedule."""
+    update = step > settings.ema_start and step % settings.ema_every == 0
+    reset = step <= settings.ema_reset_until and step % settings.ema_reset_every == 2
+    return update, reset
+
+
+class AdversarialModel:
+    """A generator and a discriminator trained by the published recipe; keeps fpa.models.interface.Model.
+
+    `adversarial_weight` scales the discriminator's hinge loss: 1 for painters and LightGAN, 1/2
+    for the U-Net stage, whose published loss is summed over real and fake and divided by 2B.
+    """
+
+    data_parallel = True
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        settings: RecipeSettings,
+        adversarial_weight: float = 1.0,
+    ) -> None:
+        self.generator, self.discriminator = generator, discriminator
+        self.latent_dim: int = generator.latent_dim
+        self.settings, self.adversarial_weight = settings, adversarial_weight
+        self.ema = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.device = torch.device("cpu")
+        self.steps = 0
+        trained = [p for p in generator.parameters() if p.requires_grad]
+        self.generator_optimizer = self._adam(trained)
+        self.discriminator_optimizer = self._adam(list(discriminator.parameters()))
+        # The same networks, or what averages their gradients over processes.
+        self._trained_generator, self._trained_discriminator = generator, discriminator
+
+    def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        s = self.settings
+        return torch.optim.Adam(parameters, lr=s.learning_rate, betas=s.betas, fused=True)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "ema": self.ema, "discriminator": self.discriminator}
+
+    def to(self, device: torch.device) -> None:
+        self.device = device
+        for network in self.networks.values():
+            network.to(device)
+        self._trained_generator = distributed.data_parallel(self.generator)
+        self._trained_discriminator = distributed.data_parallel(self.discriminator)
+
+    def latents(self, n: int) -> Tensor:
+        """(n, L) standard normal, drawn on the CPU so that every device sees the same ones."""
+        return distributed.randn(n, self.latent_dim).to(self.device)
+
+    def step(self, real: Tensor) -> dict[str, Tensor]:
+        """One update of each network on real images (B, C, H, W) in [0, 1]; its losses, detached."""
+        result = self._discriminator_step(real)
+        result["g_loss"] = self._generator_step(len(real))
+        update, reset = ema_action(self.steps, self.settings)
+        if update:
+            self._average(self.settings.ema_decay)
+        if reset:
+            self._average(0.0)
+        self.steps += 1
+        return result
+
+    def _discriminator_step(self, real: Tensor) -> dict[str, Tensor]:
+        s = self.settings
+        penalised = self.steps % s.penalty_every == 0
+        with torch.no_grad():
+            fake = self.generator(self.latents(len(real)))
+        real = real.requires_grad_(penalised)
+        on_real = self._trained_discriminator(real, reconstruct=True)
+        on_fake = self._trained_discriminator(fake)
+        hinge = self.adversarial_weight * losses.d_hinge(on_real, on_fake)
+        loss = hinge + on_real.reconstruction
+        result = {"d_loss": hinge.detach(), "reconstruction": on_real.reconstruction.detach()}
+        if penalised:
+            penalty = losses.gradient_penalty(real, on_real, s.penalty_weight)
+            loss = loss + penalty
+            result["gradient_penalty"] = penalty.detach()
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.discriminator_optimizer.step()
+        return result
+
+    def _generator_step(self, batch_size: int) -> Tensor:
+        self.discriminator.requires_grad_(False)
+        fake = self._trained_generator(self.latents(batch_size))
+        loss = losses.g_loss(self.discriminator(fake))
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.generator_optimizer.step()
+        self.discriminator.requires_grad_(True)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        """EMA := decay * EMA + (1 - decay) * generator, floating buffers alike; counters copied."""
+        ours, theirs = self.ema.state_dict(), self.generator.state_dict()
+        for name, value in ours.items():
+            if value.is_floating_point() and decay:
+                value.lerp_(theirs[name], 1 - decay)
+            else:
+                value.copy_(theirs[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, but torch's global random state."""
+        return {
+            "steps": self.steps,
+            **{name: network.state_dict() for name, network in self.networks.items()},
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.steps = state["steps"]
+        for name, network in self.networks.items():
+            network.load_state_dict(state[name])
+        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])

@@ -1,0 +1,139 @@
+"""The one-step U-Net that may refine a painted image (paper, section 3.3)."""
+
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from torch import Tensor, nn
+
+from fpa.models.layers import ChanNorm
+from fpa.models.painter import Painter
+
+HEADS, HEAD_DIM, GROUPS = 4, 32, 8
+
+
+class UNetSettings(BaseModel):
+    """Hyperparameters of the U-Net; the default is the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_multiplier: Annotated[
+        PositiveInt, Field(description="widths are image size x 1, 2, 4, ... up to this")
+    ] = 4
+
+
+def _conv_block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(GROUPS, outputs), nn.SiLU()
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two (3 x 3 conv, GroupNorm, SiLU), plus the input."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.block1 = _conv_block(inputs, outputs)
+        self.block2 = _conv_block(outputs, outputs)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block2(self.block1(x)) + self.skip(x)
+
+
+class Attention(nn.Module):
+    """x + attention(ChanNorm(x)), linear (with a norm behind it) or full."""
+
+    def __init__(self, channels: int, linear: bool) -> None:
+        super().__init__()
+        inner = HEADS * HEAD_DIM
+        self.linear = linear
+        self.norm = ChanNorm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * inner, 1, bias=False)
+        self.out = nn.Conv2d(inner, channels, 1)
+        self.out_norm = ChanNorm(channels) if linear else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, _, H, W = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(B, 3, HEADS, HEAD_DIM, H * W).unbind(1)
+        if self.linear:
+            q = q.softmax(dim=2) * HEAD_DIM**-0.5
+            out = (v @ k.softmax(dim=3).transpose(2, 3)) @ q
+        else:
+            scores = (q * HEAD_DIM**-0.5).transpose(2, 3) @ k  # (B, heads, queries, keys)
+            out = v @ scores.softmax(dim=3).transpose(2, 3)
+        return x + self.out_norm(self.out(out.reshape(B, -1, H, W)))
+
+
+class Level(nn.Module):
+    """One resolution on the way down or up: two residual blocks and linear attention."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.block1 = ResidualBlock(inputs, outputs)
+        self.block2 = ResidualBlock(outputs, outputs)
+        self.attention = Attention(outputs, linear=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(self.block2(self.block1(x)))
+
+
+class UNet(nn.Module):
+    """image (B, C, D, D) -> image (B, C, D, D), base width D, no time embedding."""
+
+    def __init__(self, image_size: int, channels: int, settings: UNetSettings) -> None:
+        super().__init__()
+        widths = [image_size]
+        multiplier = 1
+        while multiplier <= settings.max_multiplier:
+            widths.append(image_size * multiplier)
+            multiplier *= 2
+        pairs = list(pairwise(widths))
+        self.first = nn.Conv2d(channels, image_size, 7, padding=3)
+        self.down = nn.ModuleList(Level(i, o) for i, o in pairs)
+        self.shrink = nn.ModuleList(nn.Conv2d(o, o, 4, stride=2, padding=1) for _, o in pairs[:-1])
+        self.middle = nn.Sequential(
+            ResidualBlock(widths[-1], widths[-1]),
+            Attention(widths[-1], linear=False),
+            ResidualBlock(widths[-1], widths[-1]),
+        )
+        self.up = nn.ModuleList(Level(2 * o, i) for i, o in reversed(pairs))
+        self.grow = nn.ModuleList(
+            nn.ConvTranspose2d(i, i, 4, stride=2, padding=1) for i, _ in reversed(pairs[1:])
+        )
+        self.last = ResidualBlock(2 * image_size, image_size)
+        self.to_image = nn.Conv2d(image_size, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = first = self.first(x)
+        skips = []
+        for i, level in enumerate(self.down):
+            x = level(x)
+            skips.append(x)
+            if i < len(self.shrink):
+                x = self.shrink[i](x)
+        x = self.middle(x)
+        for i, level in enumerate(self.up):
+            x = level(torch.cat([x, skips.pop()], dim=1))
+            if i < len(self.grow):
+                x = self.grow[i](x)
+        return self.to_image(self.last(torch.cat([x, first], dim=1)))
+
+
+class RefinedPainter(nn.Module):
+    """A painter and the U-Net on its image; the U-Net's output takes the painter's last tanh too.
+
+    The painter is frozen: it gets no gradient and is not among the parameters that require one.
+    """
+
+    def __init__(self, painter: Painter, unet: UNet) -> None:
+        super().__init__()
+        self.painter, self.unet = painter.requires_grad_(False), unet
+        self.latent_dim = painter.latent_dim
+
+    def forward(self, z: Tensor) -> Tensor:
+        with torch.no_grad():
+            painted = self.painter(z)
+        refined = self.unet(painted)
+        return refined.tanh() if self.painter.settings.tanh_image else refined

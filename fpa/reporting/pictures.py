@@ -1,0 +1,200 @@
+"""Pictures of images: painting strips, sample grids, before/after pairs, interpolations, neighbours."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fpa.common.errors import UserError
+from fpa.evaluation.trace import Strokes, step_pictures, to_uint8
+from fpa.reporting.theme import TEXT_WIDTH, Labels, model_colours, say_missing, show_image
+from fpa.reporting.tiles import tile
+
+Arrays = Mapping[str, np.ndarray | None]
+"""One array a model, None where its run is missing."""
+
+
+def chosen_steps(steps: int, wanted: int | Sequence[int]) -> np.ndarray:
+    """Which of T steps are shown, from 0: at most so many, spread evenly, or those named (from 1)."""
+    if isinstance(wanted, int):
+        spread = np.linspace(0, steps - 1, min(steps, wanted)).round().astype(int)
+        return np.unique(spread)
+    return np.array([step - 1 for step in wanted if 1 <= step <= steps], int)
+
+
+def painting_strips(
+    strokes: Strokes, paintings: Sequence[int], steps: int | Sequence[int], columns: int = 16
+) -> Figure:
+    """As in the paper: for each painting, the rank-1 updates on top and the partial images below.
+
+    More steps than `columns` go on in further pairs of rows.
+    """
+    updates, partial = (to_uint8(pictures) for pictures in step_pictures(strokes))
+    paintings = [n for n in paintings if n < len(updates)]
+    shown = chosen_steps(updates.shape[1], steps)
+    if not len(shown):
+        raise UserError(
+            f"figures.strip_steps: none of {steps} is among the painter's {updates.shape[1]} steps"
+        )
+    lines = [shown[i : i + columns] for i in range(0, len(shown), columns)]
+    across = len(lines[0])
+    size = updates.shape[-1]
+    gap = max(1, size // 16)
+    # A few steps are not blown up to the width of the page.
+    cell = TEXT_WIDTH / (max(across, 8) + 0.6)
+    heading = 0.13
+    height = len(paintings) * len(lines) * (2 * cell + heading) + 0.1 * len(paintings)
+    figure, axes = plt.subplots(
+        len(paintings) * len(lines),
+        1,
+        figsize=(cell * (across + 0.6), height),
+        squeeze=False,
+    )
+    for row, ax in enumerate(axes.flat):
+        n, line = paintings[row // len(lines)], lines[row % len(lines)]
+        sheet = tile(
+            np.concatenate([_row(updates[n, line], across), _row(partial[n, line], across)]),
+            across,
+            gap,
+        )
+        show_image(ax, sheet)
+        pitch = size + gap
+        ax.set_yticks([size / 2, pitch + size / 2], ["update", "image"], rotation=90, va="center")
+        for i, step in enumerate(line):
+            ax.text(i * pitch + size / 2, -gap, f"{step + 1}", ha="center", va="bottom", size=6)
+        ax.tick_params(length=0, labelsize=6, pad=1)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    return figure
+
+
+def _row(pictures: np.ndarray, across: int) -> np.ndarray:
+    """Pictures filled up with white to a whole row."""
+    fill = np.full((across - len(pictures), *pictures.shape[1:]), 255, np.uint8)
+    return np.concatenate([pictures, fill])
+
+
+def sample_grids(grids: Arrays, labels: Labels, count: int) -> Figure:
+    """Uncurated images side by side, one titled grid each: real ones first, then every model's."""
+    columns = int(np.ceil(np.sqrt(count)))
+    across = min(len(grids), 2 if len(grids) in (2, 4) else 3)
+    down = -(-len(grids) // across)
+    width = TEXT_WIDTH / across
+    figure, axes = plt.subplots(
+        down, across, figsize=(TEXT_WIDTH, down * (width + 0.2)), squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (name, images) in zip(axes.flat, grids.items(), strict=False):
+        if images is None:
+            say_missing(ax, "no samples: run missing")
+        else:
+            show_image(ax, tile(np.asarray(images[:count]), columns))
+        ax.set_title(labels.get(name, name))
+    return figure
+
+
+def before_after(strokes: Strokes, paintings: Sequence[int]) -> Figure:
+    """Pairs: what the painter painted, and what the U-Net made of it."""
+    shown = [n for n in paintings if n < len(strokes["image"])]
+    across = max(len(shown), 6)
+    cell = (TEXT_WIDTH - 0.4) / across
+    figure, axes = plt.subplots(
+        2, len(shown), figsize=(cell * len(shown) + 0.4, 2 * cell + 0.1), squeeze=False
+    )
+    for row, name in enumerate(("painted", "image")):
+        for column, n in enumerate(shown):
+            show_image(axes[row, column], strokes[name][n].clip(0, 1))
+        axes[row, 0].set_ylabel(("painted", "refined")[row])
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    return figure
+
+
+def interpolations(rows: Arrays, labels: Labels) -> Figure:
+    """Images (R, F, C, H, W) between pairs of latents, one titled block of rows a model."""
+    sheets = {name: None if images is None else _sheet(images) for name, images in rows.items()}
+    found = [images.shape for images in rows.values() if images is not None]
+    share = found[0][0] / found[0][1]
+    height = TEXT_WIDTH * share + 0.22
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(TEXT_WIDTH, height * len(rows)), squeeze=False
+    )
+    for ax, (name, sheet) in zip(axes.flat, sheets.items(), strict=True):
+        if sheet is None:
+            say_missing(ax, "run missing")
+        else:
+            show_image(ax, sheet)
+        ax.set_title(labels[name], loc="left", pad=2)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0, hspace=0)
+    return figure
+
+
+def _sheet(images: np.ndarray) -> np.ndarray:
+    return tile(images.reshape(-1, *images.shape[2:]), images.shape[1])
+
+
+def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Labels) -> Figure:
+    """Memorisation check: samples above their nearest training images, and all distances.
+
+    `found` as `fpa.evaluation.neighbours.search` gives it. On the right, how far the samples are
+    from their nearest training image, against how far training images are from each other.
+    """
+    colours = model_colours(list(labels))
+    there = [part for part in found.values() if part is not None]
+    count, nearest = there[0]["nearest"].shape[:2]
+    height = max(0.62 * TEXT_WIDTH * (nearest + 1) / count, 0.9) + 0.25
+    figure, axes = plt.subplots(
+        len(found),
+        2,
+        figsize=(TEXT_WIDTH, height * len(found)),
+        squeeze=False,
+        width_ratios=[7, 3],
+    )
+    limit = 1.05 * max(
+        max(np.percentile(part[k], 99.5) for k in ("distance", "real_distance")) for part in there
+    )
+    for (pictures, curve), (name, part) in zip(axes, found.items(), strict=True):
+        pictures.set_title(labels[name], loc="left", pad=3)
+        if part is None:
+            say_missing(pictures, "run missing")
+            say_missing(curve, "")
+            continue
+        columns = np.concatenate([part["samples"][:, None], part["nearest"]], axis=1)
+        sheet = tile(np.concatenate(columns.swapaxes(0, 1)), count)
+        show_image(pictures, sheet)
+        size = part["samples"].shape[-1]
+        pictures.set_yticks(
+            [(row + 0.5) * (size + 1) for row in range(nearest + 1)],
+            ["sample", *("nearest" if row == 0 else f"{row + 1}." for row in range(nearest))],
+        )
+        pictures.tick_params(length=0, labelsize=6)
+        for key, colour, what in (
+            ("real_distance", "0.4", "real to real"),
+            ("distance", colours[name], "sample to real"),
+        ):
+            curve.ecdf(part[key], color=colour, label=what)
+        curve.set(xlim=(0, limit), ylim=(0, 1), ylabel="share of images")
+        curve.legend(loc="upper left", handlelength=1, borderpad=0, fontsize=6)
+    axes[-1, 1].set_xlabel("feature distance")
+    return figure
+
+
+FRAME_SECONDS = 0.15
+LAST_FRAME_SECONDS = 2.0
+ANIMATION_WIDTH = 720
+"""Pixels, about: paintings are enlarged by a whole factor up to it."""
+
+
+def painting_frames(strokes: Strokes, paintings: Sequence[int]) -> list[Image.Image]:
+    """One frame a step: the update on top, the image so far below, side by side for all paintings."""
+    updates, partial = (to_uint8(pictures)[list(paintings)] for pictures in step_pictures(strokes))
+    size = updates.shape[-1]
+    factor = max(1, ANIMATION_WIDTH // (len(updates) * (size + 1)))
+    frames = []
+    for step in range(updates.shape[1]):
+        both = np.concatenate([updates[:, step], partial[:, step]])
+        both = both.repeat(factor, axis=2).repeat(factor, axis=3)
+        sheet = tile(both, len(updates), factor).transpose(1, 2, 0)
+        frames.append(Image.fromarray(sheet.squeeze()))
+    return frames

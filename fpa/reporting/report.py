@@ -1,0 +1,243 @@
+"""The page that people read: tables, figures and the painting player in one HTML file."""
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+from PIL import Image
+
+from fpa.common.files import load_array, read_json
+from fpa.evaluation.trace import to_uint8
+from fpa.reporting.catalogue import Description, Spec, labels
+from fpa.reporting.drawing import read_table
+from fpa.reporting.tables import missing_score
+from fpa.reporting.theme import DPI, TEXT_WIDTH
+
+FIRST_TABLES = ("fid", "kid", "scores", "models")
+"""Tables that come first; the others follow by name."""
+MEDIA = {".png": "image/png", ".gif": "image/gif"}
+
+
+def render(
+    about: Description, specs: Mapping[str, Spec], results: Path, not_drawn: Mapping[str, str]
+) -> str:
+    """The page, from what lies in a results folder; the same folder gives the same page."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fpa.reporting", "page"),
+        autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    runs = [_run(run, results) for run in about["runs"]]
+    return environment.get_template("report.html").render(
+        about=about,
+        config=yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True),
+        labels=labels(about),
+        runs=runs,
+        notes=_notes(about, runs, results),
+        versions=_versions(runs),
+        tables=_tables(results),
+        figures=_figures(specs, results, not_drawn),
+        paintings=_paintings(specs, results),
+    )
+
+
+def _run(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    """A run of the description with its state, and its summary if it is trained."""
+    status, reason = status_of(run, results)
+    summary = results / run["folder"] / "train.json"
+    return {
+        **run,
+        "state": "trained" if status == "ok" else f"{status}: {reason}",
+        "summary": read_json(summary) if status == "ok" else None,
+    }
+
+
+def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
+    """Whether a run is `ok`, `failed`, `unfinished` or `missing`, and why."""
+    folder = results / run["folder"]
+    if (folder / "train.json").exists():
+        return "ok", ""
+    name = f"{run['dataset']}-{run['model']}-{folder.name}"
+    log = results / "logs" / "train" / f"{name}.log"
+    last = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+    _, failed, reason = (last or [""])[0].partition("error: ")
+    if failed:
+        return "failed", reason
+    checkpoints = sorted((folder / "state").glob("step-*.pt"))
+    if checkpoints:
+        return "unfinished", f"saved at step {int(checkpoints[-1].stem.partition('-')[2]):,}"
+    return "missing", "not begun"
+
+
+def table_entries(about: Description, kind: str, results: Path) -> list[dict[str, Any]]:
+    """What goes into a table of this kind: a file a run, or words for one that has none.
+
+    Empty where there is no file at all.
+    """
+    if kind == "models":
+        first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
+        paths = (results / run["folder"] / "cost.json" for run in first)
+        return [read_json(path) for path in paths if path.exists()]
+    found, any_score = [], False
+    for protocol in about["protocols"]:
+        for run in about["runs"]:
+            path = results / run["folder"] / f"{protocol['score']}.json"
+            if path.exists():
+                found.append(read_json(path))
+                any_score = True
+            else:
+                status, _ = status_of(run, results)
+                status = "missing" if status == "ok" else status
+                checkpoint = about["config"]["evaluation"]["checkpoint"]
+                found.append(missing_score(run, protocol, checkpoint, status))
+    return found if any_score else []
+
+
+def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> list[str]:
+    """What a reader must know before reading a number."""
+    notes = []
+    names = labels(about)
+    unfinished = [run for run in runs if run["summary"] is None]
+    if unfinished:
+        notes.append(
+            f"Partial results: {len(unfinished)} of {len(runs)} runs are not finished. "
+            "Tables and figures show what there is."
+        )
+        notes += [
+            f"{names[run['model']]} on {run['dataset']}, seed {run['seed']}: {run['state']}"
+            for run in unfinished
+        ]
+    for score in table_entries(about, "scores", results):
+        if score["status"] == "nan":
+            notes.append(
+                f"{names[score['model']]} on {score['dataset']}, seed {score['seed']}: its scores "
+                f"are NaN (protocol {score['protocol']}): its images have no finite features"
+            )
+    if len(about["config"]["seeds"]) == 1:
+        notes.append(
+            "One training seed a model: how much scores vary from seed to seed is unknown."
+        )
+    return notes
+
+
+def _versions(runs: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Every version of each library that a training ran with."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for name, version in (run["summary"] or {"versions": {}})["versions"].items():
+            found.setdefault(name, set()).add(version)
+    return {name: sorted(versions) for name, versions in sorted(found.items())}
+
+
+def _tables(results: Path) -> list[dict[str, Any]]:
+    """Each table in the paper's layout (from its .md) and whole (from its .csv)."""
+    paths = sorted((results / "tables").glob("*.csv"))
+    rank = {name: i for i, name in enumerate(FIRST_TABLES)}
+    paths.sort(key=lambda path: rank.get(path.stem, len(rank)))
+    return [
+        {"name": path.stem, **_layout(path.with_suffix(".md")), "all": _rows(path)}
+        for path in paths
+    ]
+
+
+def _layout(path: Path) -> dict[str, Any]:
+    """A Markdown file's caption and table."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    table = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"
+    ]
+    caption = " ".join(line for line in lines if line.strip() and line[:1] != "|")
+    return {"caption": caption, "head": table[0] if table else [], "rows": table[2:]}
+
+
+def _rows(path: Path) -> dict[str, Any]:
+    """A CSV file's columns and rows as text, numbers to five digits, digests to ten."""
+    frame = read_table(path)
+
+    def text(value: Any) -> str:
+        if isinstance(value, float):
+            return "" if np.isnan(value) else f"{value:.5g}" if value % 1 else f"{value:.0f}"
+        # Of digests the beginning is enough to find a run.
+        return value[:10] if re.fullmatch("[0-9a-f]{64}", str(value)) else str(value)
+
+    return {
+        "head": list(frame.columns),
+        "rows": [[text(value) for value in row] for row in frame.itertuples(index=False)],
+    }
+
+
+def _figures(
+    specs: Mapping[str, Spec], results: Path, not_drawn: Mapping[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Figures by category, each as a data address, or with the reason why it is not there."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, spec in specs.items():
+        path = results / spec.files[0]
+        aspects = [text for aspect, text in spec.labels.items() if aspect != "figure"]
+        title = ", ".join([spec.labels["figure"], *aspects])
+        entry = {
+            "name": name,
+            "title": title[0].upper() + title[1:],
+            "caption": spec.caption,
+            "source": None,
+        }
+        if path.exists() and name not in not_drawn:
+            content = base64.b64encode(path.read_bytes()).decode()
+            entry["source"] = f"data:{MEDIA[path.suffix]};base64,{content}"
+            with Image.open(path) as picture:
+                entry["width"] = min(100, round(100 * picture.width / (TEXT_WIDTH * DPI)))
+        entry["reason"] = not_drawn.get(name, "it has not been drawn")
+        found.setdefault(spec.category, []).append(entry)
+    return found
+
+
+def _paintings(specs: Mapping[str, Spec], results: Path) -> list[dict[str, Any]]:
+    """What the player plays: one entry a data set and painter."""
+    found = []
+    for spec in specs.values():
+        if spec.kind not in ("painting", "refined"):
+            continue
+        (part,) = spec.inputs
+        if (results / part.path).exists():
+            with load_array(results / part.path) as strokes:
+                packed = pack(dict(strokes))
+            name = f"{spec.models[part.model]} on {part.dataset}"
+            found.append({"name": name, "seed": part.seed, **packed})
+    return found
+
+
+def pack(strokes: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Strokes as JSON: sizes, and arrays as base64 of little-endian numbers.
+
+    keys and writes (N, C, T, D) float32, from which the page computes every picture; values as
+    int8 of their largest magnitude, for their heat strip; rates (N, T) float32; initial (C, D, D)
+    float32 if there is one; refined (N, C, D, D) uint8 if a U-Net changed the painting.
+    """
+
+    def base(array: np.ndarray, kind: str) -> str:
+        return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
+
+    paintings, channels, steps, size = strokes["keys"].shape
+    values = strokes["values"]
+    largest = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12)
+    refined = not np.array_equal(strokes["image"], strokes["painted"])
+    return {
+        "paintings": paintings,
+        "channels": channels,
+        "steps": steps,
+        "size": size,
+        "tanh": bool(strokes["tanh"]),
+        "keys": base(strokes["keys"], "<f4"),
+        "writes": base(strokes["writes"], "<f4"),
+        "values": base(np.round(127 * values / largest), "<i1"),
+        "rates": base(strokes["rates"].mean(axis=(1, 3)), "<f4"),
+        "initial": base(strokes["initial"], "<f4") if "initial" in strokes else None,
+        "refined": base(to_uint8(strokes["image"]), "<u1") if refined else None,
+    }

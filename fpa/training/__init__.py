@@ -1,0 +1,1 @@
+"""The training loop, its artifacts, its processes, and what a finished training gives."""

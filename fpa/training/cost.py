@@ -1,0 +1,115 @@
+"""What a model costs: parameters, multiply-adds for one image, and measured images per second."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fpa.common import provenance
+from fpa.models.interface import Model
+from fpa.training.run import Run, build_model
+
+COUNTED_BATCH = 2
+"""Images that multiply-adds are counted on; a minibatch deviation needs more than one."""
+WINDOW_STEPS = 16
+"""Steps between two looks at the clock: whole rounds of penalties that come every 4th or 16th."""
+
+
+def _triangular_solve(matrix: tuple[int, ...], right: tuple[int, ...], **_: Any) -> int:
+    """FLOPs of T x T systems: a multiplication and an addition for each entry below the diagonal."""
+    return torch.Size(right).numel() * matrix[-1]
+
+
+FORMULAS = {torch.ops.aten.linalg_solve_triangular: _triangular_solve}
+"""What torch's own counter leaves out and the painters use."""
+
+
+def multiply_adds(network: nn.Module, *inputs: Tensor) -> int:
+    """Multiply-adds of convolutions and matrix products in one call, per item of the batch.
+
+    Element-wise operations, normalisations and resampling by copying are not counted, as is usual.
+    Pass network and inputs (B, ...) on the meta device: there, fused kernels (an LSTM's) fall apart
+    into the matrix products that they stand for, and nothing is computed.
+    """
+    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter, torch.no_grad():
+        network(*inputs)
+    return counter.get_total_flops() // (2 * len(inputs[0]))
+
+
+def parameters(network: nn.Module | None) -> int | None:
+    """Entries of all parameters, frozen ones too; None without a network."""
+    return None if network is None else sum(p.numel() for p in network.parameters())
+
+
+def count(run: Run) -> dict[str, int | None]:
+    """Parameters and multiply-adds of a run's generator and discriminator.
+
+    None for the multiply-adds of a discriminator that is not called with images alone.
+    """
+    size, channels = run.dataset["resolution"], run.dataset["channels"]
+    with torch.device("meta"):
+        model = build_model(run)
+        z = torch.zeros(COUNTED_BATCH, model.latent_dim)
+        images = torch.zeros(COUNTED_BATCH, channels, size, size)
+        discriminator = model.networks.get("discriminator")
+        try:
+            judged = multiply_adds(discriminator, images) if discriminator else None
+        except TypeError:
+            judged = None
+        return {
+            "generator_parameters": parameters(model.ema),
+            "discriminator_parameters": parameters(discriminator),
+            "generator_multiply_adds": multiply_adds(model.ema, z),
+            "discriminator_multiply_adds": judged,
+        }
+
+
+def measure(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
+    """Images per second in training steps and in sampling, each measured for about `seconds`.
+
+    Training is the model's own step on random images at the run's batch size, without data set,
+    checkpoints and quick scores; sampling is the EMA generator at that batch size.
+    """
+    torch.manual_seed(run.seed)
+    model: Model = build_model(run)
+    model.to(device)
+    batch_size = run.training["batch_size"]
+    shape = (batch_size, run.dataset["channels"], *2 * [run.dataset["resolution"]])
+    real = torch.rand(shape).to(device)
+
+    def train() -> None:
+        for _ in range(WINDOW_STEPS):
+            model.step(real.clone())
+
+    @torch.inference_mode()
+    def sample() -> None:
+        model.ema(torch.randn(batch_size, model.latent_dim).to(device))
+
+    return {
+        "training_images_per_second": WINDOW_STEPS * batch_size / _typical(train, device, seconds),
+        "sampling_images_per_second": batch_size / _typical(sample, device, seconds),
+        "batch_size": batch_size,
+        "hardware": provenance.hardware(device, torch.get_num_threads()),
+        "versions": provenance.versions(),
+    }
+
+
+def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> float:
+    """Median time of `work` after one warm-up, repeated until `seconds` are over (at least once)."""
+    times: list[float] = []
+    for warm in (False, True):
+        while True:
+            started = time.perf_counter()
+            work()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - started)
+            if not warm or sum(times) >= seconds:
+                break
+        if not warm:
+            times.clear()
+    return statistics.median(times)

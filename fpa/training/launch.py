@@ -1,0 +1,94 @@
+"""One training as several processes of this machine, as torchrun starts them but with its signals."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+
+from fpa.training.signals import StopSignal
+
+PR_SET_PDEATHSIG = 1
+GRACE = 20.0
+"""Seconds that processes have to end by themselves when another one has failed."""
+POLL = 0.1
+
+
+def rank() -> int:
+    """This process's number among those of its training, 0 for the first or only one."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_worker() -> bool:
+    """Whether this is one of several processes, of `launch` or of torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def launch(command: Sequence[str], processes: int, stop: StopSignal) -> int:
+    """Run a command in so many processes that find each other; the exit code of what failed first.
+
+    A signal noted in `stop` is handed to the first process, which the others follow. None of them
+    outlives the others, nor this process.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        # Die with this process, and leave signals to whom they are handed to.
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in StopSignal.SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    with tempfile.TemporaryFile("w+") as said:
+        started: list[subprocess.Popen] = []
+        try:
+            for number in range(processes):
+                own = {"RANK": str(number), "LOCAL_RANK": str(number)}
+                started.append(
+                    subprocess.Popen(
+                        command,
+                        env={**os.environ, **shared, **own},
+                        stderr=said if number else None,
+                        stdout=said if number else None,
+                        preexec_fn=prepare,
+                        start_new_session=True,
+                    )
+                )
+            first, code = _wait(started, stop)
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+        if first:
+            said.seek(0)
+            sys.stderr.write(said.read())
+        return code if code >= 0 else 128 - code
+
+
+def _wait(started: Sequence[subprocess.Popen], stop: StopSignal) -> tuple[int, int]:
+    """Until all have ended, or one has failed and the others had their time: (which, its code)."""
+    failed: tuple[int, int] | None = None
+    deadline = float("inf")
+    while any(process.poll() is None for process in started) and time.monotonic() < deadline:
+        if stop.received:
+            # Again and again, because it may not listen yet; it answers once.
+            started[0].send_signal(signal.Signals[stop.received])
+        if failed is None:
+            failed = _failure(started)
+            deadline = time.monotonic() + GRACE if failed else deadline
+        time.sleep(POLL)
+    which, code = failed or _failure(started) or (0, 0)
+    # The first process has said the same already.
+    return (0 if started[0].poll() == code else which), code
+
+
+def _failure(started: Sequence[subprocess.Popen]) -> tuple[int, int] | None:
+    codes: Mapping[int, int | None] = {n: process.poll() for n, process in enumerate(started)}
+    return next(((n, code) for n, code in codes.items() if code), None)

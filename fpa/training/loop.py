@@ -1,0 +1,340 @@
+"""The training loop: knows batches, checkpoints, signals and budgets, and of the model its contract."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from fpa.common import distributed, provenance
+from fpa.common.errors import Stopped, UserError
+from fpa.common.files import canonical_json, locked, write_bytes, write_json, write_text
+from fpa.common.progress import Progress, log
+from fpa.models.interface import Model, check_processes
+from fpa.training import checkpoint
+from fpa.training.run import Run, build_model, differences
+from fpa.training.signals import Interrupted, StopSignal
+
+MAX_RELOADS = 10
+"""NaN losses in a row, without a checkpoint in between, before a training gives up."""
+
+Watch = Callable[[nn.Module], dict[str, float]]
+"""EMA generator -> scores by name, for the history."""
+
+
+class Feed(Protocol):
+    """Where batches come from (fpa.data.feed)."""
+
+    def next(self) -> np.ndarray:
+        """uint8 images (B, C, H, W)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in its order it is."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+
+
+def to_float(batch: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 images (B, C, H, W) -> float in [0, 1] on the device."""
+    return torch.from_numpy(batch).to(device).float().div_(255)
+
+
+class Training:
+    """One run on its way from the first step to the last, in memory."""
+
+    def __init__(
+        self,
+        run: Run,
+        feed: Feed,
+        images_digest: str,
+        device: torch.device,
+        log_every: int,
+        watch: Watch | None = None,
+        base_networks: dict[str, dict[str, Tensor]] | None = None,
+        stop: StopSignal | None = None,
+    ) -> None:
+        self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
+        self.images_digest = images_digest
+        batch_size = run.training["batch_size"]
+        check_processes(run.model["class"], batch_size, distributed.world_size())
+        self.steps, self.step, self.reloads = run.steps, 0, 0
+        self.checkpoint_every = _every(run.training["checkpoint_kimg"], batch_size)
+        self.watch_every = _every(run.training["watch_kimg"], batch_size)
+        torch.manual_seed(run.seed)
+        self.model: Model = build_model(run)
+        if base_networks is not None:
+            self.model.start_from(base_networks)
+        self.model.to(device)
+        self.feed = feed
+        self.stop = stop or StopSignal()
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] | None = None
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def kimg(self) -> float:
+        """Thousands of real images shown so far."""
+        return self.step * self.run.training["batch_size"] / 1000
+
+    def advance(self) -> None:
+        """One step, with the history row and quick score that fall due behind it.
+
+        Raises Interrupted when a signal ends a quick score; the next call begins with it.
+        """
+        if self.owes_record():
+            self._record()
+        if self.step == self.steps:
+            return
+        batch = to_float(distributed.shard(self.feed.next()), self.device)
+        for name, value in distributed.all_reduce_means(self.model.step(batch)).items():
+            self._sums[name] = self._sums.get(name, 0) + value.double()
+            self._counts[name] = self._counts.get(name, 0) + 1
+        self.step += 1
+        if self.owes_record():
+            self._record()
+
+    def owes_record(self) -> bool:
+        """Whether a history row is due that was not made yet."""
+        made = bool(self.history) and self.history[-1]["step"] == self.step
+        due = self.step == 0 or self._due(self.log_every) or self._due(self.watch_every)
+        return due and not made
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and (self.step % every == 0 or self.step == self.steps)
+
+    def _record(self) -> None:
+        """A history row: mean losses since the last one, and the quick score when it is due."""
+        scores = distributed.broadcast_object(self._score)
+        if scores is None:
+            raise Interrupted
+        row: dict[str, float] = {"step": self.step, "kimg": self.kimg()}
+        row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
+        row |= scores
+        self._sums, self._counts = {}, {}
+        if scores and (self.best is None or row["fid"] < self.best["fid"]):
+            weights = {k: v.clone() for k, v in self.model.ema.state_dict().items()}
+            self.best = {"kimg": row["kimg"], "fid": row["fid"], "weights": weights}
+        self.history.append(row)
+
+    def _score(self) -> dict[str, float] | None:
+        """The quick score if it is due; None when a signal ended it."""
+        if not self.watch or not (self.step == 0 or self._due(self.watch_every)):
+            return {}
+        state = _random_state(self.device)
+        try:
+            # It may take minutes, a scheduler waits for seconds.
+            with self.stop.breaking():
+                return self.watch(self.model.ema)
+        except Interrupted:
+            return None
+        finally:
+            _set_random_state(state, self.device)
+
+    def healthy(self) -> bool:
+        """Whether no loss since the last history row, nor in it, was NaN or infinite."""
+        sums = [float(total) for total in self._sums.values()]
+        last = self.history[-1].values() if self.history else ()
+        return bool(np.isfinite([*sums, *last]).all())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": self.run.config,
+            "images": self.images_digest,
+            "step": self.step,
+            "reloads": self.reloads,
+            "model": self.model.state_dict(),
+            "feed": self.feed.state_dict(),
+            "random": _random_state(self.device),
+            "history": self.history,
+            "best": self.best,
+            "sums": self._sums,
+            "counts": self._counts,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; UserError when it is another run's or of other images."""
+        different = differences(state["config"], self.run.config)
+        if different:
+            raise UserError(
+                "this folder's training was begun with other settings: "
+                + "; ".join(f"{key} was {old}, is now {new}" for key, old, new in different)
+                + "; restore them, or train into another folder"
+            )
+        if state["images"] != self.images_digest:
+            raise UserError(
+                "the prepared images changed since this training began; "
+                "prepare the same images again, or delete the run's state folder to train afresh"
+            )
+        self.step, self.reloads = state["step"], state["reloads"]
+        self.model.load_state_dict(state["model"])
+        self.feed.load_state_dict(state["feed"])
+        _set_random_state(state["random"], self.device)
+        self.history = list(state["history"])
+        self.best = state["best"]
+        self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"])
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint: one, because the state of all processes is the same."""
+        if distributed.rank() == 0:
+            checkpoint.save(folder, self.step, self.state_dict())
+
+    def reload(self, folder: Path) -> None:
+        """After a NaN: back to the last checkpoint, and on with other random numbers."""
+        reloads = self.reloads + 1
+        state = checkpoint.load_newest(folder)
+        if state is None or reloads > MAX_RELOADS:
+            raise UserError(
+                f"a loss was NaN {reloads} times after step {state['step'] if state else 0}; "
+                "lower the learning rate or change the model's settings"
+            )
+        log.warning(
+            "NaN loss at step %d; going on from the checkpoint of step %d", self.step, state["step"]
+        )
+        self.load_state_dict(state)
+        self.reloads = reloads
+        torch.manual_seed(self.run.seed + 1_000_003 * (self.step + reloads))
+
+
+def train(training: Training, folder: Path) -> None:
+    """Train to the end of the budget and write the run's artifacts to `folder`.
+
+    Goes on from the newest checkpoint in `folder`/state. Raises Stopped, with everything saved,
+    when a signal asks for it, here or earlier in the block of `training.stop`.
+    """
+    run, stop = training.run, training.stop
+    state_folder, started = folder / "state", time.monotonic()
+    first = distributed.rank() == 0
+    with stop, locked(state_folder, f"training in {folder}") if first else nullcontext():
+        state = checkpoint.load_newest(state_folder)
+        distributed.barrier()
+        if state is None:
+            training.save(state_folder)
+        else:
+            try:
+                training.load_state_dict(state)
+            except (KeyError, RuntimeError) as error:
+                raise UserError(
+                    f"the checkpoint in {state_folder} does not fit this version of the code "
+                    f"({str(error).splitlines()[0]}); delete the folder to train afresh"
+                ) from error
+            log.info("going on from step %d of %d", training.step, training.steps)
+        label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
+        bar = Progress(training.steps, label, "steps", training.step)
+        stopping = distributed.broadcast_flag(bool(stop.received))
+        while _unfinished(training) and not stopping:
+            with suppress(Interrupted):
+                training.advance()
+            bar.update(training.step - bar.done, _note(training.history))
+            saving = training.step % training.checkpoint_every == 0
+            recorded = bool(training.history) and training.history[-1]["step"] == training.step
+            last = training.step == training.steps
+            stopping = distributed.broadcast_flag(bool(stop.received))
+            if (saving or recorded or last or stopping) and not training.healthy():
+                training.reload(state_folder)
+                bar.update(training.step - bar.done)
+                continue
+            if saving or last:
+                training.reloads = 0
+                training.save(state_folder)
+        bar.close()
+        if _unfinished(training):
+            training.save(state_folder)
+            raise Stopped(
+                f"{stop.received}: saved step {training.step} of {training.steps}; "
+                "the same command goes on from there"
+            )
+        if first:
+            _write_artifacts(training, folder, time.monotonic() - started)
+        distributed.barrier()
+
+
+def _unfinished(training: Training) -> bool:
+    return training.step < training.steps or training.owes_record()
+
+
+def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
+    """weights.safetensors (all networks, and the EMA generator at its best), history.csv, train.json."""
+    run = training.run
+    # Copies, because safetensors refuses tensors that share memory.
+    states = {name: network.state_dict() for name, network in training.model.networks.items()}
+    if training.best:
+        states["best"] = training.best["weights"]
+    tensors = {
+        f"{name}.{key}": value.cpu().contiguous().clone()
+        for name, state in states.items()
+        for key, value in state.items()
+    }
+    # One key only: safetensors writes several in an order that changes from process to process.
+    about = {"run": canonical_json(run.config)}
+    write_bytes(folder / "weights.safetensors", safetensors.torch.save(tensors, metadata=about))
+    write_text(folder / "history.csv", pd.DataFrame(training.history).to_csv(index=False))
+    parameters = {
+        name: sum(p.numel() for p in network.parameters())
+        for name, network in training.model.networks.items()
+    }
+    summary = {
+        "run": run.config,
+        "digest": run.digest,
+        "images_sha256": training.images_digest,
+        "steps": training.step,
+        "kimg": training.kimg(),
+        "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
+        "parameters": parameters,
+        "seconds_of_last_attempt": round(seconds, 1),
+        "hardware": provenance.hardware(training.device, torch.get_num_threads()),
+        "versions": provenance.versions(),
+    }
+    write_json(folder / "train.json", summary)
+
+
+def load_networks(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """A finished run's networks: name -> state dict."""
+    try:
+        tensors = safetensors.torch.load_file(folder / "weights.safetensors")
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} holds no finished run; train it first") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"cannot read {folder / 'weights.safetensors'}: {error}") from error
+    networks: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        network, _, name = key.partition(".")
+        networks.setdefault(network, {})[name] = value
+    return networks
+
+
+def _every(kimg: float, batch_size: int) -> int:
+    """Steps in so many thousand images: 0 for 0, else at least 1."""
+    return max(1, round(kimg * 1000 / batch_size)) if kimg else 0
+
+
+def _note(history: list[dict[str, float]]) -> str:
+    """The newest losses and quick score, in short, for the progress bar."""
+    if not history:
+        return ""
+    shown = {k: v for k, v in history[-1].items() if k not in ("step", "kimg")}
+    for row in reversed(history):
+        if "fid" in row:
+            shown["fid"] = row["fid"]
+            break
+    return ", ".join(f"{name} {value:.3g}" for name, value in shown.items())
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,211 @@
+"""Several processes with a share of each batch compute what one does with all of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, environment
+
+from fpa.common.errors import UserError
+from fpa.common.files import read_json, write_json
+from fpa.data.catalogue import store_name
+from fpa.data.prepare import prepare
+from fpa.experiment.plan import Experiment
+from fpa.models.interface import check_processes
+from fpa.training.launch import launch
+from fpa.training.loop import load_networks
+from fpa.training.signals import StopSignal
+
+STEPS = 20
+WORKER = Path(__file__).parent / "distributed_worker.py"
+
+
+def leaves(tree: object, path: str = ""):
+    """(path, tensor or number) for everything in nested containers."""
+    if isinstance(tree, dict | list | tuple):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        for key, part in items:
+            yield from leaves(part, f"{path}/{key}")
+    elif tree is not None:
+        yield path, tree
+
+
+def run_worker(name: str, processes: int, out: Path, *steps: object) -> list[dict]:
+    """What each process ends with; steps: first and last, and, from the first on, a state's file."""
+    out.mkdir()
+    command = [sys.executable, str(WORKER), name, str(out), *map(str, steps or (0, STEPS))]
+    assert launch(command, processes, StopSignal()) == 0
+    return [torch.load(out / f"rank{n}.pt", weights_only=True) for n in range(processes)]
+
+
+def assert_same(one: dict, first: dict) -> None:
+    """The same state, floating point numbers to 1e-6 of their tensor's largest."""
+    moved = 0
+    for (path, expected), (_, found) in zip(leaves(one), leaves(first), strict=True):
+        expected, found = torch.as_tensor(expected), torch.as_tensor(found)
+        assert found.dtype == expected.dtype
+        if found.is_floating_point():
+            scale = expected.abs().max().clamp_min(1e-4)
+            assert (found - expected).abs().max() <= 1e-6 * scale, path
+            moved += 1
+        else:
+            assert torch.equal(found, expected), path
+    assert moved > 20
+
+
+@pytest.mark.parametrize("name", ["fpa", "fpa_unet", "lightgan", "stylegan2_ada", "cifar", "dcgan"])
+def test_two_processes_end_with_the_weights_of_one(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (one,) = run_worker(name, 1, tmp_path / "one")
+    first, second = run_worker(name, 2, tmp_path / "two")
+    torch.testing.assert_close(second, first, atol=0, rtol=0)
+    assert_same(one, first)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_state_goes_on_in_another_number_of_processes(before, after, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (whole,) = run_worker("stylegan2_ada", 1, tmp_path / "whole")
+    run_worker("stylegan2_ada", before, tmp_path / "begun", 0, 7)
+    state = tmp_path / "begun" / "rank0.pt"
+    assert_same(whole, run_worker("stylegan2_ada", after, tmp_path / "ended", 7, STEPS, state)[0])
+
+
+@pytest.fixture
+def trained_by(tiny, tmp_path):
+    """`trained_by(folder, words)` -> the command that trains a small painter there."""
+    tiny["training"] |= {"kimg": 0.48, "checkpoint_kimg": 0.08, "watch_kimg": 0}
+    tiny["evaluation"]["checkpoint"] = "last"
+    # So slow that differences of rounding stay small.
+    settings = tiny["models"]["fpa"]["settings"]
+    settings["recipe"] = {**settings["recipe"], "learning_rate": 1e-5}
+    experiment = Experiment(tiny)
+    store = tmp_path / store_name(experiment.datasets["digits"])
+    prepare(experiment.datasets["digits"], store)
+    (run,) = [run for run in experiment.runs if run.model["name"] == "fpa"]
+
+    def command(folder: Path, *words: str) -> list[str]:
+        write_json(folder / "run.json", run.config)
+        path = str(folder / "run.json")
+        options = ["--store", str(store), "--device", "cpu", "--threads", "1", "--log-every", "10"]
+        return ["-m", "fpa", "train", path, *options, *words]
+
+    return command
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    _, said = process.communicate(timeout=120)
+    return process.returncode, said
+
+
+def checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "state").glob("step-*.pt"))
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen) -> None:
+    while len(checkpoints(folder)) < 2:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, trained_by):
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert finish(start(trained_by(alone)))[0] == 0
+    process = start(trained_by(shared, "--gpus", "2"))
+    wait_for_checkpoint(shared, process)
+    workers = children(process.pid)
+    assert len(workers) == 2
+    process.send_signal(signal.SIGTERM)
+    code, said = finish(process)
+    assert code == 75
+    assert said.count("SIGTERM: saved step") == 1
+    assert "Traceback" not in said
+    assert not any(map(running, workers))
+    code, said = finish(start(trained_by(shared, "--gpus", "1")))
+    assert code == 0, said
+    assert "going on from step" in said
+    for name in ("history.csv", "train.json", "weights.safetensors"):
+        assert (shared / name).exists()
+    one, two = (pd.read_csv(folder / "history.csv") for folder in (alone, shared))
+    assert list(one["step"]) == list(two["step"]) == [0, 10, 20, 30, 40, 50, 60]
+    pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-5)
+    for name, network in load_networks(alone).items():
+        for key, value in load_networks(shared)[name].items():
+            torch.testing.assert_close(value, network[key], rtol=0, atol=1e-6)
+    assert read_json(alone / "train.json")["digest"] == read_json(shared / "train.json")["digest"]
+
+
+@pytest.mark.parametrize("victim", ["parent", "second worker"])
+def test_processes_die_together_and_leave_what_was_saved(tmp_path, trained_by, victim):
+    process = start(trained_by(tmp_path / "run", "--gpus", "2"))
+    wait_for_checkpoint(tmp_path / "run", process)
+    workers = children(process.pid)
+    os.kill(process.pid if victim == "parent" else workers[1], signal.SIGKILL)
+    code, _ = finish(process)
+    assert code != 0
+    deadline = time.monotonic() + 30
+    while any(map(running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(running, workers))
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+    code, said = finish(start(trained_by(tmp_path / "run", "--gpus", "2")))
+    assert code == 0, said
+    assert "going on from step" in said
+
+
+def test_torchrun_starts_a_training_as_well(tmp_path, trained_by):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    code, said = finish(start([*launcher, *trained_by(tmp_path / "run")]))
+    assert code == 0, said
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_a_mistake_is_one_line_from_one_process(tmp_path, trained_by):
+    command = trained_by(tmp_path / "run", "--gpus", "3")
+    code, said = finish(start(command))
+    assert code == 1
+    assert said.count("cannot be shared evenly by 3 GPUs") == 1
+    assert "Traceback" not in said
+
+
+class Alone:
+    """Not made for several processes."""
+
+    step = to = state_dict = load_state_dict = None
+
+
+def test_models_and_batches_that_cannot_be_shared_are_refused_before_anything_runs(tiny):
+    tiny["runtime"]["gpus"] = 3
+    with pytest.raises(UserError, match="a batch of 8 cannot be shared evenly by 3 GPUs"):
+        Experiment(tiny).check_before_start()
+    tiny["runtime"]["gpus"] = 2
+    Experiment(tiny).check_before_start()
+    with pytest.raises(UserError, match="does not train on 2 GPUs: it has no data_parallel"):
+        check_processes("test_distributed:Alone", 8, 2)

@@ -1,0 +1,55 @@
+"""What many small runs share: a GPU between jobs, a cache between clones."""
+
+import re
+
+import pytest
+from conftest import snakemake
+
+from fpa.experiment.plan import Experiment
+
+
+@pytest.mark.parametrize(
+    ("device", "runs_per_gpu", "together"), [("auto", 1, 1), ("auto", 2, 2), ("cpu", 1, 3)]
+)
+def test_so_many_jobs_share_a_gpu(tiny, tmp_path, device, runs_per_gpu, together):
+    tiny["runtime"] |= {"device": device, "runs_per_gpu": runs_per_gpu}
+    runs = Experiment(tiny).runs
+    targets = [f"results/tiny/{run.folder}/cost.json" for run in runs]
+    planned = snakemake(tiny, tmp_path, *targets, "--until", "plan_run")
+    assert planned.returncode == 0, planned.stderr
+    done = snakemake(tiny, tmp_path, *targets, "--cores", "3", "--resources", "gpu=1")
+    assert done.returncode == 0, done.stderr
+    batches = [int(n) for n in re.findall(r"^Execute (\d+) jobs", done.stderr, flags=re.M)]
+    assert sum(batches) == len(runs) == 3
+    assert max(batches) == together
+
+
+def test_a_second_clone_takes_everything_from_the_cache(tiny, tmp_path, monkeypatch):
+    del tiny["models"]["fpa_unet"], tiny["models"]["lightgan"]
+    table = "results/tiny/tables/scores.csv"
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
+    clones = [tmp_path / name for name in ("cache", "first", "second")]
+    for folder in clones:
+        folder.mkdir()
+    _, first, second = clones
+    for folder in (first, second):
+        done = snakemake(tiny, folder, table, "--cache")
+        assert done.returncode == 0, done.stderr
+    assert (first / table).read_bytes() == (second / table).read_bytes()
+    assert list(first.rglob("step-*.pt"))
+    assert not list(second.rglob("step-*.pt"))
+    (images,) = second.glob("data/digits-*/images.npy")
+    assert images.is_symlink()
+    # What differs in a wildcard only must not meet in the cache.
+    features = [*second.rglob("features*.npy")]
+    assert len({path.resolve() for path in features}) == len(features) == 4
+    assert "Symlinking output file" in done.stderr
+    assert "fpa train" not in done.stderr
+
+
+def test_a_cache_is_not_shared_between_images_of_the_same_relative_path(tiny, tmp_path):
+    (tmp_path / "mine").mkdir()
+    tiny["datasets"] = {"mine": {"source": "folder", "path": "mine", "resolution": 16}}
+    done = snakemake(tiny, tmp_path, "-n", "--cache")
+    assert done.returncode != 0
+    assert "give an absolute path to share work with --cache" in done.stdout + done.stderr

@@ -1,0 +1,349 @@
+"""The whole way through Snakemake, on a tiny experiment: what is made, made again, and refused."""
+
+import copy
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, TINY, environment, fpa, snakemake
+
+from fpa.common.files import file_digest
+from fpa.reporting import catalogue
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The tiny experiment, run from nothing to every table and figure."""
+    folder = tmp_path_factory.mktemp("tiny")
+    done = snakemake(TINY, folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def jobs_of_a_dry_run(config: dict, folder, *arguments) -> dict[str, int]:
+    """rule -> number of jobs that would run."""
+    done = snakemake(config, folder, "-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    found = {}
+    for line in lines:
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+            found[words[0]] = int(words[1])
+    return found
+
+
+def changed(path: str, value) -> dict:
+    config = copy.deepcopy(TINY)
+    part = config
+    *way, last = path.split("/")
+    for key in way:
+        part = part[key]
+    part[last] = value
+    return config
+
+
+def drawn(results) -> list[catalogue.Spec]:
+    """The experiment's figures."""
+    about = json.loads((results / "experiment.json").read_text())
+    return list(catalogue.figures(about).values())
+
+
+def test_every_table_and_figure_is_made(finished):
+    folder, _ = finished
+    results = folder / "results" / "tiny"
+    names = ("fid", "kid", "scores", "models")
+    expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
+    assert {p.name for p in (results / "tables").iterdir()} == expected
+    made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}
+    assert made == {file for spec in drawn(results) for file in spec.files}
+    assert "figures/painting_digits.gif" in made
+    assert (results / "report.html").stat().st_size < 15e6
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_run_says_what_it_does_and_ends_with_the_table(finished):
+    folder, done = finished
+    # The table goes to stdout, what Snakemake and the jobs say to stderr.
+    said = done.stderr + done.stdout
+    assert "Training fpa on digits" in said
+    assert "digits fpa seed 0 100% [####################] 12/12 steps" in said
+    printed = (folder / "results/tiny/tables/fid.md").read_text()
+    assert "| fpa_unet |" in printed
+    assert printed in said.split("Table fid of tiny")[1]
+
+
+def test_the_table_states_everything_behind_a_number(finished):
+    folder, _ = finished
+    table = pd.read_csv(folder / "results/tiny/tables/fid.csv")
+    assert table["model"].tolist() == ["fpa", "fpa_unet", "lightgan"]
+    row = table.iloc[0]
+    assert (row["n_real"], row["n_fake"], row["n_seeds"]) == (1797, 32, 1)
+    assert row["extractor"] == "efficientnet_lite0-32px"
+    assert row["kimg"] == pytest.approx(0.096)
+    (run,) = (folder / "results/tiny/runs/digits/fpa").iterdir()
+    assert run.name == f"seed0-{row['runs']}"
+    summary = json.loads((run / "train.json").read_text())
+    assert summary["digest"].startswith(row["runs"])
+    assert summary["parameters"]["ema"] == row["generator_parameters"]
+    (score,) = (json.loads(p.read_text()) for p in run.glob("score-*.json"))
+    assert score["metrics"]["fid"]["value"] == pytest.approx(row["fid"])
+    assert row["fid_error"] > 0
+    assert score["metrics"]["fid_difference"]["value"] < 1e-3
+    assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
+    assert score["versions"]["fpa"]
+
+
+def test_two_finished_runs_are_compared(finished):
+    results = finished[0] / "results/tiny"
+    runs = [next((results / "runs/digits" / model).iterdir()) for model in ("fpa", "lightgan")]
+    done = fpa("compare", *runs, cwd=finished[0])
+    assert done.returncode == 0, done.stderr
+    assert "A: digits fpa seed 0" in done.stdout
+    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| fid "))
+    a, b, apart = (float(cell.split("±")[0]) for cell in row.split("|")[2:5])
+    assert apart == pytest.approx(a - b, abs=0.02)
+    missing = fpa("compare", runs[0], finished[0], cwd=finished[0])
+    assert missing.returncode == 1
+    assert "holds no score" in missing.stderr
+
+
+def test_snakemakes_own_report_holds_every_table_and_figure(finished):
+    folder, _ = finished
+    done = snakemake(TINY, folder, "--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    report = (folder / "report.html").read_text()
+    (categories,) = re.findall(r"var categories = (.*);", report)
+    shown = {
+        (category, Path(path).name)
+        for category, parts in json.loads(categories).items()
+        for paths in parts.values()
+        for path in paths
+    }
+    results = folder / "results" / "tiny"
+    tables = {("Tables", path.name) for path in (results / "tables").glob("*.csv")}
+    assert tables | {(s.category, Path(s.files[0]).name) for s in drawn(results)} == shown
+    for spec in drawn(results):
+        # reStructuredText breaks lines and turns quotes: a few words of the caption are enough.
+        for text in (*spec.labels.values(), " ".join(spec.caption.split()[:3])):
+            assert json.dumps(text)[1:-1] in report
+
+
+def test_run_again_it_does_nothing(finished):
+    assert jobs_of_a_dry_run(TINY, finished[0]) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("runtime/log_every", 1, {}),
+        ("runtime/train_threads", 2, {}),
+        ("models/fpa_unet/settings/unet", {"max_multiplier": 2}, {"train": 1, "score": 1}),
+        ("models/fpa/settings/painter", {"steps": 5}, {"train": 2, "score": 2}),
+        ("seeds", [0, 1], {"train": 3, "score": 3}),
+        ("evaluation/protocols/quick/n_fake", 40, {"sample": 3, "score": 3}),
+        ("evaluation/kid_subsets", 6, {"score": 3}),
+        ("figures/grid", 4, {"excerpt": 1, "figure": 1, "report_page": 1}),
+        ("figures/strips", [1], {"figure": 3, "report_page": 1}),
+        ("figures/frames", 5, {"interpolate": 3, "figure": 1, "report_page": 1}),
+        ("models/fpa/label", "Painter", {"scores_table": 3, "models_table": 1}),
+    ],
+)
+def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, value, expected):
+    jobs = jobs_of_a_dry_run(changed(path, value), finished[0])
+    heavy = ("prepare", "extractor", "real_features", "train", "sample", "score")
+    shown = {k: n for k, n in jobs.items() if k in heavy or k in expected}
+    if "sample" not in expected:
+        shown.pop("sample", None)
+    assert shown == expected
+    assert bool(jobs) == bool(expected)
+
+
+def test_a_comment_in_the_code_or_the_configuration_makes_nothing_again(finished):
+    folder, _ = finished
+    module = ROOT / "fpa" / "models" / "recipe.py"
+    before = module.stat()
+    try:
+        module.touch()
+        assert jobs_of_a_dry_run(TINY, folder) == {}
+    finally:
+        os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_tables_figures_and_report_are_made_again_without_data_or_weights(finished, tmp_path):
+    folder, _ = finished
+    copied = tmp_path / "copy"
+    shutil.copytree(folder, copied, copy_function=shutil.copy2)
+    shutil.rmtree(copied / "data")
+    results = copied / "results" / "tiny"
+    for path in copied.rglob("weights.safetensors"):
+        path.unlink()
+    made = [
+        *(results / "tables").iterdir(),
+        *(results / "figures").iterdir(),
+        results / "report.html",
+    ]
+    before = {path: file_digest(path) for path in made}
+    for path in made:
+        path.unlink()
+    done = snakemake(TINY, copied)
+    assert done.returncode == 0, done.stderr
+    assert {path: file_digest(path) for path in made} == before
+    assert not list(copied.rglob("weights.safetensors"))
+    assert not (copied / "data").exists()
+
+
+def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_path):
+    folder, _ = finished
+    done = snakemake(TINY, folder, "results/tiny/bundle.tar.gz")
+    assert done.returncode == 0, done.stderr
+    results = folder / "results" / "tiny"
+    made = [*(results / "tables").iterdir(), *(results / "figures").iterdir()]
+    expected = {path.relative_to(folder): file_digest(path) for path in made}
+    expected[Path("results/tiny/report.html")] = file_digest(results / "report.html")
+    bundle = tmp_path / "bundle.tar.gz"
+    (results / "bundle.tar.gz").rename(bundle)
+    for way in ("report", "snakemake"):
+        clone = tmp_path / way
+        clone.mkdir()
+        done = fpa("unpack", bundle, cwd=clone)
+        assert done.returncode == 0, done.stderr
+        assert not list(clone.rglob("weights.safetensors")) + list(clone.rglob("report.html"))
+        if way == "report":
+            done = fpa("report", "results/tiny", cwd=clone)
+        else:
+            done = snakemake(TINY, clone)
+        assert done.returncode == 0, done.stderr
+        assert {path: file_digest(clone / path) for path in expected} == expected
+        assert not (clone / "data").exists()
+        assert not list(clone.rglob("weights.safetensors"))
+
+
+def test_an_exported_generator_paints_what_its_run_does(finished, tmp_path):
+    folder, _ = finished
+    (run,) = (path.parent for path in folder.glob("results/tiny/runs/digits/lightgan/*/train.json"))
+    done = fpa("export", run, "--checkpoint", "best", "--out", "lightgan", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "lightgan").iterdir()} == {
+        "generator.safetensors",
+        "generator.json",
+    }
+    ways = {"run": [run, "--checkpoint", "best"], "export": ["lightgan"]}
+    for name, words in ways.items():
+        done = fpa("sample", *words, "--count", 5, "--out", f"{name}.npy", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run.npy").read_bytes() == (tmp_path / "export.npy").read_bytes()
+    weights = tmp_path / "lightgan" / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    done = fpa("sample", "lightgan", "--out", "no.npy", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "not the file that was exported" in done.stderr
+    assert not (tmp_path / "no.npy").exists()
+
+
+def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_path):
+    folder, _ = finished
+    copied = tmp_path / "copy"
+    shutil.copytree(folder, copied, copy_function=shutil.copy2)
+    rate = {**TINY["models"]["lightgan"]["settings"]["recipe"], "learning_rate": 1e30}
+    config = changed("models/lightgan/settings/recipe", rate)
+    config["models"]["fpa"]["settings"]["painter"]["steps"] = 5
+    done = snakemake(config, copied, "--keep-going")
+    assert done.returncode != 0
+    done = fpa("report", "results/tiny", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    page = (copied / "results/tiny/report.html").read_text()
+    assert "1 of 3 runs are not finished" in page
+    assert "lightgan on digits, seed 0: failed: a loss was NaN" in page
+    assert "fpa on digits" in page.split("paintings-data")[1]
+    # Figures of the model that failed show the others, not its former run.
+    before = (folder / "results/tiny/figures/samples-digits.png").read_bytes()
+    assert (copied / "results/tiny/figures/samples-digits.png").read_bytes() != before
+
+
+def test_another_experiment_shares_no_run_and_touches_no_artifact(finished):
+    folder, _ = finished
+    other = {**changed("models/fpa/settings/painter", {"steps": 5}), "experiment": "other"}
+    del other["models"]["lightgan"]
+    files = [p for p in (folder / "results" / "tiny").rglob("*") if p.is_file()]
+    before = {p: file_digest(p) for p in files}
+    done = snakemake(other, folder, "results/other/tables/fid.csv")
+    assert done.returncode == 0, done.stderr
+    assert {p: file_digest(p) for p in files} == before
+    refused = snakemake({**other, "results": "results/tiny"}, folder, "-n")
+    assert refused.returncode != 0
+    said = [line for line in refused.stderr.splitlines() if "belongs to the experiment" in line]
+    assert len(said) == 1
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("training/batchsize", 3, "training.batchsize: unknown key; did you mean 'batch_size'?"),
+        (
+            "models/fpa/settings/painter/steps",
+            "x",
+            "painter.steps: input should be a valid integer",
+        ),
+        ("datasets/digits/resolution", 8, "model fpa on digits: the discriminator takes images of"),
+        ("training/batch_size", 2000, "larger than the data set digits (1,797 images)"),
+        ("results", "/proc/no", "results: cannot make /proc/no"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_runs(tmp_path, path, value, message):
+    done = snakemake(changed(path, value), tmp_path)
+    assert done.returncode != 0
+    said = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
+    assert len(said) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_extractor_that_cannot_be_had_stops_the_work_before_any_training(tmp_path):
+    config = changed("evaluation/protocols/clean", {"n_fake": 32})
+    config["inception_weights"] = "nothing"
+    done = snakemake(config, tmp_path)
+    assert done.returncode != 0
+    assert (
+        "inception_weights: there is no inception-2015-12-05.pt in the folder nothing"
+        in done.stdout + done.stderr
+    )
+    assert not list(tmp_path.rglob("step-*.pt"))
+
+
+def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finished, tmp_path):
+    whole, _ = finished
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    target = "results/tiny/runs/digits/fpa"
+    (name,) = (p.name for p in (whole / target).iterdir())
+    weights = f"{target}/{name}/weights.safetensors"
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, weights, "--configfile", str(tmp_path / "tiny.yaml")],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("step-*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(tmp_path.rglob("step-*.pt"))
+    assert snakemake(TINY, tmp_path, "--unlock").returncode == 0
+    done = snakemake(TINY, tmp_path, weights)
+    assert done.returncode == 0, done.stderr
+    assert file_digest(tmp_path / weights) == file_digest(whole / weights)

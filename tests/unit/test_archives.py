@@ -1,0 +1,547 @@
+"""Real files in every kind of archive, whole and broken: what is prepared, refused and reported."""
+
+import io
+import json
+import os
+import random
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from conftest import encode, environment, fpa, images_dataset, jpeg, png
+
+from fpa.common.errors import UserError
+from fpa.common.files import file_digest, read_json
+from fpa.data.catalogue import SOURCES, resolve
+from fpa.data.picture import FILTERS, decode
+from fpa.data.prepare import prepare
+from fpa.data.store import open_store
+
+Files = dict[str, bytes]
+
+
+def make_folder(path: Path, files: Files) -> Path:
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def make_zip(path: Path, files: Files, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, files: Files, mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+    return path
+
+
+def make_lmdb(path: Path, files: Files) -> Path:
+    with lmdb.open(str(path), map_size=1 << 24) as environment, environment.begin(write=True) as t:
+        for name, data in files.items():
+            t.put(name.encode(), data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(photographs) -> Files:
+    """As many files in one folder as several processes share, and one that is no image."""
+    named = {f"photos/{(37 * i) % 100:02d}.jpg": jpeg(p) for i, p in enumerate(photographs)}
+    for i in range(60):
+        named[f"photos/more/{i}.png"] = png(photographs[i % 40][: 30 + i, :50])
+    return named | {"photos/about.txt": b"taken somewhere", "__MACOSX/photos/._00.jpg": b"x"}
+
+
+@pytest.fixture(scope="module")
+def kinds(files, tmp_path_factory) -> dict[str, Path]:
+    """The same files in everything that they may come in, in different orders."""
+    place = tmp_path_factory.mktemp("kinds")
+    backwards = dict(reversed(files.items()))
+    return {
+        "folder": make_folder(place / "folder", files) / "photos",
+        "parent": place / "folder",
+        "zip": make_zip(place / "a.zip", files),
+        "stored zip": make_zip(place / "b.zip", backwards, zipfile.ZIP_STORED),
+        "tar": make_tar(place / "c.tar", {f"./{n}": d for n, d in backwards.items()}),
+        "tar.gz": make_tar(place / "d.tar.gz", files, "w:gz"),
+        "tar.xz": make_tar(place / "e.tar.xz", backwards, "w:xz"),
+        "tar.bz2": make_tar(place / "f.tar.bz2", files, "w:bz2"),
+    }
+
+
+@pytest.fixture(scope="module")
+def prepared(kinds, tmp_path_factory) -> Path:
+    """The folder's images, prepared by one process."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(images_dataset(kinds["folder"]), folder, workers=1)
+    return folder
+
+
+def alike(manifest: dict) -> dict:
+    """A manifest without what says how the images came."""
+    source = {k: v for k, v in manifest["source"].items() if k == "files_sha256"}
+    dataset = {k: v for k, v in manifest["dataset"].items() if k != "path"}
+    return {**manifest, "source": source, "dataset": dataset, "ignored": None}
+
+
+@pytest.mark.parametrize(
+    "kind", ["folder", "parent", "zip", "stored zip", "tar", "tar.gz", "tar.xz", "tar.bz2"]
+)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_archive_and_number_of_processes_gives_the_same_bytes(
+    kinds, prepared, tmp_path, kind, workers
+):
+    prepare(images_dataset(kinds[kind]), tmp_path, workers)
+    assert file_digest(tmp_path / "images.npy") == file_digest(prepared / "images.npy")
+    ours, theirs = (read_json(p / "manifest.json") for p in (tmp_path, prepared))
+    assert alike(ours) == alike(theirs)
+    assert {p.name for p in tmp_path.iterdir()} == {"images.npy", "manifest.json"}
+
+
+def test_the_array_and_the_manifest_hold_what_the_files_do(files, prepared):
+    images, manifest = open_store(prepared)
+    names = sorted(
+        n.removeprefix("photos/") for n in files if n.endswith(("jpg", "png")) and "__" not in n
+    )
+    assert manifest["names"] == names
+    assert manifest["count"] == len(images) == len(names) == 100
+    for name, image in zip(names, images, strict=True):
+        expected = decode(files[f"photos/{name}"], 16, 3, FILTERS["bilinear"])
+        assert np.array_equal(image, expected)
+    assert manifest["ignored"] == [{"name": "about.txt", "reason": "no image by its name"}]
+    assert manifest["unreadable"] == []
+    assert manifest["versions"]["pillow"]
+
+
+def test_an_lmdb_in_lsuns_format_is_read_in_the_order_of_its_keys(photographs, tmp_path):
+    webp = {
+        random.Random(i).randbytes(20).hex(): encode(p, "WEBP") for i, p in enumerate(photographs)
+    }
+    name = "church_outdoor_train_lmdb"
+    database = make_lmdb(tmp_path / name, webp)
+    inside = {f"{name}/{p.name}": p.read_bytes() for p in database.iterdir()}
+    places = [
+        database,
+        tmp_path,
+        make_zip(tmp_path / f"{name}.zip", inside),
+        make_tar(tmp_path / f"{name}.tar", inside),
+        make_tar(tmp_path / f"{name}.tar.gz", inside, "w:gz"),
+    ]
+    spec = {"resolution": 64, "channels": 3, "filter": "bilinear", "max_unreadable": 0}
+    for i, place in enumerate(places):
+        asked = {**spec, "source": None, "path": str(place), "count": 40}
+        dataset = resolve("lsun_church", asked, tmp_path, "datasets.lsun_church")
+        prepare(dataset, tmp_path / f"store{i}", workers=2)
+        images, manifest = open_store(tmp_path / f"store{i}")
+        assert manifest["names"] == sorted(webp)
+        assert manifest["source"]["kind"] == "lmdb"
+        for key, image in zip(sorted(webp), images, strict=True):
+            assert np.array_equal(image, decode(webp[key], 64, 3, FILTERS["bilinear"]))
+        assert not (tmp_path / f"store{i}" / "unfinished").exists()
+
+
+# Official layouts --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def afhq(photographs) -> Files:
+    names = ["train/cat/c1.jpg", "train/cat/c2.jpg", "train/dog/d1.jpg", "val/cat/v1.jpg"]
+    return {f"afhq/{n}": jpeg(p) for n, p in zip(names, photographs, strict=False)}
+
+
+def known(name: str, path: Path, count: int | None) -> dict:
+    spec = {"source": None, "resolution": 16, "channels": 3, "filter": "bilinear"}
+    asked = {**spec, "path": str(path), "count": count, "max_unreadable": 0}
+    return resolve(name, asked, path.parent, f"datasets.{name}")
+
+
+def test_a_class_of_afhq_is_found_in_the_archive_and_wherever_it_was_unpacked(afhq, tmp_path):
+    make_folder(tmp_path / "unpacked", afhq)
+    places = ["unpacked", "unpacked/afhq", "unpacked/afhq/train", "unpacked/afhq/train/cat"]
+    archive = make_zip(tmp_path / "afhq.zip", afhq)
+    for i, place in enumerate([archive, *(tmp_path / p for p in places)]):
+        manifest = prepare(known("afhq_cat", place, 2), tmp_path / f"store{i}")
+        assert manifest["names"] == ["c1.jpg", "c2.jpg"]
+    assert prepare(known("afhq_dog", archive, 1), tmp_path / "dog")["names"] == ["d1.jpg"]
+    with pytest.raises(
+        UserError, match=r"no images in a folder 'train/wild'; found images in: afhq/train/cat, "
+    ):
+        prepare(known("afhq_wild", archive, 1), tmp_path / "wild")
+
+
+def test_metfaces_are_read_with_and_without_their_folder(photographs, tmp_path):
+    faces = {f"{i}-00.png": png(p) for i, p in enumerate(photographs[:3])}
+    whole = {f"metfaces/images/{n}": d for n, d in faces.items()}
+    whole["metfaces/unprocessed/image-1.png"] = png(photographs[9])
+    for i, files in enumerate([faces, whole]):
+        archive = make_zip(tmp_path / f"{i}.zip", files)
+        assert prepare(known("metfaces", archive, 3), tmp_path / str(i))["names"] == sorted(faces)
+
+
+def test_fewer_images_than_the_paper_had_are_refused_at_once(afhq, tmp_path):
+    archive = make_zip(tmp_path / "afhq.zip", afhq)
+    with pytest.raises(
+        UserError, match=r"holds 2 images, expected 5,153 for afhq_cat; .*\.count: 2"
+    ):
+        prepare(known("afhq_cat", archive, None), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_expected_numbers_are_the_papers():
+    counts = {name: source.count for name, source in SOURCES.items()}
+    assert counts == {
+        "celeba": 202_599,
+        "lsun_church": 126_227,
+        "afhq_cat": 5_153,
+        "afhq_dog": 4_739,
+        "afhq_wild": 4_738,
+        "metfaces": 1_336,
+        "digits": 1_797,
+        "folder": None,
+    }
+
+
+def test_another_archive_than_the_published_one_is_told(photographs, tmp_path, monkeypatch, caplog):
+    from dataclasses import replace
+
+    archive = make_zip(tmp_path / "x.zip", {"img_align_celeba/1.jpg": jpeg(photographs[0])})
+    monkeypatch.setitem(SOURCES, "celeba", replace(SOURCES["celeba"], count=1))
+    caplog.set_level("WARNING", logger="fpa")
+    manifest = prepare(known("celeba", archive, None), tmp_path / "store")
+    assert manifest["source"]["md5"] == file_digest(archive, "md5")
+    assert "is not the archive as published" in caplog.text
+
+
+# Bad input ---------------------------------------------------------------------------------------
+
+
+def refused(path: Path, tmp_path: Path, **settings) -> str:
+    """The one line that preparing this ends with; nothing is left of it."""
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(UserError) as caught:
+        prepare(images_dataset(path, **settings), tmp_path / "store")
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz", "tar.bz2"])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_truncated_archive_is_refused(kinds, tmp_path, kind, part):
+    whole = kinds[kind].read_bytes()
+    cut = tmp_path / kinds[kind].name
+    cut.write_bytes(whole[: int(part * len(whole))])
+    assert "fetch it again" in refused(cut, tmp_path)
+
+
+def test_a_tar_cut_exactly_between_two_members_is_refused(photographs, tmp_path):
+    path = make_tar(tmp_path / "a.tar", {f"{i}.png": png(photographs[i]) for i in range(3)})
+    with tarfile.open(path) as archive:
+        end = archive.getmembers()[2].offset
+    path.write_bytes(path.read_bytes()[:end])
+    assert "a tar whose end is missing" in refused(path, tmp_path)
+
+
+def test_a_truncated_lmdb_is_refused_instead_of_crashing(photographs, tmp_path):
+    make_lmdb(tmp_path / "lmdb", {str(i): png(p) for i, p in enumerate(photographs)})
+    data = tmp_path / "lmdb/data.mdb"
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    assert "bytes; fetch it again, whole" in refused(tmp_path / "lmdb", tmp_path)
+    data.write_bytes(b"nothing of that kind" * 999)
+    assert "is not a whole LMDB" in refused(tmp_path / "lmdb", tmp_path)
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"nonsense" * 1000)
+    assert "not a whole zip or tar archive, nor a folder" in refused(
+        tmp_path / "photo.jpg", tmp_path
+    )
+    (tmp_path / "empty").write_bytes(b"")
+    assert "not a whole zip or tar archive" in refused(tmp_path / "empty", tmp_path)
+    message = refused(tmp_path / "nowhere", tmp_path)
+    assert message.startswith("datasets.mine.path: there is no")
+
+
+def test_an_archive_without_images_is_refused(tmp_path):
+    for path in (
+        make_zip(tmp_path / "a.zip", {}),
+        make_tar(tmp_path / "a.tar", {}),
+        make_zip(tmp_path / "b.zip", {"a.txt": b"x"}),
+        make_folder(tmp_path / "folder", {"notes.md": b"x"}),
+    ):
+        assert "holds no images" in refused(path, tmp_path)
+
+
+def test_a_tar_that_unpacks_to_a_mountain_is_refused(tmp_path):
+    path = make_tar(tmp_path / "bomb.tar.gz", {"zeros.png": bytes(1 << 26)}, "w:gz")
+    assert "unpacks to more than 100 times its size" in refused(path, tmp_path)
+
+
+@pytest.fixture
+def broken(photographs) -> dict[str, tuple[bytes, str]]:
+    """name -> file that cannot be read, and why."""
+    whole = jpeg(photographs[0])
+    return {
+        "cut.jpg": (whole[: len(whole) // 2], "Truncated File Read"),
+        "empty.jpg": (b"", "no image, or of an unknown format"),
+        "text.png": (b"I am no image", "no image, or of an unknown format"),
+    }
+
+
+def test_unreadable_images_fail_the_run_and_are_all_listed(photographs, broken, tmp_path):
+    good = {f"{i}.png": png(photographs[i]) for i in range(5)}
+    place = make_folder(tmp_path / "images", good | {n: d for n, (d, _) in broken.items()})
+    with pytest.raises(UserError, match=r"3 images of mine cannot be read, .*max_unreadable: 3"):
+        prepare(images_dataset(place), tmp_path / "store")
+    listed = read_json(tmp_path / "store/unreadable.json")
+    assert [entry["name"] for entry in listed] == sorted(broken)
+    for entry in listed:
+        assert broken[entry["name"]][1] in entry["reason"]
+    assert not (tmp_path / "store/manifest.json").exists()
+    assert not (tmp_path / "store/images.npy").exists()
+
+
+def test_unreadable_images_are_left_out_where_the_configuration_allows(
+    photographs, broken, tmp_path
+):
+    good = {f"{i}.png": png(photographs[i]) for i in range(5)}
+    bad = {n: d for n, (d, _) in broken.items()}
+    prepare(images_dataset(make_folder(tmp_path / "good", good)), tmp_path / "expected")
+    mixed = make_zip(tmp_path / "mixed.zip", bad | good)
+    # The refused run's work is not lost: nothing is decoded twice.
+    with pytest.raises(UserError, match="3 images of mine cannot be read"):
+        prepare(images_dataset(mixed, max_unreadable=2), tmp_path / "store")
+    manifest = prepare(images_dataset(mixed, max_unreadable=3), tmp_path / "store")
+    assert [entry["name"] for entry in manifest["unreadable"]] == sorted(bad)
+    assert manifest["names"] == sorted(good)
+    same = (file_digest(tmp_path / f / "images.npy") for f in ("expected", "store"))
+    assert len(set(same)) == 1
+    assert {p.name for p in (tmp_path / "store").iterdir()} == {"images.npy", "manifest.json"}
+
+
+def test_a_data_set_of_unreadable_images_alone_is_none(tmp_path):
+    place = make_folder(tmp_path / "images", {"1.png": b"x", "2.png": b"y"})
+    with pytest.raises(UserError, match="not one image of mine can be read"):
+        prepare(images_dataset(place, max_unreadable=2), tmp_path / "store")
+
+
+def climbing(photographs) -> Files:
+    names = ["../outside.png", "/absolute.png", "a/../../b.png", "fine/1.png", "fine/2.png"]
+    return {n: png(p) for n, p in zip(names, photographs, strict=False)}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_that_climb_out_are_refused_and_nothing_is_written_outside(
+    photographs, tmp_path, make
+):
+    place = tmp_path / "deep" / "er"
+    place.mkdir(parents=True)
+    archive = make(place / "archive", climbing(photographs))
+    with pytest.raises(UserError, match="3 images of mine cannot be read"):
+        prepare(images_dataset(archive), place / "store")
+    manifest = prepare(images_dataset(archive, max_unreadable=3), place / "store")
+    assert manifest["names"] == ["1.png", "2.png"]
+    assert {e["reason"] for e in manifest["unreadable"]} == {"its name leads out of the archive"}
+    written = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    store = {"deep/er/store/images.npy", "deep/er/store/manifest.json"}
+    assert written == {"deep/er/archive", *store}
+    assert not Path("/absolute.png").exists()
+
+
+def test_symbolic_links_are_not_followed(photographs, tmp_path):
+    secret = make_folder(tmp_path / "secret", {"s.png": png(photographs[0])})
+    place = make_folder(tmp_path / "images", {"1.png": png(photographs[1])})
+    (place / "2.png").symlink_to(secret / "s.png")
+    (place / "3").symlink_to(secret)
+    (place / "4.png").symlink_to("nowhere")
+    zipped, tarred = tmp_path / "a.zip", tmp_path / "a.tar"
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("1.png", png(photographs[1]))
+        link = zipfile.ZipInfo("2.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, str(secret / "s.png"))
+    with tarfile.open(tarred, "w") as archive:
+        archive.add(place / "1.png", "1.png")
+        archive.add(place / "2.png", "2.png")
+    for path, names in (
+        (place, ["2.png", "3/*.png", "4.png"]),
+        (zipped, ["2.png"]),
+        (tarred, ["2.png"]),
+    ):
+        manifest = prepare(images_dataset(path, max_unreadable=3), tmp_path / "store")
+        assert manifest["names"] == ["1.png"]
+        assert [e["name"] for e in manifest["unreadable"]] == names
+        assert all("link" in e["reason"] for e in manifest["unreadable"])
+
+
+def test_a_linked_folder_itself_may_be_named(kinds, prepared, tmp_path):
+    (tmp_path / "link").symlink_to(kinds["folder"])
+    prepare(images_dataset(tmp_path / "link"), tmp_path / "store")
+    assert file_digest(tmp_path / "store/images.npy") == file_digest(prepared / "images.npy")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_second_file_of_a_name_is_refused(photographs, tmp_path, kind):
+    path = tmp_path / "twice"
+    first, second = png(photographs[0]), png(photographs[1])
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a/1.png", first)
+            archive.writestr("a/1.png", second)
+    else:
+        with tarfile.open(path, "w") as archive:
+            for data in (first, second):
+                about = tarfile.TarInfo("a/1.png")
+                about.size = len(data)
+                archive.addfile(about, io.BytesIO(data))
+    manifest = prepare(images_dataset(path, max_unreadable=1), tmp_path / "store")
+    assert manifest["unreadable"] == [{"name": "1.png", "reason": "a second file of this name"}]
+    images, _ = open_store(tmp_path / "store")
+    assert np.array_equal(images[0], decode(first, 16, 3, FILTERS["bilinear"]))
+
+
+def test_names_in_any_writing_can_be_stored_and_printed(photographs, tmp_path):
+    place = make_folder(tmp_path / "images", {"猫.png": png(photographs[0])})
+    (place / os.fsdecode(b"caf\xe9.png")).write_bytes(png(photographs[1]))
+    manifest = prepare(images_dataset(place), tmp_path / "store")
+    assert manifest["names"] == ["caf\\udce9.png", "猫.png"]
+    done = fpa("inspect", tmp_path / "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "caf" in done.stdout
+
+
+def test_damaged_and_unusual_zip_members_are_refused(photographs, tmp_path):
+    path = make_zip(
+        tmp_path / "a.zip", {"1.png": png(photographs[0]), "2.png": png(photographs[1])}
+    )
+    data = bytearray(path.read_bytes())
+    data[200] ^= 0xFF
+    path.write_bytes(data)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("3.png", png(photographs[2]))
+    manifest = prepare(images_dataset(path, max_unreadable=2), tmp_path / "store")
+    reasons = {entry["name"]: entry["reason"] for entry in manifest["unreadable"]}
+    assert set(reasons) == {"1.png", "3.png"}
+    assert "compression method 14" in reasons["3.png"]
+
+
+def test_exact_duplicates_are_counted(photographs, tmp_path):
+    a, b = photographs[:2]
+    # The same pixels in another file are a duplicate image, not a duplicate file.
+    files = {"1.png": png(a), "2.png": png(a), "3.bmp": encode(a, "BMP"), "4.png": png(b)}
+    manifest = prepare(images_dataset(make_folder(tmp_path / "images", files)), tmp_path / "store")
+    assert manifest["duplicates"] == {
+        "files": 1,
+        "images": 2,
+        "groups": [["1.png", "2.png", "3.bmp"]],
+    }
+
+
+# Interruptions -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory) -> Path:
+    """Images that take some seconds to decode: few, but large."""
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
+    data = png(noise)
+    return make_zip(
+        tmp_path_factory.mktemp("slow") / "slow.zip", {f"{i:03d}.png": data for i in range(160)}, 0
+    )
+
+
+def processes_of(group: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
+    command = [sys.executable, "-m", "fpa", "prepare", json.dumps(images_dataset(slow))]
+    command += ["--out", "store", "--workers", "2"]
+    notes = tmp_path / "store/unfinished/notes.jsonl"
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not notes.exists() or len(notes.read_text().splitlines()) < 2:
+        assert process.poll() is None, "finished before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    while processes_of(process.pid):
+        assert time.monotonic() < deadline, "a process was left behind"
+        time.sleep(0.05)
+    assert not (tmp_path / "store/manifest.json").exists()
+    done = fpa("prepare", json.dumps(images_dataset(slow)), "--out", "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "going on after" in done.stderr
+    images, manifest = open_store(tmp_path / "store")
+    with zipfile.ZipFile(slow) as archive:
+        expected = decode(archive.read("000.png"), 16, 3, FILTERS["bilinear"])
+    assert manifest["duplicates"]["files"] == 159
+    assert all(np.array_equal(image, expected) for image in images)
+
+
+def test_work_on_another_version_of_the_source_is_not_gone_on_with(photographs, tmp_path):
+    place = make_folder(tmp_path / "images", {"1.png": png(photographs[0]), "2.png": b"broken"})
+    with pytest.raises(UserError, match="1 images of mine cannot be read"):
+        prepare(images_dataset(place), tmp_path / "store")
+    (place / "2.png").write_bytes(png(photographs[1]))
+    manifest = prepare(images_dataset(place), tmp_path / "store")
+    assert manifest["count"] == 2
+    assert not (tmp_path / "store/unreadable.json").exists()
+
+
+def test_a_disk_without_room_is_told_before_the_work(slow, tmp_path):
+    done = fpa(
+        "prepare",
+        json.dumps(images_dataset(slow)),
+        *("--out", "store"),
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+    )
+    assert done.returncode == 1
+    assert "cannot write store: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_preparations_of_one_store_do_not_meet(slow, tmp_path):
+    from fpa.common.files import locked
+
+    with (
+        locked(tmp_path / "store/unfinished", "at it"),
+        pytest.raises(UserError, match="another process is preparing"),
+    ):
+        prepare(images_dataset(slow), tmp_path / "store")

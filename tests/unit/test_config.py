@@ -1,0 +1,278 @@
+"""The configuration's door: defaults, digests, and one clear line for every mistake."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, TINY
+from jsonschema import Draft202012Validator
+
+from fpa.common.errors import UserError
+from fpa.experiment.config import check_config, read_config, schema
+from fpa.experiment.plan import Experiment
+from fpa.training.run import Run
+
+
+def change(path: str, value) -> dict:
+    """The tiny experiment with one value changed."""
+    config = copy.deepcopy(TINY)
+    part = config
+    *way, last = path.split("/")
+    for key in way:
+        part = part.setdefault(key, {})
+    part[last] = value
+    return config
+
+
+MISTAKES = {
+    "unknown key": ("trainig", {}, "trainig: unknown key; did you mean 'training'?"),
+    "unknown nested key": (
+        "training/batchsize",
+        3,
+        "training.batchsize: unknown key; did you mean 'batch_size'?",
+    ),
+    "wrong type": (
+        "training/batch_size",
+        "many",
+        'training.batch_size: expected integer, found "many"',
+    ),
+    "wrong type in a model's budget": (
+        "models/fpa/training",
+        {"kimg": "x"},
+        'models.fpa.training.kimg: expected number, found "x"',
+    ),
+    "unknown module": (
+        "models/fpa/class",
+        "fpa.modles:FPA",
+        "models.fpa.class: cannot import 'fpa.modles'",
+    ),
+    "unknown class": (
+        "models/fpa/class",
+        "fpa.models:FPAA",
+        "module 'fpa.models' has no class 'FPAA'; did you mean 'FPA'?",
+    ),
+    "not a class name": (
+        "models/fpa/class",
+        "FPA",
+        "does not name a class as 'package.module:Class'",
+    ),
+    "not a model": ("models/fpa/class", "fpa.training.run:Run", "is not a model: it has no step"),
+    "unknown setting": (
+        "models/fpa/settings/painter/step",
+        5,
+        "models.fpa.settings.painter.step: unknown setting; did you mean 'steps'?",
+    ),
+    "unknown group of settings": (
+        "models/fpa/settings/paintr",
+        {},
+        "models.fpa.settings.paintr: unknown setting; did you mean 'painter'?",
+    ),
+    "wrong type of a setting": (
+        "models/fpa/settings/painter/steps",
+        "x",
+        "models.fpa.settings.painter.steps: input should be a valid integer",
+    ),
+    "setting out of range": (
+        "models/fpa/settings/painter/steps",
+        0,
+        "models.fpa.settings.painter.steps: input should be greater than 0, found 0",
+    ),
+    "settings that contradict each other": (
+        "models/fpa/settings/painter",
+        {"rule": "additive", "vector_rates": True},
+        "vector_rates needs rule: delta (the additive rule has no rates)",
+    ),
+    "unknown data set": (
+        "datasets/digit",
+        {"resolution": 16},
+        "datasets.digit: unknown data set 'digit'; did you mean 'digits'?",
+    ),
+    "unknown resolution": (
+        "datasets/digits/resolution",
+        17,
+        "datasets.digits.resolution: expected one of 8, 16, 32, 64, 128, 256, found 17",
+    ),
+    "unknown extractor": (
+        "evaluation/protocols/quick/extractor",
+        "inception_v4",
+        "evaluation.protocols.quick.extractor: unknown extractor 'inception_v4'; did you mean 'inception_v3'?",
+    ),
+    "extractor without size": (
+        "evaluation/protocols/quick/extractor",
+        "efficientnet_lite0",
+        "needs its input size",
+    ),
+    "extractor of another size": (
+        "evaluation/protocols/quick/extractor",
+        "inception_v3-64px",
+        "takes 299 px",
+    ),
+    "unknown protocol": (
+        "evaluation/protocols",
+        {"papr": {}},
+        "evaluation.protocols.papr: 'papr' is no known protocol; did you mean 'paper'?",
+    ),
+    "resize of another network": (
+        "evaluation/protocols/quick/resize",
+        "pytorch",
+        "evaluation.protocols.quick.resize: efficientnet_lite0-32px takes clean, found 'pytorch'",
+    ),
+    "best checkpoint without a quick score": (
+        "training/watch_kimg",
+        0,
+        "evaluation.checkpoint: best needs a quick score of every model",
+    ),
+    "unknown watch extractor": (
+        "training/watch_extractor",
+        "vgg",
+        "training.watch_extractor: unknown extractor 'vgg'",
+    ),
+    "unknown base": (
+        "models/fpa_unet/base",
+        "fpaa",
+        "there is no model 'fpaa'; did you mean 'fpa'?",
+    ),
+    "missing base": ("models/fpa_unet/base", None, "starts from another model; name it as 'base'"),
+    "base of a model that has none": ("models/fpa/base", "lightgan", "starts from no other model"),
+    "circle of bases": ("models/fpa_unet/base", "fpa_unet", "goes round in a circle"),
+    "no models": ("models", {}, "models: {} should be non-empty"),
+    "bad name": ("experiment", "a/b", "experiment: 'a/b' does not match"),
+    "the same seed twice": ("seeds", [1, 1], "seeds: [1, 1] has non-unique elements"),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_each_mistake_is_told_in_one_line(path, value, message):
+    with pytest.raises(UserError) as error:
+        Experiment(change(path, value))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "datasets/digits/resolution",
+            8,
+            "model fpa on digits: the discriminator takes images of 16",
+        ),
+        ("training/batch_size", 1798, "larger than the data set digits (1,797 images)"),
+        ("results", "/proc/nothing/here", "results: cannot make /proc/nothing/here"),
+        ("results", __file__ + "/x", "Not a directory; choose another folder"),
+    ],
+)
+def test_what_would_fail_later_is_told_before_anything_runs(path, value, message):
+    with pytest.raises(UserError) as error:
+        Experiment(change(path, value)).check_before_start()
+    assert message in str(error.value)
+
+
+def test_missing_keys_are_named():
+    with pytest.raises(UserError, match="configuration: missing datasets, models"):
+        check_config({"experiment": "x"})
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    path = tmp_path / "c.yaml"
+    with pytest.raises(UserError, match="cannot read the configuration"):
+        read_config(path)
+    path.write_text("a: [1")
+    with pytest.raises(UserError, match="is not valid YAML"):
+        read_config(path)
+    path.write_text("- 1")
+    with pytest.raises(UserError, match="holds no configuration"):
+        read_config(path)
+    path.write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(UserError, match="is not valid YAML"):
+        read_config(path)
+
+
+def keys_of(part: dict, where: str = ""):
+    for key, below in part.get("properties", {}).items():
+        yield f"{where}{key}", below, key in part.get("required", [])
+        yield from keys_of(below, f"{where}{key}.")
+    if isinstance(part.get("additionalProperties"), dict):
+        yield from keys_of(part["additionalProperties"], f"{where}*.")
+
+
+def test_the_schema_is_valid_and_describes_every_key_with_a_default_or_as_required():
+    Draft202012Validator.check_schema(schema())
+    assert schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    keys = list(keys_of(schema()))
+    assert len(keys) > 30
+    for name, part, required in keys:
+        assert part.get("description"), name
+        assert required or "default" in part, name
+
+
+def test_defaults_are_filled_in_down_to_every_model():
+    config = check_config({**TINY, "training": {"kimg": 3}, "seeds": [4]})
+    assert config["models"]["lightgan"]["training"]["batch_size"] == 20
+    assert config["models"]["lightgan"]["training"]["kimg"] == 3
+    assert config["evaluation"]["kid_subsets"] == 5
+    assert config["datasets"]["digits"]["source"] is None
+
+
+@pytest.mark.parametrize(
+    "path", ["config.yaml", *sorted(p.name for p in (ROOT / "experiments").glob("*.yaml"))]
+)
+def test_the_shipped_experiments_are_sound(path, tmp_path):
+    path = ROOT / path if path == "config.yaml" else ROOT / "experiments" / path
+    experiment = Experiment(
+        {**read_config(path), "results": "somewhere/else", "data": str(tmp_path)}
+    )
+    for spec in experiment.datasets.values():
+        if spec["path"] is not None:  # as if all archives were there
+            Path(spec["path"]).parent.mkdir(exist_ok=True)
+            Path(spec["path"]).touch()
+    experiment.check_before_start()
+
+
+def digests(config: dict) -> dict[str, str]:
+    return {run.model["name"]: run.digest for run in Experiment(config).runs}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "touched"),
+    [
+        ("models/fpa/settings/painter/steps", 5, {"fpa", "fpa_unet"}),
+        ("models/fpa_unet/settings/unet/max_multiplier", 2, {"fpa_unet"}),
+        ("models/lightgan/settings/recipe", {}, {"lightgan"}),
+        ("models/lightgan/training", {"kimg": 1}, {"lightgan"}),
+        ("datasets/digits/filter", "box", {"fpa", "fpa_unet", "lightgan"}),
+        ("training/batch_size", 4, {"fpa", "fpa_unet", "lightgan"}),
+        ("seeds", [1], {"fpa", "fpa_unet", "lightgan"}),
+        ("runtime/log_every", 50, set()),
+        ("runtime/train_threads", 2, set()),
+        ("evaluation/protocols/quick/n_fake", 50, set()),
+        ("figures/grid", 4, set()),
+        ("models/fpa/label", "Painter", set()),
+        ("models/fpa/settings/painter/layers", 1, set()),  # the default, said aloud
+        ("experiment", "other", set()),
+    ],
+)
+def test_a_change_makes_new_runs_of_exactly_what_it_touches(path, value, touched):
+    before, after = digests(TINY), digests(change(path, value))
+    assert {name for name in before if before[name] != after[name]} == touched
+
+
+def test_a_run_comes_back_from_its_json():
+    for run in Experiment(TINY).runs:
+        again = Run.from_config(yaml.safe_load(yaml.safe_dump(run.config)))
+        assert again.digest == run.digest
+        assert again.folder == run.folder
+
+
+def test_budgets_are_counted_in_real_images():
+    run = Experiment(change("training/kimg", 1)).runs[0]
+    assert run.steps == 125
+
+
+def test_a_results_folder_belongs_to_one_experiment(tmp_path):
+    config = change("results", str(tmp_path / "r"))
+    Experiment(config).claim()
+    Experiment(config)
+    with pytest.raises(UserError, match="belongs to the experiment 'tiny', not 'other'"):
+        Experiment({**config, "experiment": "other"})

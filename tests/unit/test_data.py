@@ -1,0 +1,259 @@
+"""Single pictures, the store that they are prepared into, and the order in which they are fed."""
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from conftest import fpa, images_dataset, jpeg, png
+from PIL import Image
+from sklearn.datasets import load_digits
+from torchvision.transforms import functional as F
+
+from fpa.common.errors import UserError
+from fpa.data import picture
+from fpa.data.feed import Feed
+from fpa.data.picture import FILTERS
+from fpa.data.prepare import prepare
+from fpa.data.store import open_store, verify
+
+DIGITS = {
+    "name": "digits",
+    "source": "digits",
+    "resolution": 16,
+    "channels": 1,
+    "filter": "bicubic",
+    "count": 1797,
+    "path": None,
+    "max_unreadable": 0,
+}
+TORCHVISION = {
+    "bilinear": F.InterpolationMode.BILINEAR,
+    "bicubic": F.InterpolationMode.BICUBIC,
+    "lanczos": F.InterpolationMode.LANCZOS,
+}
+
+
+def decode(data: bytes, size: int = 16, channels: int = 3, resample: str = "bilinear"):
+    return picture.decode(data, size, channels, FILTERS[resample])
+
+
+def by_torchvision(data: bytes, size: int, mode: str = "RGB", resample: str = "bilinear"):
+    """What the paper's loader makes of a file, (C, size, size) uint8."""
+    opened = Image.open(io.BytesIO(data)).convert(mode)
+    fitted = np.asarray(F.center_crop(F.resize(opened, size, TORCHVISION[resample]), size))
+    return fitted.reshape(size, size, -1).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (31, 17), (20, 45), (178, 218), (16, 16), (218, 178)])
+@pytest.mark.parametrize("name", list(TORCHVISION))
+@pytest.mark.parametrize("size", [8, 16, 64])
+def test_resize_and_crop_equals_torchvision_bit_for_bit(shape, name, size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    shown = Image.fromarray(pixels)
+    expected = F.center_crop(F.resize(shown, size, TORCHVISION[name]), size)
+    ours = picture.resize_and_crop(shown, size, FILTERS[name])
+    assert np.array_equal(np.asarray(ours), np.asarray(expected))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_file_becomes_what_torchvision_makes_of_it(photographs, kind, mode):
+    file = io.BytesIO()
+    Image.fromarray(photographs[0]).save(file, kind)
+    ours = decode(file.getvalue(), 64, len(mode), "bilinear")
+    assert np.array_equal(ours, by_torchvision(file.getvalue(), 64, mode))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr"])
+def test_every_usual_mode_is_converted(photographs, mode):
+    file = io.BytesIO()
+    kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
+    Image.fromarray(photographs[1]).convert(mode).save(file, kind)
+    assert np.array_equal(decode(file.getvalue(), 32), by_torchvision(file.getvalue(), 32))
+    grey = decode(file.getvalue(), 32, channels=1)
+    assert np.array_equal(grey, by_torchvision(file.getvalue(), 32, "L"))
+
+
+def test_16_bit_grey_keeps_its_upper_bits():
+    # Pillow's own conversion clips it to white.
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 256 + 77
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    expected = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(decode(file.getvalue()), np.stack([expected] * 3))
+
+
+def test_alpha_is_dropped_as_in_the_papers_code():
+    pixels = np.full((16, 16, 4), (200, 100, 50, 0), np.uint8)
+    assert decode(png(pixels))[:, 0, 0].tolist() == [200, 100, 50]
+
+
+def test_exif_rotation_is_ignored_as_in_the_papers_code(photographs):
+    plain, turned = io.BytesIO(), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photographs[2]).save(plain, "JPEG")
+    Image.fromarray(photographs[2]).save(turned, "JPEG", exif=exif)
+    assert np.array_equal(decode(plain.getvalue()), decode(turned.getvalue()))
+
+
+def test_of_an_animation_the_first_frame_is_taken(photographs):
+    file = io.BytesIO()
+    first, second = (Image.fromarray(p).convert("P") for p in photographs[:2])
+    first.save(file, "GIF", save_all=True, append_images=[second])
+    assert np.array_equal(decode(file.getvalue(), 32), by_torchvision(file.getvalue(), 32))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be huge."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    return start + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"no image at all", "cannot identify image file"),
+        (b"", "cannot identify image file"),
+        (bomb(50_000, 50_000), "could be decompression bomb"),
+        (bomb(1, 5_000_000), "1 x 5000000 px is too long for its width"),
+    ],
+)
+def test_what_is_no_reasonable_image_is_refused(data, reason):
+    with pytest.raises(Exception, match=reason):
+        decode(data)
+
+
+@pytest.mark.parametrize("encode", [jpeg, png])
+def test_a_truncated_image_is_refused(photographs, encode):
+    data = encode(photographs[0])
+    decode(data)
+    with pytest.raises(OSError, match=r"(?i)truncated"):
+        decode(data[: len(data) // 2])
+
+
+def test_digits_are_prepared_whole_in_order_and_described(tmp_path):
+    prepare(DIGITS, tmp_path)
+    images, manifest = open_store(tmp_path)
+    assert images.shape == (1797, 1, 16, 16)
+    assert images.dtype == np.uint8
+    original = np.round(load_digits().images[5] * 255 / 16).astype(np.uint8)
+    expected = Image.fromarray(original).resize((16, 16), Image.Resampling.BICUBIC)
+    assert np.array_equal(images[5, 0], np.asarray(expected))
+    assert manifest["count"] == 1797
+    assert manifest["dataset"]["filter"] == "bicubic"
+    rows = "".join(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
+    assert manifest["images_sha256"] == hashlib.sha256(rows.encode()).hexdigest()
+
+
+def test_grey_images_fill_three_channels_on_request(tmp_path):
+    prepare({**DIGITS, "channels": 3, "resolution": 8}, tmp_path)
+    images, _ = open_store(tmp_path)
+    assert images.shape == (1797, 3, 8, 8)
+    assert np.array_equal(images[:, 0], images[:, 2])
+
+
+def test_a_store_that_does_not_match_its_manifest_is_refused(tmp_path):
+    prepare(DIGITS, tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "count": 3}))
+    with pytest.raises(UserError, match="does not match its manifest"):
+        open_store(tmp_path)
+    with pytest.raises(UserError, match="python -m fpa prepare"):
+        open_store(tmp_path / "nothing")
+
+
+def test_verify_finds_a_changed_byte_and_a_changed_name(tmp_path):
+    prepare(DIGITS, tmp_path)
+    assert verify(tmp_path)["count"] == 1797
+    whole = (tmp_path / "images.npy").read_bytes()
+    (tmp_path / "images.npy").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"images.npy has the digest .* delete .* prepare it again"):
+        verify(tmp_path)
+    (tmp_path / "images.npy").write_bytes(whole)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["names"][7] = manifest["names"][8]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="names 1,796 images and counts 1,797"):
+        verify(tmp_path)
+
+
+def test_prepare_and_verify_by_hand(tmp_path):
+    done = fpa("prepare", json.dumps(DIGITS), "--out", "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "digits: 1797 images of 16 px in store" in done.stderr
+    assert not (tmp_path / "store/unfinished").exists()
+    done = fpa("prepare", json.dumps(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
+    assert "store: 1797 images, as the manifest says" in done.stderr
+    with open(tmp_path / "store/images.npy", "ab") as file:
+        file.write(b"x")
+    done = fpa("prepare", json.dumps(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "prepare it again" in done.stderr
+
+
+def test_inspect_prints_the_manifest_and_draws_a_contact_sheet(tmp_path, photographs):
+    (tmp_path / "mine").mkdir()
+    for i, pixels in enumerate([*photographs[:8], photographs[0]]):
+        (tmp_path / "mine" / f"{i}.png").write_bytes(png(pixels))
+    (tmp_path / "mine/readme.txt").write_text("no image")
+    folder = tmp_path / "store"
+    prepare(images_dataset(tmp_path / "mine"), folder)
+    done = fpa("inspect", folder, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "9 of 3 x 16 x 16, uint8" in done.stdout
+    assert "1 exact (1 as files)" in done.stdout
+    assert "0.png = 8.png" in done.stdout
+    assert "readme.txt: no image by its name" in done.stdout
+    sheet = np.asarray(Image.open(folder / "contact-sheet.png"))
+    images, _ = open_store(folder)
+    scale = ((sheet.shape[0] + 1) // 3 - 1) // 16
+    assert np.array_equal(
+        sheet[: 16 * scale : scale, : 16 * scale : scale], images[0].transpose(1, 2, 0)
+    )
+
+
+def test_an_epoch_shows_every_image_once_and_epochs_differ():
+    feed = Feed(np.arange(12).reshape(12, 1, 1, 1), 4, seed=0)
+    epochs = [np.concatenate([feed.next().ravel() for _ in range(3)]) for _ in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
+    assert list(epochs[0]) != list(epochs[1])
+
+
+def test_the_order_resumes_in_the_middle_of_an_epoch():
+    images = np.arange(10).reshape(10, 1, 1, 1)
+    one, other = Feed(images, 3, seed=7), Feed(images, 3, seed=7)
+    for _ in range(5):
+        one.next()
+    other.load_state_dict(json.loads(json.dumps(one.state_dict())))
+    for _ in range(8):
+        assert np.array_equal(one.next(), other.next())
+
+
+def test_seeds_give_different_orders():
+    images = np.arange(100).reshape(100, 1, 1, 1)
+    assert not np.array_equal(Feed(images, 50, 0).next(), Feed(images, 50, 1).next())
+
+
+def test_a_batch_larger_than_the_data_set_is_refused():
+    with pytest.raises(UserError, match=r"batch_size 11 is larger than the data set \(10 images\)"):
+        Feed(np.zeros((10, 1, 1, 1), np.uint8), 11, 0)
+
+
+def test_batches_become_floats_between_zero_and_one():
+    from fpa.training.loop import to_float
+
+    batch = to_float(np.array([[[[0, 255]]]], np.uint8), torch.device("cpu"))
+    assert batch.tolist() == [[[[0.0, 1.0]]]]

@@ -1,0 +1,123 @@
+"""The example of a model of one's own, and what a class that breaks the contract is told."""
+
+import re
+import sys
+import textwrap
+
+import pytest
+import torch
+from conftest import ROOT, TINY, assert_resumes, environment, snakemake
+
+from baselines.dcgan import DCGAN
+from fpa.common.errors import UserError
+from fpa.models import interface as contract
+
+
+def build(size: int = 16, channels: int = 1) -> DCGAN:
+    torch.manual_seed(0)
+    return DCGAN(image_size=size, channels=channels, latent_dim=8, width=4)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_makes_and_judges_images_of_every_size(size, channels):
+    model = build(size, channels)
+    contract.check_images(model, "dcgan", size, channels)
+    losses = model.step(torch.rand(4, channels, size, size))
+    assert set(losses) == {"d_loss", "g_loss"}
+    made = model.ema(torch.randn(2, 8))
+    assert 0 <= made.min() <= made.max() <= 1
+
+
+def test_it_learns_the_mean_of_its_data():
+    torch.manual_seed(0)
+    model = DCGAN(image_size=8, channels=1, latent_dim=8, width=4, learning_rate=0.002)
+    for _ in range(300):
+        # Dark images: an untrained generator's are grey.
+        model.step(0.1 * torch.rand(16, 1, 8, 8))
+    made = model.generator(torch.randn(64, 8))
+    assert made.mean().item() == pytest.approx(0.05, abs=0.05)
+
+
+def test_a_resumed_model_goes_on_with_the_same_bits():
+    assert_resumes(build, [torch.rand(4, 1, 16, 16) for _ in range(8)], at=5)
+
+
+def test_the_example_is_short():
+    lines = (ROOT / "baselines/dcgan.py").read_text().splitlines()
+    assert sum(bool(line.strip()) for line in lines) < 90
+
+
+BROKEN = {
+    "latent": (
+        "def adjust(self): self.latent_dim = '8'",
+        "latent_dim is str, expected a number > 0",
+    ),
+    "ema": ("def adjust(self): self.ema = None", "ema is NoneType, expected a torch.nn.Module"),
+    "networks": (
+        "def adjust(self): self.networks = {'generator': self.generator}",
+        'networks is dict, expected a dictionary of torch.nn.Modules with the EMA generator as "ema"',
+    ),
+    "shape": (
+        "def adjust(self): self.ema.append(torch.nn.AvgPool2d(2))",
+        r"makes \(2, 1, 8, 8\) of latents \(2, 8\), expected images \(2, 1, 16, 16\)",
+    ),
+    "fails": (
+        "def adjust(self): self.latent_dim = 5",
+        r"its EMA generator fails on latents \(2, 5\)",
+    ),
+}
+
+
+def built_and_checked(name: str) -> None:
+    contract.check_images(contract.build(name, {}, 16, 1), name, 16, 1)
+
+
+@pytest.mark.parametrize("part", list(BROKEN))
+def test_a_class_that_breaks_the_contract_is_told_which_part(tmp_path, monkeypatch, part):
+    body, message = BROKEN[part]
+    module = f"broken_{part}"
+    (tmp_path / f"{module}.py").write_text(
+        textwrap.dedent(
+            f"""
+            import torch
+            from baselines.dcgan import DCGAN
+
+            class Mine(DCGAN):
+                def __init__(self, *, image_size: int, channels: int):
+                    super().__init__(image_size=image_size, channels=channels, latent_dim=8, width=4)
+                    self.adjust()
+                {body}
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=message):
+        built_and_checked(f"{module}:Mine")
+    sys.modules.pop(module, None)
+
+
+def test_a_class_without_a_method_is_told_so(tmp_path, monkeypatch):
+    (tmp_path / "lacking.py").write_text("class Mine:\n    def step(self, real): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="'lacking:Mine' is not a model: it has no to, state_dict"):
+        contract.find_class("lacking:Mine", "models.mine.class")
+    sys.modules.pop("lacking", None)
+
+
+def test_a_broken_class_stops_the_workflow_before_anything_runs(tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text(
+        "from baselines.dcgan import DCGAN\n"
+        "class Mine(DCGAN):\n"
+        "    def __init__(self, *, image_size: int, channels: int):\n"
+        "        super().__init__(image_size=2 * image_size, channels=channels, width=4)\n"
+    )
+    ours = {**environment(), "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    monkeypatch.setattr("conftest.environment", lambda: ours)
+    config = {**TINY, "models": {"mine": {"class": "half:Mine"}}}
+    done = snakemake(config, tmp_path)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if "expected images (2, 1, 16, 16)" in line]
+    assert len(said) == 1, done.stderr
+    assert re.search(r"makes \(2, 1, 32, 32\)", said[0])
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,311 @@
+"""Distances and metrics: known answers, second libraries, sampling errors that are true."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from fpa.common.errors import UserError
+from fpa.evaluation import cross_check as second
+from fpa.evaluation import distances, extractors, scores
+from fpa.evaluation.features import Features
+
+CPU = torch.device("cpu")
+NAME = "efficientnet_lite0-32px"
+
+
+def gaussian(n: int, d: int, seed: int, shift: float = 0, scale: float = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, scale, (n, d)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 200, 20), (300, 300, 64), (40, 90, 64)])
+def test_the_symmetric_frechet_distance_equals_clean_fids_and_torch_fidelitys(n, m, d):
+    mixing = gaussian(d, d, 1)
+    real, fake = gaussian(n, d, 2) @ mixing, gaussian(m, d, 3, 0.3, 1.4) @ mixing
+    ours = distances.frechet_of(real, fake)
+    # With fewer samples than dimensions the square root of a singular product loses digits.
+    tolerance = 1e-6 if min(n, m) > d else 1e-3
+    assert distances.frechet_of(real, fake, "clean_fid") == pytest.approx(ours, rel=tolerance)
+    assert second.frechet(real, fake) == pytest.approx(ours, rel=tolerance)
+
+
+def test_frechet_distance_of_two_gaussians_is_the_closed_form():
+    real, fake = gaussian(200_000, 4, 0), gaussian(200_000, 4, 1, 1.5, 2)
+    # |difference of means|^2 + d (1 - 2)^2 for isotropic covariances.
+    assert distances.frechet_of(real, fake) == pytest.approx(4 * 1.5**2 + 4, rel=0.02)
+
+
+@pytest.mark.parametrize("n", [500, 10])
+@pytest.mark.parametrize("method", ["symmetric", "clean_fid"])
+def test_a_set_has_no_distance_from_itself(n, method):
+    real = gaussian(n, 16, 0)
+    assert abs(distances.frechet_of(real, real, method)) < 1e-4
+    assert abs(distances.frechet_of(real, real)) < 1e-6
+
+
+@pytest.mark.parametrize("n", [2, 5, 63])
+def test_fewer_samples_than_dimensions_give_the_right_number(n):
+    """Against the trace of a matrix square root by eigenvalues of the small Gram matrix."""
+    real, fake = gaussian(100, 64, 0), gaussian(n, 64, 1, 0.5)
+    x, y = (f.astype(np.float64) for f in (real, fake))
+    xc, yc = (f - f.mean(0) for f in (x, y))
+    gram = (yc @ xc.T) @ (yc @ xc.T).T / ((len(x) - 1) * (n - 1))
+    trace = np.sqrt(np.linalg.eigvalsh(gram).clip(0)).sum()
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + (xc**2).sum() / (len(x) - 1)
+    expected += (yc**2).sum() / (n - 1) - 2 * trace
+    found = distances.frechet_of(real, fake)
+    assert math.isfinite(found)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_features_that_never_vary_are_no_problem():
+    real, fake = gaussian(50, 8, 0), gaussian(50, 8, 1)
+    real[:, 3] = fake[:, 3] = 1
+    without = [np.delete(f, 3, axis=1) for f in (real, fake)]
+    assert distances.frechet_of(real, fake) == pytest.approx(distances.frechet_of(*without))
+
+
+def test_moments_are_gathered_in_blocks_and_added(monkeypatch):
+    x = gaussian(100, 5, 0, shift=1000)
+    shift = distances.origin(x)
+    whole = distances.gaussian(distances.sums(x, shift), shift)
+    monkeypatch.setattr(distances, "BLOCK", 7)
+    parts = [distances.sums(x, shift, rows) for rows in np.array_split(np.arange(100), 3)]
+    added = distances.gaussian(parts[0] + parts[1] + parts[2], shift)
+    np.testing.assert_allclose(added.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(added.covariance, np.cov(x.T.astype(np.float64)), rtol=1e-8)
+    np.testing.assert_allclose(
+        whole.factor.T @ whole.factor, whole.covariance, rtol=1e-9, atol=1e-12
+    )
+
+
+def true_spread(measure, samples: int = 40) -> tuple[float, float]:
+    """Standard deviation of an estimate over independent samples, and the mean error it claims."""
+    estimates = [measure(gaussian(1000, 16, 100 + s, 0.1, 1.2), s) for s in range(samples)]
+    return np.std([e.value for e in estimates], ddof=1), np.mean([e.error for e in estimates])
+
+
+def test_sampling_errors_are_those_of_repeated_draws():
+    real = gaussian(5000, 16, 0)
+    spread, claimed = true_spread(lambda f, s: distances.frechet_estimates(real, f, 10, s)[0])
+    # A standard deviation of 40 draws is known to 11%, a jackknife of 10 groups less well.
+    assert claimed == pytest.approx(spread, rel=0.4)
+    spread, claimed = true_spread(lambda f, s: distances.kernel_estimate(real, f, 10, 1000, 10, s))
+    assert claimed == pytest.approx(spread, rel=0.4)
+
+
+def test_the_limit_for_infinitely_many_samples_is_free_of_the_bias():
+    d, real = 32, gaussian(20_000, 32, 0)
+    # Closed form against the real set's own moments.
+    mean, covariance = real.mean(0).astype(np.float64), np.cov(real.T.astype(np.float64))
+    other = distances.Gaussian(np.full(d, 0.1), 1.44 * np.eye(d), 1.2 * np.eye(d))
+    one = distances.Gaussian(mean, covariance, np.linalg.cholesky(covariance).T)
+    truth = distances.frechet(one, other)
+    found = [
+        distances.frechet_estimates(real, gaussian(300, d, s, 0.1, 1.2), 10, s) for s in range(20)
+    ]
+    plain, limit = (np.mean([f[i].value for f in found]) for i in (0, 1))
+    # The bias is many times what is left of it.
+    assert plain - truth > 10 * abs(limit - truth)
+    assert all(f[1].error > 0 for f in found)
+
+
+def test_few_samples_have_a_distance_and_no_error():
+    real, fake = gaussian(50, 4, 0), gaussian(12, 4, 1)
+    fid, limit = distances.frechet_estimates(real, fake, 10, 0)
+    assert math.isfinite(fid.value)
+    assert math.isnan(fid.error)
+    assert math.isnan(limit.value)
+
+
+def test_kid_is_seeded_and_leaves_numpys_generator_alone():
+    real, fake = gaussian(300, 8, 0), gaussian(300, 8, 1, 0.5)
+    np.random.seed(5)
+    expected = np.random.rand()
+    np.random.seed(5)
+    first = distances.kernel(real, fake, 10, 100, 3)
+    assert np.random.rand() == expected
+    assert distances.kernel(real, fake, 10, 100, 3) == first
+    assert distances.kernel(real, fake, 10, 100, 4) != first
+
+
+def test_kid_over_the_whole_sets_equals_the_double_sum():
+    x, y = gaussian(30, 5, 0), gaussian(30, 5, 1, 0.5)
+
+    def k(a, b):
+        return (float(a @ b) / 5 + 1) ** 3
+
+    n = 30
+    same = sum(k(s[i], s[j]) for s in (x, y) for i in range(n) for j in range(n) if i != j)
+    cross = sum(k(a, b) for a in x for b in y)
+    expected = same / (n * (n - 1)) - 2 * cross / n**2
+    assert distances.kernel(x, y, 1, 30, 0) == pytest.approx(expected, rel=1e-4)
+    assert second.kernel(x, y, 1, 30, 0)[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_kid_of_two_halves_of_one_set_is_nothing_within_its_error():
+    whole = gaussian(2000, 16, 0)
+    found = distances.kernel_estimate(whole[:1000], whole[1000:], 20, 500, 10, 0)
+    assert abs(found.value) < 4 * found.error
+    shifted = distances.kernel_estimate(whole[:1000], whole[1000:] + 0.3, 20, 500, 10, 0)
+    assert shifted.value > 10 * shifted.error
+
+
+def two_modes(n: int, share: float, seed: int) -> np.ndarray:
+    """Points around two far places, a share of them around the second."""
+    points = gaussian(n, 8, seed)
+    points[: round(share * n), 0] += 30
+    return points
+
+
+def test_recall_falls_when_a_mode_is_dropped_and_precision_when_one_is_invented():
+    both, one = two_modes(600, 0.5, 0), two_modes(600, 0, 1)
+    whole = second.precision_recall(both, two_modes(600, 0.5, 2))
+    dropped = second.precision_recall(both, one)
+    invented = second.precision_recall(one, both)
+    assert min(whole) > 0.7
+    assert dropped[0] > 0.7
+    assert dropped[1] < 0.55
+    assert invented[0] < 0.55
+    assert invented[1] > 0.7
+
+
+def test_inception_score_of_sure_and_even_classes_is_their_number():
+    logits = 100 * np.eye(7, dtype=np.float32)[np.arange(7000) % 7]
+    mean, spread = second.inception_score(logits, 0)
+    assert mean == pytest.approx(7, rel=0.02)
+    assert second.inception_score(np.zeros((100, 7), np.float32), 0)[0] == pytest.approx(1)
+    assert spread < 0.2
+
+
+# Real photographs, made worse step by step.
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """300 pieces of each of two photographs, (600, 32, 32, 3) uint8: first one, then the other."""
+    from sklearn.datasets import load_sample_images
+
+    rng = np.random.default_rng(0)
+    found = []
+    for photograph in load_sample_images().images:
+        small = np.asarray(Image.fromarray(photograph).resize((320, 214)))
+        for _ in range(300):
+            top, left = rng.integers(0, 214 - 32), rng.integers(0, 320 - 32)
+            found.append(small[top : top + 32, left : left + 32])
+    return np.stack(found)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("extractor") / "e.json"
+    extractors.obtain(NAME, None, path)
+    return extractors.load(path, "clean", CPU)
+
+
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def blurred(image: np.ndarray, radius: float) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
+    noise = np.random.default_rng(int(image.sum())).normal(0, sigma, image.shape)
+    return (image + noise).clip(0, 255).astype(np.uint8)
+
+
+WORSE = {
+    "blur": (blurred, (0.5, 1, 2)),
+    "noise": (noisy, (5, 15, 40)),
+    "JPEG": (jpeg, (80, 30, 8)),
+}
+
+
+@pytest.mark.parametrize("kind", WORSE)
+def test_distances_rise_with_damage(kind, crops, network):
+    damage, amounts = WORSE[kind]
+    real = network.features(crops[::2])
+    fid, kid = [], []
+    for amount in amounts:
+        fake = network.features(np.stack([damage(image, amount) for image in crops[1::2]]))
+        fid.append(distances.frechet_of(real, fake))
+        kid.append(distances.kernel(real, fake, 5, 300, 0))
+    clean = distances.frechet_of(real, network.features(crops[1::2]))
+    assert clean < fid[0] < fid[1] < fid[2]
+    assert kid[0] < kid[1] < kid[2]
+
+
+def test_distances_rise_with_class_imbalance(crops, network):
+    values = network.features(crops)
+    one, two = values[:300], values[300:]
+    real = np.concatenate([one[::2], two[::2]])
+    fid = []
+    for share in (0.5, 0.7, 0.9, 1.0):
+        first = round(150 * share)
+        fid.append(
+            distances.frechet_of(
+                real, np.concatenate([one[1::2][:first], two[1::2][: 150 - first]])
+            )
+        )
+    assert fid == sorted(fid)
+
+
+# Scores put together.
+
+
+def measured(real, fake, libraries=True, **settings):
+    def features_of(values, resize):
+        about = {"extractor": "e", "weights_sha256": "", "resize": resize, "format": "array"}
+        return Features(values, None, about)
+
+    def pair(resize):
+        return scores.pair(features_of(real, resize), features_of(fake, resize))
+
+    main = pair("clean")
+    settings = {
+        "metrics": scores.METRICS,
+        "frechet": "symmetric",
+        "kid_subsets": 5,
+        "kid_subset_size": 100,
+        "groups": 10,
+        "seed": 0,
+        **settings,
+    }
+    both = (main, pair("torch_fidelity")) if libraries else None
+    return scores.measure(main, both, scores.Settings(**settings))
+
+
+def test_a_score_holds_both_libraries_numbers_and_their_difference():
+    found = measured(gaussian(300, 8, 0), gaussian(200, 8, 1, 0.5))
+    assert set(found) == {
+        *("fid", "fid_infinity", "kid", "precision", "recall", "fid_difference"),
+        *("fid_torch_fidelity", "kid_torch_fidelity"),
+    }
+    assert found["fid_difference"]["value"] < 1e-5
+    assert found["fid"]["error"] > 0
+    assert set(measured(gaussian(300, 8, 0), gaussian(200, 8, 1), metrics=["kid"])) == {
+        *("kid", "kid_torch_fidelity"),
+    }
+    alone = measured(gaussian(300, 8, 0), gaussian(200, 8, 1), libraries=False)
+    assert set(alone) == {"fid", "fid_infinity", "kid"}
+
+
+def test_libraries_that_disagree_end_the_run_with_both_numbers(monkeypatch):
+    monkeypatch.setattr(second, "frechet", lambda real, fake: 123.0)
+    with pytest.raises(UserError, match=r"two libraries disagree.* and 123 \(torch-fidelity\)"):
+        measured(gaussian(300, 8, 0), gaussian(200, 8, 1))
+
+
+def test_features_that_are_not_finite_have_no_score_and_single_images_an_error():
+    fake = gaussian(30, 8, 0)
+    fake[3, 2] = np.nan
+    assert measured(gaussian(30, 8, 1), fake) == {}
+    with pytest.raises(UserError, match="needs 2 images on either side"):
+        measured(gaussian(30, 8, 1), fake[:1])

@@ -1,0 +1,443 @@
+"""Figures from made-up arrays: what they show, that they are the same twice, and what they miss."""
+
+import copy
+import itertools
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.text import Text
+from PIL import Image
+
+from fpa.common.errors import UserError
+from fpa.evaluation import interpolation, neighbours
+from fpa.evaluation import trace as strokes
+from fpa.evaluation.sampling import sample
+from fpa.experiment.plan import Experiment
+from fpa.models.painter import Painter, PainterSettings
+from fpa.models.painter import step_pictures as torch_step_pictures
+from fpa.reporting import catalogue, curves, drawing, pictures, theme
+from fpa.reporting.tiles import tile
+
+PAPER = ("celeba", "lsun_church", "afhq_cat", "afhq_dog", "afhq_wild", "metfaces")
+
+
+# What the strokes say -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["W_0 = 0", "W_0 learned"])
+def painting(request):
+    """A painter's own record of two paintings, and the arrays that are saved of it."""
+    torch.manual_seed(0)
+    settings = PainterSettings(steps=5, latent_dim=4, hidden_size=8, learned_initial=request.param)
+    painter = Painter(16, 3, settings)
+    if request.param:
+        torch.nn.init.normal_(painter.initial, std=0.01)
+    painted = painter.paint(torch.randn(2, 4))
+    arrays = {k: getattr(painted, k) for k in ("image", "keys", "values", "rates", "writes")}
+    if request.param:
+        arrays["initial"] = painter.initial
+    arrays = {k: v.detach().numpy() for k, v in arrays.items()}
+    return painted, {**arrays, "painted": arrays["image"], "tanh": np.array(True)}
+
+
+def test_step_pictures_from_saved_strokes_equal_the_painters_own(painting):
+    painted, arrays = painting
+    theirs = torch_step_pictures(painted, tanh=True)
+    for ours, other in zip(strokes.step_pictures(arrays), theirs, strict=True):
+        np.testing.assert_allclose(ours, other.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(strokes.step_pictures(arrays)[1][:, -1], arrays["image"], atol=1e-5)
+
+
+def test_statistics_equal_a_slow_loop(painting):
+    painted, arrays = painting
+    found = strokes.statistics(arrays)
+    updates, partial = (x.detach().double().numpy() for x in (painted.updates, painted.partial))
+    for n, t in itertools.product(range(2), range(5)):
+        final, now, update = partial[n, -1], partial[n, t], updates[n, t]
+        size = np.linalg.norm(final)
+        spectra = [np.linalg.svd(matrix, compute_uv=False) for matrix in now]
+        last = [np.linalg.svd(matrix, compute_uv=False) for matrix in final]
+        entropies = [-(s / s.sum() * np.log(s / s.sum() + 1e-30)).sum() for s in spectra]
+        ranks = [np.linalg.matrix_rank(m, rtol=16 * np.finfo(np.float32).eps) for m in now]
+        expected = {
+            "rate": painted.rates[n, :, t].mean().item(),
+            "norm": np.linalg.norm(update) / size,
+            "share": (update * final).sum() / size**2,
+            "explained": 1 - (np.linalg.norm(final - now) / size) ** 2,
+            "rank": np.mean(ranks),
+            "effective_rank": np.mean(np.exp(entropies)),
+            "spectrum": np.mean([s / end[0] for s, end in zip(spectra, last, strict=True)], axis=0),
+        }
+        for name, value in expected.items():
+            # Both start from float32 sums, added up in another order.
+            np.testing.assert_allclose(found[name][n, t], value, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_shares_sum_to_one_and_the_last_step_explains_everything():
+    found = strokes.statistics(made_up.strokes(3, 3, 7))
+    np.testing.assert_allclose(found["share"].sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found["explained"][:, -1], 1, rtol=1e-6)
+    assert (found["rank"] <= np.arange(1, 8)).all()
+
+
+def test_statistics_of_chunks_join_to_those_of_the_whole():
+    whole = made_up.strokes(4, 1, 3)
+    halves = [
+        {k: v if k == "tanh" else v[part] for k, v in whole.items()}
+        for part in (slice(2), slice(2, 4))
+    ]
+    joined = strokes.join(strokes.statistics(half) for half in halves)
+    for name, values in strokes.statistics(whole).items():
+        np.testing.assert_array_equal(joined[name], values)
+
+
+# Latents and neighbours ---------------------------------------------------------------------
+
+
+def test_latents_between_two_keep_their_length_and_start_and_end_there():
+    start, end = torch.randn(2, 3, 64)
+    end = end / end.norm(dim=1, keepdim=True) * start.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(interpolation.slerp(start, end, 0.0), start)
+    torch.testing.assert_close(interpolation.slerp(start, end, 1.0), end)
+    middle = interpolation.slerp(start, end, 0.5)
+    torch.testing.assert_close(middle.norm(dim=1), start.norm(dim=1))
+    torch.testing.assert_close(interpolation.slerp(start, start, 0.3), start)
+
+
+def test_interpolations_go_from_sample_to_sample():
+    torch.manual_seed(0)
+    painter = Painter(16, 1, PainterSettings(steps=3, latent_dim=4, hidden_size=8)).eval()
+    rows = interpolation.interpolate(painter, 4, 2, 5, 7, torch.device("cpu"))
+    samples = sample(painter, 4, 4, 7, torch.device("cpu"))
+    assert rows.shape == (2, 5, 1, 16, 16)
+    np.testing.assert_array_equal(rows[:, 0], samples[0::2])
+    np.testing.assert_array_equal(rows[:, -1], samples[1::2])
+
+
+def test_neighbours_are_the_nearest_training_images():
+    random = np.random.default_rng(0)
+    real, fake = random.normal(size=(30, 8)).astype("f4"), random.normal(size=(6, 8)).astype("f4")
+    fake[2] = real[11]
+    images = np.arange(30, dtype=np.uint8)[:, None, None, None]
+    found = neighbours.search(real, fake, images, images[:6], 4)
+    far = np.linalg.norm(fake[:, None] - real, axis=2)
+    np.testing.assert_array_equal(found["nearest"][:, :, 0, 0, 0], far.argsort(axis=1)[:4, :2])
+    np.testing.assert_allclose(found["distance"], far.min(axis=1), atol=1e-3)
+    among = np.linalg.norm(real[:, None] - real, axis=2) + 1e9 * np.eye(30)
+    np.testing.assert_allclose(found["real_distance"], among.min(axis=1), atol=1e-3)
+
+
+# The catalogue ------------------------------------------------------------------------------
+
+
+def figures_of(**more) -> dict[str, catalogue.Spec]:
+    return catalogue.figures(Experiment(made_up.experiment(**more)).describe())
+
+
+def test_every_model_and_data_set_has_its_figures():
+    names = figures_of(datasets=("cats", "dogs"))
+    for dataset in ("cats", "dogs"):
+        for name in ("painting", "keys", "dynamics"):
+            assert f"{name}-{dataset}-fpa" in names
+        for name in ("samples", "interpolation", "neighbours", "progress", "curves"):
+            assert f"{name}-{dataset}" in names
+        assert f"refined-{dataset}-fpa_unet" in names
+        assert names[f"painting_{dataset}"].files == [f"figures/painting_{dataset}.gif"]
+    assert {"steps", "scores"} < set(names)
+    for spec in names.values():
+        assert spec.caption.endswith(".")
+        assert spec.category
+        assert spec.labels["figure"]
+
+
+def test_only_an_ablation_of_steps_has_its_plot():
+    assert "ablation-steps" not in figures_of()
+    spec = figures_of(models=("fpa_4", "fpa_16", "fpa_64"))["ablation-steps"]
+    assert spec.options["steps"] == {"fpa_4": 4, "fpa_16": 16, "fpa_64": 64}
+
+
+def test_paintings_and_steps_are_chosen_by_configuration():
+    config = made_up.experiment()
+    config["figures"] |= {"strips": [1], "strip_steps": [1, 3, 6], "strip_columns": 2}
+    spec = catalogue.figures(Experiment(config).describe())["painting-digits-fpa"]
+    assert spec.options == {"paintings": [1], "steps": [1, 3, 6], "columns": 2}
+    config["figures"]["strips"] = [0, 2]
+    with pytest.raises(UserError, match=r"no painting 2 .* among the 2"):
+        Experiment(config)
+
+
+def test_captions_say_how_pictures_are_scaled():
+    assert "Frobenius norm of the finished image" in figures_of()["painting-digits-fpa"].caption
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted", "shown"),
+    [
+        (16, 16, range(1, 17)),
+        (5, 3, [1, 3, 5]),
+        (4, 16, [1, 2, 3, 4]),
+        (16, [1, 2, 16, 64], [1, 2, 16]),
+    ],
+)
+def test_shown_steps_are_spread_evenly_or_those_named(steps, wanted, shown):
+    assert (pictures.chosen_steps(steps, wanted) + 1).tolist() == list(shown)
+
+
+# Drawing ------------------------------------------------------------------------------------
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(16, 1), (64, 4)])
+def test_strips_show_every_step_in_lines_of_sixteen(steps, lines):
+    theme.use_theme()
+    figure = pictures.painting_strips(made_up.strokes(2, 3, steps), [0, 1], 64)
+    assert len(figure.axes) == 2 * lines
+    numbers = [text for text in texts(figure) if text.isdigit()]
+    assert numbers == 2 * [str(step) for step in range(1, steps + 1)]
+
+
+def test_a_strip_shows_the_updates_above_the_images():
+    theme.use_theme()
+    arrays = made_up.strokes(1, 1, 3)
+    figure = pictures.painting_strips(arrays, [0], 3)
+    shown = figure.axes[0].images[0].get_array()
+    updates, partial = (strokes.to_uint8(p) for p in strokes.step_pictures(arrays))
+    for step in range(3):
+        left = 17 * step
+        np.testing.assert_array_equal(shown[:16, left : left + 16], updates[0, step, 0])
+        np.testing.assert_array_equal(shown[17:, left : left + 16], partial[0, step, 0])
+
+
+def test_no_step_to_show_is_told():
+    with pytest.raises(UserError, match=r"strip_steps: none of .* 3 steps"):
+        pictures.painting_strips(made_up.strokes(1, 1, 3), [0], [4, 5])
+
+
+def test_a_grid_shows_every_image_in_its_place():
+    images = np.arange(1, 6, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(2, 2).repeat(2, 3)
+    sheet = tile(images, 3)
+    assert sheet.shape == (1, 5, 8)
+    assert sheet[0, ::3, ::3].tolist() == [[1, 2, 3], [4, 5, 255]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An experiment with three models on one data set and two seeds."""
+    return made_up.fill(tmp_path_factory.mktemp("made"), made_up.experiment(seeds=(0, 1)))
+
+
+KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores progress curves".split()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_come_out_byte_identical(kind, made, tmp_path):
+    _, specs, results = made
+    spec = next(spec for spec in specs.values() if spec.kind == kind)
+    contents = []
+    for _ in range(2):
+        drawing.draw(spec, results)
+        contents.append([(results / file).read_bytes() for file in spec.files])
+    assert contents[0] == contents[1]
+    assert all(len(content) > 1000 for content in contents[0])
+    if "pdf" in spec.endings:
+        # Text stays text: TrueType fonts are embedded.
+        assert b"/FontFile2" in contents[0][1]
+
+
+def test_an_animation_shows_each_step_and_stays_on_the_last(made):
+    _, specs, results = made
+    drawing.draw(specs["painting_digits"], results)
+    with Image.open(results / "figures/painting_digits.gif") as gif:
+        assert gif.n_frames == 6
+        assert gif.info["loop"] == 0
+        times = []
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            times.append(gif.info["duration"])
+    assert times == 5 * [150] + [2000]
+
+
+def test_each_model_keeps_its_colour_in_every_figure(made):
+    _, specs, results = made
+    theme.use_theme()
+    labels = specs["scores"].models
+    expected = dict(zip(labels.values(), theme.model_colours(list(labels)).values(), strict=True))
+    assert len(set(expected.values())) == 3
+    for name in ("progress-digits", "curves-digits"):
+        figure = drawing.DRAWERS[specs[name].kind](specs[name], results)
+        (legend,) = figure.legends
+        for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True):
+            assert line.get_color() == pytest.approx(expected[text.get_text()])
+    figure = drawing.DRAWERS["scores"](specs["scores"], results)
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    for bar, name in zip(figure.axes[0].containers, names, strict=True):
+        assert bar[0].get_color() == pytest.approx(expected[name])
+
+
+def test_an_ablation_plots_the_metrics_over_the_steps(tmp_path):
+    config = made_up.experiment(models=("fpa_4", "fpa_16", "fpa_64"), seeds=(0, 1))
+    about, specs, results = made_up.fill(tmp_path, config)
+    theme.use_theme()
+    figure = drawing.DRAWERS["ablation"](specs["ablation-steps"], results)
+    table = made_up.scores(about)
+    assert len(figure.axes) == len(made_up.METRICS)
+    line = figure.axes[0].lines[0]
+    means = table[table["metric"] == "fid"].groupby("model")["value"].mean()
+    assert line.get_xdata().tolist() == [4, 16, 64]
+    np.testing.assert_allclose(line.get_ydata(), means[["fpa_4", "fpa_16", "fpa_64"]])
+
+
+# Overlaps -----------------------------------------------------------------------------------
+
+
+def drawn_texts(figure, monkeypatch) -> list[tuple[str, np.ndarray]]:
+    """What is written, and the corners of where (in pixels)."""
+    found, draw = {}, Text.draw
+
+    def note(self, renderer, *arguments, **more):
+        if self.get_visible() and self.get_text().strip():
+            found[id(self)] = (self.get_text(), self.get_window_extent(renderer).get_points())
+        return draw(self, renderer, *arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Text, "draw", note)
+        figure.canvas.draw()
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def widest(tmp_path_factory):
+    """As wide as the paper: six data sets, six models (two with other steps), three seeds."""
+    models = ("fpa", "fpa_unet", "fpa_64", "stylegan2_ada", "lightgan", "dcgan")
+    config = made_up.experiment(PAPER, models, (0, 1, 2))
+    return made_up.fill(tmp_path_factory.mktemp("widest"), config)
+
+
+WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores ablation-steps progress-celeba curves-celeba"
+
+
+@pytest.mark.parametrize("name", WIDE.split())
+def test_nothing_overlaps_nor_leaves_the_page_at_the_papers_width(name, widest, monkeypatch):
+    _, specs, results = widest
+    theme.use_theme()
+    figure = drawing.DRAWERS[specs[name].kind](specs[name], results)
+    written = drawn_texts(figure, monkeypatch)
+    assert figure.get_figwidth() <= theme.TEXT_WIDTH + 1e-9
+    width, height = figure.canvas.get_width_height()
+    for text, ((left, low), (right, high)) in written:
+        inside = left >= -1 and low >= -1 and right <= width + 1 and high <= height + 1
+        assert inside, f"{text!r} leaves the figure"
+    for (one, a), (two, b) in itertools.combinations(written, 2):
+        apart = (a[1] <= b[0] + 1).any() or (b[1] <= a[0] + 1).any()
+        assert apart, f"{one!r} lies over {two!r}"
+
+
+# What is not there --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def partial(tmp_path):
+    """The LightGAN of seed 1 is missing, and dcgan on both seeds."""
+    config = made_up.experiment(models=("fpa", "lightgan", "dcgan"), seeds=(0, 1))
+    about, specs, results = made_up.fill(tmp_path, config)
+    for run in about["runs"]:
+        if run["model"] == "dcgan" or (run["model"], run["seed"]) == ("lightgan", 1):
+            for path in (results / run["folder"]).iterdir():
+                path.unlink()
+    return about, specs, results
+
+
+@pytest.mark.parametrize("name", ["samples", "interpolation", "neighbours"])
+def test_pictures_name_the_runs_that_are_missing(name, partial):
+    _, specs, results = partial
+    theme.use_theme()
+    figure = drawing.DRAWERS[name](specs[f"{name}-digits"], results)
+    assert sum("missing" in text for text in texts(figure)) == 1
+    assert {"fpa", "LIGHTGAN", "DCGAN"} <= set(texts(figure))
+
+
+def test_curves_draw_the_runs_that_are_there(partial):
+    _, specs, results = partial
+    theme.use_theme()
+    for name in ("progress", "curves"):
+        figure = drawing.DRAWERS[name](specs[f"{name}-digits"], results)
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == ["fpa", "LIGHTGAN"]
+
+
+def test_nothing_at_all_is_one_clear_error(partial):
+    _, specs, results = partial
+    for path in (results / "runs").rglob("*.csv"):
+        path.unlink()
+    with pytest.raises(UserError, match="curves-digits: nothing to draw"):
+        drawing.draw(specs["curves-digits"], results)
+
+
+def test_scores_that_are_missing_failed_or_not_a_number_are_named(made):
+    about, specs, _ = made
+    theme.use_theme()
+    table = made_up.scores(about)
+    table = table[table["metric"] == "fid"].copy()
+    fpa, unet, dcgan = (table["model"] == name for name in ("fpa", "fpa_unet", "dcgan"))
+    table.loc[fpa & (table["seed"] == 1), ["status", "value"]] = ["nan", np.nan]
+    table.loc[unet, ["status", "value"]] = ["failed", np.nan]
+    table = table[~dcgan]
+    labels = {**specs["scores"].models}
+    figure = curves.score_panels(table, (0, 1), labels)
+    written = [
+        text for text in texts(figure) if any(w in text for w in ("missing", "failed", "NaN"))
+    ]
+    assert [text.strip() for text in written] == ["(NaN 1×)", "failed 2×", "missing 2×"]
+
+
+def test_a_single_seed_shows_the_metrics_own_error_and_says_so(tmp_path):
+    _, specs, results = made_up.fill(tmp_path, made_up.experiment())
+    theme.use_theme()
+    figure = drawing.DRAWERS["scores"](specs["scores"], results)
+    fid, kid = figure.axes[:2]
+    assert not fid.containers[0].has_xerr
+    (bar,) = kid.containers[0][2][0].get_segments()
+    assert bar[1][0] - bar[0][0] == pytest.approx(2 * 1000 * 0.01)
+    assert "One seed" in specs["scores"].caption
+    assert "one seed, so no band" in specs["progress-digits"].caption
+
+
+def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
+    theme.use_theme()
+    history = pd.DataFrame(
+        {"kimg": [0.0, 1, 2], "fid": [9.0, np.nan, 3], "d_loss": [np.nan, np.inf, 1]}
+    )
+    labels = {"fpa": "FPA"}
+    figure = curves.progress([("fpa", 0, history)], labels, "e")
+    assert len(figure.axes[0].lines[0].get_xdata()) == 2
+    curves.training_curves([("fpa", 0, history)], labels)
+    unwatched = history.drop(columns="fid")
+    assert "watch_kimg" in " ".join(texts(curves.progress([("fpa", 0, unwatched)], labels, "e")))
+
+
+def test_only_what_is_missing_or_out_of_date_is_drawn(tmp_path):
+    _, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("dcgan",)))
+    assert drawing.draw_missing(specs, results) == {}
+    files = [results / file for spec in specs.values() for file in spec.files]
+    before = {file: file.stat().st_mtime_ns for file in files}
+    assert drawing.draw_missing(specs, results) == {}
+    assert {file: file.stat().st_mtime_ns for file in files} == before
+    table = results / "tables" / "scores.csv"
+    table.write_text(table.read_text())
+    drawing.draw_missing(specs, results)
+    changed = {file.stem for file in files if file.stat().st_mtime_ns != before[file]}
+    assert changed == {"scores"}
+
+
+def test_a_figures_description_changes_with_what_it_shows_only():
+    config = made_up.experiment()
+    other = copy.deepcopy(config)
+    other["figures"]["grid"] = 4
+    one, two = (catalogue.figures(Experiment(c).describe()) for c in (config, other))
+    assert {name for name in one if one[name] != two[name]} == {"samples-digits"}

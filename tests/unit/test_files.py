@@ -1,0 +1,87 @@
+"""Files appear whole or not at all, whatever goes wrong."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+from conftest import environment, fpa
+
+from fpa.common import files
+from fpa.common.errors import UserError
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "kept.txt"
+    files.write_text(path, "old")
+
+    def half_a_write():
+        with files.atomic_open(path) as file:
+            file.write(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_a_write()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["kept.txt"]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*x\.json: No space left on device; free"):
+        files.write_json(tmp_path / "x.json", {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_path):
+    """A real limit of the operating system on what the process may write to a file."""
+    script = (
+        "import torch; from pathlib import Path; from fpa import checkpoint\n"
+        "from fpa.common.errors import UserError\n"
+        "folder = Path('state')\n"
+        "checkpoint.save(folder, 1, {'x': torch.zeros(10)})\n"
+        "try:\n"
+        "    checkpoint.save(folder, 2, {'x': torch.zeros(10**6)})\n"
+        "except UserError as error:\n"
+        "    print(error)\n"
+        "print(sorted(p.name for p in folder.iterdir()), checkpoint.load_newest(folder)['x'].shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+    )
+    assert "cannot write state/step-000000002.pt: File too large" in done.stdout, done.stderr
+    assert "['step-000000001.pt'] torch.Size([10])" in done.stdout
+
+
+def test_a_verb_on_a_full_disk_ends_in_one_line_and_leaves_nothing(tmp_path):
+    spec = '{"name": "d", "source": "digits", "resolution": 64, "channels": 3, "filter": "box"}'
+    done = fpa(
+        *("prepare", spec, "--out", "store"),
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "fpa prepare: error: cannot write store: File too large" in line
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        files.write_text(tmp_path / "file" / "x.txt", "")
+
+
+def test_digests_do_not_depend_on_the_order_of_keys():
+    assert files.digest({"a": 1, "b": [1.5, None]}) == files.digest({"b": [1.5, None], "a": 1})
+    assert files.digest({"a": 1}) != files.digest({"a": 2})

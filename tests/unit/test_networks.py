@@ -1,0 +1,79 @@
+"""Layers against slow loops, and the sizes that networks take."""
+
+import pytest
+import torch
+
+from baselines.lightgan.generator import Generator, GeneratorSettings
+from fpa.common.errors import UserError
+from fpa.models.discriminator import Discriminator, DiscriminatorSettings
+from fpa.models.layers import Blur, ChanNorm, DualAttention
+from fpa.models.unet import UNet, UNetSettings
+
+SMALL = {"fmap_max": 8, "heads": 2, "head_dim": 4, "view_width": 8}
+
+
+def test_local_attention_equals_a_loop_over_positions():
+    torch.manual_seed(0)
+    attention = DualAttention(5, heads=2, head_dim=3).double()
+    x = torch.randn(2, 5, 4, 6, dtype=torch.float64)
+    q = attention.local_q(x).reshape(2, 2, 3, 4, 6) * 3**-0.5
+    k, v = (m.reshape(2, 2, 3, 4, 6) for m in attention.local_kv(x).chunk(2, dim=1))
+    expected = torch.zeros(2, 2, 3, 4, 6, dtype=torch.float64)
+    for i in range(4):
+        for j in range(6):
+            scores, values = [], []
+            for a in range(i - 1, i + 2):
+                for b in range(j - 1, j + 2):
+                    inside = 0 <= a < 4 and 0 <= b < 6
+                    zero = torch.zeros(2, 2, 3, dtype=torch.float64)
+                    scores.append((q[..., i, j] * (k[..., a, b] if inside else zero)).sum(-1))
+                    values.append(v[..., a, b] if inside else zero)
+            weights = torch.stack(scores).softmax(0)
+            expected[..., i, j] = sum(
+                w[..., None] * u for w, u in zip(weights, values, strict=True)
+            )
+    torch.testing.assert_close(attention._local(x), expected.reshape(2, 6, 4, 6))
+
+
+def test_blur_is_the_binomial_filter_with_reflected_borders():
+    row = torch.tensor([1.0, 5.0, 2.0, 7.0])
+    image = row.expand(1, 1, 4, 4)
+    # Constant columns: only [1, 2, 1] / 4 along the row remains.
+    expected = torch.tensor([3.0, 3.25, 4.0, 4.5])
+    torch.testing.assert_close(Blur()(image)[0, 0, 1], expected)
+
+
+def test_channel_norm_is_layer_norm_over_channels():
+    x = torch.randn(2, 6, 3, 3)
+    expected = torch.nn.functional.layer_norm(x.permute(0, 2, 3, 1), (6,), eps=1e-5)
+    torch.testing.assert_close(ChanNorm(6)(x), expected.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_discriminator_takes_every_size_with_two_logits_and_a_reconstruction(size, channels):
+    settings = DiscriminatorSettings(**SMALL, view_size=8, reconstruction_size=32, attention=(16,))
+    judgement = Discriminator(size, channels, settings)(torch.rand(2, channels, size, size), True)
+    assert judgement.logits.shape == judgement.view_logits.shape == (2,)
+    assert judgement.reconstruction.shape == ()
+
+
+@pytest.mark.parametrize("size", [8, 48, 512])
+def test_discriminator_refuses_other_sizes_in_one_line(size):
+    with pytest.raises(UserError, match=rf"16, 32, 64, 128 or 256 px, not {size}"):
+        Discriminator(size, 3, DiscriminatorSettings())
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lightgan_generates_every_size(size, channels):
+    settings = GeneratorSettings(latent_dim=8, fmap_max=8, attention=(16,), heads=1, head_dim=4)
+    generator = Generator(size, channels, settings)
+    assert generator(torch.randn(2, 8)).shape == (2, channels, size, size)
+    assert len(generator.excite) == max(0, {128: 1, 256: 2}.get(size, 0))
+
+
+def test_unet_keeps_size_and_channels():
+    for size, channels in [(8, 1), (16, 3), (32, 1)]:
+        image = torch.rand(2, channels, size, size)
+        assert UNet(size, channels, UNetSettings(max_multiplier=2))(image).shape == image.shape

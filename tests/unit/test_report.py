@@ -1,0 +1,359 @@
+"""The report: what it holds, that it is made from what there is, and that it works in a browser."""
+
+import base64
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import made_up
+import numpy as np
+import pytest
+from conftest import environment, fpa
+
+from fpa.common.files import load_array
+from fpa.evaluation import trace as strokes
+from fpa.reporting.report import pack
+
+MOST_BYTES = 15e6
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An experiment on two data sets, its report, and the report's text."""
+    folder = tmp_path_factory.mktemp("made")
+    about, specs, results = made_up.fill(folder, made_up.experiment(("cats", "dogs")))
+    done = fpa("report", "results", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return about, specs, results, (results / "report.html").read_text()
+
+
+def test_the_page_holds_every_figure_with_its_caption(made):
+    _, specs, results, page = made
+    images = set(re.findall(r'src="data:image/(?:png|gif);base64,([^"]+)"', page))
+    for spec in specs.values():
+        assert base64.b64encode((results / spec.files[0]).read_bytes()).decode() in images
+        assert spec.caption in html.unescape(page)
+    assert page.count("<img ") == len(specs) == len(re.findall(r'<img [^>]*alt="\w', page))
+
+
+def test_the_page_says_what_was_run(made):
+    about, _, _, page = made
+    for run in about["runs"]:
+        assert run["digest"] in page
+    for text in ("A processor, 1 threads", "1.5", "2.15.0", "n_fake: 9", "abababab"):
+        assert text in page
+
+
+def test_the_page_is_one_file_below_15_mb_that_names_no_other(made):
+    *_, page = made
+    assert len(page.encode()) < MOST_BYTES
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert not re.findall(
+        r"url\(|@import|\bfetch\(|XMLHttpRequest", page.split("paintings-data")[0]
+    )
+
+
+def test_the_same_results_give_the_same_page_wherever_they_lie(made, tmp_path):
+    _, _, results, page = made
+    shutil.copytree(results, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "report.html").unlink()
+    done = fpa("report", "elsewhere", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "elsewhere" / "report.html").read_text() == page
+
+
+def test_text_from_outside_cannot_become_part_of_the_page(tmp_path):
+    config = made_up.experiment(models=("dcgan",))
+    config["models"]["dcgan"]["label"] = "<script>alert(1)</script>"
+    made_up.fill(tmp_path, config)
+    done = fpa("report", "results", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<script>alert" not in (tmp_path / "results" / "report.html").read_text()
+
+
+def test_drawing_and_reporting_import_no_torch(tmp_path):
+    made_up.fill(tmp_path, made_up.experiment())
+    code = """
+import sys
+from fpa.cli import main
+assert main(["figure", "results", "painting-digits-fpa"]) == 0
+assert main(["report", "results"]) == 0
+print("torch" in sys.modules, "fpa.models" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "False False", done.stderr
+
+
+def test_packed_strokes_lose_nothing_that_is_painted():
+    whole = made_up.strokes(2, 3, 5, initial=np.ones((3, 16, 16), np.float32))
+    packed = pack(whole)
+    for name in ("keys", "writes"):
+        array = np.frombuffer(base64.b64decode(packed[name]), "<f4").reshape(whole[name].shape)
+        np.testing.assert_array_equal(array, whole[name])
+    values = np.frombuffer(base64.b64decode(packed["values"]), "<i1").reshape(2, -1)
+    assert np.abs(values).max(axis=1).tolist() == [127, 127]
+    assert packed["refined"] is None
+    assert pack({**whole, "image": whole["painted"] / 2})["refined"]
+    json.dumps(packed)
+
+
+# Partial results ----------------------------------------------------------------------------
+
+
+def test_partial_results_are_shown_as_such(tmp_path):
+    config = made_up.experiment(models=("fpa", "lightgan", "dcgan", "stylegan"))
+    about, _, results = made_up.fill(tmp_path, config)
+    folders = {run["model"]: results / run["folder"] for run in about["runs"]}
+    for model in ("fpa", "lightgan", "dcgan"):
+        shutil.rmtree(folders[model])
+    (folders["fpa"] / "state").mkdir(parents=True)
+    (folders["fpa"] / "state" / "step-000001234.pt").touch()
+    log = results / "logs" / "train" / f"digits-lightgan-{folders['lightgan'].name}.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        "2026-01-01 00:00:00 a step\n2026-01-01 00:00:01 error: a loss was NaN 11 times\n"
+    )
+    (path,) = folders["stylegan"].glob("score-*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "nan", "metrics": {}}))
+    done = fpa("report", "results", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = (results / "report.html").read_text()
+    for text in (
+        "3 of 4 runs are not finished",
+        "fpa on digits, seed 0: unfinished: saved at step 1,234",
+        "LIGHTGAN on digits, seed 0: failed: a loss was NaN 11 times",
+        "DCGAN on digits, seed 0: missing: not begun",
+        "STYLEGAN on digits, seed 0: its scores are NaN",
+        "One training seed a model",
+        "Not here: painting-digits-fpa: nothing to draw",
+    ):
+        assert text in page, text
+    drawn = {path.stem for path in (results / "figures").glob("*.png")}
+    assert {"samples-digits", "neighbours-digits", "scores", "progress-digits"} <= drawn
+    assert "painting-digits-fpa" not in drawn
+    assert 'id="player"' not in page
+    assert "painting-digits-fpa is not drawn" in done.stderr
+
+
+def test_an_experiment_that_has_not_begun_has_a_page_too(tmp_path):
+    about, _, results = made_up.fill(tmp_path, made_up.experiment())
+    for path in results.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    done = fpa("report", "results", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = (results / "report.html").read_text()
+    assert f"{len(about['runs'])} of {len(about['runs'])} runs are not finished" in page
+    assert "There are no tables yet" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content", "message"),
+    [
+        (["report", "nowhere"], None, "nowhere/experiment.json: No such file"),
+        (["report", "results"], "{}", "written by an older version"),
+        (["figure", "results", "painting-digit-fpa"], None, "did you mean 'painting-digits-fpa'?"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, arguments, content, message):
+    _, _, results = made_up.fill(tmp_path, made_up.experiment())
+    if content:
+        (results / "experiment.json").write_text(content)
+    done = fpa(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (results / "report.html").exists()
+
+
+# In a browser -------------------------------------------------------------------------------
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium: one that is installed, else Playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        path = next(filter(None, map(shutil.which, BROWSERS)), started.chromium.executable_path)
+        if not os.path.exists(path):
+            pytest.skip("no browser is installed (Debian: apt-get install chromium)")
+        # Chromium's sandbox does not start for root.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = started.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, made):
+    """The report, opened as by a double click; it must ask for nothing and complain of nothing."""
+    _, _, results, _ = made
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    opened, heard = context.new_page(), []
+    opened.on("console", lambda message: message.type == "error" and heard.append(message.text))
+    opened.on("pageerror", lambda error: heard.append(str(error)))
+    address = (results / "report.html").absolute().as_uri()
+    opened.on(
+        "request",
+        lambda asked: (
+            asked.url == address or asked.url.startswith("data:") or heard.append(asked.url)
+        ),
+    )
+    opened.goto(address)
+    yield opened
+    context.close()
+    assert heard == []
+
+
+def pixels(page, canvas: str) -> np.ndarray:
+    """What a canvas shows: uint8 (3, H, W)."""
+    code = """id => {
+        const canvas = document.getElementById(id);
+        const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return [height, width, Array.from(data)];
+    }"""
+    height, width, data = page.evaluate(code, canvas)
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
+
+
+def move_slider(page, step: int) -> None:
+    page.evaluate(
+        """step => {
+            const slider = document.getElementById("step");
+            slider.value = step;
+            slider.dispatchEvent(new Event("input"));
+        }""",
+        step,
+    )
+
+
+def saved_strokes(made, name: str) -> dict[str, np.ndarray]:
+    _, specs, results, _ = made
+    with load_array(results / specs[name].inputs[0].path) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("painting", [0, 1])
+def test_the_slider_shows_the_saved_painting_pixel_by_pixel(page, made, painting):
+    arrays = saved_strokes(made, "painting-dogs-fpa")
+    updates, partial = (strokes.to_uint8(p) for p in strokes.step_pictures(arrays))
+    page.select_option("#which", label="fpa on dogs")
+    page.click(f"#choices button:nth-child({painting + 1})")
+    assert page.get_attribute("#step", "max") == "6"
+    for step in (1, 2, 4, 6):
+        move_slider(page, step)
+        np.testing.assert_array_equal(pixels(page, "image"), partial[painting, step - 1])
+        np.testing.assert_array_equal(pixels(page, "update"), updates[painting, step - 1])
+        assert page.inner_text("#position") == f"step {step} of 6"
+        rate = arrays["rates"][painting, :, step - 1].mean()
+        assert f"learning rate b = {rate:.2f}" in page.inner_text("#rate")
+    # The last step is the saved image; float32 and float64 may round a tie differently.
+    finished = strokes.to_uint8(arrays["painted"])[painting]
+    far = np.abs(pixels(page, "image").astype(int) - finished)
+    assert far.max() <= 1
+    assert (far > 0).mean() < 0.01
+
+
+def test_strips_show_key_and_value_of_the_step(page, made):
+    arrays = saved_strokes(made, "painting-cats-fpa")
+    move_slider(page, 3)
+    key, value = pixels(page, "key"), pixels(page, "value")
+    assert key.shape == (3, 3, 16)
+    assert value.shape == (3, 16, 3)
+    # Brighter is larger: the lightness follows the key.
+    for channel in range(3):
+        order = np.argsort(arrays["keys"][0, channel, 2])
+        lightness = key[:, channel, order].astype(int).sum(axis=0)
+        assert (np.diff(lightness) >= -2).all()
+        # Red over blue where the value is positive.
+        values = arrays["values"][0, channel, 2]
+        clear = np.abs(values) > 0.1
+        redder = value[0, :, channel].astype(int) > value[2, :, channel]
+        np.testing.assert_array_equal(redder[clear], values[clear] > 0)
+
+
+def test_a_refined_painting_is_shown_beside_it(page, made):
+    assert not page.is_visible("#refined-figure")
+    page.select_option("#which", label="FPA + U-Net on cats")
+    assert page.is_visible("#refined-figure")
+    arrays = saved_strokes(made, "refined-cats-fpa_unet")
+    np.testing.assert_array_equal(pixels(page, "refined"), strokes.to_uint8(arrays["image"])[0])
+
+
+def test_the_player_is_played_by_keyboard(page):
+    page.focus("#step")
+    page.keyboard.press("Home")
+    assert page.inner_text("#position") == "step 1 of 6"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#position") == "step 3 of 6"
+    page.keyboard.press("Space")
+    assert page.inner_text("#play") == "Pause"
+    page.get_by_text("step 6 of 6", exact=True).wait_for()
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    page.focus("#choices button")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#position") == "step 5 of 6"
+
+
+def test_everything_that_is_seen_is_said(page):
+    move_slider(page, 2)
+    assert (
+        page.get_attribute("#image", "aria-label") == "Painting 1 by fpa on cats after step 2 of 6"
+    )
+    for canvas in ("update", "key", "value", "rates"):
+        assert "step 2" in page.get_attribute(f"#{canvas}", "aria-label")
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("img:not([alt]), canvas:not([aria-label]):not([aria-hidden]), button")]
+            .filter((e) => e.tagName !== "BUTTON" || !(e.textContent.trim() || e.getAttribute("aria-label"))).length"""
+    )
+    assert unnamed == 0
+
+
+def test_tables_are_sorted_by_their_columns(page, made):
+    def column(number: int) -> list[str]:
+        return page.eval_on_selector_all(
+            f"#tables table >> nth=0 >> tbody td:nth-child({number})",
+            "cells => cells.map((cell) => cell.textContent)",
+        )
+
+    head = page.locator("#tables table >> nth=0 >> th")
+    before = [float(text) for text in column(2)]
+    head.nth(1).locator("button").click()
+    assert [float(text) for text in column(2)] == sorted(before)
+    assert head.nth(1).get_attribute("aria-sort") == "ascending"
+    head.nth(1).locator("button").click()
+    assert [float(text) for text in column(2)] == sorted(before, reverse=True)
+    head.nth(0).locator("button").click()
+    assert column(1) == sorted(column(1), key=str.lower)
+    assert head.nth(1).get_attribute("aria-sort") is None
+
+
+@pytest.mark.parametrize("width", [360, 400, 1400])
+def test_the_page_fits_phones_and_desks(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_light_and_dark_follow_the_system_and_print_is_black_on_white(page):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(ground)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(ground) != light
+    page.emulate_media(color_scheme="dark", media="print")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    assert not page.is_visible("#play")
+    assert page.pdf(format="A4").startswith(b"%PDF")

@@ -1,0 +1,130 @@
+"""The parallel forms of the learning rules against the plain loops, outputs and gradients."""
+
+import pytest
+import torch
+
+from fpa.models import learning_rules as rules
+from fpa.models.painter import Painter, PainterSettings
+
+# Loop and solve add the same numbers in another order: rounding grows with T and D.
+TOLERANCE = {
+    torch.float32: {"atol": 2e-5, "rtol": 2e-4},
+    torch.float64: {"atol": 1e-12, "rtol": 1e-10},
+}
+SIZES = [(1, 1, 8, 1), (3, 1, 8, 5), (2, 3, 16, 16), (2, 2, 8, 40), (1, 3, 64, 64)]  # B, C, D, T
+
+
+def inputs(size, rate_size, dtype, with_initial):
+    B, C, D, T = size
+    generator = torch.Generator().manual_seed(sum(size) + rate_size)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    keys = normal(B, C, T, D).softmax(-1)
+    rates = normal(B, C, T, rate_size).sigmoid()
+    initial = normal(C, D, D) if with_initial else None
+    leaves = [keys, normal(B, C, T, D), rates] + ([initial] if with_initial else [])
+    return [leaf.requires_grad_() for leaf in leaves]
+
+
+def outputs_and_gradients(rule, leaves, **options):
+    keys, values, rates, *initial = leaves
+    writing = rule(keys, values, rates, initial=initial[0] if initial else None, **options)
+    probe = torch.Generator().manual_seed(0)
+    loss = sum(
+        (part * torch.randn(part.shape, generator=probe, dtype=part.dtype)).sum()
+        for part in writing
+    )
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    return [*writing, *gradients]
+
+
+def assert_same(rule, loop, leaves, **options):
+    tolerance = TOLERANCE[leaves[0].dtype]
+    for ours, oracle in zip(
+        outputs_and_gradients(rule, leaves, **options),
+        outputs_and_gradients(loop, leaves, **options),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, oracle, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("with_initial", [False, True], ids=["from zero", "learned start"])
+@pytest.mark.parametrize("first_rate", [False, True], ids=["b_1 = 1", "b_1 used"])
+@pytest.mark.parametrize("vector", [False, True], ids=["scalar rates", "vector rates"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_parallel_delta_rule_equals_the_loop(size, vector, first_rate, with_initial, dtype):
+    leaves = inputs(size, size[2] if vector else 1, dtype, with_initial)
+    assert_same(rules.delta, rules.delta_loop, leaves, first_rate=first_rate)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("with_initial", [False, True], ids=["from zero", "learned start"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_parallel_additive_rule_equals_the_loop(size, with_initial, dtype):
+    assert_same(rules.additive, rules.additive_loop, inputs(size, 1, dtype, with_initial))
+
+
+def test_delta_rule_with_rate_one_and_orthonormal_keys_stores_each_value_under_its_key():
+    keys = torch.eye(8, dtype=torch.float64)[None, None]
+    values = torch.randn(1, 1, 8, 8, dtype=torch.float64)
+    matrix = rules.delta(keys, values, torch.ones(1, 1, 8, 1, dtype=torch.float64)).matrix
+    torch.testing.assert_close(matrix @ keys.transpose(-1, -2), values.transpose(-1, -2))
+
+
+def test_delta_rule_overwrites_what_a_key_held():
+    key = torch.zeros(1, 1, 2, 4, dtype=torch.float64)
+    key[..., 1] = 1
+    values = torch.randn(1, 1, 2, 4, dtype=torch.float64)
+    matrix = rules.delta(key, values, torch.ones(1, 1, 2, 1, dtype=torch.float64)).matrix
+    torch.testing.assert_close(matrix[0, 0, :, 1], values[0, 0, 1])
+    assert matrix[0, 0, :, 0].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"inputs": "v1", "position_codes": True},
+        {"rule": "additive", "softmax_keys": False, "tanh_image": False},
+        {"vector_rates": True, "tanh_values": True, "layers": 2},
+        {"learned_initial": True, "wide_dim": 24, "sigmoid_rates": False},
+        {"latent_to_state": False, "mini_tanh": False, "position_codes": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("size", "channels", "steps"), [(8, 1, 3), (12, 3, 7), (16, 1, 20)])
+def test_step_images_add_up_to_the_image_that_forward_paints(options, size, channels, steps):
+    torch.manual_seed(0)
+    settings = PainterSettings(
+        steps=steps, latent_dim=6, hidden_size=10, mini_latent_dim=3, mini_input_size=5, **options
+    )
+    painter = Painter(size, channels, settings)
+    if painter.initial is not None:
+        torch.nn.init.normal_(painter.initial)
+    z = torch.randn(2, 6)
+    painting = painter.paint(z)
+    tolerance = {"atol": 1e-5, "rtol": 1e-4}
+    torch.testing.assert_close(painting.image, painter(z))
+    torch.testing.assert_close(painting.partial[:, -1], painting.matrix, **tolerance)
+    start = 0 if painter.initial is None else painter.initial
+    torch.testing.assert_close(start + painting.updates.sum(1), painting.matrix, **tolerance)
+    ranks = torch.linalg.matrix_rank(painting.updates.double(), rtol=1e-5)
+    assert ranks.max() <= 1
+    if options.get("rule") == "additive":
+        assert painting.rates.eq(1).all()
+    elif painter.initial is None:
+        assert painting.rates[:, :, 0].eq(1).all()
+        assert painting.rates[:, :, 1:].lt(1).all()
+
+
+@pytest.mark.parametrize("size", [8, 64, 256])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_and_channel_count_is_painted(size, channels):
+    painter = Painter(size, channels, PainterSettings(steps=5, latent_dim=4, hidden_size=8))
+    image = painter(torch.randn(2, 4))
+    assert image.shape == (2, channels, size, size)
+    image.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in painter.parameters())

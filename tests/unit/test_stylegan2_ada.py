@@ -1,0 +1,295 @@
+"""StyleGAN2-ADA: against published numbers, slow loops, and what the method says must happen."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import assert_resumes
+from reference import STYLEGAN2_DISCRIMINATOR, STYLEGAN2_GENERATOR, Reference
+
+from baselines.stylegan2_ada import StyleGAN2ADA
+from baselines.stylegan2_ada.augment import Augmentation
+from baselines.stylegan2_ada.discriminator import Discriminator, minibatch_deviation
+from baselines.stylegan2_ada.generator import Generator
+from baselines.stylegan2_ada.layers import BLUR, modulated, resample, resampling
+from baselines.stylegan2_ada.settings import (
+    AugmentSettings,
+    NetworkSettings,
+    RecipeSettings,
+    fill,
+)
+from fpa.common.errors import UserError
+from fpa.evaluation.sampling import sample
+from fpa.models import interface as contract
+
+CPU = torch.device("cpu")
+NETWORKS = NetworkSettings(latent_dim=8, w_dim=8, channel_base=64, channel_max=8)
+
+
+def build(size: int = 8, **settings) -> StyleGAN2ADA:
+    torch.manual_seed(0)
+    settings = {"networks": NETWORKS, **settings}
+    return StyleGAN2ADA(image_size=size, channels=1, **settings)
+
+
+def images(count: int = 8, size: int = 8, seed: int = 1) -> torch.Tensor:
+    return torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+# Published numbers. Images to 1e-5, logits and R1 to 1e-4 of their scale: both sides are float32.
+
+
+def test_the_generator_makes_the_published_image():
+    reference = Reference("stylegan2_generator")
+    generator = Generator(32, 3, 32, 32, 2, 512, 32).eval()
+    reference.load(generator, STYLEGAN2_GENERATOR)
+    torch.testing.assert_close(generator.styles(reference["z"]), reference["w"], atol=1e-5, rtol=0)
+    made = generator(reference["z"]) * 2 - 1
+    torch.testing.assert_close(made, reference["image"], atol=1e-5, rtol=0)
+    generator.truncation = 0.7
+    torch.testing.assert_close(
+        generator.styles(reference["z"]), reference["w_truncated_07"], atol=1e-5, rtol=0
+    )
+
+
+def test_the_discriminator_judges_as_published():
+    reference = Reference("stylegan2_discriminator")
+    discriminator = Discriminator(32, 3, 512, 32, deviation_group=4)
+    reference.load(discriminator, STYLEGAN2_DISCRIMINATOR)
+    image = reference["image"].requires_grad_()
+    logits = discriminator(image)
+    scale = reference["logits"].abs().max().item()
+    torch.testing.assert_close(logits, reference["logits"], atol=1e-4 * scale, rtol=0)
+    (slope,) = torch.autograd.grad(logits.sum(), image)
+    penalty = slope.square().sum((1, 2, 3))
+    torch.testing.assert_close(penalty, reference["r1_penalty"], atol=0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("percentile", [20, 50, 80, 95])
+def test_the_augmentations_are_the_published_ones(percentile):
+    reference = Reference("stylegan2_ada_augment")
+    augmentation = Augmentation()
+    augmentation.p.fill_(1)
+    out = augmentation(reference["image"], percentile / 100)
+    expected = reference[f"out_percentile_{percentile}"]
+    torch.testing.assert_close(out, expected, atol=1e-4, rtol=0)
+
+
+# Slow loops --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("up", [1, 2])
+@pytest.mark.parametrize("down", [1, 2])
+@pytest.mark.parametrize("padding", [(0, 0), (2, 1), (-1, 3)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_resampling_equals_zeros_padding_and_a_convolution(up, down, padding, flip):
+    taps = (1.0, 5.0, 2.0, 0.5)
+    line = np.random.default_rng(0).normal(size=9)
+    spread = np.zeros(9 * up)
+    spread[::up] = line
+    before, after = padding
+    padded = np.pad(spread, (max(before, 0), max(after, 0)))[max(-before, 0) :]
+    kernel = np.array(taps) / sum(taps) * up
+    expected = np.convolve(padded, kernel[::-1] if flip else kernel, mode="valid")[::down]
+    matrix = resampling(taps, 9, up, down, padding, flip, CPU, torch.float64)
+    np.testing.assert_allclose(matrix.numpy() @ line, expected, atol=1e-12)
+    square = torch.from_numpy(np.outer(line, line))[None, None]
+    found = resample(square, taps, up, down, padding, flip)[0, 0]
+    np.testing.assert_allclose(found.numpy(), np.outer(expected, expected), atol=1e-12)
+
+
+def test_what_an_evaluation_resampled_first_can_still_be_trained_through():
+    resampling.cache_clear()
+    with torch.inference_mode():
+        resample(torch.ones(1, 1, 5, 5), BLUR)
+    x = torch.ones(1, 1, 5, 5, requires_grad=True)
+    resample(x, BLUR).sum().backward()
+    assert x.grad is not None
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_modulation_equals_own_weights_for_every_sample(up):
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 4, 6, 6), torch.randn(5, 4, 3, 3)
+    styles = torch.randn(3, 4)
+    found = modulated(x, weight, styles, up)
+    for i in range(3):
+        own = weight * styles[i][None, :, None, None]
+        own = own / (own.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        if up:
+            wide = torch.nn.functional.conv_transpose2d(x[i : i + 1], own.transpose(0, 1), stride=2)
+            expected = resample(4 * wide, BLUR, padding=(1, 1))
+        else:
+            expected = torch.nn.functional.conv2d(x[i : i + 1], own, padding=1)
+        torch.testing.assert_close(found[i : i + 1], expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("batch", "group", "used"), [(8, 4, 4), (6, 4, 2), (3, 4, 3), (5, 4, 1)])
+def test_minibatch_deviation_equals_a_loop_over_groups(batch, group, used):
+    x = torch.randn(batch, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    found = minibatch_deviation(x, group)
+    assert found.shape == (batch, 1, 4, 4)
+    groups = batch // used
+    for i in range(groups):
+        members = x[i::groups]
+        deviation = (members.var(0, unbiased=False) + 1e-8).sqrt().mean()
+        for map_ in found[i::groups]:
+            torch.testing.assert_close(map_, deviation.expand(1, 4, 4))
+
+
+def test_the_augmentations_can_be_differentiated_twice():
+    augmentation = Augmentation().double()
+    augmentation.p.fill_(0.8)
+
+    def augment(x):
+        torch.manual_seed(0)
+        return augmentation(x)
+
+    x = torch.randn(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.autograd.gradcheck(augment, (x,))
+        assert torch.autograd.gradgradcheck(augment, (x,))
+    finally:
+        torch.set_default_dtype(default)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmentations_that_never_apply_change_nothing_but_rounding(channels):
+    x = torch.rand(4, channels, 16, 16) * 2 - 1
+    # Between the wavelet's up- and downsampling a little of the finest detail is lost.
+    torch.testing.assert_close(Augmentation()(x), x, atol=0.05, rtol=0)
+
+
+def test_augmentations_apply_as_often_as_p_says():
+    x = torch.rand(4000, 1, 4, 4) * 2 - 1
+    augmentation = Augmentation()
+    augmentation.p.fill_(0.1)
+    torch.manual_seed(0)
+    changed = (augmentation(x) - Augmentation()(x)).abs().amax((1, 2, 3)) > 1e-3
+    # Flip 1/2, quarter turns 3/4 and luma flip 1/2 of p show; seven more all of it.
+    untouched = (1 - 0.05) * (1 - 0.075) * (1 - 0.05) * 0.9**6
+    assert 1 - changed.float().mean().item() == pytest.approx(untouched, abs=0.05)
+
+
+# The recipe --------------------------------------------------------------------------------------
+
+
+def test_presets_are_the_published_ones():
+    recipe = fill(RecipeSettings(), "auto", 64)
+    assert recipe.r1_gamma == pytest.approx(0.0256)
+    assert (recipe.ema_kimg, recipe.ema_rampup, recipe.style_mixing) == (10, 0.05, 0.9)
+    assert fill(RecipeSettings(), "paper256", 64).r1_gamma == 1
+    assert fill(NetworkSettings(), "paper256", 64).mapping_layers == 8
+    cifar = fill(RecipeSettings(), "cifar", 32)
+    assert (cifar.path_length_weight, cifar.style_mixing, cifar.r1_gamma) == (0, 0, 0.01)
+    assert not fill(NetworkSettings(), "cifar", 32).residual
+    assert fill(RecipeSettings(r1_gamma=3.0), "auto", 64).r1_gamma == 3
+
+
+def test_sizes_at_64_px_follow_the_published_widths():
+    settings = fill(NetworkSettings(), "auto", 64)
+    with torch.device("meta"):
+        model = StyleGAN2ADA(image_size=64, channels=3)
+    widths = [block.second.weight.shape[0] for block in model.generator.synthesis.blocks]
+    assert widths == [512, 512, 512, 512, 256]
+    assert model.generator.synthesis.layers == 10
+    assert settings.deviation_group == 4
+
+
+def test_lazy_regularisation_corrects_the_optimizers():
+    model = build()
+    for optimizer, every in ((model.generator_optimizer, 4), (model.discriminator_optimizer, 16)):
+        (group,) = optimizer.param_groups
+        assert group["lr"] == pytest.approx(0.0025 * every / (every + 1))
+        assert group["betas"] == pytest.approx((0, 0.99 ** (every / (every + 1))))
+
+
+def test_the_average_has_its_half_life_and_ramps_up():
+    model = build(recipe=RecipeSettings(ema_kimg=0.1, ema_rampup=0.05))
+    before = copy.deepcopy(model.ema.state_dict())
+    model.step(images())
+    decay = 0.5 ** (8 / (8 * 0.05))
+    for name, parameter in model.ema.named_parameters():
+        now = dict(model.generator.named_parameters())[name]
+        torch.testing.assert_close(parameter, now + decay * (before[name] - now))
+    model.images = 100_000
+    before = copy.deepcopy(model.ema.state_dict())
+    model._average(8)
+    for name, parameter in model.ema.named_parameters():
+        now = dict(model.generator.named_parameters())[name]
+        torch.testing.assert_close(parameter, now + 0.5 ** (8 / 100) * (before[name] - now))
+
+
+def test_r1_is_the_squared_slope_of_the_logits_at_real_images():
+    model = build(augment=AugmentSettings(enabled=False), recipe=RecipeSettings(r1_gamma=2.0))
+    real = images(3) * 2 - 1
+    # With groups of one sample each logit depends on its own image alone.
+    model.discriminator.deviation_group = 1
+    expected = torch.zeros(3, dtype=torch.float64)
+    network, step = copy.deepcopy(model.discriminator).double(), 1e-5
+    for place in range(64):
+        shift = torch.zeros(64, dtype=torch.float64)
+        shift[place] = step
+        shift = shift.reshape(1, 8, 8)
+        up, down = (network(real.double() + s * shift)[:, 0].detach() for s in (1, -1))
+        expected += ((up - down) / (2 * step)).square()
+    assert model._r1_step(real).item() == pytest.approx(expected.mean().item(), rel=1e-3)
+
+
+def test_adas_p_rises_on_a_discriminator_that_overfits_and_falls_when_it_does_not():
+    model = build(augment=AugmentSettings(kimg=1.0))
+    few = images(8)
+    for _ in range(120):
+        model.step(few)
+    high = model.augmentation.p.item()
+    assert high > 0.2
+    for _ in range(100):
+        # Real images that the generator itself made: nothing tells them apart.
+        with torch.no_grad():
+            alike = model.generator(torch.randn(8, 8))
+        model.step(alike)
+    assert model.augmentation.p.item() < high - 0.1
+
+
+def test_p_moves_by_the_stated_amount_and_never_below_zero():
+    model = build(augment=AugmentSettings(kimg=2.0, every=2))
+    model.signs = torch.tensor([7.0, 10.0])
+    model._adapt(8)
+    assert model.augmentation.p.item() == pytest.approx(8 * 2 / 2000)
+    for _ in range(3):
+        model.signs = torch.tensor([5.0, 10.0])
+        model._adapt(8)
+    assert model.augmentation.p.item() == 0
+
+
+def test_a_resumed_model_goes_on_with_the_same_bits():
+    assert_resumes(build, [images(seed=i) for i in range(40)], at=18)
+
+
+def test_a_latent_is_one_image_in_any_batch():
+    model = build()
+    for _ in range(4):
+        model.step(images())
+    one, other = (sample(model.ema, 8, 5, 0, CPU) for _ in range(2))
+    assert np.array_equal(one, other)
+    z = torch.randn(4, 8)
+    together = model.ema(z)
+    torch.testing.assert_close(together, torch.cat([model.ema(x[None]) for x in z]))
+
+
+def test_it_is_named_in_a_configuration_and_checked_there():
+    name = "baselines.stylegan2_ada:StyleGAN2ADA"
+    found = contract.find_class(name, "class")
+    settings = contract.resolve_settings(found, {"preset": "cifar"}, "settings")
+    assert settings["networks"]["channel_max"] == 512
+    with pytest.raises(UserError, match=r"settings\.preset"):
+        contract.resolve_settings(found, {"preset": "paper"}, "settings")
+    small = {"networks": NETWORKS.model_dump()}
+    model = contract.build(name, small, 16, 3)
+    losses = model.step(torch.rand(4, 3, 16, 16))
+    assert set(losses) == {"g_loss", "path_length", "d_loss", "r1", "ada_p"}
+    assert all(math.isfinite(value) for value in losses.values())
