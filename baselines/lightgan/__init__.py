@@ -1,24 +1,9 @@
 """LightGAN (FastGAN's small convolutional generator), the paper's first baseline."""
 
-from baselines.lightgan.generator import Generator, GeneratorSettings
-from fpa.models.discriminator import Discriminator, DiscriminatorSettings
-from fpa.models.recipe import AdversarialModel, RecipeSettings
+from baselines.lightgan.settings import LightGANSettings
+from fpa.models.declaration import Declaration, lazily
 
-
-class LightGAN(AdversarialModel):
-    """LightGAN's generator against its own discriminator: the painters', with its blur layers on."""
-
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        channels: int,
-        generator: GeneratorSettings = GeneratorSettings(),
-        discriminator: DiscriminatorSettings = DiscriminatorSettings(),
-        recipe: RecipeSettings = RecipeSettings(),
-    ) -> None:
-        super().__init__(
-            Generator(image_size, channels, generator),
-            Discriminator(image_size, channels, discriminator, blur=True),
-            recipe,
-        )
+MODELS = {
+    "LightGAN": Declaration("baselines.lightgan.model:LightGAN", LightGANSettings, data_parallel=True),
+}
+__getattr__, __dir__ = lazily(__name__, MODELS)

@@ -1,32 +1,16 @@
 """LightGAN's generator, as published with the painters' code."""
 
 import math
-from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
+from baselines.lightgan.settings import GeneratorSettings
 from fpa.common import distributed
-from fpa.common.errors import UserError
 from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
 
 EXCITATION_GAP = 4
 """Skip-layer excitation joins widths 2^n and 2^(n + 4): 8 -> 128, 16 -> 256."""
-
-
-class GeneratorSettings(BaseModel):
-    """Hyperparameters of LightGAN's generator; the defaults are the published ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 256
-    fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
-    attention: Annotated[
-        tuple[int, ...], Field(description="widths (px) whose layer starts with attention")
-    ] = (32,)
-    heads: Annotated[PositiveInt, Field(description="attention heads")] = 8
-    head_dim: Annotated[PositiveInt, Field(description="size of an attention head")] = 64
 
 
 class Noise(nn.Module):
@@ -84,12 +68,8 @@ class Generator(nn.Module):
 
     def __init__(self, image_size: int, channels: int, settings: GeneratorSettings) -> None:
         super().__init__()
+        settings.check(image_size)
         levels = int(math.log2(image_size))
-        if 2**levels != image_size or not 3 <= levels <= 8:
-            raise UserError(
-                f"LightGAN paints images of 8, 16, ... or 256 px, not {image_size}; "
-                "change the data set's resolution"
-            )
         self.latent_dim = settings.latent_dim
         L = settings.latent_dim
         self.start = nn.Sequential(

@@ -111,3 +111,17 @@ def fill(settings: BaseModel, preset: Preset, image_size: int) -> BaseModel:
         chosen["r1_gamma"] = 0.0002 * image_size**2 / AUTO_BATCH
     missing = [name for name, value in settings if value is None]
     return settings.model_copy(update={name: chosen[name] for name in missing})
+
+
+class StyleGAN2ADASettings(BaseModel):
+    """What the constructor takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: Preset = "auto"
+    networks: NetworkSettings = NetworkSettings()
+    recipe: RecipeSettings = RecipeSettings()
+    augment: AugmentSettings = AugmentSettings()
+
+    def check(self, image_size: int, channels: int, base: object) -> None:
+        """Every size of the schema will do."""

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO, TYPE_CHECKING, Any
 
 from fpa.common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def canonical_json(value: Any) -> str:
@@ -98,16 +99,28 @@ def read_json(path: str | Path, made_by: str = "") -> Any:
         raise UserError(f"{path} is not valid JSON ({error}){hint}") from error
 
 
-def save_npz(path: str | Path, **arrays: np.ndarray) -> None:
+def save_array(path: str | Path, array: "np.ndarray") -> None:
+    """Save one array (.npy) atomically."""
+    import numpy as np
+
+    with atomic_open(path) as file:
+        np.save(file, array)
+
+
+def save_npz(path: str | Path, **arrays: "np.ndarray") -> None:
     """Save named arrays, compressed, atomically."""
+    import numpy as np
+
     with atomic_open(path) as file:
         np.savez_compressed(file, **arrays)
 
 
-def load_array(path: str | Path, load: Callable[..., Any] = np.load, **options: Any) -> Any:
+def load_array(path: str | Path, load: Callable[..., Any] | None = None, **options: Any) -> Any:
     """`numpy.load` without pickles; UserError when the file is missing or not an array file."""
+    import numpy as np
+
     try:
-        return load(path, allow_pickle=False, **options)
+        return (load or np.load)(path, allow_pickle=False, **options)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

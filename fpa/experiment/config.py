@@ -22,6 +22,11 @@ def schema() -> dict[str, Any]:
     return yaml.safe_load(SCHEMA.read_text())
 
 
+def defaults(section: str) -> dict[str, Any]:
+    """Default values of one of the configuration's sections."""
+    return _fill({}, schema()["properties"][section])
+
+
 def read_config(path: str | Path) -> dict[str, Any]:
     """A configuration file as it stands; UserError when it is missing or not YAML."""
     try:

@@ -1,23 +1,20 @@
 """Fast weight painters and the networks they train with.
 
-Configurations name `fpa.models:FPA` and `fpa.models:FPAUNet`. Both are loaded when they are first
-asked for, so that planning an experiment imports no torch.
+Configurations name `fpa.models:FPA` and `fpa.models:FPAUNet`. Both are imported when they are first
+used, so that planning an experiment imports no torch.
 """
 
-from __future__ import annotations
+from fpa.models.declaration import Declaration, lazily
+from fpa.models.settings import FPASettings, FPAUNetSettings
 
-import typing
-
-CLASSES = ("FPA", "FPAUNet")
-
-
-def __getattr__(name: str) -> typing.Any:
-    if name in CLASSES:
-        from fpa.models import painters
-
-        return getattr(painters, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *CLASSES]
+MODELS = {
+    "FPA": Declaration("fpa.models.painters:FPA", FPASettings, data_parallel=True, paints=True),
+    "FPAUNet": Declaration(
+        "fpa.models.painters:FPAUNet",
+        FPAUNetSettings,
+        data_parallel=True,
+        paints=True,
+        needs_base=True,
+    ),
+}
+__getattr__, __dir__ = lazily(__name__, MODELS)

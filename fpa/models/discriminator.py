@@ -1,38 +1,13 @@
 """The LightGAN-style discriminator that every painter trains against."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
-from fpa.common.errors import UserError
 from fpa.models.layers import LEAK, DualAttention, blur_or_identity, init_kaiming
-
-
-class DiscriminatorSettings(BaseModel):
-    """Hyperparameters of the discriminator; the defaults are the published ones.
-
-    Below 32 px there is no published counterpart. The same construction then takes the image's
-    own 8 x 8 features and wants `view_size` and `reconstruction_size` set no larger than useful.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
-    attention: Annotated[
-        tuple[int, ...], Field(description="widths (px) whose layer starts with attention")
-    ] = (32,)
-    heads: Annotated[PositiveInt, Field(description="attention heads")] = 8
-    head_dim: Annotated[PositiveInt, Field(description="size of an attention head")] = 64
-    view_size: Annotated[
-        int, Field(ge=8, description="width (px) of the small view that gets its own logit")
-    ] = 32
-    view_width: Annotated[PositiveInt, Field(description="channels of the view's first layer")] = 64
-    reconstruction_size: Annotated[
-        int, Field(ge=16, description="width (px) of the decoder's image")
-    ] = 128
+from fpa.models.settings import DiscriminatorSettings
 
 
 class Judgement(NamedTuple):
@@ -79,17 +54,9 @@ class Discriminator(nn.Module):
         self, image_size: int, channels: int, settings: DiscriminatorSettings, blur: bool = False
     ) -> None:
         super().__init__()
+        settings.check(image_size)
         levels = int(math.log2(image_size))
-        if 2**levels != image_size or not 4 <= levels <= 8:
-            raise UserError(
-                f"the discriminator takes images of 16, 32, 64, 128 or 256 px, not {image_size}; "
-                "change the data set's resolution"
-            )
-        doublings = math.log2(settings.reconstruction_size / 8)
-        if doublings != int(doublings):
-            raise UserError(
-                f"reconstruction_size must be 8 times a power of two, not {settings.reconstruction_size}"
-            )
+        doublings = int(math.log2(settings.reconstruction_size / 8))
         self.view_size = settings.view_size
         self.reconstruction_size = settings.reconstruction_size
 
@@ -121,8 +88,8 @@ class Discriminator(nn.Module):
             nn.Conv2d(half, 1, 4),
         )
         decoder: list[nn.Module] = []
-        for i in range(int(doublings)):
-            outputs = 2 * channels if i == int(doublings) - 1 else inputs
+        for i in range(doublings):
+            outputs = 2 * channels if i == doublings - 1 else inputs
             decoder += [
                 nn.Upsample(scale_factor=2),
                 nn.Conv2d(inputs, outputs, 3, padding=1),

@@ -1,32 +1,21 @@
 """The painters as models of an experiment: `fpa.models:FPA` and `fpa.models:FPAUNet`."""
 
-import torch
 from torch import Tensor, nn
 
-from fpa.models.discriminator import Discriminator, DiscriminatorSettings
-from fpa.models.interface import Base
-from fpa.models.painter import Painter, PainterSettings
-from fpa.models.recipe import AdversarialModel, RecipeSettings
-from fpa.models.unet import RefinedPainter, UNet, UNetSettings
+from fpa.models.discriminator import Discriminator
+from fpa.models.interface import Base, Weights
+from fpa.models.painter import Painter
+from fpa.models.recipe import AdversarialModel
+from fpa.models.settings import (
+    DiscriminatorSettings,
+    PainterSettings,
+    RecipeSettings,
+    UNetSettings,
+)
+from fpa.models.unet import RefinedPainter, UNet
 
 
-def _strokes(painter: Painter, z: Tensor) -> dict[str, Tensor]:
-    """A painting's parts by name, as saved for the figures (shapes: fpa.models.painter.Painting)."""
-    painting = painter.paint(z)
-    parts = {
-        "painted": painting.image,
-        "keys": painting.keys,
-        "values": painting.values,
-        "rates": painting.rates,
-        "writes": painting.writes,
-        "tanh": torch.tensor(painter.settings.tanh_image),
-    }
-    if painter.initial is not None:
-        parts["initial"] = painter.initial
-    return parts
-
-
-class FPA(AdversarialModel):
+class FPA(AdversarialModel[Painter]):
     """A Fast Weight Painter against the LightGAN-style discriminator (paper, section 3)."""
 
     def __init__(
@@ -45,18 +34,16 @@ class FPA(AdversarialModel):
         )
 
     def paint(self, z: Tensor) -> dict[str, Tensor]:
-        """The EMA painter's strokes for latents (B, L), and its finished image."""
-        parts = _strokes(self.ema, z)
-        return {"image": parts["painted"], **parts}
+        """The EMA painter's trace for latents (B, L), and its finished image."""
+        trace = self.ema.trace(z)
+        return {"image": trace["painted"], **trace}
 
 
-class FPAUNet(AdversarialModel):
+class FPAUNet(AdversarialModel[RefinedPainter]):
     """A U-Net on the frozen EMA painter of a finished FPA run (paper, section 3.3).
 
     The discriminator goes on from that run (`continue_discriminator`), optimizers start afresh.
     """
-
-    needs_base = True
 
     def __init__(
         self,
@@ -78,8 +65,8 @@ class FPAUNet(AdversarialModel):
         )
         self.continue_discriminator = continue_discriminator
 
-    def start_from(self, networks: dict[str, dict[str, Tensor]]) -> None:
-        """Take over the finished run's EMA painter and, unless told otherwise, discriminator."""
+    def start_from(self, networks: Weights) -> None:
+        """Take over the finished run's EMA painter and, unless set otherwise, discriminator."""
         painters: list[nn.Module] = [self.generator.painter, self.ema.painter]
         for painter in painters:
             painter.load_state_dict(networks["ema"])
@@ -87,5 +74,5 @@ class FPAUNet(AdversarialModel):
             self.discriminator.load_state_dict(networks["discriminator"])
 
     def paint(self, z: Tensor) -> dict[str, Tensor]:
-        """The frozen painter's strokes for latents (B, L), and the refined image."""
-        return {"image": self.ema(z), **_strokes(self.ema.painter, z)}
+        """The frozen painter's trace for latents (B, L), and the refined image."""
+        return {"image": self.ema(z), **self.ema.painter.trace(z)}

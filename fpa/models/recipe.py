@@ -2,38 +2,17 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from fpa.common import distributed
 from fpa.models import losses
+from fpa.models.settings import RecipeSettings
 
 
-class RecipeSettings(BaseModel):
-    """Hyperparameters of the recipe; the defaults are the published ones. Steps count from 0."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 2e-4
-    betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.5, 0.9)
-    penalty_every: Annotated[
-        PositiveInt, Field(description="gradient penalty on every n-th step")
-    ] = 4
-    penalty_weight: Annotated[PositiveFloat, Field(description="weight of that penalty")] = 10.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1, description="decay of one EMA update")] = 0.995
-    ema_every: Annotated[PositiveInt, Field(description="EMA update on every n-th step")] = 10
-    ema_start: Annotated[
-        NonNegativeInt, Field(description="EMA updates only after this many steps")
-    ] = 20_000
-    ema_reset_every: Annotated[
-        PositiveInt, Field(description="early on, EMA := generator at steps 2, 2 + n, 2 + 2n, ...")
-    ] = 1_000
-    ema_reset_until: Annotated[
-        NonNegativeInt, Field(description="last step at which such a reset may happen")
-    ] = 25_000
+G = TypeVar("G", bound=nn.Module)
 
 
 def ema_action(step: int, settings: RecipeSettings) -> tuple[bool, bool]:
@@ -43,33 +22,32 @@ def ema_action(step: int, settings: RecipeSettings) -> tuple[bool, bool]:
     return update, reset
 
 
-class AdversarialModel:
-    """A generator and a discriminator trained by the published recipe; keeps fpa.models.interface.Model.
+class AdversarialModel(Generic[G]):
+    """A generator and a discriminator trained by the published recipe; implements fpa.models.interface.Model.
 
     `adversarial_weight` scales the discriminator's hinge loss: 1 for painters and LightGAN, 1/2
     for the U-Net stage, whose published loss is summed over real and fake and divided by 2B.
     """
 
-    data_parallel = True
-
     def __init__(
         self,
-        generator: nn.Module,
+        generator: G,
         discriminator: nn.Module,
         settings: RecipeSettings,
         adversarial_weight: float = 1.0,
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
-        self.latent_dim: int = generator.latent_dim
+        self.latent_dim = int(generator.latent_dim)  # type: ignore[arg-type]
         self.settings, self.adversarial_weight = settings, adversarial_weight
-        self.ema = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.ema: G = copy.deepcopy(generator).requires_grad_(False).eval()
         self.device = torch.device("cpu")
         self.steps = 0
         trained = [p for p in generator.parameters() if p.requires_grad]
         self.generator_optimizer = self._adam(trained)
         self.discriminator_optimizer = self._adam(list(discriminator.parameters()))
         # The same networks, or what averages their gradients over processes.
-        self._trained_generator, self._trained_discriminator = generator, discriminator
+        self._trained_generator: nn.Module = generator
+        self._trained_discriminator: nn.Module = discriminator
 
     def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         s = self.settings

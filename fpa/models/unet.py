@@ -1,31 +1,20 @@
 """The one-step U-Net that may refine a painted image (paper, section 3.3)."""
 
 from itertools import pairwise
-from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from fpa.models.layers import ChanNorm
 from fpa.models.painter import Painter
+from fpa.models.settings import UNET_GROUPS, UNetSettings
 
-HEADS, HEAD_DIM, GROUPS = 4, 32, 8
-
-
-class UNetSettings(BaseModel):
-    """Hyperparameters of the U-Net; the default is the paper's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_multiplier: Annotated[
-        PositiveInt, Field(description="widths are image size x 1, 2, 4, ... up to this")
-    ] = 4
+HEADS, HEAD_DIM = 4, 32
 
 
 def _conv_block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(GROUPS, outputs), nn.SiLU()
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(UNET_GROUPS, outputs), nn.SiLU()
     )
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -66,6 +66,27 @@ def count(run: Run) -> dict[str, int | None]:
             "generator_multiply_adds": multiply_adds(model.ema, z),
             "discriminator_multiply_adds": judged,
         }
+
+
+def cost_of(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
+    """A run's cost file: `count` and `measure`, and what they were taken of."""
+    return {
+        "dataset": run.dataset["name"],
+        "resolution": run.dataset["resolution"],
+        "model": run.model["name"],
+        "kimg": run.training["kimg"],
+        **count(run),
+        **measure(run, device, seconds),
+    }
+
+
+def summary_line(cost: Mapping[str, Any]) -> str:
+    """The most important numbers of a cost file, for the log."""
+    return (
+        f"{cost['model']} on {cost['dataset']}: {cost['generator_parameters']:,} generator "
+        f"parameters, {cost['training_images_per_second']:.4g} images/s in training, "
+        f"{cost['sampling_images_per_second']:.4g} in sampling"
+    )
 
 
 def measure(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from torch import Tensor
 from fpa.common import provenance
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, file_digest, read_json, write_bytes, write_json
+from fpa.models.interface import Model
 from fpa.training.run import Run, build_model
 
 WEIGHTS, CONFIGURATION = "generator.safetensors", "generator.json"
 
 
-def export(model: Any, run: dict[str, Any], checkpoint: str, folder: Path) -> None:
+def export(model: Model, run: dict[str, Any], checkpoint: str, folder: Path) -> None:
     """Write a finished model's EMA generator and its configuration to a folder."""
     tensors = {k: v.cpu().contiguous().clone() for k, v in model.ema.state_dict().items()}
     about = {"run": canonical_json(run)}
@@ -37,12 +38,12 @@ def is_export(folder: Path) -> bool:
     return (folder / CONFIGURATION).exists()
 
 
-def load(folder: Path) -> Any:
+def load(folder: Path) -> Model:
     """The model of an export, with its EMA generator's weights; UserError when they do not fit."""
     about = read_json(folder / CONFIGURATION, made_by="python -m fpa export")
     path = folder / WEIGHTS
     try:
-        run = Run.from_config(about["run"])
+        run = Run.from_config(about["run"], folder / CONFIGURATION)
         expected = about["weights_sha256"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / CONFIGURATION} is not an export's configuration") from error
@@ -57,4 +58,5 @@ def load(folder: Path) -> Any:
             f"{path} does not fit this version of {run.model['class']}: "
             f"{str(error).splitlines()[0]}"
         ) from error
+    model.ema.eval()
     return model

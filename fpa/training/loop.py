@@ -1,44 +1,34 @@
-"""The training loop: knows batches, checkpoints, signals and budgets, and of the model its contract."""
+"""The training loop: knows batches, checkpoints, signals and budgets, and of the model its interface."""
 
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pandas as pd
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from fpa.common import distributed, provenance
+from fpa.common import artifacts, distributed
 from fpa.common.errors import Stopped, UserError
-from fpa.common.files import canonical_json, locked, write_bytes, write_json, write_text
+from fpa.common.files import locked
 from fpa.common.progress import Progress, log
-from fpa.models.interface import Model, check_processes
-from fpa.training import checkpoint
+from fpa.data.feed import Feed
+from fpa.models.interface import Model, StartsFromRun, Weights
+from fpa.models.loading import check_processes
+from fpa.training import checkpoint, finished
 from fpa.training.run import Run, build_model, differences
 from fpa.training.signals import Interrupted, StopSignal
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
 
+CHECKPOINT_KIMG = 20.0
+"""Thousand images between two checkpoints, where nothing else is asked for."""
+
 Watch = Callable[[nn.Module], dict[str, float]]
 """EMA generator -> scores by name, for the history."""
-
-
-class Feed(Protocol):
-    """Where batches come from (fpa.data.feed)."""
-
-    def next(self) -> np.ndarray:
-        """uint8 images (B, C, H, W)."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where in its order it is."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse."""
 
 
 def to_float(batch: np.ndarray, device: torch.device) -> Tensor:
@@ -57,19 +47,22 @@ class Training:
         device: torch.device,
         log_every: int,
         watch: Watch | None = None,
-        base_networks: dict[str, dict[str, Tensor]] | None = None,
+        base_networks: Weights | None = None,
         stop: StopSignal | None = None,
+        checkpoint_kimg: float = CHECKPOINT_KIMG,
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
         self.images_digest = images_digest
         batch_size = run.training["batch_size"]
         check_processes(run.model["class"], batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
-        self.checkpoint_every = _every(run.training["checkpoint_kimg"], batch_size)
+        self.checkpoint_every = _every(checkpoint_kimg, batch_size)
         self.watch_every = _every(run.training["watch_kimg"], batch_size)
         torch.manual_seed(run.seed)
         self.model: Model = build_model(run)
         if base_networks is not None:
+            if not isinstance(self.model, StartsFromRun):
+                raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
             self.model.start_from(base_networks)
         self.model.to(device)
         self.feed = feed
@@ -210,7 +203,7 @@ def train(training: Training, folder: Path) -> None:
     when a signal asks for it, here or earlier in the block of `training.stop`.
     """
     run, stop = training.run, training.stop
-    state_folder, started = folder / "state", time.monotonic()
+    state_folder, started = folder / artifacts.STATE, time.monotonic()
     first = distributed.rank() == 0
     with stop, locked(state_folder, f"training in {folder}") if first else nullcontext():
         state = checkpoint.load_newest(state_folder)
@@ -252,62 +245,12 @@ def train(training: Training, folder: Path) -> None:
                 "the same command goes on from there"
             )
         if first:
-            _write_artifacts(training, folder, time.monotonic() - started)
+            finished.write(training, folder, time.monotonic() - started)
         distributed.barrier()
 
 
 def _unfinished(training: Training) -> bool:
     return training.step < training.steps or training.owes_record()
-
-
-def _write_artifacts(training: Training, folder: Path, seconds: float) -> None:
-    """weights.safetensors (all networks, and the EMA generator at its best), history.csv, train.json."""
-    run = training.run
-    # Copies, because safetensors refuses tensors that share memory.
-    states = {name: network.state_dict() for name, network in training.model.networks.items()}
-    if training.best:
-        states["best"] = training.best["weights"]
-    tensors = {
-        f"{name}.{key}": value.cpu().contiguous().clone()
-        for name, state in states.items()
-        for key, value in state.items()
-    }
-    # One key only: safetensors writes several in an order that changes from process to process.
-    about = {"run": canonical_json(run.config)}
-    write_bytes(folder / "weights.safetensors", safetensors.torch.save(tensors, metadata=about))
-    write_text(folder / "history.csv", pd.DataFrame(training.history).to_csv(index=False))
-    parameters = {
-        name: sum(p.numel() for p in network.parameters())
-        for name, network in training.model.networks.items()
-    }
-    summary = {
-        "run": run.config,
-        "digest": run.digest,
-        "images_sha256": training.images_digest,
-        "steps": training.step,
-        "kimg": training.kimg(),
-        "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
-        "parameters": parameters,
-        "seconds_of_last_attempt": round(seconds, 1),
-        "hardware": provenance.hardware(training.device, torch.get_num_threads()),
-        "versions": provenance.versions(),
-    }
-    write_json(folder / "train.json", summary)
-
-
-def load_networks(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """A finished run's networks: name -> state dict."""
-    try:
-        tensors = safetensors.torch.load_file(folder / "weights.safetensors")
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} holds no finished run; train it first") from error
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"cannot read {folder / 'weights.safetensors'}: {error}") from error
-    networks: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        network, _, name = key.partition(".")
-        networks.setdefault(network, {})[name] = value
-    return networks
 
 
 def _every(kimg: float, batch_size: int) -> int:

@@ -1,18 +1,18 @@
-"""A run: one resolved configuration, its digest and its places on disk.
+"""A run: one resolved training, with the digest that names its folder."""
 
-The digest covers everything that the run's weights depend on, and is part of its folder's name:
-two runs that differ never meet, and an unchanged run is found again.
-"""
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import canonical_json, digest
+from fpa.common.files import canonical_json
 from fpa.data.catalogue import store_name
-from fpa.models import interface as contract
+from fpa.models import loading
+from fpa.models.interface import Model
 
 MISSING = "not set"
 
@@ -22,13 +22,15 @@ class Run:
     """One training: a data set, a model, a seed and a budget."""
 
     dataset: Mapping[str, Any]
-    """What says which images these are (fpa.data.catalogue.identity)"""
+    """What defines the images (fpa.data.sources.identity)."""
     model: Mapping[str, Any]
-    """name, class, settings (complete)"""
+    """name, class, settings (complete)."""
     training: Mapping[str, Any]
-    """kimg, batch_size, ... (schema: training)"""
+    """kimg, batch_size, ... (schema: training), without what cannot change weights."""
     seed: int
-    base: "Run | None" = None
+    digest: str
+    """SHA-256 of what the weights depend on (fpa.experiment.digests); taken when it is planned."""
+    base: Run | None = None
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -38,13 +40,9 @@ class Run:
             "model": dict(self.model),
             "training": dict(self.training),
             "seed": self.seed,
+            "digest": self.digest,
             "base": self.base.config if self.base else None,
         }
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the run's configuration."""
-        return digest(self.config)
 
     @property
     def steps(self) -> int:
@@ -54,12 +52,12 @@ class Run:
     @property
     def name(self) -> str:
         """The run's folder below its data set and model."""
-        return f"seed{self.seed}-{self.digest[:10]}"
+        return artifacts.run_name(self.seed, self.digest)
 
     @property
     def folder(self) -> str:
         """The run's folder below the experiment's results."""
-        return f"runs/{self.dataset['name']}/{self.model['name']}/{self.name}"
+        return artifacts.run_folder(self.dataset["name"], self.model["name"], self.name)
 
     @property
     def store(self) -> str:
@@ -67,10 +65,16 @@ class Run:
         return store_name(self.dataset)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Run":
-        """The inverse of `config`."""
-        base = config["base"]
-        return cls(**{**config, "base": cls.from_config(base) if base else None})
+    def from_config(cls, config: Any, path: object = "the run") -> Run:
+        """The inverse of `config`; UserError when it is something else, or an older version's."""
+        try:
+            base = config["base"]
+            return cls(**{**config, "base": cls.from_config(base) if base else None})
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is not a resolved run of this version; `python -m fpa plan --write` "
+                "writes it"
+            ) from error
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]:
@@ -85,10 +89,10 @@ def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]
     return [] if old == new else [(key, old, new)]
 
 
-def build_model(run: Run) -> contract.Model:
+def build_model(run: Run) -> Model:
     """Construct a run's model for its images."""
     try:
-        return contract.build(
+        return loading.build(
             run.model["class"],
             run.model["settings"],
             run.dataset["resolution"],

@@ -8,9 +8,9 @@ localrules:
 
 rule download:
     output:
-        f"{DATA}/archives/{{archive}}",
+        FPA.in_data(artifacts.archive("{archive}")),
     log:
-        f"{LOGS}/download/{{archive}}.log",
+        FPA.log("download/{archive}.log"),
     retries: 3
     conda:
         "../envs/fpa.yaml"
@@ -19,7 +19,7 @@ rule download:
         mem_mb=500,
         runtime=1440,
     params:
-        source=archive_source,
+        source=FPA.archive_source,
     message:
         "Fetching {wildcards.archive}"
     shell:
@@ -28,13 +28,13 @@ rule download:
 
 rule prepare:
     input:
-        # Only what is fetched for it: whoever put an archive there may take it away again.
-        ancient(archive_to_fetch),
+        # Only what is fetched for it.
+        FPA.archive,
     output:
-        images=f"{DATA}/{{store}}/images.npy",
-        manifest=f"{DATA}/{{store}}/manifest.json",
+        images=FPA.in_data(artifacts.store_images("{store}")),
+        manifest=FPA.in_data(artifacts.store_manifest("{store}")),
     log:
-        f"{LOGS}/prepare/{{store}}.log",
+        FPA.log("prepare/{store}.log"),
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -43,19 +43,19 @@ rule prepare:
         mem_mb=8000,
         runtime=240,
     params:
-        dataset=dataset_json,
+        dataset=FPA.dataset,
         folder=subpath(output.images, parent=True),
     message:
         "Preparing {wildcards.store}"
     shell:
-        "python -m fpa prepare {params.dataset:q} --workers {threads} --out {params.folder:q} --log {log:q}"
+        "python -m fpa prepare {params.dataset:q} --no-config --workers {threads} --out {params.folder:q} --log {log:q}"
 
 
 rule extractor:
     output:
-        f"{DATA}/extractors/{{extractor}}.json",
+        FPA.in_data(artifacts.extractor("{extractor}")),
     log:
-        f"{LOGS}/extractor/{{extractor}}.log",
+        FPA.log("extractor/{extractor}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -63,7 +63,7 @@ rule extractor:
         mem_mb=1000,
         runtime=60,
     params:
-        weights=extractor_weights,
+        weights=FPA.extractor_options,
     message:
         "Looking for the feature extractor {wildcards.extractor}"
     shell:
@@ -72,14 +72,14 @@ rule extractor:
 
 rule real_features:
     input:
-        images=ancient(f"{DATA}/{{store}}/images.npy"),
-        manifest=ancient(f"{DATA}/{{store}}/manifest.json"),
-        extractor=extractor_of,
+        images=ancient(FPA.in_data(artifacts.store_images("{store}"))),
+        manifest=ancient(FPA.in_data(artifacts.store_manifest("{store}"))),
+        extractor=FPA.extractor,
     output:
-        features=f"{DATA}/{{store}}/features.{{space}}.npy",
-        about=f"{DATA}/{{store}}/features.{{space}}.json",
+        features=(real_features := FPA.in_data(artifacts.real_features("{store}", "{space}"))),
+        about=str(artifacts.describing(real_features)),
     log:
-        f"{LOGS}/features/{{store}}-{{space}}.log",
+        FPA.log("features/{store}-{space}.log"),
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -88,10 +88,11 @@ rule real_features:
         mem_mb=4000,
         runtime=240,
         device=RUNTIME["device"],
-        gpu=GPUS,
+        gpu=FPA.gpus,
     params:
         folder=subpath(input.images, parent=True),
         space="{space}",  # the cache's key holds parameters, not wildcards
+        version=STAGES["features"],
     message:
         "Features of the real images of {wildcards.store} in {wildcards.space}"
     shell:

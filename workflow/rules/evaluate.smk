@@ -3,12 +3,11 @@
 
 rule sample:
     input:
-        weights=f"{RUN}/weights.safetensors",
-        summary=f"{RUN}/train.json",
+        **FPA.finished_run(),
     output:
-        f"{RUN}/samples-{SAMPLES}.npy",
+        FPA.samples(),
     log:
-        f"{LOGS}/sample/{{dataset}}-{{model}}-{{run}}.log",
+        FPA.log("sample", f"{OF_RUN}.log"),
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -17,12 +16,13 @@ rule sample:
         mem_mb=4000,
         runtime=240,
         device=RUNTIME["device"],
-        gpu=GPUS,
+        gpu=FPA.gpus,
     params:
         folder=subpath(input.weights, parent=True),
-        images=N_SAMPLES,
-        checkpoint=CHECKPOINT,
-        seed=EVALUATION["seed"],
+        images=FPA.experiment.sample_count,
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
     message:
         "Sampling {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
@@ -33,13 +33,13 @@ rule sample:
 
 rule features:
     input:
-        images=f"{RUN}/samples-{SAMPLES}.npy",
-        extractor=extractor_of,
+        images=FPA.samples(),
+        extractor=FPA.extractor,
     output:
-        features=f"{RUN}/features-{CHECKPOINT}-n{{images}}-seed{EVALUATION['seed']}.{{space}}.npy",
-        about=f"{RUN}/features-{CHECKPOINT}-n{{images}}-seed{EVALUATION['seed']}.{{space}}.json",
+        features=FPA.features(),
+        about=str(artifacts.describing(FPA.features())),
     log:
-        f"{LOGS}/features/{{dataset}}-{{model}}-{{run}}-n{{images}}-{{space}}.log",
+        FPA.log("features", f"{OF_RUN}-n{{images}}-{{space}}.log"),
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -48,10 +48,11 @@ rule features:
         mem_mb=4000,
         runtime=240,
         device=RUNTIME["device"],
-        gpu=GPUS,
+        gpu=FPA.gpus,
     params:
         images="{images}",  # the cache's key holds parameters, not wildcards
         space="{space}",
+        version=STAGES["features"],
     message:
         "Features of {wildcards.model} on {wildcards.dataset}, {wildcards.run}, in {wildcards.space}"
     shell:
@@ -62,12 +63,12 @@ rule features:
 
 rule score:
     input:
-        unpack(score_inputs),
-        summary=f"{RUN}/train.json",
+        unpack(FPA.score_inputs),
+        summary=FPA.in_run(artifacts.SUMMARY),
     output:
-        f"{RUN}/{{score}}.json",
+        FPA.in_run("{score}.json"),
     log:
-        f"{LOGS}/score/{{dataset}}-{{model}}-{{run}}-{{score}}.log",
+        FPA.log("score", f"{OF_RUN}-{{score}}.log"),
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -77,7 +78,7 @@ rule score:
         runtime=60,
     params:
         folder=subpath(input.summary, parent=True),
-        options=score_options,
+        options=FPA.score_options,
     message:
         "Scoring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
@@ -87,11 +88,11 @@ rule score:
 
 rule cost:
     input:
-        run=ancient(f"{RUN}/run.json"),
+        run=ancient(FPA.in_run(artifacts.RUN)),
     output:
-        f"{RUN}/cost.json",
+        FPA.in_run(artifacts.COST),
     log:
-        f"{LOGS}/cost/{{dataset}}-{{model}}-{{run}}.log",
+        FPA.log("cost", f"{OF_RUN}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: RUNTIME["train_threads"]
@@ -99,7 +100,7 @@ rule cost:
         mem_mb=8000,
         runtime=30,
         device=RUNTIME["device"],
-        gpu=GPUS,
+        gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:

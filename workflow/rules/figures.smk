@@ -3,12 +3,11 @@
 
 rule paint:
     input:
-        weights=f"{RUN}/weights.safetensors",
-        summary=f"{RUN}/train.json",
+        **FPA.finished_run(),
     output:
-        f"{RUN}/paintings-{CHECKPOINT}-{{number}}.npz",
+        FPA.in_run(artifacts.paintings(FPA.checkpoint, "{number}", FPA.seed)),
     log:
-        f"{LOGS}/paint/{{dataset}}-{{model}}-{{run}}-{{number}}.log",
+        FPA.log("paint", f"{OF_RUN}-{{number}}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -17,8 +16,9 @@ rule paint:
         runtime=30,
     params:
         folder=subpath(input.weights, parent=True),
-        checkpoint=CHECKPOINT,
-        seed=EVALUATION["seed"],
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
     message:
         "Painting with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
@@ -27,14 +27,13 @@ rule paint:
         " --device cpu --out {output:q} --log {log:q}"
 
 
-rule strokes:
+rule statistics:
     input:
-        weights=f"{RUN}/weights.safetensors",
-        summary=f"{RUN}/train.json",
+        **FPA.finished_run(),
     output:
-        f"{RUN}/strokes-{CHECKPOINT}-{{number}}.npz",
+        FPA.in_run(artifacts.step_statistics(FPA.checkpoint, "{number}", FPA.seed)),
     log:
-        f"{LOGS}/strokes/{{dataset}}-{{model}}-{{run}}-{{number}}.log",
+        FPA.log("statistics", f"{OF_RUN}-{{number}}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -43,24 +42,24 @@ rule strokes:
         runtime=60,
     params:
         folder=subpath(input.weights, parent=True),
-        checkpoint=CHECKPOINT,
-        seed=EVALUATION["seed"],
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
     message:
         "Step statistics of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa strokes {params.folder:q} --count {wildcards.number} --seed {params.seed}"
+        "python -m fpa statistics {params.folder:q} --count {wildcards.number} --seed {params.seed}"
         " --checkpoint {params.checkpoint}"
         " --threads {threads} --device cpu --out {output:q} --log {log:q}"
 
 
 rule interpolate:
     input:
-        weights=f"{RUN}/weights.safetensors",
-        summary=f"{RUN}/train.json",
+        **FPA.finished_run(),
     output:
-        f"{RUN}/interpolations-{CHECKPOINT}-{{number}}x{{frames}}.npy",
+        FPA.in_run(artifacts.interpolations(FPA.checkpoint, "{number}", "{frames}", FPA.seed)),
     log:
-        f"{LOGS}/interpolate/{{dataset}}-{{model}}-{{run}}-{{number}}x{{frames}}.log",
+        FPA.log("interpolate", f"{OF_RUN}-{{number}}x{{frames}}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -69,8 +68,9 @@ rule interpolate:
         runtime=30,
     params:
         folder=subpath(input.weights, parent=True),
-        checkpoint=CHECKPOINT,
-        seed=EVALUATION["seed"],
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
     message:
         "Interpolating with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
@@ -81,13 +81,13 @@ rule interpolate:
 
 rule neighbours:
     input:
-        unpack(ancient_store_files),
-        unpack(neighbour_features),
-        samples=f"{RUN}/samples-{SAMPLES}.npy",
+        unpack(FPA.store),
+        unpack(FPA.neighbour_features),
+        samples=FPA.samples(),
     output:
-        f"{RUN}/neighbours-{{number}}-{CHECKPOINT}-seed{EVALUATION['seed']}-{{space}}.npz",
+        FPA.in_run(artifacts.neighbours(FPA.checkpoint, "{number}", FPA.seed, "{space}")),
     log:
-        f"{LOGS}/neighbours/{{dataset}}-{{model}}-{{run}}-{{number}}-{{space}}.log",
+        FPA.log("neighbours", f"{OF_RUN}-{{number}}-{{space}}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -103,14 +103,14 @@ rule neighbours:
         " --store {params.store:q} --count {wildcards.number} --out {output:q} --log {log:q}"
 
 
-rule excerpt:
+rule real_samples:
     input:
-        images=ancient(f"{DATA}/{{store}}/images.npy"),
-        manifest=ancient(f"{DATA}/{{store}}/manifest.json"),
+        images=ancient(FPA.in_data(artifacts.store_images("{store}"))),
+        manifest=ancient(FPA.in_data(artifacts.store_manifest("{store}"))),
     output:
-        f"{RESULTS}/real/{{store}}-{{number}}.npy",
+        FPA.in_results(artifacts.real_samples("{store}", "{number}")),
     log:
-        f"{LOGS}/excerpt/{{store}}-{{number}}.log",
+        FPA.log("real_samples/{store}-{number}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -122,22 +122,22 @@ rule excerpt:
     message:
         "The first {wildcards.number} images of {wildcards.store}"
     shell:
-        "python -m fpa excerpt {params.folder:q} --count {wildcards.number} --out {output:q} --log {log:q}"
+        "python -m fpa real-samples {params.folder:q} --count {wildcards.number} --out {output:q} --log {log:q}"
 
 
 rule figure:
     input:
-        drawn_artifacts,
+        FPA.figure_inputs,
     output:
         png=report(
-            f"{RESULTS}/figures/{{figure}}.png",
+            FPA.in_results(artifacts.figure("{figure}")),
             caption="../report/figure.rst",
-            category=figure_category,
-            labels=figure_labels,
+            category=FPA.figure_category,
+            labels=FPA.figure_labels,
         ),
-        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+        pdf=FPA.in_results(artifacts.figure("{figure}", "pdf")),
     log:
-        f"{LOGS}/figures/{{figure}}.log",
+        FPA.log("figures/{figure}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -146,8 +146,8 @@ rule figure:
         runtime=10,
     params:
         results=subpath(output.png, ancestor=2),
-        spec=figure_json,
-        caption=figure_caption,
+        spec=FPA.figure_spec,
+        caption=FPA.figure_caption,
     message:
         "Drawing {wildcards.figure}"
     shell:
@@ -156,16 +156,16 @@ rule figure:
 
 rule animation:
     input:
-        drawn_artifacts,
+        FPA.figure_inputs,
     output:
         report(
-            f"{RESULTS}/figures/{{figure}}.gif",
+            FPA.in_results(artifacts.figure("{figure}", "gif")),
             caption="../report/figure.rst",
-            category=figure_category,
-            labels=figure_labels,
+            category=FPA.figure_category,
+            labels=FPA.figure_labels,
         ),
     log:
-        f"{LOGS}/figures/{{figure}}.log",
+        FPA.log("figures/{figure}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -174,8 +174,8 @@ rule animation:
         runtime=10,
     params:
         results=subpath(output[0], ancestor=2),
-        spec=figure_json,
-        caption=figure_caption,
+        spec=FPA.figure_spec,
+        caption=FPA.figure_caption,
     message:
         "Animating {wildcards.figure}"
     shell:

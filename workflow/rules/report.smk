@@ -3,14 +3,14 @@
 
 rule report_page:
     input:
-        tables=TABLES,
-        figures=FIGURES,
-        paintings=player_paintings(),
-        summaries=[f"{RESULTS}/{run.folder}/train.json" for run in EXPERIMENT.runs],
+        tables=FPA.tables(),
+        figures=FPA.figures(),
+        paintings=FPA.played(),
+        summaries=FPA.summaries(),
     output:
-        REPORT,
+        FPA.in_results(artifacts.REPORT),
     log:
-        f"{LOGS}/report.log",
+        FPA.log("report.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -19,7 +19,7 @@ rule report_page:
         runtime=10,
     params:
         results=subpath(output[0], parent=True),
-        about=ABOUT,
+        about=FPA.about,
     message:
         "Writing {output}"
     shell:
@@ -28,11 +28,11 @@ rule report_page:
 
 rule bundle:
     input:
-        [f"{RESULTS}/{name}" for name in BUNDLED],
+        FPA.bundled(),
     output:
-        BUNDLE,
+        FPA.in_results(artifacts.BUNDLE),
     log:
-        f"{LOGS}/bundle.log",
+        FPA.log("bundle.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -41,8 +41,8 @@ rule bundle:
         runtime=60,
     params:
         results=subpath(output[0], parent=True),
-        about=ABOUT,
-        weights="--weights" if CONFIG["bundle"]["weights"] else "",
+        about=FPA.about,
+        weights="--weights" if FPA.config["bundle"]["weights"] else "",
     message:
         "Packing {output}"
     shell:

@@ -3,19 +3,19 @@
 
 rule scores_table:
     input:
-        scores=SCORES,
-        published=PUBLISHED,
+        scores=FPA.scores(),
+        published=FPA.config["published"] or str(PUBLISHED),
     output:
         csv=report(
-            f"{RESULTS}/tables/{{table}}.csv",
+            FPA.in_results(artifacts.table("{table}")),
             caption="../report/scores_table.rst",
             category="Tables",
             labels={"table": "{table}", "format": "CSV"},
         ),
-        md=f"{RESULTS}/tables/{{table}}.md",
-        tex=f"{RESULTS}/tables/{{table}}.tex",
+        md=FPA.in_results(artifacts.table("{table}", "md")),
+        tex=FPA.in_results(artifacts.table("{table}", "tex")),
     log:
-        f"{LOGS}/tables/{{table}}.log",
+        FPA.log("tables/{table}.log"),
     wildcard_constraints:
         table="fid|kid|scores",
     conda:
@@ -25,30 +25,30 @@ rule scores_table:
         mem_mb=1000,
         runtime=10,
     params:
-        experiment=EXPERIMENT.name,
-        labels=LABELS,
+        results=subpath(output.csv, ancestor=2),
+        models=FPA.about["models"],
     message:
-        "Table {wildcards.table} of {EXPERIMENT.name}"
+        "Table {wildcards.table} of {FPA.experiment.name}"
     shell:
-        "python -m fpa table {wildcards.table} {input.scores:q} --experiment {params.experiment:q}"
-        " --labels {params.labels:q} --published {input.published:q}"
+        "python -m fpa table {wildcards.table} {input.scores:q} --results {params.results:q}"
+        " --published {input.published:q}"
         " --out {output.csv:q} --log {log:q}"
 
 
 rule models_table:
     input:
-        [f"{RESULTS}/{run.folder}/cost.json" for run in FIRST_RUNS],
+        FPA.costs(),
     output:
         csv=report(
-            f"{RESULTS}/tables/models.csv",
+            FPA.in_results(artifacts.table("models")),
             caption="../report/models.rst",
             category="Tables",
             labels={"table": "models", "format": "CSV"},
         ),
-        md=f"{RESULTS}/tables/models.md",
-        tex=f"{RESULTS}/tables/models.tex",
+        md=FPA.in_results(artifacts.table("models", "md")),
+        tex=FPA.in_results(artifacts.table("models", "tex")),
     log:
-        f"{LOGS}/tables/models.log",
+        FPA.log("tables/models.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -56,10 +56,10 @@ rule models_table:
         mem_mb=1000,
         runtime=10,
     params:
-        experiment=EXPERIMENT.name,
-        labels=LABELS,
+        results=subpath(output.csv, ancestor=2),
+        models=FPA.about["models"],
     message:
-        "Table of the models of {EXPERIMENT.name}"
+        "Table of the models of {FPA.experiment.name}"
     shell:
-        "python -m fpa table models {input:q} --experiment {params.experiment:q}"
-        " --labels {params.labels:q} --out {output.csv:q} --log {log:q}"
+        "python -m fpa table models {input:q} --results {params.results:q}"
+        " --out {output.csv:q} --log {log:q}"

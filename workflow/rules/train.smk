@@ -9,35 +9,30 @@ localrules:
 rule plan_run:
     input:
         # No training begins before the extractor that its scores need is there.
-        [ancient(extractor_file(p.extractor)) for p in PROTOCOLS.values()],
+        FPA.extractors,
     output:
-        f"{RUN}/run.json",
-    log:
-        f"{LOGS}/plan/{{dataset}}-{{model}}-{{run}}.log",
-    conda:
-        "../envs/fpa.yaml"
+        FPA.in_run(artifacts.RUN),
     threads: 1
     resources:
         mem_mb=500,
         runtime=5,
     params:
-        run=run_json,
+        digest=FPA.run_digest,
     message:
         "Planning {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
-    shell:
-        "python -m fpa plan --run {params.run:q} --out {output:q} --log {log:q}"
+    run:
+        FPA.write_run(wildcards, output[0])
 
 
 rule train:
     input:
-        unpack(train_inputs),
-        run=ancient(f"{RUN}/run.json"),
+        unpack(FPA.train_inputs),
+        run=ancient(FPA.in_run(artifacts.RUN)),
     output:
-        weights=f"{RUN}/weights.safetensors",
-        history=f"{RUN}/history.csv",
-        summary=f"{RUN}/train.json",
+        **FPA.finished_run(),
+        history=FPA.in_run(artifacts.HISTORY),
     log:
-        f"{LOGS}/train/{{dataset}}-{{model}}-{{run}}.log",
+        FPA.in_results(artifacts.train_log("{dataset}", "{model}", "{run}")),
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -50,11 +45,12 @@ rule train:
         processes=RUNTIME["gpus"],
         threads_each=RUNTIME["train_threads"],
         log_every=RUNTIME["log_every"],
+        checkpoint_kimg=FPA.checkpoint_kimg,
     params:
-        options=train_options,
+        options=FPA.train_options,
     message:
         "Training {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     # exec: a shell would die of a scheduler's signal before the training has saved its state.
     shell:
         "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
-        " --log-every {resources.log_every} --device {resources.device} --log {log:q}"
+        " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device} --log {log:q}"

@@ -1,6 +1,6 @@
-"""DCGAN (Radford et al., 2016): the smallest complete example of a model of one's own.
+"""DCGAN (Radford et al., 2016): the smallest complete example of a model.
 
-A model is one class (fpa/models/interface.py says what it must bring). Whatever its constructor takes
+A model is one class (fpa/models/interface.py says what it brings). Whatever its constructor takes
 besides `image_size` and `channels` are its settings; their type hints are their schema.
 """
 
@@ -39,9 +39,7 @@ def discriminator(image_size: int, channels: int, width: int) -> nn.Sequential:
 
 
 class DCGAN:
-    """Keeps fpa.contract.Model: `latent_dim`, `ema`, `networks`, and the four methods below."""
-
-    data_parallel = True
+    """Implements fpa.models.interface.Model: `latent_dim`, `ema`, `networks`, four methods."""
 
     def __init__(
         self,

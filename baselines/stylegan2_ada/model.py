@@ -1,0 +1,219 @@
+"""StyleGAN2 with adaptive discriminator augmentation, the paper's strongest baseline.
+
+Plain PyTorch, after Karras et al. (2020a, 2020b) and the settings of their PyTorch version.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from baselines.stylegan2_ada.augment import Augmentation
+from baselines.stylegan2_ada.discriminator import Discriminator
+from baselines.stylegan2_ada.generator import Generator, Mixing
+from baselines.stylegan2_ada.settings import (
+    AugmentSettings,
+    NetworkSettings,
+    Preset,
+    RecipeSettings,
+    fill,
+)
+from fpa.common import distributed
+from fpa.common.errors import UserError
+
+
+class StyleGAN2ADA:
+    """StyleGAN2-ADA as fpa.models.interface.Model; `preset` chooses what other settings leave at null."""
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        preset: Preset = "auto",
+        networks: NetworkSettings = NetworkSettings(),
+        recipe: RecipeSettings = RecipeSettings(),
+        augment: AugmentSettings = AugmentSettings(),
+    ) -> None:
+        n = fill(networks, preset, image_size)
+        self.recipe, self.augment = fill(recipe, preset, image_size), augment
+        sizes = (n.channel_base, n.channel_max)
+        self.generator = Generator(
+            image_size, channels, n.latent_dim, n.w_dim, n.mapping_layers, *sizes
+        )
+        self.discriminator = Discriminator(
+            image_size, channels, *sizes, n.deviation_group, n.residual
+        )
+        self.latent_dim = n.latent_dim
+        self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        self.ema.truncation = self.recipe.truncation
+        self.augmentation = Augmentation()
+        # The networks, or what averages their gradients over processes.
+        self._mixing, self._trained_discriminator = Mixing(self.generator), self.discriminator
+        self._trained_mixing: nn.Module = self._mixing
+        self.generator_optimizer = self._adam(self.generator, self.recipe.path_length_every)
+        self.discriminator_optimizer = self._adam(self.discriminator, self.recipe.r1_every)
+        self.device = torch.device("cpu")
+        self.steps, self.images = 0, 0
+        # Mean path length; sum and number of the signs of D(real) since p was last adjusted.
+        self.path_length, self.signs = torch.zeros(()), torch.zeros(2)
+
+    def _adam(self, network: nn.Module, every: int) -> torch.optim.Optimizer:
+        """Adam for n + 1 steps where there were n: regularisation is a step of its own."""
+        share = every / (every + 1)
+        betas = tuple(beta**share for beta in self.recipe.betas)
+        rate = self.recipe.learning_rate * share
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, eps=1e-8, fused=True)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "ema": self.ema, "discriminator": self.discriminator}
+
+    def to(self, device: torch.device) -> None:
+        self.device = device
+        for network in (*self.networks.values(), self.augmentation):
+            network.to(device)
+        self._trained_mixing = distributed.data_parallel(self._mixing)
+        self._trained_discriminator = distributed.data_parallel(self.discriminator)
+        self.path_length, self.signs = self.path_length.to(device), self.signs.to(device)
+
+    def step(self, real: Tensor) -> dict[str, Tensor]:
+        """One training step on real images (B, C, H, W) in [0, 1]; its losses by name."""
+        r, real, batch = self.recipe, real * 2 - 1, len(real) * distributed.world_size()
+        losses = {"g_loss": self._generator_step(len(real))}
+        if self.steps % r.path_length_every == 0 and r.path_length_weight:
+            losses["path_length"] = self._path_length_step(self._half(len(real)))
+        losses["d_loss"] = self._discriminator_step(real)
+        if self.steps % r.r1_every == 0 and r.r1_gamma:
+            losses["r1"] = self._r1_step(real)
+        self.steps += 1
+        self.images += batch
+        self._average(batch)
+        if self.augment.enabled and self.steps % self.augment.every == 0:
+            self._adapt(batch)
+        losses["ada_p"] = self.augmentation.p.clone()
+        return losses
+
+    def _half(self, batch: int) -> int:
+        """The smaller batch of the path lengths: half of all processes' images."""
+        if batch % 2 and distributed.world_size() > 1:
+            raise UserError(
+                f"StyleGAN2-ADA measures path lengths on half a batch: batch_size must be a multiple "
+                f"of {2 * distributed.world_size()} on {distributed.world_size()} GPUs, found "
+                f"{batch * distributed.world_size()}; change training.batch_size or runtime.gpus"
+            )
+        return max(1, batch // 2)
+
+    def _latents(self, count: int) -> Tensor:
+        # Drawn on the CPU, so that every device sees the same ones.
+        return distributed.randn(count, self.latent_dim).to(self.device)
+
+    def _fake(self, count: int, mixing: nn.Module) -> tuple[Tensor, Tensor]:
+        """Images, about -1 to 1, and the w of every layer; some with two latents in one image."""
+        z, others, start = self._latents(count), None, 0
+        if self.recipe.style_mixing and torch.rand(()) < self.recipe.style_mixing:
+            start = int(torch.randint(1, self.generator.synthesis.layers, ()))
+            others = self._latents(count)
+        return mixing(z, others, start)
+
+    def _judge(self, images: Tensor, discriminator: nn.Module) -> Tensor:
+        """The discriminator's logits (B, 1) on augmented images."""
+        return discriminator(self.augmentation(images) if self.augment.enabled else images)
+
+    def _generator_step(self, count: int) -> Tensor:
+        self.discriminator.requires_grad_(False)
+        fake, _ = self._fake(count, self._trained_mixing)
+        loss = softplus(-self._judge(fake, self.discriminator)).mean()
+        self._update(self.generator_optimizer, loss)
+        self.discriminator.requires_grad_(True)
+        return loss.detach()
+
+    def _path_length_step(self, count: int) -> Tensor:
+        """Steps of equal length in w should change the image by equal lengths."""
+        r = self.recipe
+        images, ws = self._fake(count, self._trained_mixing)
+        noise = distributed.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
+        (slope,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
+        lengths = slope.square().sum(2).mean(1).sqrt()
+        self.path_length = self.path_length.lerp(
+            distributed.all_reduce_mean(lengths.detach().mean()), r.path_length_decay
+        )
+        penalty = (lengths - self.path_length).square().mean() * r.path_length_weight
+        # As published, what has no part in a penalty gets a gradient of zero, not none: Adam's
+        # moments then decay.
+        self._update(self.generator_optimizer, penalty * r.path_length_every + 0 * images.sum())
+        return penalty.detach()
+
+    def _discriminator_step(self, real: Tensor) -> Tensor:
+        with torch.no_grad():
+            fake, _ = self._fake(len(real), self._mixing)
+        on_real = self._judge(real, self._trained_discriminator)
+        on_fake = self._judge(fake, self._trained_discriminator)
+        loss = softplus(on_fake).mean() + softplus(-on_real).mean()
+        self._update(self.discriminator_optimizer, loss)
+        signs = on_real.detach().sign()
+        counted = torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
+        self.signs = self.signs + distributed.all_reduce(counted)
+        return loss.detach()
+
+    def _r1_step(self, real: Tensor) -> Tensor:
+        r, real = self.recipe, real.detach().requires_grad_()
+        judged = self._judge(real, self._trained_discriminator).sum()
+        (slope,) = torch.autograd.grad(judged, real, create_graph=True)
+        penalty = slope.square().sum((1, 2, 3)).mean() * (r.r1_gamma / 2)
+        self._update(self.discriminator_optimizer, penalty * r.r1_every + 0 * judged)
+        return penalty.detach()
+
+    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def _average(self, count: int) -> None:
+        r = self.recipe
+        half_life = r.ema_kimg * 1000
+        if r.ema_rampup:
+            half_life = min(half_life, self.images * r.ema_rampup)
+        decay = 0.5 ** (count / max(half_life, 1e-8))
+        theirs = dict(self.generator.named_parameters())
+        for name, parameter in self.ema.named_parameters():
+            parameter.copy_(theirs[name].lerp(parameter, decay))
+        theirs = dict(self.generator.named_buffers())
+        for name, buffer in self.ema.named_buffers():
+            buffer.copy_(theirs[name])
+
+    def _adapt(self, count: int) -> None:
+        """Augment more while the discriminator is surer of real images than the target, else less."""
+        a, (total, number) = self.augment, self.signs
+        change = count * a.every / (a.kimg * 1000)
+        p = self.augmentation.p + torch.sign(total / number - a.target) * change
+        self.augmentation.p.copy_(p.clamp(min=0))
+        self.signs = torch.zeros_like(self.signs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, but torch's global random state."""
+        return {
+            "steps": self.steps,
+            "images": self.images,
+            **{name: network.state_dict() for name, network in self.networks.items()},
+            "augmentation": self.augmentation.state_dict(),
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "path_length": self.path_length,
+            "signs": self.signs,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.steps, self.images = state["steps"], state["images"]
+        for name, network in self.networks.items():
+            network.load_state_dict(state[name])
+        self.augmentation.load_state_dict(state["augmentation"])
+        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.path_length = state["path_length"].to(self.device)
+        self.signs = state["signs"].to(self.device)

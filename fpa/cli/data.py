@@ -1,0 +1,120 @@
+"""Verbs about data sets."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from fpa.cli.verbs import Add, verb
+from fpa.common import artifacts
+from fpa.common.progress import log
+
+
+def _download(add: Add) -> None:
+    add("source", help="afhq_cat, afhq_dog, afhq_wild (one archive) or lsun_church")
+    add("--config", default="config.yaml", help="the experiment (config.yaml)")
+    add("--out", metavar="FILE", help="default: archives/ in the experiment's data folder")
+
+
+@verb(_download)
+def download(options: argparse.Namespace) -> None:
+    """Fetch a data set's official archive, going on from a broken download."""
+    from fpa.data.download import fetch_archive
+    from fpa.data.sources import archive_path
+    from fpa.experiment.config import check_config, read_config
+
+    out = options.out
+    if not out:
+        data = Path(check_config(read_config(options.config))["data"])
+        out = archive_path(options.source, data)
+    fetch_archive(options.source, Path(out))
+
+
+def _dataset(add: Add) -> None:
+    add("dataset", help="a data set of the configuration or of this project (celeba, ...)")
+    add(
+        "settings",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings that replace the configuration's, as in path=photos.zip resolution=32",
+    )
+    add("--config", default="config.yaml", help="the experiment (config.yaml)")
+    add("--no-config", action="store_true", help="read no configuration: the settings say it all")
+    add("--out", metavar="DIR", help="folder of the prepared images, if not the usual one")
+
+
+def _resolved(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    from fpa.experiment.datasets import resolve_dataset
+
+    config = None if options.no_config else options.config
+    spec, folder = resolve_dataset(options.dataset, options.settings, config)
+    return spec, Path(options.out) if options.out else folder
+
+
+def _prepare(add: Add) -> None:
+    _dataset(add)
+    add("--workers", type=int, default=0, help="processes (0: one a core)")
+    add("--verify", action="store_true", help="only check what is prepared, every byte")
+
+
+@verb(_prepare)
+def prepare(options: argparse.Namespace) -> None:
+    """Turn a data set's source into a memory-mapped array and a manifest."""
+    from fpa.data.prepare import prepare
+    from fpa.data.store import verify
+
+    spec, folder = _resolved(options)
+    if options.verify:
+        manifest = verify(folder)
+        log.info("%s: %d images, as the manifest says", folder, manifest["count"])
+        return
+    manifest = prepare(spec, folder, options.workers)
+    same = manifest["duplicates"]["images"]
+    log.info(
+        "%s: %d images of %d px in %s%s%s",
+        spec["name"],
+        manifest["count"],
+        spec["resolution"],
+        folder,
+        f"; {same} are exact duplicates" if same else "",
+        f"; {len(manifest['unreadable'])} left out" if manifest["unreadable"] else "",
+    )
+
+
+def _inspect(add: Add) -> None:
+    _dataset(add)
+    add("--count", type=int, default=64, help="images on the contact sheet")
+    add("--sheet", metavar="PNG", help="default: contact-sheet.png in that folder")
+
+
+@verb(_inspect)
+def inspect(options: argparse.Namespace) -> None:
+    """Describe a prepared data set and draw a contact sheet of it."""
+    from fpa.data.store import open_store
+    from fpa.reporting.inspection import contact_sheet, describe
+
+    folder = Path(options.dataset)
+    if not (folder / artifacts.MANIFEST).exists():
+        _, folder = _resolved(options)
+    images, manifest = open_store(folder)
+    sheet = Path(options.sheet or folder / "contact-sheet.png")
+    contact_sheet(images, options.count, sheet)
+    print(describe(manifest, folder))
+    print(f"{'contact sheet':<14} {sheet}")
+
+
+def _real_samples(add: Add) -> None:
+    add("store", metavar="DIR", help="the prepared data set")
+    add("--count", type=int, default=64, help="number of images")
+    add("--out", metavar="FILE", required=True, help="the images, .npy")
+
+
+@verb(_real_samples)
+def real_samples(options: argparse.Namespace) -> None:
+    """Copy the first images of a prepared data set, for the figures."""
+    import numpy as np
+
+    from fpa.common.files import save_array
+    from fpa.data.store import open_store
+
+    images, _ = open_store(options.store)
+    save_array(options.out, np.asarray(images[: options.count]))

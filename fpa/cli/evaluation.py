@@ -1,0 +1,120 @@
+"""Verbs about features and scores."""
+
+import argparse
+from pathlib import Path
+
+from fpa.cli.verbs import Add, add_device, verb
+from fpa.common.progress import log
+
+
+def _extractor(add: Add) -> None:
+    add("name", help="inception_v3, or efficientnet_lite0-<n>px")
+    add("--weights", metavar="DIR", help="folder with Inception's files, if you have them")
+    add("--out", metavar="FILE", required=True, help="JSON file that describes the extractor")
+
+
+@verb(_extractor)
+def extractor(options: argparse.Namespace) -> None:
+    """Find or download a feature extractor's weights and check them."""
+    from fpa.evaluation.extractors import obtain
+
+    about = obtain(options.name, options.weights, Path(options.out))
+    for file in about["weights"].values():
+        log.info("%s: %s (SHA-256 %s...)", about["name"], file["path"], file["sha256"][:12])
+
+
+def _features(add: Add) -> None:
+    add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
+    add("--extractor", metavar="FILE", required=True, help="from python -m fpa extractor")
+    add("--count", type=int, default=0, help="only the first so many (all)")
+    add("--space", default="efficientnet_lite0-96px.clean.array", help="EXTRACTOR.RESIZE.FORMAT")
+    add("--out", metavar="FILE", required=True, help=".npy; a .json goes beside it")
+    add_device(add)
+
+
+@verb(_features)
+def features(options: argparse.Namespace) -> None:
+    """Compute the features of an image array (.npy, or a prepared data set's folder)."""
+    from fpa.evaluation.features import compute_file
+    from fpa.evaluation.protocols import Space
+    from fpa.training import devices
+
+    compute_file(
+        Path(options.images),
+        Space.parse(options.space),
+        options.extractor,
+        devices.choose(options.device, options.threads),
+        Path(options.out),
+        options.count,
+    )
+
+
+def _score(add: Add) -> None:
+    add("run", metavar="DIR", help="folder of the finished run")
+    add("--fake", metavar="FILE", required=True, help="features of its samples")
+    add("--real", metavar="FILE", required=True, help="features of the real images")
+    add(
+        "--check",
+        nargs=4,
+        metavar="FILE",
+        help="fake and real features of clean-fid's and of torch-fidelity's half of the check",
+    )
+    add("--protocol", default="by hand", help="its name, for the tables")
+    add("--checkpoint", choices=["best", "last"], default="last", help="that was sampled from")
+    add(
+        "--metrics",
+        nargs="+",
+        default=["fid", "kid"],
+        help="fid, fid_infinity, kid, and, with --check, inception_score, precision, recall",
+    )
+    add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
+    add("--n-real", type=int, help="real images, drawn at random (all)")
+    add("--kid-subsets", type=int, default=100, help="subsets that KID averages over")
+    add("--kid-subset-size", type=int, default=1000, help="images a subset, at most")
+    add("--groups", type=int, default=10, help="parts of the samples, for sampling errors")
+    add("--seed", type=int, default=0, help="seed of all random subsets")
+    add("--out", metavar="FILE", required=True, help=".json")
+
+
+@verb(_score)
+def score(options: argparse.Namespace) -> None:
+    """FID, KID and more of a run's features against the real ones."""
+    from fpa.common.files import write_json
+    from fpa.common.stages import STAGES
+    from fpa.evaluation.scores import Settings
+    from fpa.evaluation.scoring import score_run, summary_line
+
+    settings = Settings(
+        options.metrics,
+        options.frechet,
+        options.kid_subsets,
+        options.kid_subset_size,
+        options.groups,
+        options.seed,
+    )
+    result = score_run(
+        Path(options.run),
+        options.fake,
+        options.real,
+        options.check,
+        settings,
+        protocol=options.protocol,
+        checkpoint=options.checkpoint,
+        n_real=options.n_real,
+        stages=STAGES,
+    )
+    write_json(options.out, result)
+    log.info("%s", summary_line(result))
+
+
+def _compare(add: Add) -> None:
+    add("one", metavar="A", help="a scored run's folder, or one of its score files")
+    add("two", metavar="B", help="another")
+
+
+@verb(_compare)
+def compare(options: argparse.Namespace) -> None:
+    """Show two runs' scores with their difference in standard errors."""
+    from fpa.reporting.tables import compare_runs
+
+    print(compare_runs(Path(options.one), Path(options.two)))

@@ -1,0 +1,45 @@
+"""Verbs about an experiment's configuration."""
+
+import argparse
+
+from fpa.cli.verbs import Add, verb
+
+SHIPPED = [
+    *("fpa.models:FPA", "fpa.models:FPAUNet", "baselines.lightgan:LightGAN"),
+    *("baselines.stylegan2_ada:StyleGAN2ADA", "baselines.dcgan:DCGAN"),
+]
+
+
+def _plan(add: Add) -> None:
+    add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
+    add("--write", action="store_true", help="write each run's run.json below the results folder")
+
+
+@verb(_plan)
+def plan(options: argparse.Namespace) -> None:
+    """List an experiment's runs, or write run files."""
+    from fpa.experiment.checks import check_before_start
+    from fpa.experiment.config import read_config
+    from fpa.experiment.listing import list_runs, write_runs
+    from fpa.experiment.plan import Experiment
+
+    experiment = Experiment(read_config(options.config))
+    check_before_start(experiment)
+    if options.write:
+        write_runs(experiment)
+    for line in list_runs(experiment):
+        print(line)
+
+
+def _models(add: Add) -> None:
+    add("classes", nargs="*", default=SHIPPED, help="package.module:Class")
+
+
+@verb(_models)
+def models(options: argparse.Namespace) -> None:
+    """Print the settings that a model takes."""
+    from fpa.experiment.listing import list_settings
+
+    for name in options.classes:
+        for line in list_settings(name):
+            print(line)

@@ -1,0 +1,92 @@
+"""Verbs that make tables, figures, the report and the bundle of finished work."""
+
+import argparse
+from pathlib import Path
+
+from fpa.cli.verbs import Add, verb
+from fpa.common import artifacts
+from fpa.common.progress import log
+
+
+def _table(add: Add) -> None:
+    add("kind", choices=["fid", "kid", "scores", "models"], help="models takes cost files")
+    add("inputs", nargs="+", metavar="JSON", help="the files, in the order of the rows")
+    add("--results", metavar="DIR", help="the experiment's results folder, for names as shown")
+    add("--published", metavar="CSV", help="published scores, for a column of their own")
+    add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
+
+
+@verb(_table)
+def table(options: argparse.Namespace) -> None:
+    """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
+    from fpa.common.files import read_json
+    from fpa.reporting.make import make_table, read_description
+
+    entries = [read_json(path) for path in options.inputs]
+    about = read_description(Path(options.results)) if options.results else None
+    out = Path(options.out)
+    markdown = make_table(options.kind, entries, about, options.published, out)
+    print(f"\n{markdown}\n{out}", flush=True)
+
+
+def _figure(add: Add) -> None:
+    add("results", metavar="DIR", help="the experiment's results folder")
+    add("name", help="the figure's name: samples-<data set>, painting-<data set>-<model>, ...")
+
+
+@verb(_figure)
+def figure(options: argparse.Namespace) -> None:
+    """Draw one figure of an experiment from the artifacts in its results folder."""
+    from fpa.reporting.make import make_figure
+
+    make_figure(Path(options.results), options.name)
+
+
+def _report(add: Add) -> None:
+    add("results", metavar="DIR", help="the experiment's results folder")
+    add("--as-is", action="store_true", help="make no table or figure, take those that are there")
+    add("--out", metavar="HTML", help="default: report.html in that folder")
+
+
+@verb(_report)
+def report(options: argparse.Namespace) -> None:
+    """Make an experiment's page, with tables and figures of what there is."""
+    from fpa.reporting.make import make_report
+
+    results = Path(options.results)
+    out = Path(options.out or results / artifacts.REPORT)
+    make_report(results, out, options.as_is)
+    log.info("%s: %.1f MB; open it in a browser", out, out.stat().st_size / 1e6)
+
+
+def _bundle(add: Add) -> None:
+    add("results", metavar="DIR", help="the experiment's results folder")
+    add("--weights", action="store_true", help="the trained networks as well")
+    add("--out", metavar="FILE", help="default: bundle.tar.gz in that folder")
+
+
+@verb(_bundle)
+def bundle(options: argparse.Namespace) -> None:
+    """Pack what an experiment's tables, figures and report are made from into one file."""
+    from fpa.reporting.bundle import pack
+
+    out = Path(options.out or Path(options.results) / artifacts.BUNDLE)
+    count = pack(Path(options.results), out, options.weights)
+    log.info("%s: %d files, %.1f MB", out, count, out.stat().st_size / 1e6)
+
+
+def _unpack(add: Add) -> None:
+    add("bundle", metavar="FILE", help="from `snakemake results/bundle.tar.gz` or `fpa bundle`")
+    add("--into", metavar="DIR", help="default: results/<experiment>")
+
+
+@verb(_unpack)
+def unpack(options: argparse.Namespace) -> None:
+    """Restore a bundle, every file checked against its manifest."""
+    from fpa.reporting.bundle import unpack
+
+    folder = unpack(Path(options.bundle), Path(options.into) if options.into else None)
+    log.info(
+        "%s is restored; `python -m fpa report %s` makes its tables, figures and page",
+        *[folder] * 2,
+    )

@@ -1,0 +1,48 @@
+"""How a verb and its arguments are put together."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Add = Callable[..., Any]
+"""argparse's add_argument."""
+Action = Callable[[argparse.Namespace], None]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command line."""
+
+    name: str
+    help: str
+    action: Action
+    arguments: Callable[[Add], None]
+
+
+VERBS: dict[str, Verb] = {}
+"""All verbs, in the order of the help text."""
+
+
+def verb(arguments: Callable[[Add], None]) -> Callable[[Action], Action]:
+    """Make a function a verb: its docstring is the help, `arguments` adds what it takes."""
+
+    def register(action: Action) -> Action:
+        name = action.__name__.replace("_", "-")
+        VERBS[name] = Verb(name, action.__doc__ or "", action, arguments)
+        return action
+
+    return register
+
+
+def add_device(add: Add) -> None:
+    """Where a verb computes."""
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
+    add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
+
+
+def add_run(add: Add) -> None:
+    """The finished run that a verb takes its generator from."""
+    add("run", metavar="DIR", help="folder of a finished run, or of an export")
+    add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
+    add("--seed", type=int, default=0, help="seed of the latents")

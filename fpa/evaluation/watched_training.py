@@ -1,0 +1,76 @@
+"""A training from its files: the run, its images, and the quick score on the way."""
+
+from pathlib import Path
+
+import torch
+
+from fpa.common import distributed
+from fpa.common.errors import UserError
+from fpa.common.files import read_json
+from fpa.common.progress import log
+from fpa.data.feed import Feed
+from fpa.data.store import open_store
+from fpa.evaluation.quick_score import quick_score
+from fpa.training import devices, launch
+from fpa.training.finished import load_networks
+from fpa.training.loop import Training, Watch, train
+from fpa.training.run import Run, build_model
+from fpa.training.signals import StopSignal
+
+
+def train_run(
+    run_file: str | Path,
+    store: Path,
+    out: Path,
+    *,
+    base: str | None,
+    real: str | None,
+    extractor: str | None,
+    log_every: int,
+    checkpoint_kimg: float,
+    device: str,
+    threads: int,
+    stop: StopSignal,
+) -> None:
+    """Train a run to the end of its budget and write its artifacts to `out`.
+
+    base: folder of the finished run to start from. real, extractor: features of the real images and
+    the description of their network, for quick scores. Raises Stopped, with everything saved, when
+    a signal asks for it.
+    """
+    run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
+    images, manifest = open_store(store)
+    chosen = devices.choose(device, threads)
+    if run.base and not base:
+        raise UserError(
+            f"{run.model['name']} starts from a finished run; name its folder by --base"
+        )
+    if launch.is_worker():
+        distributed.init(chosen)
+    training = Training(
+        run,
+        Feed(images, run.training["batch_size"], run.seed),
+        manifest["images_sha256"],
+        chosen,
+        log_every,
+        _watch(run, real, extractor, chosen),
+        load_networks(Path(base)) if base and run.base else None,
+        stop,
+        checkpoint_kimg,
+    )
+    train(training, out)
+    distributed.shut_down()
+    log.info("%s: trained, %g kimg", out, training.kimg())
+
+
+def _watch(
+    run: Run, real: str | None, extractor: str | None, device: torch.device
+) -> Watch | None:
+    """The quick score, if the run wants one and the real features are there."""
+    if not run.training["watch_kimg"] or not real or launch.rank():
+        return None
+    if not extractor:
+        raise UserError("--real needs --extractor, the description of the network behind it")
+    with torch.device("meta"):
+        latent_dim = build_model(run).latent_dim
+    return quick_score(run.training, real, extractor, latent_dim, run.seed, device)

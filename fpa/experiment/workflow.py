@@ -1,0 +1,352 @@
+"""What the workflow's rules ask of an experiment: files of jobs, their inputs and their options.
+
+The rules hold shell commands and resources. What depends on the configuration is decided here,
+where it can be tested without Snakemake. Functions of `wildcards` are Snakemake's input and params
+functions.
+"""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpa.common import artifacts
+from fpa.common.errors import UserError
+from fpa.common.files import read_json, write_json
+from fpa.common.stages import STAGES
+from fpa.data.sources import SOURCES, downloadable, store_name
+from fpa.evaluation.protocols import Protocol, Space
+from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
+from fpa.experiment.plan import Experiment
+from fpa.reporting import bundle
+from fpa.reporting.figures import figures
+from fpa.training.run import Run
+
+TABLES = ("fid", "kid", "scores", "models")
+SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
+CONSTRAINTS = {
+    **dict.fromkeys(
+        ("dataset", "model", "store", "extractor", "archive", "space", "figure", "table"), r"[^/]+"
+    ),
+    **dict.fromkeys(("images", "number", "frames"), r"\d+"),
+    "run": r"seed\d+-[0-9a-f]+",
+    "score": r"score-[^/]+",
+}
+"""What wildcards may stand for."""
+
+RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")
+
+
+def prepare_environment(root: Path) -> None:
+    """Let jobs run this interpreter and the code in `root`, activated or not, installed or not.
+
+    Jobs share the terminal, so their progress comes in whole lines instead of live bars.
+    """
+    _prepend("PATH", str(Path(sys.executable).parent))
+    _prepend("PYTHONPATH", str(root))
+    os.environ.setdefault("FPA_PROGRESS", "lines")
+    # A scheduler's warning goes to a whole job: the training answers it, and Snakemake must not
+    # die of it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def _prepend(variable: str, value: str) -> None:
+    parts = os.environ.get(variable, "").split(os.pathsep)
+    os.environ[variable] = os.pathsep.join([value, *(p for p in parts if p and p != value)])
+
+
+def _ancient(path: str) -> Any:
+    """A file whose age does not matter: what was made from it stays good."""
+    from snakemake.io import ancient
+
+    return ancient(path)
+
+
+class Workflow:
+    """An experiment as Snakemake's rules see it."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.config = experiment.config
+        self.runtime: dict[str, Any] = self.config["runtime"]
+        self.evaluation: dict[str, Any] = self.config["evaluation"]
+        self.checkpoint: str = self.evaluation["checkpoint"]
+        self.seed: int = self.evaluation["seed"]
+        self.results, self.data = str(experiment.results), str(experiment.data)
+        self.runs = {run.folder: run for run in experiment.all_runs()}
+        self.stores = {store_name(spec): spec for spec in experiment.datasets.values()}
+        self.about = experiment.describe()
+        self.drawn = figures(self.about)
+        self.protocols = {experiment.score_file(name): p for name, p in experiment.protocols.items()}
+        # What a job that can use a GPU asks for.
+        self.gpus = 0 if self.runtime["device"] == "cpu" else 1
+
+    @classmethod
+    def start(cls, config: Mapping[str, Any], main: bool = True, shared: bool = False) -> "Workflow":
+        """The workflow of a configuration, checked; ends the program with a line for a mistake.
+
+        main: whether this is the process that the user started. shared: whether work is shared with
+        other workflows (--cache).
+        """
+        try:
+            experiment = Experiment(config)
+            if main:
+                check_before_start(experiment)
+            if shared:
+                check_shareable(experiment)
+        except UserError as error:
+            sys.exit(f"configuration error: {error}")
+        if main and (fetched := to_fetch(experiment)):
+            print("not here, will be fetched:", ", ".join(fetched), file=sys.stderr)
+        return cls(experiment)
+
+    # Files --------------------------------------------------------------------------------------
+
+    def in_results(self, *parts: str) -> str:
+        """A path below the results folder."""
+        return "/".join([self.results, *parts])
+
+    def in_data(self, *parts: str) -> str:
+        """A path below the data folder."""
+        return "/".join([self.data, *parts])
+
+    def in_run(self, file: str) -> str:
+        """The pattern of a file in a run's folder."""
+        return self.in_results(RUN, file)
+
+    def log(self, *parts: str) -> str:
+        """The pattern of a job's log."""
+        return self.in_results(artifacts.LOGS, *parts)
+
+    def finished_run(self) -> dict[str, str]:
+        """What a finished training leaves, as patterns."""
+        return {
+            "weights": self.in_run(artifacts.WEIGHTS),
+            "summary": self.in_run(artifacts.SUMMARY),
+        }
+
+    def samples(self) -> str:
+        """The pattern of a run's samples."""
+        return self.in_run(self.experiment.sampled)
+
+    def features(self, count: object = "{images}", space: object = "{space}") -> str:
+        """The pattern of a run's features."""
+        return self.in_run(artifacts.features(self.checkpoint, count, self.seed, space))
+
+    def tables(self) -> list[str]:
+        """Every table's files."""
+        return [
+            self.in_results(artifacts.table(name, ending))
+            for name in TABLES
+            for ending in ("csv", "md", "tex")
+        ]
+
+    def figures(self) -> list[str]:
+        """Every figure's files."""
+        return [self.in_results(file) for spec in self.drawn.values() for file in spec.files]
+
+    def scores(self) -> list[str]:
+        """Every score file, in the order of the tables' rows."""
+        return [
+            self.in_results(run.folder, name) for name in self.protocols for run in self._scored()
+        ]
+
+    def _scored(self) -> list[Run]:
+        return self.experiment.runs
+
+    def costs(self) -> list[str]:
+        """A cost file for every model and data set."""
+        first = self.config["seeds"][0]
+        runs = [run for run in self.experiment.runs if run.seed == first]
+        return [self.in_results(run.folder, artifacts.COST) for run in runs]
+
+    def summaries(self) -> list[str]:
+        """What every finished training says of itself."""
+        return [self.in_results(r.folder, artifacts.SUMMARY) for r in self.experiment.runs]
+
+    def bundled(self) -> list[str]:
+        """What a bundle holds."""
+        names = bundle.contents(self.about, self.config["bundle"]["weights"])
+        return [self.in_results(name) for name in names]
+
+    def played(self) -> list[str]:
+        """The painting traces that the report's player shows."""
+        specs = [spec for spec in self.drawn.values() if spec.played]
+        return sorted({self.in_results(part.path) for spec in specs for part in spec.inputs})
+
+    # Data ---------------------------------------------------------------------------------------
+
+    def archive_source(self, wildcards: Any) -> str:
+        """A data set that comes in this archive."""
+        named = (n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
+        return next(named)
+
+    def archive(self, wildcards: Any) -> list[Any]:
+        """The archive of a data set, if it is fetched unattended.
+
+        Whoever put an archive there may take it away again: its age does not matter.
+        """
+        dataset = self.stores[wildcards.store]
+        fetched = downloadable(dataset, self.experiment.data)
+        return [_ancient(str(dataset["path"]))] if fetched else []
+
+    def dataset(self, wildcards: Any) -> list[str]:
+        """A data set's name and settings, as `python -m fpa prepare` takes them."""
+        spec = self.stores[wildcards.store]
+        pairs = [f"{k}={v}" for k, v in spec.items() if k != "name" and v is not None]
+        return [spec["name"], *pairs]
+
+    def extractor_options(self, wildcards: Any) -> list[str]:
+        """The folder of the extractor's files, where the configuration names one."""
+        folder = self.config["inception_weights"]
+        return ["--weights", folder] if folder and wildcards.extractor == "inception_v3" else []
+
+    def extractor(self, wildcards: Any) -> Any:
+        """The description of a feature space's network."""
+        return self._extractor(Space.parse(wildcards.space).extractor)
+
+    def extractors(self, wildcards: Any) -> list[Any]:
+        """Those that the experiment's scores need."""
+        return [self._extractor(p.extractor) for p in self.experiment.protocols.values()]
+
+    def _extractor(self, name: str) -> Any:
+        return _ancient(self.in_data(artifacts.extractor(name)))
+
+    def store(self, wildcards: Any) -> dict[str, Any]:
+        """The prepared images of a run's data set; what was made from them stays good."""
+        name = self.run(wildcards).store
+        paths = {
+            "images": artifacts.store_images(name),
+            "manifest": artifacts.store_manifest(name),
+        }
+        return {key: _ancient(self.in_data(path)) for key, path in paths.items()}
+
+    def real_features(self, store: str, space: object) -> Any:
+        """The features of a data set's images."""
+        return _ancient(self.in_data(artifacts.real_features(store, space)))
+
+    # Runs ---------------------------------------------------------------------------------------
+
+    def run(self, wildcards: Any) -> Run:
+        """The run that a job's wildcards name."""
+        return self.runs[artifacts.run_folder(wildcards.dataset, wildcards.model, wildcards.run)]
+
+    def run_digest(self, wildcards: Any) -> str:
+        """What makes a run's description out of date."""
+        return self.run(wildcards).digest
+
+    def write_run(self, wildcards: Any, path: str) -> None:
+        """Write a resolved run, and the experiment's description if it is not there."""
+        if not (self.experiment.results / artifacts.EXPERIMENT).exists():
+            self.experiment.claim()
+        write_json(path, self.run(wildcards).config)
+
+    def train_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """Images and, where the run asks for them, base and real features.
+
+        What is there stays good: a run's folder names everything that it depends on, and the
+        training refuses images that changed.
+        """
+        run = self.run(wildcards)
+        inputs = self.store(wildcards)
+        if run.training["watch_kimg"]:
+            extractor = run.training["watch_extractor"]
+            space = Space(extractor, "clean", "array")
+            inputs["real"] = self.real_features(run.store, space)
+            inputs["extractor"] = self._extractor(extractor)
+        if run.base:
+            weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
+            inputs["base"] = _ancient(weights)
+        return inputs
+
+    def train_options(self, wildcards: Any, input: Any) -> list[str]:
+        """The same on the command line."""
+        options = ["--store", str(Path(input.images).parent)]
+        if "real" in input.keys():
+            options += ["--real", input.real, "--extractor", input.extractor]
+        if "base" in input.keys():
+            options += ["--base", str(Path(input.base).parent)]
+        return options
+
+    def checkpoint_kimg(self, wildcards: Any) -> float:
+        """How often a training saves its state."""
+        return self.experiment.checkpoint_kimg(wildcards.model)
+
+    def train_gpus(self, global_gpus: int | None) -> tuple[int, int | None]:
+        """(what a training asks for, what the machine has), in shares of a GPU.
+
+        `--resources gpu=n` counts the GPUs of this machine; each is shared by runs_per_gpu jobs, and
+        a training on several takes them whole.
+        """
+        asked = self.gpus * self.runtime["gpus"]
+        if global_gpus is None:
+            return asked, None
+        shares = self.runtime["runs_per_gpu"]
+        whole = asked * shares if self.runtime["gpus"] > 1 else asked
+        return whole, global_gpus * shares
+
+    # Scores -------------------------------------------------------------------------------------
+
+    def protocol(self, wildcards: Any) -> Protocol:
+        """The protocol of a score file."""
+        return self.protocols[f"{wildcards.score}.json"]
+
+    def _pair(self, run: Run, count: int, space: object) -> list[Any]:
+        file = artifacts.features(self.checkpoint, count, self.seed, space)
+        return [self.in_results(run.folder, file), self.real_features(run.store, space)]
+
+    def score_inputs(self, wildcards: Any) -> dict[str, Any]:
+        """The features that a run is scored by, and for the cross-check those of both libraries."""
+        run, protocol = self.run(wildcards), self.protocol(wildcards)
+        inputs = {"features": self._pair(run, protocol.n_fake, protocol.space)}
+        if self.evaluation["cross_check"]:
+            inputs["check"] = [
+                path
+                for space in protocol.checked_spaces
+                for path in self._pair(run, protocol.n_fake, space)
+            ]
+        return inputs
+
+    def score_options(self, wildcards: Any, input: Any) -> list[str]:
+        """How a run is measured, on the command line."""
+        protocol = self.protocol(wildcards)
+        options = ["--fake", input.features[0], "--real", input.features[1]]
+        if self.evaluation["cross_check"]:
+            options += ["--check", *input.check]
+        if protocol.n_real:
+            options += ["--n-real", str(protocol.n_real)]
+        options += ["--protocol", protocol.name, "--metrics", *self.evaluation["metrics"]]
+        for key in SCORE_OPTIONS:
+            options += [f"--{key.replace('_', '-')}", str(self.evaluation[key])]
+        return options
+
+    def neighbour_features(self, wildcards: Any) -> dict[str, Any]:
+        """The features by which samples are compared with training images: the first protocol's."""
+        protocol = next(iter(self.experiment.protocols.values()))
+        fake, real = self._pair(self.run(wildcards), protocol.n_fake, protocol.space)
+        return {"fake": fake, "real": real}
+
+    # Figures ------------------------------------------------------------------------------------
+
+    def figure_inputs(self, wildcards: Any) -> list[str]:
+        """The artifacts that a figure shows."""
+        return [self.in_results(part.path) for part in self.drawn[wildcards.figure].inputs]
+
+    def figure_spec(self, wildcards: Any) -> dict[str, Any]:
+        """All else that a figure depends on: a change draws it again."""
+        return self.drawn[wildcards.figure].as_json()
+
+    def figure_caption(self, wildcards: Any) -> str:
+        """What a figure shows and what made it."""
+        return self.drawn[wildcards.figure].caption
+
+    def figure_category(self, wildcards: Any) -> str:
+        """A figure's place in Snakemake's report."""
+        return self.drawn[wildcards.figure].category
+
+    def figure_labels(self, wildcards: Any) -> dict[str, str]:
+        """A figure's row in Snakemake's report."""
+        return dict(self.drawn[wildcards.figure].labels)

@@ -1,0 +1,25 @@
+"""Synaptic learning rules: how a sequence of keys and values writes itself into a weight matrix.
+
+A rule is one file with one class (see `base.LearningRule`) and one registration below. Planning
+reads the registrations alone; the class, which needs torch, is imported when a painter is built.
+"""
+
+from dataclasses import dataclass
+
+from fpa.common.registry import Registry
+from fpa.models.part import Part
+
+
+@dataclass(frozen=True)
+class Rule(Part):
+    """A learning rule's registration."""
+
+    has_rates: bool = True
+    """Whether it uses a learning rate."""
+    vector_rates: bool = False
+    """Whether it can use one rate for each row of W."""
+
+
+RULES: Registry[Rule] = Registry("learning rule")
+RULES.register("delta", Rule("fpa.models.learning_rules.delta:DeltaRule", vector_rates=True))
+RULES.register("additive", Rule("fpa.models.learning_rules.additive:AdditiveRule", has_rates=False))

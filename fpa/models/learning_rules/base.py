@@ -1,0 +1,55 @@
+"""What a learning rule brings, and what several rules share."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Writing(NamedTuple):
+    """What a rule makes of keys, values and rates: W_T = W_0 + sum_t left_t right_t^T."""
+
+    matrix: Tensor
+    """W_T, (B, C, D, D): rows are indexed by values, columns by keys."""
+    left: Tensor
+    """Left factor of each update as written, (B, C, T, D)."""
+    right: Tensor
+    """Right factor of each update as written, (B, C, T, D)."""
+    rates: Tensor
+    """Learning rates as used, (B, C, T, 1), or (B, C, T, D) for one a row; 1 without a rate."""
+
+
+class LearningRule(Protocol):
+    """A learning rule, built from `fpa.models.settings.PainterSettings`."""
+
+    def rate_size(self, size: int) -> int:
+        """Rates that one step needs for a matrix of this size D: 0, 1 or D."""
+
+    def initialise(self, layer: nn.Linear) -> None:
+        """Set the start of the layer that makes raw keys, values and rates, where it is special."""
+
+    def write(
+        self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
+    ) -> Writing:
+        """Write a sequence into a matrix.
+
+        raw_keys and values: (B, C, T, D); raw_rates: (B, C, T, rate_size). Activations of keys and
+        rates are the rule's business. initial: W_0, (C, D, D) or (B, C, D, D); zero when None.
+        """
+
+
+def first_rate_one(rates: Tensor) -> Tensor:
+    """Rates (B, C, T, R) with b_1 = 1: as published, a painter without W_0 has no first rate."""
+    return torch.cat([torch.ones_like(rates[:, :, :1]), rates[:, :, 1:]], dim=2)
+
+
+def accumulate(left: Tensor, right: Tensor, initial: Tensor | None) -> Tensor:
+    """W_T = W_0 + sum_t left_t right_t^T, (B, C, D, D)."""
+    matrix = left.transpose(-1, -2) @ right
+    return matrix if initial is None else matrix + initial
+
+
+def start(keys: Tensor, initial: Tensor | None) -> Tensor:
+    """W_0, (B, C, D, D), for keys (B, C, T, D): `initial`, or zero."""
+    B, C, _, D = keys.shape
+    return keys.new_zeros(B, C, D, D) if initial is None else initial.expand(B, C, D, D)

@@ -1,0 +1,199 @@
+"""From a name in a configuration to a model: found, its settings checked, built.
+
+Only what builds or imports a class that is not declared (fpa.models.declaration) needs torch.
+"""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any, cast, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from fpa.common.errors import UserError, did_you_mean
+from fpa.models.declaration import Declaration
+from fpa.models.interface import Base, Model
+
+GIVEN = ("self", "image_size", "channels", "base")
+METHODS = ("step", "to", "state_dict", "load_state_dict")
+SEE = "(see fpa/models/interface.py)"
+
+
+def find_model(name: str, where: str) -> Declaration:
+    """The model called `package.module:Class`; UserError says which part of the name is wrong."""
+    module_name, _, class_name = name.partition(":")
+    if not module_name or not class_name:
+        raise UserError(f"{where}: '{name}' does not name a class as 'package.module:Class'")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(f"{where}: cannot import '{module_name}' of '{name}': {error}") from error
+    declared: Mapping[str, Declaration] = getattr(module, "MODELS", {})
+    if class_name in declared:
+        return declared[class_name]
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found):
+        classes = {n for n, v in vars(module).items() if inspect.isclass(v)} - {"Declaration"}
+        known = did_you_mean(class_name, sorted(classes | set(declared)))
+        raise UserError(f"{where}: module '{module_name}' has no class '{class_name}'{known}")
+    missing = [method for method in METHODS if not hasattr(found, method)]
+    if missing:
+        raise UserError(
+            f"{where}: '{name}' is not a model: it has no {', '.join(missing)} {SEE}"
+        )
+    return declare(found)
+
+
+@functools.cache
+def declare(model_class: type) -> Declaration:
+    """What a class that no package declares says about itself."""
+    return Declaration(
+        model_class,
+        settings_of(model_class),
+        version=getattr(model_class, "version", 1),
+        needs_base=getattr(model_class, "needs_base", False),
+        data_parallel=getattr(model_class, "data_parallel", False),
+        paints=hasattr(model_class, "paint"),
+    )
+
+
+def settings_of(model_class: type) -> type[BaseModel]:
+    """The settings that a model's constructor takes, as a pydantic model."""
+    constructor = model_class.__init__  # type: ignore[misc]
+    hints = get_type_hints(constructor, include_extras=True)
+    fields: dict[str, Any] = {}
+    for name, parameter in inspect.signature(constructor).parameters.items():
+        if name in GIVEN or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[name] = (hints.get(name, Any), default)
+    config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    return create_model(f"{model_class.__name__}Settings", __config__=config, **fields)
+
+
+def resolve_settings(model: Declaration, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Settings checked, defaults filled in, as plain JSON values."""
+    try:
+        return model.settings(**settings).model_dump(mode="json")
+    except ValidationError as error:
+        raise UserError(_first_error(error, model.settings, where)) from None
+
+
+def changed_settings(model: Declaration, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that differ from their defaults, as plain JSON values."""
+    return model.settings(**settings).model_dump(mode="json", exclude_defaults=True)
+
+
+def part_versions(model: Declaration, settings: Mapping[str, Any]) -> dict[str, int]:
+    """Versions above 1 of the exchangeable parts that the settings choose."""
+    versions = getattr(model.settings(**settings), "part_versions", dict)
+    return versions()
+
+
+def build(
+    name: str, settings: Mapping[str, Any], image_size: int, channels: int, base: Base | None = None
+) -> Model:
+    """Construct a model; its weights come from torch's global generator."""
+    declared = find_model(name, "model")
+    checked = declared.settings(**settings)
+    arguments = {field: getattr(checked, field) for field in type(checked).model_fields}
+    if declared.needs_base:
+        arguments["base"] = base
+    model = declared.load()(image_size=image_size, channels=channels, **arguments)
+    _check_parts(model, name)
+    return cast(Model, model)
+
+
+def check_settings(
+    name: str, settings: Mapping[str, Any], image_size: int, channels: int, base: Base | None
+) -> None:
+    """UserError unless a model can be built for such images and makes images of the right shape.
+
+    A declared model's settings know. Any other model is built for it on torch's meta device, which
+    takes no memory.
+    """
+    declared = find_model(name, "model")
+    check = getattr(declared.settings(**settings), "check", None)
+    if check is not None:
+        check(image_size, channels, base)
+        return
+    import torch
+
+    with torch.device("meta"):
+        check_images(build(name, settings, image_size, channels, base), name, image_size, channels)
+
+
+def _check_parts(model: Any, name: str) -> None:
+    """UserError when a constructed model lacks something that the interface asks for."""
+    from torch import nn
+
+    missing = [a for a in ("latent_dim", "ema", "networks") if not hasattr(model, a)]
+    if missing:
+        raise UserError(f"model '{name}' has no attribute {', '.join(missing)} {SEE}")
+    parts = {
+        "latent_dim": (isinstance(model.latent_dim, int) and model.latent_dim > 0, "a number > 0"),
+        "ema": (isinstance(model.ema, nn.Module), "a torch.nn.Module"),
+        "networks": (
+            isinstance(model.networks, Mapping)
+            and all(isinstance(n, nn.Module) for n in model.networks.values())
+            and model.networks.get("ema") is model.ema,
+            'a dictionary of torch.nn.Modules with the EMA generator as "ema"',
+        ),
+    }
+    for part, (well, expected) in parts.items():
+        if not well:
+            found = type(getattr(model, part)).__name__
+            raise UserError(f"model '{name}': {part} is {found}, expected {expected} {SEE}")
+
+
+def check_images(model: Model, name: str, image_size: int, channels: int) -> None:
+    """UserError unless a model's EMA generator turns latents into images of the right shape."""
+    import torch
+
+    expected = (2, channels, image_size, image_size)
+    device = next(model.ema.parameters()).device
+    try:
+        with torch.inference_mode():
+            made = model.ema(torch.zeros(2, model.latent_dim, device=device))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"model '{name}': its EMA generator fails on latents (2, {model.latent_dim}): "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    found = tuple(made.shape) if isinstance(made, torch.Tensor) else type(made).__name__
+    if found != expected:
+        raise UserError(
+            f"model '{name}': its EMA generator makes {found} of latents (2, {model.latent_dim}), "
+            f"expected images {expected}"
+        )
+
+
+def check_processes(name: str, batch_size: int, processes: int) -> None:
+    """UserError unless a model can share its batches between so many processes."""
+    if processes == 1:
+        return
+    if not find_model(name, "model").data_parallel:
+        raise UserError(
+            f"model '{name}' does not train on {processes} GPUs: it has no data_parallel = True "
+            f"{SEE}; set runtime.gpus: 1"
+        )
+    if batch_size % processes:
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared evenly by {processes} GPUs; "
+            "change training.batch_size or runtime.gpus"
+        )
+
+
+def _first_error(error: ValidationError, schema: type[BaseModel], where: str) -> str:
+    """The first of pydantic's complaints as one line: where, what was found, what was expected."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join([where, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        model: Any = schema
+        for part in first["loc"][:-1]:
+            model = model.model_fields[part].annotation
+        known = did_you_mean(str(first["loc"][-1]), list(model.model_fields))
+        return f"{path}: unknown setting{known}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{path}: {message}, found {first['input']!r}"
