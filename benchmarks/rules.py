@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fpa.models import learning_rules as rules
+from fpa.models.learning_rules.delta import delta, delta_loop
 
 SIZE = (20, 3, 64, 64)  # B, C, T, D
 REPEATS = 10
@@ -28,11 +28,11 @@ def milliseconds(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def measure(rule: rules.Rule, leaves: list[Tensor]) -> tuple[float, float]:
+def measure(rule: Callable[..., tuple[Tensor, Tensor]], leaves: list[Tensor]) -> tuple[float, float]:
     """Forward, and forward with backward."""
 
     def both() -> None:
-        torch.autograd.grad(rule(*leaves).matrix.sum(), leaves)
+        torch.autograd.grad(rule(*leaves)[0].sum(), leaves)
 
     with torch.no_grad():
         forward = milliseconds(lambda: rule(*leaves))
@@ -48,7 +48,7 @@ def main() -> None:
             torch.randn(SIZE).requires_grad_(),
             torch.rand(B, C, T, rate_size).requires_grad_(),
         ]
-        loop, parallel = measure(rules.delta_loop, leaves), measure(rules.delta, leaves)
+        loop, parallel = measure(delta_loop, leaves), measure(delta, leaves)
         for what, a, b in zip(("forward", "with backward"), loop, parallel, strict=True):
             print(f"{name}, {what:13}  loop {a:7.1f} ms  parallel {b:7.1f} ms  ratio {a / b:5.1f}")
 

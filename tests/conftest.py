@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+
+from fpa.cli import main
+from fpa.common.progress import log
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,8 +104,32 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "FPA_PROGRESS": "lines"}
 
 
-def fpa(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
-    """Run `python -m fpa ...` as a user would."""
+def fpa(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """Run `fpa ...` as a user would, but in this process: its exit code and what it printed."""
+    words = list(map(str, arguments))
+    out, err = io.StringIO(), io.StringIO()
+    before = Path.cwd(), torch.get_num_threads(), dict(os.environ), list(log.handlers)
+    os.environ["FPA_PROGRESS"] = "lines"
+    os.chdir(cwd)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                code = main(words)
+            except SystemExit as exit:
+                code = exit.code if isinstance(exit.code, int) else 1
+    finally:
+        for handler in log.handlers:
+            handler.close()
+        os.chdir(before[0])
+        torch.set_num_threads(before[1])
+        os.environ.clear()
+        os.environ.update(before[2])
+        log.handlers[:] = before[3]
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def fpa_process(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
+    """Run `python -m fpa ...` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "fpa", *map(str, arguments)],
         cwd=cwd,
@@ -111,6 +139,12 @@ def fpa(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess
         timeout=300,
         **options,
     )
+
+
+def dataset_words(dataset: dict) -> list[str]:
+    """A data set's settings as `fpa prepare` takes them."""
+    pairs = [f"{k}={v}" for k, v in dataset.items() if k != "name" and v is not None]
+    return [dataset["name"], *pairs, "--no-config"]
 
 
 def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.CompletedProcess:
@@ -159,7 +193,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def images_dataset(path: Path, **settings) -> dict:
-    """The settings of a data set of one's own, at 16 px."""
+    """The settings of a user's own data set, at 16 px."""
     return {
         "name": "mine",
         "source": "folder",

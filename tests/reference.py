@@ -11,12 +11,12 @@ from torch import Tensor, nn
 DATA = Path(__file__).parent / "data"
 
 PAINTER = [
-    (r"^latent_to_init\.", "inputs.to_state."),
-    (r"^input_generator\.", "inputs.to_mini."),
-    (r"^per_time_linear_input\.", "inputs.to_input."),
-    (r"^decoder_rnn\.", "lstm."),
-    (r"^kvb_net\.", "to_kvb."),
-    (r"^decoder_time_enc$", "position_codes"),
+    (r"^latent_to_init\.", "program.inputs.to_state."),
+    (r"^input_generator\.", "program.inputs.to_mini."),
+    (r"^per_time_linear_input\.", "program.inputs.to_input."),
+    (r"^decoder_rnn\.", "program.sequence.lstm."),
+    (r"^kvb_net\.", "program.to_kvb."),
+    (r"^decoder_time_enc$", "program.position_codes"),
 ]
 UNET = [
     (r"^init_conv\.", "first."),

@@ -16,8 +16,9 @@ from fpa.common.errors import UserError
 from fpa.common.files import read_json, write_json
 from fpa.data.catalogue import store_name
 from fpa.data.prepare import prepare
+from fpa.experiment.checks import check_before_start
 from fpa.experiment.plan import Experiment
-from fpa.models.interface import check_processes
+from fpa.models.loading import check_processes
 from fpa.training.launch import launch
 from fpa.training.loop import load_networks
 from fpa.training.signals import StopSignal
@@ -204,8 +205,8 @@ class Alone:
 def test_models_and_batches_that_cannot_be_shared_are_refused_before_anything_runs(tiny):
     tiny["runtime"]["gpus"] = 3
     with pytest.raises(UserError, match="a batch of 8 cannot be shared evenly by 3 GPUs"):
-        Experiment(tiny).check_before_start()
+        check_before_start(Experiment(tiny))
     tiny["runtime"]["gpus"] = 2
-    Experiment(tiny).check_before_start()
+    check_before_start(Experiment(tiny))
     with pytest.raises(UserError, match="does not train on 2 GPUs: it has no data_parallel"):
         check_processes("test_distributed:Alone", 8, 2)

@@ -1,17 +1,44 @@
 """The configuration's door: defaults, digests, and one clear line for every mistake."""
 
 import copy
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT, TINY
 from jsonschema import Draft202012Validator
+from pydantic import create_model
 
 from fpa.common.errors import UserError
+from fpa.common.files import write_json
+from fpa.common.stages import STAGES
 from fpa.experiment.config import check_config, read_config, schema
+from fpa.experiment.checks import check_before_start
 from fpa.experiment.plan import Experiment
+from fpa.models import MODELS
+from fpa.models.learning_rules import RULES
+from fpa.models.loading import (
+    build,
+    check_images,
+    check_settings,
+    declare,
+    find_model,
+    resolve_settings,
+)
+from fpa.models.settings import FPASettings
 from fpa.training.run import Run
+
+MODELS_BY_NAME = {
+    "fpa.models:FPA": {},
+    "fpa.models:FPAUNet": {},
+    "baselines.lightgan:LightGAN": {},
+    "baselines.stylegan2_ada:StyleGAN2ADA": {},
+    "baselines.dcgan:DCGAN": {},
+}
 
 
 def change(path: str, value) -> dict:
@@ -136,6 +163,21 @@ MISTAKES = {
     "missing base": ("models/fpa_unet/base", None, "starts from another model; name it as 'base'"),
     "base of a model that has none": ("models/fpa/base", "lightgan", "starts from no other model"),
     "circle of bases": ("models/fpa_unet/base", "fpa_unet", "goes round in a circle"),
+    "unknown metric": (
+        "evaluation/metrics",
+        ["fidd"],
+        "evaluation.metrics: unknown metric 'fidd'; did you mean 'fid'?",
+    ),
+    "unknown learning rule": (
+        "models/fpa/settings/painter/rule",
+        "delt",
+        "unknown learning rule 'delt'; did you mean 'delta'?",
+    ),
+    "a plugin that is not there": (
+        "plugins",
+        ["no_such_module"],
+        "plugins: cannot import 'no_such_module'",
+    ),
     "no models": ("models", {}, "models: {} should be non-empty"),
     "bad name": ("experiment", "a/b", "experiment: 'a/b' does not match"),
     "the same seed twice": ("seeds", [1, 1], "seeds: [1, 1] has non-unique elements"),
@@ -165,7 +207,7 @@ def test_each_mistake_is_told_in_one_line(path, value, message):
 )
 def test_what_would_fail_later_is_told_before_anything_runs(path, value, message):
     with pytest.raises(UserError) as error:
-        Experiment(change(path, value)).check_before_start()
+        check_before_start(Experiment(change(path, value)))
     assert message in str(error.value)
 
 
@@ -227,7 +269,7 @@ def test_the_shipped_experiments_are_sound(path, tmp_path):
         if spec["path"] is not None:  # as if all archives were there
             Path(spec["path"]).parent.mkdir(exist_ok=True)
             Path(spec["path"]).touch()
-    experiment.check_before_start()
+    check_before_start(experiment)
 
 
 def digests(config: dict) -> dict[str, str]:
@@ -249,6 +291,9 @@ def digests(config: dict) -> dict[str, str]:
         ("evaluation/protocols/quick/n_fake", 50, set()),
         ("figures/grid", 4, set()),
         ("models/fpa/label", "Painter", set()),
+        ("training/checkpoint_kimg", 1, set()),
+        ("models/fpa/training", {"checkpoint_kimg": 1}, set()),
+        ("data", "elsewhere", set()),
         ("models/fpa/settings/painter/layers", 1, set()),  # the default, said aloud
         ("experiment", "other", set()),
     ],
@@ -276,3 +321,81 @@ def test_a_results_folder_belongs_to_one_experiment(tmp_path):
     Experiment(config)
     with pytest.raises(UserError, match="belongs to the experiment 'tiny', not 'other'"):
         Experiment({**config, "experiment": "other"})
+
+
+def test_a_results_folder_of_version_0_1_is_refused_in_one_line(tmp_path):
+    config = change("results", str(tmp_path / "r"))
+    about = {k: v for k, v in Experiment(config).describe().items() if k != "format"}
+    write_json(tmp_path / "r" / "experiment.json", about)
+    with pytest.raises(UserError, match="holds results of version 0.1") as error:
+        Experiment(config)
+    assert "\n" not in str(error.value)
+
+
+def test_a_new_setting_with_a_default_changes_no_digest(monkeypatch):
+    before = digests(TINY)
+    declared = MODELS["FPA"]
+    grown = create_model("Grown", __base__=FPASettings, more=(int, 3))
+    monkeypatch.setitem(MODELS, "FPA", replace(declared, settings=grown))
+    assert digests(TINY) == before
+    assert digests(change("models/fpa/settings/more", 4)) != before
+
+
+def test_a_raised_version_makes_new_runs(monkeypatch):
+    before = digests(TINY)
+    monkeypatch.setitem(MODELS, "FPA", replace(MODELS["FPA"], version=2))
+    after = digests(TINY)
+    assert {name for name in before if before[name] != after[name]} == {"fpa", "fpa_unet"}
+    monkeypatch.undo()
+    monkeypatch.setitem(RULES._entries, "delta", replace(RULES["delta"], version=2))
+    assert digests(TINY)["fpa"] not in (before["fpa"], after["fpa"])
+    assert digests(TINY)["lightgan"] == before["lightgan"]
+    monkeypatch.undo()
+    monkeypatch.setitem(STAGES, "train", 2)
+    assert not set(digests(TINY).values()) & set(before.values())
+
+
+def test_planning_imports_no_torch():
+    code = (
+        "import sys, yaml\n"
+        "from fpa.experiment.checks import check_before_start\n"
+        "from fpa.experiment.plan import Experiment\n"
+        "from fpa.experiment.workflow import Workflow\n"
+        "Workflow.start(yaml.safe_load(open('config.yaml')))\n"
+        "slow = {'torch', 'scipy', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("name", list(MODELS_BY_NAME))
+def test_declared_settings_are_those_of_the_constructor(name):
+    declared = find_model(name, "class")
+    derived = declare(declared.load())
+    fields = {n: (f.annotation, f.default) for n, f in declared.settings.model_fields.items()}
+    assert fields == {n: (f.annotation, f.default) for n, f in derived.settings.model_fields.items()}
+    assert declared.paints == derived.paints
+    assert declared.needs_base == hasattr(declared.load(), "start_from")
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+@pytest.mark.parametrize("name", list(MODELS_BY_NAME))
+def test_settings_know_for_which_images_networks_can_be_built(name, size):
+    settings = resolve_settings(find_model(name, ""), MODELS_BY_NAME[name], "")
+    base = resolve_settings(MODELS["FPA"], {}, "") if name.endswith("UNet") else None
+
+    def outcome(check) -> str:
+        try:
+            check()
+        except UserError as error:
+            return str(error)
+        return "fine"
+
+    def build_on_meta() -> None:
+        with torch.device("meta"):
+            check_images(build(name, settings, size, 3, base), name, size, 3)
+
+    if size == 8 and name.endswith("UNet"):
+        return  # its base cannot be built for such images
+    ours = outcome(lambda: check_settings(name, settings, size, 3, base))
+    assert ours == outcome(build_on_meta)

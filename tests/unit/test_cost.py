@@ -10,7 +10,8 @@ from torch import nn
 from baselines.dcgan import DCGAN
 from fpa.common.files import write_json
 from fpa.experiment.plan import Experiment
-from fpa.models.painter import Painter, PainterSettings
+from fpa.models.painter import Painter
+from fpa.models.settings import PainterSettings
 from fpa.training import cost
 
 

@@ -10,7 +10,7 @@ from conftest import ROOT, TINY, assert_resumes, environment, snakemake
 
 from baselines.dcgan import DCGAN
 from fpa.common.errors import UserError
-from fpa.models import interface as contract
+from fpa.models import loading
 
 
 def build(size: int = 16, channels: int = 1) -> DCGAN:
@@ -22,7 +22,7 @@ def build(size: int = 16, channels: int = 1) -> DCGAN:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_makes_and_judges_images_of_every_size(size, channels):
     model = build(size, channels)
-    contract.check_images(model, "dcgan", size, channels)
+    loading.check_images(model, "dcgan", size, channels)
     losses = model.step(torch.rand(4, channels, size, size))
     assert set(losses) == {"d_loss", "g_loss"}
     made = model.ema(torch.randn(2, 8))
@@ -44,7 +44,7 @@ def test_a_resumed_model_goes_on_with_the_same_bits():
 
 
 def test_the_example_is_short():
-    lines = (ROOT / "baselines/dcgan.py").read_text().splitlines()
+    lines = (ROOT / "baselines/dcgan/model.py").read_text().splitlines()
     assert sum(bool(line.strip()) for line in lines) < 90
 
 
@@ -70,11 +70,11 @@ BROKEN = {
 
 
 def built_and_checked(name: str) -> None:
-    contract.check_images(contract.build(name, {}, 16, 1), name, 16, 1)
+    loading.check_images(loading.build(name, {}, 16, 1), name, 16, 1)
 
 
 @pytest.mark.parametrize("part", list(BROKEN))
-def test_a_class_that_breaks_the_contract_is_told_which_part(tmp_path, monkeypatch, part):
+def test_a_class_that_breaks_the_interface_is_told_which_part(tmp_path, monkeypatch, part):
     body, message = BROKEN[part]
     module = f"broken_{part}"
     (tmp_path / f"{module}.py").write_text(
@@ -101,7 +101,7 @@ def test_a_class_without_a_method_is_told_so(tmp_path, monkeypatch):
     (tmp_path / "lacking.py").write_text("class Mine:\n    def step(self, real): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match="'lacking:Mine' is not a model: it has no to, state_dict"):
-        contract.find_class("lacking:Mine", "models.mine.class")
+        loading.find_model("lacking:Mine", "models.mine.class")
     sys.modules.pop("lacking", None)
 
 

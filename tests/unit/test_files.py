@@ -64,9 +64,8 @@ def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_pat
 
 
 def test_a_verb_on_a_full_disk_ends_in_one_line_and_leaves_nothing(tmp_path):
-    spec = '{"name": "d", "source": "digits", "resolution": 64, "channels": 3, "filter": "box"}'
-    done = fpa(
-        *("prepare", spec, "--out", "store"),
+    done = fpa_process(
+        *("prepare", "digits", "resolution=64", "filter=box", "--no-config", "--out", "store"),
         cwd=tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
     )

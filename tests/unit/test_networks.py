@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from baselines.lightgan.generator import Generator, GeneratorSettings
+from baselines.lightgan.generator import Generator
+from baselines.lightgan.settings import GeneratorSettings
 from fpa.common.errors import UserError
-from fpa.models.discriminator import Discriminator, DiscriminatorSettings
+from fpa.models.discriminator import Discriminator
 from fpa.models.layers import Blur, ChanNorm, DualAttention
-from fpa.models.unet import UNet, UNetSettings
+from fpa.models.settings import DiscriminatorSettings, UNetSettings
+from fpa.models.unet import UNet
 
 SMALL = {"fmap_max": 8, "heads": 2, "head_dim": 4, "view_width": 8}
 

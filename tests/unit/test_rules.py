@@ -3,8 +3,12 @@
 import pytest
 import torch
 
-from fpa.models import learning_rules as rules
-from fpa.models.painter import Painter, PainterSettings
+from fpa.evaluation.trace import updates_and_partial
+from fpa.models.learning_rules.additive import AdditiveRule, additive_loop
+from fpa.models.learning_rules.base import first_rate_one
+from fpa.models.learning_rules.delta import delta, delta_loop
+from fpa.models.painter import Painter
+from fpa.models.settings import PainterSettings
 
 # Loop and solve add the same numbers in another order: rounding grows with T and D.
 TOLERANCE = {
@@ -28,23 +32,28 @@ def inputs(size, rate_size, dtype, with_initial):
     return [leaf.requires_grad_() for leaf in leaves]
 
 
-def outputs_and_gradients(rule, leaves, **options):
+def outputs_and_gradients(rule, leaves):
     keys, values, rates, *initial = leaves
-    writing = rule(keys, values, rates, initial=initial[0] if initial else None, **options)
+    written = rule(keys, values, rates, initial[0] if initial else None)
     probe = torch.Generator().manual_seed(0)
     loss = sum(
         (part * torch.randn(part.shape, generator=probe, dtype=part.dtype)).sum()
-        for part in writing
+        for part in written
     )
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-    return [*writing, *gradients]
+    return [*written, *gradients]
 
 
-def assert_same(rule, loop, leaves, **options):
+def use_rates(form, first_rate):
+    """The delta rule with its first rate as given, or as the published painter has it: 1."""
+    return lambda k, v, b, initial: form(k, v, b if first_rate else first_rate_one(b), initial)
+
+
+def assert_same(rule, loop, leaves):
     tolerance = TOLERANCE[leaves[0].dtype]
     for ours, oracle in zip(
-        outputs_and_gradients(rule, leaves, **options),
-        outputs_and_gradients(loop, leaves, **options),
+        outputs_and_gradients(rule, leaves),
+        outputs_and_gradients(loop, leaves),
         strict=True,
     ):
         torch.testing.assert_close(ours, oracle, **tolerance)
@@ -57,20 +66,26 @@ def assert_same(rule, loop, leaves, **options):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_parallel_delta_rule_equals_the_loop(size, vector, first_rate, with_initial, dtype):
     leaves = inputs(size, size[2] if vector else 1, dtype, with_initial)
-    assert_same(rules.delta, rules.delta_loop, leaves, first_rate=first_rate)
+    rule, loop = (use_rates(form, first_rate) for form in (delta, delta_loop))
+    assert_same(rule, loop, leaves)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("with_initial", [False, True], ids=["from zero", "learned start"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_parallel_additive_rule_equals_the_loop(size, with_initial, dtype):
-    assert_same(rules.additive, rules.additive_loop, inputs(size, 1, dtype, with_initial))
+    rule = AdditiveRule(PainterSettings(rule="additive", softmax_keys=False))
+    assert_same(
+        lambda k, v, _, initial: [rule.write(k, v, v[..., :0], initial).matrix],
+        lambda k, v, _, initial: [additive_loop(k, v, initial)],
+        inputs(size, 1, dtype, with_initial),
+    )
 
 
 def test_delta_rule_with_rate_one_and_orthonormal_keys_stores_each_value_under_its_key():
     keys = torch.eye(8, dtype=torch.float64)[None, None]
     values = torch.randn(1, 1, 8, 8, dtype=torch.float64)
-    matrix = rules.delta(keys, values, torch.ones(1, 1, 8, 1, dtype=torch.float64)).matrix
+    matrix = delta(keys, values, torch.ones(1, 1, 8, 1, dtype=torch.float64))[0]
     torch.testing.assert_close(matrix @ keys.transpose(-1, -2), values.transpose(-1, -2))
 
 
@@ -78,7 +93,7 @@ def test_delta_rule_overwrites_what_a_key_held():
     key = torch.zeros(1, 1, 2, 4, dtype=torch.float64)
     key[..., 1] = 1
     values = torch.randn(1, 1, 2, 4, dtype=torch.float64)
-    matrix = rules.delta(key, values, torch.ones(1, 1, 2, 1, dtype=torch.float64)).matrix
+    matrix = delta(key, values, torch.ones(1, 1, 2, 1, dtype=torch.float64))[0]
     torch.testing.assert_close(matrix[0, 0, :, 1], values[0, 0, 1])
     assert matrix[0, 0, :, 0].abs().max() == 0
 
@@ -108,16 +123,19 @@ def test_step_images_add_up_to_the_image_that_forward_paints(options, size, chan
     painting = painter.paint(z)
     tolerance = {"atol": 1e-5, "rtol": 1e-4}
     torch.testing.assert_close(painting.image, painter(z))
-    torch.testing.assert_close(painting.partial[:, -1], painting.matrix, **tolerance)
+    trace = {name: part.detach().numpy() for name, part in painter.trace(z).items()}
+    updates, partial = map(torch.from_numpy, updates_and_partial(trace))
+    matrix = painting.writing.matrix.double()
+    torch.testing.assert_close(partial[:, -1], matrix, **tolerance)
     start = 0 if painter.initial is None else painter.initial
-    torch.testing.assert_close(start + painting.updates.sum(1), painting.matrix, **tolerance)
-    ranks = torch.linalg.matrix_rank(painting.updates.double(), rtol=1e-5)
-    assert ranks.max() <= 1
+    torch.testing.assert_close(start + updates.sum(1), matrix, **tolerance)
+    assert torch.linalg.matrix_rank(updates, rtol=1e-5).max() <= 1
+    rates = painting.writing.rates
     if options.get("rule") == "additive":
-        assert painting.rates.eq(1).all()
+        assert rates.eq(1).all()
     elif painter.initial is None:
-        assert painting.rates[:, :, 0].eq(1).all()
-        assert painting.rates[:, :, 1:].lt(1).all()
+        assert rates[:, :, 0].eq(1).all()
+        assert rates[:, :, 1:].lt(1).all()
 
 
 @pytest.mark.parametrize("size", [8, 64, 256])

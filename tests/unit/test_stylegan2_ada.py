@@ -22,7 +22,7 @@ from baselines.stylegan2_ada.settings import (
 )
 from fpa.common.errors import UserError
 from fpa.evaluation.sampling import sample
-from fpa.models import interface as contract
+from fpa.models import loading
 
 CPU = torch.device("cpu")
 NETWORKS = NetworkSettings(latent_dim=8, w_dim=8, channel_base=64, channel_max=8)
@@ -283,13 +283,13 @@ def test_a_latent_is_one_image_in_any_batch():
 
 def test_it_is_named_in_a_configuration_and_checked_there():
     name = "baselines.stylegan2_ada:StyleGAN2ADA"
-    found = contract.find_class(name, "class")
-    settings = contract.resolve_settings(found, {"preset": "cifar"}, "settings")
+    found = loading.find_class(name, "class")
+    settings = loading.resolve_settings(found, {"preset": "cifar"}, "settings")
     assert settings["networks"]["channel_max"] == 512
     with pytest.raises(UserError, match=r"settings\.preset"):
-        contract.resolve_settings(found, {"preset": "paper"}, "settings")
+        loading.resolve_settings(found, {"preset": "paper"}, "settings")
     small = {"networks": NETWORKS.model_dump()}
-    model = contract.build(name, small, 16, 3)
+    model = loading.build(name, small, 16, 3)
     losses = model.step(torch.rand(4, 3, 16, 16))
     assert set(losses) == {"g_loss", "path_length", "d_loss", "r1", "ada_p"}
     assert all(math.isfinite(value) for value in losses.values())

@@ -21,12 +21,13 @@ from conftest import ROOT, environment, fpa
 
 from fpa.common.errors import Stopped, UserError
 from fpa.common.files import file_digest, locked, write_json
-from fpa.data.catalogue import store_name
+from fpa.data.sources import store_name
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
 from fpa.data.store import open_store
 from fpa.experiment.plan import Experiment
-from fpa.training.loop import MAX_RELOADS, Training, load_networks, train
+from fpa.training.finished import load_networks
+from fpa.training.loop import MAX_RELOADS, Training, train
 
 CPU = torch.device("cpu")
 STEPS = 120
@@ -52,9 +53,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+CHECKPOINT_KIMG = 0.16
+
+
 def run_of_steps(tiny, steps: int):
     """A run of short steps, a checkpoint after every 20, without quick scores."""
-    tiny["training"] |= {"kimg": steps * 8 / 1000, "checkpoint_kimg": 0.16, "watch_kimg": 0}
+    tiny["training"] |= {"kimg": steps * 8 / 1000, "watch_kimg": 0}
     tiny["evaluation"]["checkpoint"] = "last"
     return Experiment(tiny).runs[0]
 
@@ -71,7 +75,7 @@ def long_run(tiny):
 
 def training(run, store: Path, **options) -> Training:
     images, manifest = open_store(store)
-    options = {"device": CPU, "log_every": 10, **options}
+    options = {"device": CPU, "log_every": 10, "checkpoint_kimg": CHECKPOINT_KIMG, **options}
     feed = Feed(images, run.training["batch_size"], run.seed)
     return Training(run, feed, manifest["images_sha256"], **options)
 
@@ -79,6 +83,7 @@ def training(run, store: Path, **options) -> Training:
 def command(run, store: Path, folder: Path) -> list[str]:
     write_json(folder / "run.json", run.config)
     arguments = ["train", folder / "run.json", "--store", store, "--threads", "1"]
+    arguments += ["--checkpoint-kimg", CHECKPOINT_KIMG]
     return [sys.executable, "-m", "fpa", *map(str, arguments), "--device", "cpu"]
 
 
