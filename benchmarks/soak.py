@@ -21,8 +21,8 @@ from pathlib import Path
 import yaml
 
 from fpa.common.files import file_digest, write_json
-from fpa.data.catalogue import store_name
 from fpa.data.prepare import prepare
+from fpa.data.sources import store_name
 from fpa.experiment.plan import Experiment
 
 ROOT = Path(__file__).parent.parent

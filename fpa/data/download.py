@@ -1,4 +1,4 @@
-"""Fetch one file: goes on from where a broken download stopped, tries again, checks what came."""
+"""Downloads a file: retries, continues a broken download, and checks the digest."""
 
 import os
 import shutil
@@ -10,25 +10,39 @@ import requests
 from fpa.common.errors import UserError
 from fpa.common.files import file_digest, locked, read_json, write_json
 from fpa.common.progress import Progress, log
+from fpa.data.sources import SOURCES, instructions
 
 ATTEMPTS = 6
-"""Failures in a row, none of which brought anything new, before a download is given up."""
+"""Failures in a row without any progress before a download is given up."""
 PAUSE = 2.0
-"""Seconds before the second attempt; each further pause is twice as long."""
+"""Seconds before the second attempt; each later pause is twice as long."""
 TIMEOUT = 60
 BLOCK = 1 << 16
 
 
+def fetch_archive(source: str, path: Path) -> None:
+    """Download a source's official archive to `path`; UserError when that cannot be done."""
+    known = SOURCES[source]
+    if not known.archive:
+        raise UserError(f"{source} needs no download: {known.description}")
+    if not known.url:
+        dataset = {"name": source, "source": source, "path": str(path)}
+        raise UserError(f"{source} cannot be fetched unattended: {instructions(dataset)}")
+    log.info("%s (%s; %s) from %s", known.archive, known.size, known.licence, known.page)
+    fetch(known.url, path, md5=known.md5)
+    log.info("%s: %d bytes", path, path.stat().st_size)
+
+
 class _Broken(Exception):
-    """This attempt failed; another one may not."""
+    """This attempt failed; another may succeed."""
 
 
 def fetch(url: str, path: Path, md5: str = "", sha256: str = "") -> None:
-    """Download `url` to `path`, which appears only when it is whole (and has the digest, if given;
-    a beginning of the digest will do where no more is published).
+    """Download `url` to `path`, which appears only when it is whole.
 
-    What has come so far waits in a folder beside it, and the next call goes on from there. UserError
-    when the server refuses, does not answer in several attempts, or sends something else.
+    md5, sha256: the expected digest, or the beginning of it; empty when it is not known. What has
+    been downloaded so far is kept in a folder beside the file, and the next call continues from
+    there. UserError when the server refuses, does not answer, or sends something else.
     """
     part = path.with_name(f".{path.name}.part")
     with locked(part, f"downloading {path}"):
@@ -62,11 +76,11 @@ def fetch(url: str, path: Path, md5: str = "", sha256: str = "") -> None:
 
 
 def _attempt(url: str, data: Path, about: Path, label: str) -> None:
-    """One request for what is missing, appended as it comes."""
+    """One request for the missing part, which is appended as it arrives."""
     have = data.stat().st_size if data.exists() else 0
     known = read_json(about) if have and about.exists() else {}
     headers = {"Accept-Encoding": "identity"}
-    # Only a server that names the version can be asked for the rest of that same version.
+    # Ask for the rest only if the server can confirm that it is of the same version.
     if have and known.get("version"):
         headers |= {"Range": f"bytes={have}-", "If-Range": known["version"]}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
@@ -76,7 +90,7 @@ def _attempt(url: str, data: Path, about: Path, label: str) -> None:
             raise UserError(f"{url} answers {answer.status_code} {answer.reason}")
         start = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
         if answer.status_code == 416 or (answer.status_code == 206 and start != str(have)):
-            # What is here does not belong to what is there.
+            # What is on disk is not the beginning of the file on the server.
             data.unlink(missing_ok=True)
         if answer.status_code not in (200, 206) or not (answer.status_code == 200 or data.exists()):
             raise _Broken(f"the server answers {answer.status_code} {answer.reason}")
@@ -106,7 +120,7 @@ def _attempt(url: str, data: Path, about: Path, label: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What a person can use of a nested network error."""
+    """A network error as a short, readable text."""
     if isinstance(error, requests.Timeout):
         return f"no answer within {TIMEOUT} s"
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):

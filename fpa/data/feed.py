@@ -1,4 +1,4 @@
-"""Endless batches straight from the array, in an order that is part of the resumable state."""
+"""Endless batches from the array, in an order that a resumed training continues."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from fpa.common.errors import UserError
 
 
 class Feed:
-    """Batches of images (B, C, H, W) uint8, shuffled anew each epoch; the last short one is dropped.
+    """Batches of images (B, C, H, W) uint8, reshuffled each epoch; the last short one is dropped.
 
     The order of an epoch depends on the seed and the epoch alone.
     """
@@ -33,7 +33,8 @@ class Feed:
             self._order = self._shuffle()
         chosen = self._order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
-        return self.images[chosen]
+        batch: np.ndarray = self.images[chosen]
+        return batch
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}

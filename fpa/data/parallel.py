@@ -1,7 +1,8 @@
-"""Decode many images on all cores into one array file, going on after an interruption.
+"""Decodes many images on all cores into one array file, and continues after an interruption.
 
-Processes decode runs of images and write each to its place in the file; what they found (digests,
-reasons) is noted beside it every moment, never ahead of the pixels.
+Each process decodes a few images at a time and writes them to their places in the file. Their
+outcomes (digests, or why an image cannot be read) are saved beside the array every fraction of a
+second, always after the pixels.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import UnidentifiedImageError
@@ -30,12 +31,12 @@ from fpa.data.readers import LARGEST_FILE, Found, Reader
 from fpa.data.store import image_digest
 
 CHUNK = 64
-"""Images that a process takes at a time."""
+"""Images that a process decodes at a time."""
 SAVE_SECONDS = 0.3
-"""Between two times that what is done is made sure of on disk."""
+"""Time between two saves of what is done."""
 
-Outcome = list[str]
-"""Of one image: [digest of the file, digest of the pixels], or [why it cannot be read]."""
+Outcome: TypeAlias = list[str]
+"""One image's [digest of the file, digest of the pixels], or [why it cannot be read]."""
 
 
 class Job:
@@ -51,7 +52,7 @@ class Job:
         self.label = f"preparing {dataset['name']}"
         self.outcomes: list[Outcome | None] = [None] * len(found)
         shape = (len(found), self.channels, self.size, self.size)
-        if not self._go_on(shape):
+        if not self._continue(shape):
             self.notes.unlink(missing_ok=True)
             _make_room(path, shape)
             self.notes.write_text(json.dumps({"plan": plan}) + "\n")
@@ -64,8 +65,8 @@ class Job:
     def __exit__(self, *_: object) -> None:
         os.close(self.file)
 
-    def _go_on(self, shape: tuple[int, ...]) -> bool:
-        """Take over what an interrupted call of the same plan has done."""
+    def _continue(self, shape: tuple[int, ...]) -> bool:
+        """Load the outcomes of an interrupted call of the same plan; whether there was one."""
         try:
             lines = self.notes.read_text().splitlines()
             if json.loads(lines[0])["plan"] != self.plan:
@@ -89,7 +90,7 @@ class Job:
             self._one(found, out) for found, out in zip(self.found[start:stop], pixels, strict=True)
         ]
         # No two processes write to the same place.
-        os.pwrite(self.file, pixels, self.start + start * pixels[0].size)
+        os.pwrite(self.file, pixels.data, self.start + start * pixels[0].size)
         return outcomes
 
     def _one(self, found: Found, out: np.ndarray) -> Outcome:
@@ -109,7 +110,7 @@ class Job:
 
 
 def _make_room(path: Path, shape: tuple[int, ...]) -> None:
-    """An array file without contents yet. A full disk is told here, not after an hour."""
+    """An empty array file of its full size, so that a full disk is noticed now, not in an hour."""
     try:
         with open(path, "wb") as file:
             about = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -121,7 +122,7 @@ def _make_room(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def carry_out(job: Job, workers: int) -> list[Outcome]:
-    """Do what is left of the job; the outcome of every image."""
+    """Do what is left of the job. Returns the outcome of every image."""
     count = len(job.found)
     chunks = [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
     chunks = [chunk for chunk in chunks if job.outcomes[chunk[0]] is None]
@@ -135,11 +136,11 @@ def carry_out(job: Job, workers: int) -> list[Outcome]:
             job.outcomes[start:stop] = outcomes
             notes.add(start, outcomes)
             bar.update(stop - start)
-    return job.outcomes
+    return [outcome for outcome in job.outcomes if outcome is not None]
 
 
 def _outcomes(job: Job, chunks: list[tuple[int, int]], workers: int) -> Generator[list[Outcome]]:
-    """The outcomes of each chunk, in order, worked out by so many processes."""
+    """The outcomes of each chunk, in order."""
     _start(job)
     if min(workers, len(chunks)) <= 1:
         yield from map(_work, chunks)
@@ -168,9 +169,9 @@ def _start(job: Job) -> None:
 
 
 def _leave_with_parent() -> None:
-    """Ctrl-C is the parent's business, and no process stays when the parent is killed."""
+    """Leave Ctrl-C to the parent, and end with it when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What was inherited is not searched for garbage: that would copy all of it.
+    # Keep inherited memory out of garbage collection, which would copy all of it.
     gc.freeze()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, Linux
@@ -181,10 +182,12 @@ def _work(chunk: tuple[int, int]) -> list[Outcome]:
 
 
 class _Notes:
-    """Outcomes on disk, never ahead of the pixels that they speak of."""
+    """Saves outcomes, always after their pixels."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.waiting, self.saved = job, [], time.monotonic()
+        self.job = job
+        self.waiting: list[str] = []
+        self.saved = time.monotonic()
 
     def __enter__(self) -> "_Notes":
         return self

@@ -1,4 +1,4 @@
-"""One encoded image to one array: decoded, converted, resized and cropped as the paper does it."""
+"""Decodes, converts, resizes and crops one image as the paper does."""
 
 import io
 import warnings
@@ -9,7 +9,7 @@ from PIL import Image
 FILTERS = {f.name.lower(): f for f in Image.Resampling}
 MODES = {1: "L", 3: "RGB"}
 
-# For the whole program: an image this large is an error, and a palette's transparency no news.
+# For the whole program: too large an image is an error; ignore warnings about transparency.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Palette images with Transparency")
 
@@ -19,19 +19,20 @@ def decode(data: bytes, size: int, channels: int, resample: Image.Resampling) ->
 
     The pixels equal torchvision's Resize(size) and CenterCrop(size) of `Image.open(...)` converted
     to RGB (or L). As in the paper's code an EXIF rotation is ignored, an alpha channel dropped, and
-    of an animation the first frame taken. 16-bit grey keeps its upper 8 bits. Raises whatever
-    Pillow raises for what it cannot read, and ValueError for images of unreasonable size.
+    the first frame of an animation taken. 16-bit grey keeps its upper 8 bits. Raises whatever
+    Pillow raises for an unreadable image, and ValueError for one of unreasonable size.
     """
     picture = Image.open(io.BytesIO(data))
     wide, high = picture.size
-    if size * size * max(wide, high) / min(wide, high) > Image.MAX_IMAGE_PIXELS:
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and size * size * max(wide, high) / min(wide, high) > most:
         raise ValueError(f"{wide} x {high} px is too long for its width")
     fitted = resize_and_crop(convert(picture, MODES[channels]), size, resample)
     return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def convert(picture: Image.Image, mode: str) -> Image.Image:
-    """The picture in mode L or RGB; ValueError for numbers without a known white."""
+    """The picture in mode L or RGB; ValueError when it is not known which pixel value is white."""
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode in ("I", "F"):

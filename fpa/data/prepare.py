@@ -9,41 +9,39 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import provenance
+from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_path, digest_of_many, file_digest, locked, write_json
 from fpa.common.progress import log
 from fpa.data import parallel
-from fpa.data.catalogue import SOURCES, identity, instructions
 from fpa.data.parallel import Outcome
 from fpa.data.readers import Found, Listing, Reader, list_images, open_source
+from fpa.data.sources import SOURCES, identity, instructions
 from fpa.data.store import images_digest
 
 SCRATCH = "unfinished"
-"""Folder below a store for what is not finished; an interrupted call goes on from it."""
-ARRAY = "images.npy"
-UNREADABLE = "unreadable.json"
+"""Folder below a store for unfinished work; the next call continues from it."""
 
 
 def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[str, Any]:
     """Write a data set's images to `folder` and return the manifest.
 
-    dataset: as fpa.data.catalogue.resolve completes it. workers: processes; 0 for one a core. The
-    manifest comes last, and each file appears whole. UserError when the source is missing or
-    damaged, when it holds another number of images than expected, or when more of them cannot be
-    read than the data set allows.
+    dataset: as fpa.data.sources.resolve returns it. workers: processes; 0 for one a core. The
+    manifest is written last, and each file appears whole. UserError when the source is missing or
+    damaged, when it does not hold the expected number of images, or when more images are
+    unreadable than the data set allows.
     """
     path = dataset["path"]
     if path is not None and not Path(path).expanduser().exists():
         raise UserError(instructions(dataset))
     scratch = folder / SCRATCH
-    with locked(scratch, f"preparing {folder}"), _tidied(scratch), _failing_well(folder):
+    with locked(scratch, f"preparing {folder}"), _cleaning_up(scratch), _write_errors(folder):
         reader = open_source(dataset["source"], path, scratch)
         with contextlib.closing(reader):
             manifest = _prepare(dataset, reader, folder, workers)
-        with atomic_path(folder / "images.npy") as target:
-            os.replace(scratch / ARRAY, target)
-        write_json(folder / "manifest.json", manifest)
+        with atomic_path(folder / artifacts.IMAGES) as target:
+            os.replace(scratch / artifacts.IMAGES, target)
+        write_json(folder / artifacts.MANIFEST, manifest)
         for rest in scratch.iterdir():
             rest.unlink()
     return manifest
@@ -52,8 +50,8 @@ def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[
 def _prepare(
     dataset: Mapping[str, Any], reader: Reader, folder: Path, workers: int
 ) -> dict[str, Any]:
-    """Make the array in the scratch folder, and the manifest of it."""
-    array = folder / SCRATCH / ARRAY
+    """Make the array in the scratch folder, and return its manifest."""
+    array = folder / SCRATCH / artifacts.IMAGES
     listing = list_images(reader, SOURCES[dataset["source"]].folders)
     _check_count(dataset, len(listing.images))
     source = _describe_source(dataset, reader)
@@ -70,8 +68,8 @@ def _prepare(
 
 
 @contextlib.contextmanager
-def _tidied(scratch: Path) -> Iterator[None]:
-    """Leave no empty folders behind."""
+def _cleaning_up(scratch: Path) -> Iterator[None]:
+    """Remove the scratch folder if nothing is left to continue from."""
     try:
         yield
     finally:
@@ -82,7 +80,8 @@ def _tidied(scratch: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _failing_well(folder: Path) -> Iterator[None]:
+def _write_errors(folder: Path) -> Iterator[None]:
+    """A full disk or a forbidden folder as a UserError."""
     try:
         yield
     except OSError as error:
@@ -106,14 +105,14 @@ def _check_unreadable(
     dataset: Mapping[str, Any], manifest: Mapping[str, Any], folder: Path
 ) -> None:
     unreadable = manifest["unreadable"]
-    (folder / UNREADABLE).unlink(missing_ok=True)
+    (folder / artifacts.UNREADABLE).unlink(missing_ok=True)
     for entry in unreadable[:10]:
         log.warning("cannot read %s: %s", entry["name"], entry["reason"])
     if len(unreadable) > dataset["max_unreadable"]:
-        write_json(folder / UNREADABLE, unreadable)
+        write_json(folder / artifacts.UNREADABLE, unreadable)
         raise UserError(
             f"{len(unreadable):,} images of {dataset['name']} cannot be read, all listed in "
-            f"{folder / UNREADABLE}; mend or remove them, or set datasets.{dataset['name']}."
+            f"{folder / artifacts.UNREADABLE}; mend or remove them, or set datasets.{dataset['name']}."
             f"max_unreadable: {len(unreadable)} to go on without them"
         )
     if not manifest["count"]:
@@ -121,6 +120,7 @@ def _check_unreadable(
 
 
 def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+    """The manifest's entry about the source. Warns of another archive than the published one."""
     source = SOURCES[dataset["source"]]
     about: dict[str, Any] = {"name": dataset["source"], "kind": reader.kind}
     if dataset["path"] is None:
@@ -142,8 +142,8 @@ def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, An
 
 
 def _stamp(reader: Reader) -> list[Any]:
-    """What changes when a source that is one file does."""
-    path = getattr(reader, "path", None)
+    """Changes when a source that is one file does."""
+    path = reader.path
     if path is None or path.is_dir():
         return [str(path)]
     about = path.stat()
@@ -151,6 +151,7 @@ def _stamp(reader: Reader) -> list[Any]:
 
 
 def _signature(found: Found) -> list[Any]:
+    """Changes when one file of the source does."""
     return [found.name, found.size, repr(found.place), found.problem]
 
 
@@ -160,10 +161,10 @@ def _describe(
     listing: Listing,
     outcomes: list[Outcome],
 ) -> dict[str, Any]:
-    """The manifest: what a stranger needs to know of the array, and to check it."""
+    """The manifest: all that is needed to understand and check the array."""
     pairs = list(zip(listing.images, outcomes, strict=True))
     read = [(found.name, *outcome) for found, outcome in pairs if len(outcome) == 2]
-    same = defaultdict(list)
+    same: defaultdict[str, list[str]] = defaultdict(list)
     for name, _, pixels in read:
         same[pixels].append(name)
     files = Counter(file for _, file, _ in read)

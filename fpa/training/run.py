@@ -10,7 +10,7 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json
-from fpa.data.catalogue import store_name
+from fpa.data.sources import store_name
 from fpa.models import loading
 from fpa.models.interface import Model
 

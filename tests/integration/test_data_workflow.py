@@ -10,7 +10,7 @@ import yaml
 from conftest import encode, fpa, png, snakemake
 from PIL import Image
 
-from fpa.data.catalogue import SOURCES, store_name
+from fpa.data.sources import SOURCES, store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Experiment
 

@@ -14,8 +14,8 @@ from conftest import ROOT, environment
 
 from fpa.common.errors import UserError
 from fpa.common.files import read_json, write_json
-from fpa.data.catalogue import store_name
 from fpa.data.prepare import prepare
+from fpa.data.sources import store_name
 from fpa.experiment.checks import check_before_start
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes

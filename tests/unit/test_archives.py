@@ -1,7 +1,6 @@
 """Real files in every kind of archive, whole and broken: what is prepared, refused and reported."""
 
 import io
-import json
 import os
 import random
 import resource
@@ -17,13 +16,22 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from conftest import encode, environment, fpa, images_dataset, jpeg, png
+from conftest import (
+    dataset_words,
+    encode,
+    environment,
+    fpa,
+    fpa_process,
+    images_dataset,
+    jpeg,
+    png,
+)
 
 from fpa.common.errors import UserError
 from fpa.common.files import file_digest, read_json
-from fpa.data.catalogue import SOURCES, resolve
 from fpa.data.picture import FILTERS, decode
 from fpa.data.prepare import prepare
+from fpa.data.sources import SOURCES, resolve
 from fpa.data.store import open_store
 
 Files = dict[str, bytes]
@@ -221,7 +229,8 @@ def test_another_archive_than_the_published_one_is_told(photographs, tmp_path, m
     from dataclasses import replace
 
     archive = make_zip(tmp_path / "x.zip", {"img_align_celeba/1.jpg": jpeg(photographs[0])})
-    monkeypatch.setitem(SOURCES, "celeba", replace(SOURCES["celeba"], count=1))
+    small = replace(SOURCES["celeba"], count=1)
+    monkeypatch.setattr(SOURCES, "_entries", {**dict(SOURCES.items()), "celeba": small})
     caplog.set_level("WARNING", logger="fpa")
     manifest = prepare(known("celeba", archive, None), tmp_path / "store")
     assert manifest["source"]["md5"] == file_digest(archive, "md5")
@@ -480,8 +489,8 @@ def processes_of(group: int) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
-    command = [sys.executable, "-m", "fpa", "prepare", json.dumps(images_dataset(slow))]
-    command += ["--out", "store", "--workers", "2"]
+    words = dataset_words(images_dataset(slow))
+    command = [sys.executable, "-m", "fpa", "prepare", *words, "--out", "store", "--workers", "2"]
     notes = tmp_path / "store/unfinished/notes.jsonl"
     process = subprocess.Popen(
         command,
@@ -504,7 +513,7 @@ def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
         assert time.monotonic() < deadline, "a process was left behind"
         time.sleep(0.05)
     assert not (tmp_path / "store/manifest.json").exists()
-    done = fpa("prepare", json.dumps(images_dataset(slow)), "--out", "store", cwd=tmp_path)
+    done = fpa("prepare", *words, "--out", "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "going on after" in done.stderr
     images, manifest = open_store(tmp_path / "store")
@@ -525,9 +534,9 @@ def test_work_on_another_version_of_the_source_is_not_gone_on_with(photographs, 
 
 
 def test_a_disk_without_room_is_told_before_the_work(slow, tmp_path):
-    done = fpa(
+    done = fpa_process(
         "prepare",
-        json.dumps(images_dataset(slow)),
+        *dataset_words(images_dataset(slow)),
         *("--out", "store"),
         cwd=tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from conftest import fpa, images_dataset, jpeg, png
+from conftest import dataset_words, fpa, images_dataset, jpeg, png
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.transforms import functional as F
@@ -19,6 +19,8 @@ from fpa.data import picture
 from fpa.data.feed import Feed
 from fpa.data.picture import FILTERS
 from fpa.data.prepare import prepare
+from fpa.data.readers import Found, Reader
+from fpa.data.sources import SOURCES, Source, resolve
 from fpa.data.store import open_store, verify
 
 DIGITS = {
@@ -165,6 +167,43 @@ def test_grey_images_fill_three_channels_on_request(tmp_path):
     assert np.array_equal(images[:, 0], images[:, 2])
 
 
+class Greys(Reader):
+    """A toy source: flat grey images, made when they are read."""
+
+    kind, only_images = "greys", True
+
+    def list(self):
+        for i in range(7):
+            yield Found(f"{i:02d}", i, 0)
+
+    def read(self, place):
+        return png(np.full((20, 30), 10 * place, np.uint8))
+
+
+@pytest.mark.parametrize("reader", [Greys, f"{__name__}:Greys"])
+def test_a_plug_in_registers_a_data_set_with_a_reader(tmp_path, monkeypatch, reader):
+    # Other tests see only the data sets of the project.
+    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES.items()))
+    SOURCES.register("greys", Source(description="flat greys", count=7, reader=reader))
+    spec = {"source": None, "resolution": 16, "channels": 1, "filter": "box", "count": None}
+    spec |= {"path": None, "max_unreadable": 0}
+    dataset = resolve("greys", spec, tmp_path, "datasets.greys")
+    manifest = prepare(dataset, tmp_path / "store", workers=2)
+    images, _ = open_store(tmp_path / "store")
+    assert manifest["source"]["kind"] == "greys"
+    assert manifest["names"] == [f"{i:02d}" for i in range(7)]
+    assert all((images[i] == 10 * i).all() for i in range(7))
+    with pytest.raises(UserError, match=r"greys.path: greys are not read from a file; leave path"):
+        resolve("greys", {**spec, "path": "x.zip"}, tmp_path, "datasets.greys")
+
+
+def test_a_reader_that_cannot_be_imported_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES.items()))
+    SOURCES.register("greys", Source(description="flat greys", reader="nowhere:Greys"))
+    with pytest.raises(UserError, match="cannot import the reader 'nowhere:Greys': No module"):
+        prepare({**DIGITS, "name": "greys", "source": "greys"}, tmp_path)
+
+
 def test_a_store_that_does_not_match_its_manifest_is_refused(tmp_path):
     prepare(DIGITS, tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -191,15 +230,15 @@ def test_verify_finds_a_changed_byte_and_a_changed_name(tmp_path):
 
 
 def test_prepare_and_verify_by_hand(tmp_path):
-    done = fpa("prepare", json.dumps(DIGITS), "--out", "store", cwd=tmp_path)
+    done = fpa("prepare", *dataset_words(DIGITS), "--out", "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "digits: 1797 images of 16 px in store" in done.stderr
     assert not (tmp_path / "store/unfinished").exists()
-    done = fpa("prepare", json.dumps(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
+    done = fpa("prepare", *dataset_words(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
     assert "store: 1797 images, as the manifest says" in done.stderr
     with open(tmp_path / "store/images.npy", "ab") as file:
         file.write(b"x")
-    done = fpa("prepare", json.dumps(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
+    done = fpa("prepare", *dataset_words(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
     assert done.returncode == 1
     assert "prepare it again" in done.stderr
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT, environment, fpa, jpeg, snakemake
 
-from fpa.data.catalogue import SOURCES, resolve
+from fpa.data.sources import SOURCES, resolve
 from fpa.evaluation.protocols import KNOWN
 from fpa.experiment.config import check_dataset
 from fpa.experiment.plan import Experiment

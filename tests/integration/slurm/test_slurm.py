@@ -19,8 +19,8 @@ from conftest import ROOT, TINY, environment
 from one_node import OneNode, Unavailable
 
 from fpa.common.files import file_digest
-from fpa.data.catalogue import store_name
 from fpa.data.feed import Feed
+from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Experiment
 from fpa.training.loop import Training, train

@@ -1,35 +1,59 @@
-"""The data sets that are known by name: origin, licence, citation, size, and what must be in them."""
+"""The data sets known by name: where they come from, their licence, citation, size and contents.
 
-from collections.abc import Mapping
+A plug-in registers a data set in SOURCES, with a reader if its images are not in a file.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fpa.common import artifacts
 from fpa.common.errors import UserError, did_you_mean
 from fpa.common.files import digest
+from fpa.common.registry import Registry
+from fpa.common.stages import STAGES
+
+if TYPE_CHECKING:
+    from fpa.data.readers.base import Reader
+
+ReaderFactory: TypeAlias = str | Callable[[], "Reader"]
+"""A Reader class that takes no arguments, or its name as "package.module:Class"."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A known source of images: all that this project says about it, in one place."""
+    """A known source of images.
+
+    Its images come from a built-in reader, from an archive, or from a path that the user gives.
+    """
 
     description: str
     count: int | None = None
-    """Images that the paper's training set holds; None where any number is right."""
+    """Number of images in the paper's training set; None where any number is right."""
     archive: str = ""
     """Name of the official archive; empty where there is none."""
     size: str = ""
-    """Of the archive."""
+    """Size of the archive."""
     page: str = ""
     """Where the archive is offered."""
     url: str = ""
-    """Where it can be fetched unattended; empty where a person must (forms, quotas)."""
+    """Where it can be downloaded automatically; empty where a person must (forms, quotas)."""
     md5: str = ""
-    """Published digest of the archive, where one is published."""
+    """Published digest of the archive, if there is one."""
     folders: tuple[str, ...] = ("",)
-    """Where the images lie in the archive: the first of these that holds images is read."""
+    """Where the images are in the archive: the first of these that holds images is read."""
+    reader: ReaderFactory | None = None
+    """Opens a source that is not a file. Such a source takes no path."""
+    package: str = ""
+    """The Python package that the images come with, if they do."""
     licence: str = ""
     citation: str = ""
+
+    @property
+    def needs_path(self) -> bool:
+        """Whether the user must say where the images are."""
+        return self.reader is None and not self.archive
 
 
 def _afhq(kind: str, count: int) -> Source:
@@ -46,8 +70,12 @@ def _afhq(kind: str, count: int) -> Source:
     )
 
 
-SOURCES = {
-    "celeba": Source(
+SOURCES: Registry[Source] = Registry("data set")
+"""All data sets that a configuration can name as a source."""
+
+SOURCES.register(
+    "celeba",
+    Source(
         description="CelebA faces, aligned and cropped, 178 x 218 px",
         count=202_599,
         archive="img_align_celeba.zip",
@@ -58,7 +86,10 @@ SOURCES = {
         licence="non-commercial research only",
         citation="Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015",
     ),
-    "lsun_church": Source(
+)
+SOURCES.register(
+    "lsun_church",
+    Source(
         description="LSUN Church outdoor, training images, short side 256 px",
         count=126_227,
         archive="church_outdoor_train_lmdb.zip",
@@ -68,10 +99,13 @@ SOURCES = {
         licence="none stated; research use",
         citation="Yu et al., LSUN, arXiv:1506.03365",
     ),
-    "afhq_cat": _afhq("cat", 5_153),
-    "afhq_dog": _afhq("dog", 4_739),
-    "afhq_wild": _afhq("wild", 4_738),
-    "metfaces": Source(
+)
+SOURCES.register("afhq_cat", _afhq("cat", 5_153))
+SOURCES.register("afhq_dog", _afhq("dog", 4_739))
+SOURCES.register("afhq_wild", _afhq("wild", 4_738))
+SOURCES.register(
+    "metfaces",
+    Source(
         description="MetFaces, faces from works of art, 1024 x 1024 px",
         count=1_336,
         archive="images.zip",
@@ -81,21 +115,26 @@ SOURCES = {
         licence="CC BY-NC 2.0",
         citation="Karras et al., Training GANs with Limited Data, NeurIPS 2020",
     ),
-    "digits": Source(
+)
+SOURCES.register(
+    "digits",
+    Source(
         description="UCI handwritten digits, grey, 8 x 8 px, shipped with scikit-learn",
         count=1_797,
+        reader="fpa.data.readers.digits:DigitsReader",
+        package="scikit-learn",
         licence="CC BY 4.0",
         citation="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998",
     ),
-    "folder": Source(description="your own images: a folder, zip or tar of them"),
-}
+)
+SOURCES.register("folder", Source(description="your own images: a folder, zip or tar of them"))
 
 
 def resolve(name: str, spec: Mapping[str, Any], data: Path, where: str) -> dict[str, Any]:
-    """A data set's complete settings: its source, expected count and the place of its images.
+    """A data set's complete settings: its source, expected count and the path of its images.
 
-    `data` is the folder of prepared data; archives are looked for in its `archives`. UserError for
-    an unknown source and for settings that do not go together.
+    data: the data folder, where archives are looked for. where: how an error message begins.
+    UserError for an unknown source and for settings that do not go together.
     """
     chosen = spec["source"] or name
     if chosen not in SOURCES:
@@ -106,42 +145,58 @@ def resolve(name: str, spec: Mapping[str, Any], data: Path, where: str) -> dict[
         )
     source = SOURCES[chosen]
     path = spec["path"]
-    if path is None and source.archive:
+    if source.reader is not None and path is not None:
+        why = f"come with {source.package}" if source.package else "are not read from a file"
+        raise UserError(f"{where}.path: {chosen} {why}; leave path out")
+    if source.needs_path and path is None:
+        raise UserError(f"{where}: source {chosen} needs a path to a folder, zip or tar of images")
+    if source.reader is None and path is None:
         path = str(archive_path(chosen, data))
-    if chosen == "folder" and path is None:
-        raise UserError(f"{where}: source folder needs a path to a folder, zip or tar of images")
-    if chosen == "digits" and path is not None:
-        raise UserError(f"{where}.path: digits come with scikit-learn; leave path out")
     count = source.count if spec["count"] is None else spec["count"]
     return {**spec, "name": name, "source": chosen, "count": count, "path": path}
 
 
+DEFAULTS = {"channels": 3, "filter": "bilinear"}
+"""The schema's, which digests leave out."""
+
+
 def identity(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that say which images these are. Where an official archive lies is none."""
+    """The settings that define the images. Where an official archive lies is not one of them."""
     keys = ["name", "source", "resolution", "channels", "filter", "count"]
-    if dataset["source"] == "folder":
+    if SOURCES[dataset["source"]].needs_path:
         keys.append("path")
     return {key: dataset[key] for key in keys}
 
 
+def content(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """What a digest of the images covers: settings that differ from their defaults, not the name."""
+    defaults = {**DEFAULTS, "count": SOURCES[dataset["source"]].count}
+    return {
+        key: value
+        for key, value in identity(dataset).items()
+        if key != "name" and (key not in defaults or value != defaults[key])
+    }
+
+
 def store_name(dataset: Mapping[str, Any]) -> str:
-    """A prepared data set's folder name: what it is for people, a digest for the rest."""
-    return f"{dataset['name']}-{dataset['resolution']}px-{digest(identity(dataset))[:10]}"
+    """A prepared data set's folder name: its name and size for people, a digest for the rest."""
+    made = digest({"stage": STAGES["prepare"], **content(dataset)})
+    return f"{dataset['name']}-{dataset['resolution']}px-{made[:10]}"
 
 
 def downloadable(dataset: Mapping[str, Any], data: Path) -> bool:
-    """Whether the data set's archive is fetched unattended: its source allows it, no other is named."""
+    """Whether the data set is the official archive and that can be downloaded automatically."""
     source = SOURCES[dataset["source"]]
     return bool(source.url) and Path(dataset["path"]) == archive_path(dataset["source"], data)
 
 
 def archive_path(source: str, data: Path) -> Path:
     """Where a source's official archive is looked for."""
-    return data / "archives" / SOURCES[source].archive
+    return data / artifacts.archive(SOURCES[source].archive)
 
 
 def instructions(dataset: Mapping[str, Any]) -> str:
-    """What to fetch, from where, and where to put it, for an archive that is not there."""
+    """What to do about an archive that is missing: what to get, from where, where to put it."""
     source = SOURCES[dataset["source"]]
     path, key = dataset["path"], f"datasets.{dataset['name']}.path"
     if not source.archive:
