@@ -58,7 +58,10 @@ class DCGAN:
             if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(part.weight, 0, 0.02)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.trained = {"generator": self.generator, "discriminator": self.discriminator}
+        self.trained: dict[str, nn.Module] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+        }
         self.networks = {**self.trained, "ema": self.ema}
         self.optimizers = {
             name: torch.optim.Adam(network.parameters(), learning_rate, (0.5, 0.999))

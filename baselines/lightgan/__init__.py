@@ -4,6 +4,8 @@ from baselines.lightgan.settings import LightGANSettings
 from fpa.models.declaration import Declaration, lazily
 
 MODELS = {
-    "LightGAN": Declaration("baselines.lightgan.model:LightGAN", LightGANSettings, data_parallel=True),
+    "LightGAN": Declaration(
+        "baselines.lightgan.model:LightGAN", LightGANSettings, data_parallel=True
+    ),
 }
 __getattr__, __dir__ = lazily(__name__, MODELS)

@@ -73,6 +73,7 @@ class Augmentation(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.p: Tensor
         self.register_buffer("p", torch.zeros(()))
 
     def forward(self, images: Tensor, percentile: float | None = None) -> Tensor:
@@ -110,7 +111,7 @@ class Augmentation(nn.Module):
         half = _translate_by(-0.5, -0.5, inverse)
         inverse = _scale_by(2, 2, inverse) @ inverse @ _scale_by(0.5, 0.5, inverse)
         inverse = half @ inverse @ half.inverse()
-        size = (batch, channels, (height + 2 * edge) * 2, (width + 2 * edge) * 2)
+        size = [batch, channels, (height + 2 * edge) * 2, (width + 2 * edge) * 2]
         # And on to the coordinates from -1 to 1 of affine_grid.
         there = _scale_by(2 / images.shape[3], 2 / images.shape[2], inverse)
         back = _scale_by(size[3] / 2, size[2] / 2, inverse)

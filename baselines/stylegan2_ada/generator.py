@@ -25,6 +25,7 @@ class Mapping(nn.Module):
         super().__init__()
         inputs = [latent_dim] + [w_dim] * (layers - 1)
         self.layers = nn.ModuleList(Linear(n, w_dim, rate=MAPPING_RATE) for n in inputs)
+        self.w_average: Tensor
         self.register_buffer("w_average", torch.zeros(w_dim))
 
     def forward(self, z: Tensor) -> Tensor:
@@ -50,6 +51,7 @@ class StyledConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise: Tensor
         self.register_buffer("noise", torch.randn(size, size))
         self.up = up
 
@@ -99,19 +101,21 @@ class Synthesis(nn.Module):
         super().__init__()
         wide = widths(image_size, base, most)
         self.constant = nn.Parameter(torch.randn(wide[4], 4, 4))
-        self.blocks = nn.ModuleList(
+        blocks = [
             Block(wide.get(size // 2, 0), outputs, w_dim, size, channels)
             for size, outputs in wide.items()
-        )
-        self.layers = sum(block.convolutions for block in self.blocks) + 1
+        ]
+        self.blocks = nn.ModuleList(blocks)
+        self.convolutions = [block.convolutions for block in blocks]
+        self.layers = sum(self.convolutions) + 1
 
     def forward(self, ws: Tensor, fixed_noise: bool = False) -> Tensor:
         x = self.constant.expand(len(ws), -1, -1, -1)
-        image, at = None, 0
-        for block in self.blocks:
-            x, part = block(x, ws[:, at : at + block.convolutions + 1], fixed_noise)
-            image = part if image is None else upsample(image) + part
-            at += block.convolutions
+        image, at = x.new_zeros(()), 0
+        for block, convolutions in zip(self.blocks, self.convolutions, strict=True):
+            x, part = block(x, ws[:, at : at + convolutions + 1], fixed_noise)
+            image = part if at == 0 else upsample(image) + part
+            at += convolutions
         return image
 
 

@@ -53,7 +53,8 @@ class StyleGAN2ADA:
         self.ema.truncation = self.recipe.truncation
         self.augmentation = Augmentation()
         # The networks, or what averages their gradients over processes.
-        self._mixing, self._trained_discriminator = Mixing(self.generator), self.discriminator
+        self._mixing = Mixing(self.generator)
+        self._trained_discriminator: nn.Module = self.discriminator
         self._trained_mixing: nn.Module = self._mixing
         self.generator_optimizer = self._adam(self.generator, self.recipe.path_length_every)
         self.discriminator_optimizer = self._adam(self.discriminator, self.recipe.r1_every)
@@ -183,9 +184,9 @@ class StyleGAN2ADA:
         theirs = dict(self.generator.named_parameters())
         for name, parameter in self.ema.named_parameters():
             parameter.copy_(theirs[name].lerp(parameter, decay))
-        theirs = dict(self.generator.named_buffers())
+        buffers = dict(self.generator.named_buffers())
         for name, buffer in self.ema.named_buffers():
-            buffer.copy_(theirs[name])
+            buffer.copy_(buffers[name])
 
     def _adapt(self, count: int) -> None:
         """Augment more while the discriminator is surer of real images than the target, else less."""

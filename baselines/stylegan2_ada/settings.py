@@ -1,12 +1,12 @@
 """Settings of StyleGAN2-ADA: three published presets, and every value that they set."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 Preset = Literal["auto", "paper256", "cifar"]
 
-PRESETS = {
+PRESETS: dict[Preset, dict[str, Any]] = {
     # R1 gamma of `auto` is 0.0002 * size^2 / batch, with its batch of 32.
     "auto": {
         "mapping_layers": 2,
@@ -104,8 +104,8 @@ class AugmentSettings(BaseModel):
     ] = 500.0
 
 
-def fill(settings: BaseModel, preset: Preset, image_size: int) -> BaseModel:
-    """The settings with everything that is null taken from the preset."""
+def fill(settings: BaseModel, preset: Preset, image_size: int) -> Any:
+    """The settings, of the same class, with everything that is null taken from the preset."""
     chosen = dict(PRESETS[preset])
     if chosen["r1_gamma"] is None:
         chosen["r1_gamma"] = 0.0002 * image_size**2 / AUTO_BATCH

@@ -19,9 +19,10 @@ def _download(add: Add) -> None:
 def download(options: argparse.Namespace) -> None:
     """Fetch a data set's official archive, going on from a broken download."""
     from fpa.data.download import fetch_archive
-    from fpa.data.sources import archive_path
+    from fpa.data.sources import SOURCES, archive_path
     from fpa.experiment.config import check_config, read_config
 
+    SOURCES.get(options.source)
     out = options.out
     if not out:
         data = Path(check_config(read_config(options.config))["data"])

@@ -182,8 +182,12 @@ class BatchNorm2d(nn.BatchNorm2d):
         mean = all_reduce(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]
         variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         with torch.no_grad():
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()

@@ -72,7 +72,7 @@ def atomic_open(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         yield file
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     """Write bytes atomically."""
     with atomic_open(path) as file:
         file.write(data)
@@ -112,7 +112,7 @@ def save_npz(path: str | Path, **arrays: "np.ndarray") -> None:
     import numpy as np
 
     with atomic_open(path) as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_array(path: str | Path, load: Callable[..., Any] | None = None, **options: Any) -> Any:

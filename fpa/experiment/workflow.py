@@ -6,7 +6,6 @@ functions.
 """
 
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -15,8 +14,7 @@ from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import read_json, write_json
-from fpa.common.stages import STAGES
+from fpa.common.files import write_json
 from fpa.data.sources import SOURCES, downloadable, store_name
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
@@ -80,12 +78,16 @@ class Workflow:
         self.stores = {store_name(spec): spec for spec in experiment.datasets.values()}
         self.about = experiment.describe()
         self.drawn = figures(self.about)
-        self.protocols = {experiment.score_file(name): p for name, p in experiment.protocols.items()}
+        self.protocols = {
+            experiment.score_file(name): p for name, p in experiment.protocols.items()
+        }
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime["device"] == "cpu" else 1
 
     @classmethod
-    def start(cls, config: Mapping[str, Any], main: bool = True, shared: bool = False) -> "Workflow":
+    def start(
+        cls, config: Mapping[str, Any], main: bool = True, shared: bool = False
+    ) -> "Workflow":
         """The workflow of a configuration, checked; ends the program with a line for a mistake.
 
         main: whether this is the process that the user started. shared: whether work is shared with
@@ -265,9 +267,10 @@ class Workflow:
     def train_options(self, wildcards: Any, input: Any) -> list[str]:
         """The same on the command line."""
         options = ["--store", str(Path(input.images).parent)]
-        if "real" in input.keys():
+        # Iterating over Snakemake's input gives its values, not its keys.
+        if "real" in input.keys():  # noqa: SIM118
             options += ["--real", input.real, "--extractor", input.extractor]
-        if "base" in input.keys():
+        if "base" in input.keys():  # noqa: SIM118
             options += ["--base", str(Path(input.base).parent)]
         return options
 

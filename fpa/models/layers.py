@@ -30,6 +30,7 @@ class Blur(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         line = torch.tensor([1.0, 2.0, 1.0])
+        self.kernel: Tensor
         self.register_buffer("kernel", torch.outer(line, line) / 16, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

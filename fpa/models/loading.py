@@ -3,7 +3,6 @@
 Only what builds or imports a class that is not declared (fpa.models.declaration) needs torch.
 """
 
-import functools
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -39,13 +38,10 @@ def find_model(name: str, where: str) -> Declaration:
         raise UserError(f"{where}: module '{module_name}' has no class '{class_name}'{known}")
     missing = [method for method in METHODS if not hasattr(found, method)]
     if missing:
-        raise UserError(
-            f"{where}: '{name}' is not a model: it has no {', '.join(missing)} {SEE}"
-        )
+        raise UserError(f"{where}: '{name}' is not a model: it has no {', '.join(missing)} {SEE}")
     return declare(found)
 
 
-@functools.cache
 def declare(model_class: type) -> Declaration:
     """What a class that no package declares says about itself."""
     return Declaration(

@@ -9,7 +9,7 @@ from fpa.models.discriminator import Judgement
 def d_hinge(real: Judgement, fake: Judgement) -> Tensor:
     """mean(relu(1 + D(real)) + relu(1 - D(fake))), summed over the two logits. Scalar."""
     pairs = ((real.logits, fake.logits), (real.view_logits, fake.view_logits))
-    return sum(((1 + r).relu() + (1 - f).relu()).mean() for r, f in pairs)
+    return torch.stack([((1 + r).relu() + (1 - f).relu()).mean() for r, f in pairs]).sum()
 
 
 def g_loss(fake: Judgement) -> Tensor:

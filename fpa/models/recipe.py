@@ -11,7 +11,6 @@ from fpa.common import distributed
 from fpa.models import losses
 from fpa.models.settings import RecipeSettings
 
-
 G = TypeVar("G", bound=nn.Module)
 
 

@@ -33,9 +33,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
-    write_bytes(
-        folder / artifacts.WEIGHTS, safetensors.torch.save(tensors, metadata=about)
-    )
+    write_bytes(folder / artifacts.WEIGHTS, safetensors.torch.save(tensors, metadata=about))
     history = pd.DataFrame(training.history).to_csv(index=False)
     write_text(folder / artifacts.HISTORY, history)
     parameters = {
@@ -92,8 +90,7 @@ def restore(folder: Path, checkpoint: str = "last") -> Model:
     name = "best" if checkpoint == "best" else "ema"
     if name not in networks:
         raise UserError(
-            f"{folder} has no best checkpoint: its training was not watched; "
-            "use --checkpoint last"
+            f"{folder} has no best checkpoint: its training was not watched; use --checkpoint last"
         )
     try:
         model.ema.load_state_dict(networks[name])

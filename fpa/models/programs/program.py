@@ -57,5 +57,5 @@ class Program(nn.Module):
         state = None if self.inputs.to_state is None else self.inputs.to_state(z)
         kvb = self.to_kvb(self.wide(self.sequence(x, state)))  # (B, T, C * (2D + R))
         parts = kvb.split(self.sizes, dim=2)
-        B, T, C = *kvb.shape[:2], self.channels
+        B, T, C = kvb.shape[0], kvb.shape[1], self.channels
         return Raw(*(p.reshape(B, T, C, p.shape[2] // C).transpose(1, 2) for p in parts))
