@@ -1,17 +1,23 @@
 """A finished experiment's results folder with made-up arrays: nothing is trained for it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fpa.common import artifacts
+from fpa.evaluation.metrics import METRICS, Metric
 from fpa.evaluation.trace import statistics
 from fpa.experiment.plan import Experiment
-from fpa.reporting import catalogue, report, tables
-
-METRICS = ("fid", "kid", "precision", "recall")
+from fpa.reporting.description import score_file
+from fpa.reporting.figures import Input, figures
+from fpa.reporting.make import make_tables
+from fpa.reporting.measures import drawn_metrics
+from fpa.reporting.tables.tidy import missing_score, tidy_scores
 
 
 def experiment(
@@ -45,23 +51,23 @@ def experiment(
     }
 
 
-def strokes(
+def trace(
     paintings: int, channels: int, steps: int, size: int = 16, seed: int = 0, **more: Any
 ) -> dict[str, np.ndarray]:
-    """Strokes whose parts fit together as a painter's do."""
+    """A painting trace whose parts fit together as a painter's do."""
     random = np.random.default_rng(seed)
     shape = (paintings, channels, steps, size)
     keys = np.exp(2 * random.normal(size=shape)).astype(np.float32)
     keys /= keys.sum(axis=-1, keepdims=True)
     values = random.normal(size=shape).astype(np.float32)
     rates = random.uniform(0.1, 1, size=(*shape[:3], 1)).astype(np.float32)
-    writes = rates * values
-    painted = np.tanh(np.einsum("ncti,nctj->ncij", writes, keys))
+    left = rates * values
+    painted = np.tanh(np.einsum("ncti,nctj->ncij", left, keys))
     return {
-        "keys": keys,
+        "left": left,
+        "right": keys,
         "values": values,
         "rates": rates,
-        "writes": writes,
         "painted": painted,
         "image": painted,
         "tanh": np.array(True),
@@ -73,10 +79,9 @@ def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
     """Every artifact that figures and report read; the description, the figures, the folder."""
     about = Experiment({**config, "results": str(folder / "results")}).describe()
     results = folder / "results"
-    specs = catalogue.figures(about)
-    for name in ("tables", "figures"):
-        (results / name).mkdir(parents=True)
-    (results / "experiment.json").write_text(json.dumps(about, sort_keys=True))
+    specs = figures(about)
+    results.mkdir(parents=True)
+    (results / artifacts.EXPERIMENT).write_text(json.dumps(about, sort_keys=True))
     random = np.random.default_rng(0)
     for spec in specs.values():
         for part in spec.inputs:
@@ -87,20 +92,38 @@ def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
     (protocol,) = about["protocols"]
     for i, run in enumerate(about["runs"]):
         folder = results / run["folder"]
-        (folder / "train.json").write_text(json.dumps(_summary(run)))
-        (folder / f"{protocol['score']}.json").write_text(json.dumps(score(run, about, i)))
-    for name in ("fid", "kid", "scores"):
-        entries = report.table_entries(about, name, results)
-        frame, shown, caption = tables.build(name, entries, catalogue.labels(about), "made-up")
-        frame.to_csv(results / "tables" / f"{name}.csv", index=False)
-        (results / "tables" / f"{name}.md").write_text(tables.to_markdown(shown, caption))
+        (folder / artifacts.SUMMARY).write_text(json.dumps(_summary(run)))
+        (folder / score_file(protocol)).write_text(json.dumps(score(run, about, i)))
+    make_tables(about, results)
     return about, specs, results
 
 
 def scores(about: dict[str, Any]) -> pd.DataFrame:
     """scores.csv of an experiment in which every run has its scores."""
     entries = [score(run, about, i) for i, run in enumerate(about["runs"])]
-    return tables.tidy_scores(entries, about["experiment"])
+    return tidy_scores(entries, about["experiment"])
+
+
+@contextmanager
+def metric_of_a_plugin(name: str = "sharpness") -> Iterator[Metric]:
+    """A metric as a module outside of the project registers it, for the time of a test."""
+    metric = Metric(
+        name=name,
+        label=name,
+        scale=100,
+        digits=1,
+        lower_is_better=False,
+        drawn=True,
+        table=True,
+        needs_cross_check=False,
+        compute=lambda measurement: {},
+    )
+    before = dict(METRICS._entries)
+    METRICS.register(name, metric)
+    try:
+        yield metric
+    finally:
+        METRICS._entries = before
 
 
 def score(run: dict[str, Any], about: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -109,10 +132,10 @@ def score(run: dict[str, Any], about: dict[str, Any], seed: int) -> dict[str, An
     (protocol,) = about["protocols"]
     values = {
         name: {"value": random.uniform(20, 150) if name == "fid" else random.uniform(0.01, 1)}
-        for name in METRICS
+        for name in drawn_metrics()
     }
     return {
-        **tables.missing_score(run, protocol, "best", "ok"),
+        **missing_score(run, protocol, "best", "ok"),
         "metrics": {
             name: {**value, "error": None if name == "fid" else 0.01}
             for name, value in values.items()
@@ -124,18 +147,18 @@ def score(run: dict[str, Any], about: dict[str, Any], seed: int) -> dict[str, An
     }
 
 
-def _write(path: Path, about: dict, part: catalogue.Input, random: np.random.Generator) -> None:
+def _write(path: Path, about: dict, part: Input, random: np.random.Generator) -> None:
     def images(*shape: int) -> np.ndarray:
         return random.integers(0, 256, (*shape, 3, 16, 16), dtype=np.uint8)
 
     steps = next((r["painter_steps"] for r in about["runs"] if r["model"] == part.model), None) or 6
     if path.name.startswith("paintings"):
-        made = strokes(2, 3, steps)
+        made = trace(2, 3, steps)
         if part.model.endswith("_unet"):
             made["image"] = made["painted"] / 2
         np.savez(path, **made)
-    elif path.name.startswith("strokes"):
-        np.savez(path, **statistics(strokes(5, 3, steps, seed=random.integers(1000))))
+    elif path.name.startswith("statistics"):
+        np.savez(path, **statistics(trace(5, 3, steps, seed=random.integers(1000))))
     elif path.name.startswith("interpolations"):
         np.save(path, images(3, 5))
     elif path.name.startswith("neighbours"):

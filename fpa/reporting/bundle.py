@@ -1,7 +1,8 @@
 """One file with what an experiment's tables, figures and report are made from, to take elsewhere.
 
-A gzipped tar: `manifest.json` first, which names every other file, its size and its SHA-256; the
-same results give the same bytes. Unpacking trusts nothing but that manifest, and not its paths.
+A gzipped tar: first `manifest.json`, which names every other file, its size and its SHA-256, then
+the experiment's description; the same results give the same bytes. Unpacking restores the files
+that the description asks for, in the folders of an experiment's runs and real samples, no others.
 """
 
 import gzip
@@ -18,36 +19,41 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fpa
+from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_open, canonical_json, file_digest, read_json
-from fpa.reporting.catalogue import figures
+from fpa.reporting.description import Description, read_description, score_file
+from fpa.reporting.figures import figures
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-LARGEST_MANIFEST = 64 << 20
-OWNER = "experiment.json"
-WEIGHTS = "weights.safetensors"
+LARGEST_TEXT = 64 << 20
+"""Bytes of a manifest or description, at most."""
+IN_FOLDERS = ("runs/", "real/")
+"""Where the files of a bundle lie, below the results folder."""
+Files = Mapping[str, Mapping[str, Any]]
+"""By name, each file's `bytes` and `sha256`."""
 
 
-def contents(about: Mapping[str, Any], weights: bool = False) -> list[str]:
-    """What a finished experiment's jobs have made for its bundle, below the results folder."""
+def contents(about: Description, weights: bool = False) -> list[str]:
+    """The files of a finished experiment's bundle, below the results folder."""
     found: set[str] = set()
     first_seed = about["config"]["seeds"][0]
     for run in about["runs"]:
-        names = ["run.json", "train.json", "history.csv"]
-        names += [f"{protocol['score']}.json" for protocol in about["protocols"]]
-        names += ["cost.json"] * (run["seed"] == first_seed) + [WEIGHTS] * weights
+        names = [artifacts.RUN, artifacts.SUMMARY, artifacts.HISTORY]
+        names += [score_file(protocol) for protocol in about["protocols"]]
+        names += [artifacts.COST] * (run["seed"] == first_seed) + [artifacts.WEIGHTS] * weights
         found |= {f"{run['folder']}/{name}" for name in names}
     for spec in figures(about).values():
-        # Tables are made again from the scores.
-        found |= {part.path for part in spec.inputs if not part.path.startswith("tables/")}
+        # Everything but tables, which are made again from the scores.
+        found |= {part.path for part in spec.inputs if part.path.startswith(IN_FOLDERS)}
     return sorted(found)
 
 
 def pack(results: Path, out: Path, weights: bool = False) -> int:
     """Write the bundle of a finished experiment; its number of files. UserError if one is missing."""
-    about = read_json(results / OWNER, made_by="python -m fpa plan --write")
-    names = [OWNER, *contents(about, weights)]
+    about = read_description(results)
+    names = [artifacts.EXPERIMENT, *contents(about, weights)]
     missing = [name for name in names if not (results / name).is_file()]
     if missing:
         raise UserError(
@@ -58,7 +64,6 @@ def pack(results: Path, out: Path, weights: bool = False) -> int:
         "format": FORMAT,
         "fpa": fpa.__version__,
         "experiment": about["experiment"],
-        "results": about["config"]["results"] or f"results/{about['experiment']}",
         "files": {
             name: {"bytes": (results / name).stat().st_size, "sha256": file_digest(results / name)}
             for name in names
@@ -85,83 +90,154 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def unpack(path: Path, into: Path | None = None) -> Path:
-    """Restore a bundle's files, all or none; the folder. UserError when anything is not as it says.
+    """Restore a bundle's files, all or none; the folder. UserError when anything is wrong with it.
 
-    Without `into`, the folder below the current one that the experiment's configuration names.
+    Without `into`, the folder is the one in the experiment's configuration, which has to be
+    `results` or a folder in it.
     """
     try:
         with tarfile.open(path, "r:gz") as archive:
             members = iter(archive)
-            manifest = _read_manifest(path, archive, next(members, None))
-            folder = into or Path(manifest["results"])
-            if into is None and not _below(manifest["results"]):
-                raise UserError(
-                    f"{path} was made from {manifest['results']}, which is not below a current "
-                    "folder; name a folder for it by --into"
-                )
-            _check_owner(folder, manifest)
+            files = _read_manifest(path, archive, next(members, None))
+            text = _read_description(path, archive, next(members, None), files)
+            about = _check_contents(path, text, files)
+            folder = into or _configured_folder(path, about)
+            _check_owner(folder, files)
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as name:
-                _extract(path, archive, members, manifest["files"], Path(name))
-                _put(Path(name), folder, manifest["files"])
+                (Path(name) / artifacts.EXPERIMENT).write_bytes(text)
+                others = {name: f for name, f in files.items() if name != artifacts.EXPERIMENT}
+                _extract(path, archive, members, others, Path(name))
+                _put(Path(name), folder, files)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is damaged or no bundle ({error}); fetch it again") from error
     return folder
 
 
-def _read_manifest(
-    path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo | None
-) -> dict[str, Any]:
+def _read_manifest(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> Files:
+    """The files that a bundle's manifest names."""
     if member is None or member.name != MANIFEST or not member.isreg():
         raise UserError(f"{path} is no bundle: it does not begin with a {MANIFEST}")
-    if member.size > LARGEST_MANIFEST:
-        raise UserError(f"{path}: its {MANIFEST} has {member.size:,} bytes, which none has")
-    text = archive.extractfile(member).read()
+    text = _read_text(path, archive, member)
     try:
         manifest = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: its {MANIFEST} is not valid JSON") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
+        made_by = manifest.get("fpa") if isinstance(manifest, dict) else None
+        version = f"version {made_by}" if isinstance(made_by, str) else "an unknown version"
         raise UserError(
-            f"{path} has bundle format {found}, this version ({fpa.__version__}) reads {FORMAT}; "
-            f"use the version that wrote it{_version(manifest)}"
+            f"{path} has bundle format {found}, made by {version}; this version "
+            f"({fpa.__version__}) reads format {FORMAT}: unpack it with the version that made it, "
+            "or make the bundle again with this one"
         )
     files = manifest.get("files")
-    whole = isinstance(files, dict) and all(
+    if not isinstance(files, dict) or not all(
         isinstance(about, dict)
         and isinstance(about.get("bytes"), int)
         and isinstance(about.get("sha256"), str)
         for about in files.values()
-    )
-    if not whole or not all(isinstance(manifest.get(k), str) for k in ("experiment", "results")):
-        raise UserError(f"{path}: its {MANIFEST} does not say what a bundle's says")
+    ):
+        raise UserError(f"{path}: its {MANIFEST} does not list files as a bundle's does")
     for name in files:
-        if not _below(name):
+        if not _is_below(name):
             raise UserError(
                 f"{path} names a file outside of its folder: {name!r}; nothing was restored"
             )
-    return manifest
+    return files
 
 
-def _version(manifest: Any) -> str:
-    found = manifest.get("fpa") if isinstance(manifest, dict) else None
-    return f" ({found})" if isinstance(found, str) else ""
+def _read_text(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """A member that is read whole, if it is not too large for that."""
+    if member.size > LARGEST_TEXT:
+        raise UserError(
+            f"{path}: its {member.name} has {member.size:,} bytes, more than any bundle's"
+        )
+    content = archive.extractfile(member)
+    return content.read() if content else b""
 
 
-def _below(name: str) -> bool:
+def _read_description(
+    path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo | None, files: Files
+) -> bytes:
+    """The experiment's description, checked against the manifest."""
+    name = artifacts.EXPERIMENT
+    if name not in files or member is None or member.name != name or not member.isreg():
+        raise UserError(f"{path} has no {name} after its {MANIFEST}; fetch it again")
+    text = _read_text(path, archive, member)
+    _check_digest(path, name, hashlib.sha256(text).hexdigest(), files)
+    return text
+
+
+def _check_contents(path: Path, text: bytes, files: Files) -> Description:
+    """The description; UserError when the bundle holds a file that it does not ask for."""
+    try:
+        about: Description = json.loads(text)
+        expected = {artifacts.EXPERIMENT, *contents(about, weights=True)}
+        folders = [(run["folder"], _run_folder(run)) for run in about["runs"]]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: its {artifacts.EXPERIMENT} is not one of this version ({fpa.__version__})"
+        ) from error
+    for found, computed in folders:
+        if found != computed:
+            raise UserError(f"{path}: its {artifacts.EXPERIMENT} has a run in {found!r}")
+    for name in files:
+        if name not in expected or not name.startswith((artifacts.EXPERIMENT, *IN_FOLDERS)):
+            raise UserError(
+                f"{path} holds {name!r}, which is no file of its experiment; nothing was restored "
+                "(if the experiment uses plugins, they are needed here too)"
+            )
+    return about
+
+
+def _run_folder(run: Mapping[str, Any]) -> str:
+    """Where a run of a description has to lie."""
+    name = artifacts.run_name(run["seed"], run["digest"])
+    return artifacts.run_folder(run["dataset"], run["model"], name)
+
+
+def _configured_folder(path: Path, about: Description) -> Path:
+    """The results folder of the configuration, where that is safe to write to."""
+    config = about.get("config")
+    found = (config.get("results") if isinstance(config, dict) else None) or (
+        f"results/{about.get('experiment')}"
+    )
+    if not (
+        isinstance(found, str)
+        and _is_below(found)
+        and PurePosixPath(found).parts[:1] == ("results",)
+    ):
+        raise UserError(
+            f"{path} was made from {found}, which is not below a folder 'results' here; name a "
+            "folder for it by --into"
+        )
+    return Path(found)
+
+
+def _is_below(name: str) -> bool:
     """Whether a path is plainly below the folder that it is taken from."""
     pure = PurePosixPath(name)
     return not (pure.is_absolute() or ".." in pure.parts or str(pure) != name or "\0" in name)
 
 
-def _check_owner(folder: Path, manifest: Mapping[str, Any]) -> None:
-    owner = folder / OWNER
-    ours = manifest["files"].get(OWNER, {}).get("sha256")
-    if owner.exists() and file_digest(owner) != ours:
+def _check_owner(folder: Path, files: Files) -> None:
+    """UserError when the folder has results of another experiment."""
+    owner = folder / artifacts.EXPERIMENT
+    if owner.exists() and file_digest(owner) != files[artifacts.EXPERIMENT]["sha256"]:
         raise UserError(
-            f"{folder} holds results of its own ({read_json(owner).get('experiment')}); "
+            f"{folder} has results of another experiment ({read_json(owner).get('experiment')}); "
             "name another folder by --into"
+        )
+
+
+def _check_digest(path: Path, name: str, found: str, files: Files) -> None:
+    expected = files[name]["sha256"]
+    if found != expected:
+        raise UserError(
+            f"{path}: {name} has SHA-256 {found[:12]}..., expected {expected[:12]}...; the bundle "
+            "is damaged, fetch it again"
         )
 
 
@@ -169,10 +245,10 @@ def _extract(
     path: Path,
     archive: tarfile.TarFile,
     members: Iterator[tarfile.TarInfo],
-    files: Mapping[str, Mapping[str, Any]],
+    files: Files,
     folder: Path,
 ) -> None:
-    """Write the files, each as the manifest has it, to a folder."""
+    """Write the files to a folder, each checked against the manifest."""
     left = dict(files)
     for member in members:
         expected = left.pop(member.name, None)
@@ -182,13 +258,11 @@ def _extract(
             raise UserError(f"{path}: {member.name} is not the file that its {MANIFEST} names")
         target = folder / member.name
         target.parent.mkdir(parents=True, exist_ok=True)
+        content = archive.extractfile(member)
+        assert content is not None, "a regular file"
         with open(target, "wb") as file:
-            found = _copy(archive.extractfile(member), file)
-        if found != expected["sha256"]:
-            raise UserError(
-                f"{path}: {member.name} has SHA-256 {found[:12]}..., expected "
-                f"{expected['sha256'][:12]}...; the bundle is damaged, fetch it again"
-            )
+            found = _copy(content, file)
+        _check_digest(path, member.name, found, files)
     if left:
         raise UserError(f"{path} lacks {len(left)} files, the first is {min(left)}; fetch it again")
 
@@ -202,15 +276,15 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
     return found.hexdigest()
 
 
-def _put(source: Path, folder: Path, files: Mapping[str, Any]) -> None:
-    """Move the files to their places; the experiment's own description last."""
+def _put(source: Path, folder: Path, files: Files) -> None:
+    """Move the files to their places; the experiment's description last."""
     inside = folder.resolve()
     for name in files:
         if not (folder / name).resolve().is_relative_to(inside):
             raise UserError(f"{folder / name} leads out of {folder} by a link; remove the link")
     # One time for all, so that none seems to be older than what it was made from.
     now = time.time()
-    for name in sorted(files, key=lambda name: name == OWNER):
+    for name in sorted(files, key=lambda name: name == artifacts.EXPERIMENT):
         os.utime(source / name, (now, now))
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(source / name, folder / name)

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from fpa.common.files import atomic_path
-from fpa.data.catalogue import SOURCES
-from fpa.reporting.tiles import tile
+from fpa.data.sources import SOURCES
+from fpa.reporting.drawing.tiles import tile
 
 SHEET_WIDTH = 1100
 """Pixels, about: small images are enlarged by whole factors up to it."""

@@ -1,4 +1,4 @@
-"""The page that people read: tables, figures and the painting player in one HTML file."""
+"""The report: tables, figures and the painting player in one HTML file."""
 
 import base64
 import re
@@ -11,22 +11,23 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from fpa.common import artifacts
 from fpa.common.files import load_array, read_json
-from fpa.evaluation.trace import to_uint8
-from fpa.reporting.catalogue import Description, Spec, labels
-from fpa.reporting.drawing import read_table
-from fpa.reporting.tables import missing_score
-from fpa.reporting.theme import DPI, TEXT_WIDTH
+from fpa.evaluation.trace import Trace, to_uint8
+from fpa.reporting.description import Description, labels
+from fpa.reporting.drawing.theme import DPI, TEXT_WIDTH
+from fpa.reporting.figures import Spec, played_inputs
+from fpa.reporting.figures.loading import read_table
+from fpa.reporting.state import status_of, table_entries
+from fpa.reporting.tables import table_names
 
-FIRST_TABLES = ("fid", "kid", "scores", "models")
-"""Tables that come first; the others follow by name."""
 MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
 
 def render(
     about: Description, specs: Mapping[str, Spec], results: Path, not_drawn: Mapping[str, str]
 ) -> str:
-    """The page, from what lies in a results folder; the same folder gives the same page."""
+    """The page of what is in a results folder; the same folder gives the same page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fpa.reporting", "page"),
         autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
@@ -43,15 +44,15 @@ def render(
         notes=_notes(about, runs, results),
         versions=_versions(runs),
         tables=_tables(results),
-        figures=_figures(specs, results, not_drawn),
-        paintings=_paintings(specs, results),
+        figures=_plates(specs, results, not_drawn),
+        paintings=_paintings(about, specs, results),
     )
 
 
 def _run(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
     """A run of the description with its state, and its summary if it is trained."""
     status, reason = status_of(run, results)
-    summary = results / run["folder"] / "train.json"
+    summary = results / run["folder"] / artifacts.SUMMARY
     return {
         **run,
         "state": "trained" if status == "ok" else f"{status}: {reason}",
@@ -59,49 +60,8 @@ def _run(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
     }
 
 
-def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
-    """Whether a run is `ok`, `failed`, `unfinished` or `missing`, and why."""
-    folder = results / run["folder"]
-    if (folder / "train.json").exists():
-        return "ok", ""
-    name = f"{run['dataset']}-{run['model']}-{folder.name}"
-    log = results / "logs" / "train" / f"{name}.log"
-    last = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
-    _, failed, reason = (last or [""])[0].partition("error: ")
-    if failed:
-        return "failed", reason
-    checkpoints = sorted((folder / "state").glob("step-*.pt"))
-    if checkpoints:
-        return "unfinished", f"saved at step {int(checkpoints[-1].stem.partition('-')[2]):,}"
-    return "missing", "not begun"
-
-
-def table_entries(about: Description, kind: str, results: Path) -> list[dict[str, Any]]:
-    """What goes into a table of this kind: a file a run, or words for one that has none.
-
-    Empty where there is no file at all.
-    """
-    if kind == "models":
-        first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
-        paths = (results / run["folder"] / "cost.json" for run in first)
-        return [read_json(path) for path in paths if path.exists()]
-    found, any_score = [], False
-    for protocol in about["protocols"]:
-        for run in about["runs"]:
-            path = results / run["folder"] / f"{protocol['score']}.json"
-            if path.exists():
-                found.append(read_json(path))
-                any_score = True
-            else:
-                status, _ = status_of(run, results)
-                status = "missing" if status == "ok" else status
-                checkpoint = about["config"]["evaluation"]["checkpoint"]
-                found.append(missing_score(run, protocol, checkpoint, status))
-    return found if any_score else []
-
-
 def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> list[str]:
-    """What a reader must know before reading a number."""
+    """What a reader needs to know before the numbers."""
     notes = []
     names = labels(about)
     unfinished = [run for run in runs if run["summary"] is None]
@@ -138,8 +98,9 @@ def _versions(runs: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _tables(results: Path) -> list[dict[str, Any]]:
     """Each table in the paper's layout (from its .md) and whole (from its .csv)."""
-    paths = sorted((results / "tables").glob("*.csv"))
-    rank = {name: i for i, name in enumerate(FIRST_TABLES)}
+    paths = sorted((results / artifacts.table("any")).parent.glob("*.csv"))
+    # The experiment's tables come first, others follow by name.
+    rank = {name: i for i, name in enumerate(table_names())}
     paths.sort(key=lambda path: rank.get(path.stem, len(rank)))
     return [
         {"name": path.stem, **_layout(path.with_suffix(".md")), "all": _rows(path)}
@@ -173,16 +134,16 @@ def _rows(path: Path) -> dict[str, Any]:
     }
 
 
-def _figures(
+def _plates(
     specs: Mapping[str, Spec], results: Path, not_drawn: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Figures by category, each as a data address, or with the reason why it is not there."""
+    """Figures by category, each as a data URL, or with the reason why it is not there."""
     found: dict[str, list[dict[str, Any]]] = {}
     for name, spec in specs.items():
         path = results / spec.files[0]
         aspects = [text for aspect, text in spec.labels.items() if aspect != "figure"]
         title = ", ".join([spec.labels["figure"], *aspects])
-        entry = {
+        entry: dict[str, Any] = {
             "name": name,
             "title": title[0].upper() + title[1:],
             "caption": spec.caption,
@@ -198,25 +159,25 @@ def _figures(
     return found
 
 
-def _paintings(specs: Mapping[str, Spec], results: Path) -> list[dict[str, Any]]:
-    """What the player plays: one entry a data set and painter."""
+def _paintings(
+    about: Description, specs: Mapping[str, Spec], results: Path
+) -> list[dict[str, Any]]:
+    """What the player plays: one entry for each painting trace."""
     found = []
-    for spec in specs.values():
-        if spec.kind not in ("painting", "refined"):
-            continue
-        (part,) = spec.inputs
+    names = labels(about)
+    for part in played_inputs(specs.values()):
         if (results / part.path).exists():
-            with load_array(results / part.path) as strokes:
-                packed = pack(dict(strokes))
-            name = f"{spec.models[part.model]} on {part.dataset}"
+            with load_array(results / part.path) as trace:
+                packed = pack(dict(trace))
+            name = f"{names[part.model]} on {part.dataset}"
             found.append({"name": name, "seed": part.seed, **packed})
     return found
 
 
-def pack(strokes: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Strokes as JSON: sizes, and arrays as base64 of little-endian numbers.
+def pack(trace: Trace) -> dict[str, Any]:
+    """A painting trace as JSON: sizes, and arrays as base64 of little-endian numbers.
 
-    keys and writes (N, C, T, D) float32, from which the page computes every picture; values as
+    left and right (N, C, T, D) float32, from which the page computes every picture; values as
     int8 of their largest magnitude, for their heat strip; rates (N, T) float32; initial (C, D, D)
     float32 if there is one; refined (N, C, D, D) uint8 if a U-Net changed the painting.
     """
@@ -224,20 +185,20 @@ def pack(strokes: Mapping[str, np.ndarray]) -> dict[str, Any]:
     def base(array: np.ndarray, kind: str) -> str:
         return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
 
-    paintings, channels, steps, size = strokes["keys"].shape
-    values = strokes["values"]
+    paintings, channels, steps, size = trace["right"].shape
+    values = trace["values"]
     largest = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12)
-    refined = not np.array_equal(strokes["image"], strokes["painted"])
+    refined = not np.array_equal(trace["image"], trace["painted"])
     return {
         "paintings": paintings,
         "channels": channels,
         "steps": steps,
         "size": size,
-        "tanh": bool(strokes["tanh"]),
-        "keys": base(strokes["keys"], "<f4"),
-        "writes": base(strokes["writes"], "<f4"),
+        "tanh": bool(trace["tanh"]),
+        "left": base(trace["left"], "<f4"),
+        "right": base(trace["right"], "<f4"),
         "values": base(np.round(127 * values / largest), "<i1"),
-        "rates": base(strokes["rates"].mean(axis=(1, 3)), "<f4"),
-        "initial": base(strokes["initial"], "<f4") if "initial" in strokes else None,
-        "refined": base(to_uint8(strokes["image"]), "<u1") if refined else None,
+        "rates": base(trace["rates"].mean(axis=(1, 3)), "<f4"),
+        "initial": base(trace["initial"], "<f4") if "initial" in trace else None,
+        "refined": base(to_uint8(trace["image"]), "<u1") if refined else None,
     }

@@ -1,9 +1,11 @@
 """Bundles: what they hold, and every way in which one can be wrong."""
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import made_up
@@ -97,6 +99,26 @@ def some(files: dict[str, bytes]) -> str:
     return next(name for name in files if name.endswith("history.csv"))
 
 
+def described(files: dict[str, bytes], change: Callable[[dict], None]) -> dict[str, bytes]:
+    """The same with another description, of which the manifest has the right digest."""
+    about = json.loads(files["experiment.json"])
+    change(about)
+    text = json.dumps(about).encode()
+    listed = json.loads(files["manifest.json"])["files"]
+    listed["experiment.json"] = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    return with_manifest({**files, "experiment.json": text}, files=listed)
+
+
+def moved(files: dict[str, bytes], folder: str) -> dict[str, bytes]:
+    """The same with the first run in another folder, in description and manifest too."""
+    old = json.loads(files["experiment.json"])["runs"][0]["folder"]
+    listed = json.loads(files["manifest.json"])["files"]
+    listed = {name.replace(old, folder): about for name, about in listed.items()}
+    found = {name.replace(old, folder): data for name, data in files.items()}
+    found = with_manifest(found, files=listed)
+    return described(found, lambda about: about["runs"][0].update(folder=folder))
+
+
 def renamed(files: dict[str, bytes], name: str) -> dict[str, bytes]:
     """The same with one file under another name, in the manifest too."""
     manifest = json.loads(files["manifest.json"])
@@ -113,11 +135,25 @@ WRONG = {
     "climbing": (lambda f: renamed(f, "../outside.txt"), "names a file outside of its folder"),
     "absolute": (lambda f: renamed(f, "/tmp/outside.txt"), "names a file outside of its folder"),
     "dotted": (lambda f: renamed(f, "a/./b.txt"), "names a file outside of its folder"),
-    "newer": (lambda f: with_manifest(f, format=FORMAT + 1, fpa="9.9"), "wrote it .9.9."),
+    "foreign": (lambda f: renamed(f, "fpa/common/errors.py"), "is no file of its experiment"),
+    "foreign run": (lambda f: renamed(f, f"{some(f)}.py"), "is no file of its experiment"),
+    "code": (lambda f: moved(f, "fpa/common"), "has a run in 'fpa/common'"),
+    "newer": (lambda f: with_manifest(f, format=FORMAT + 1, fpa="9.9"), "made by version 9.9; "),
+    "older": (
+        lambda f: with_manifest(f, format=1, fpa="0.1.0"),
+        "format 1, made by version 0.1.0; this version .* reads format 2: unpack it with the "
+        "version that made it, or make the bundle again with this one$",
+    ),
+    "no description": (
+        lambda f: {k: v for k, v in f.items() if k != "experiment.json"},
+        "has no experiment.json after its manifest.json",
+    ),
+    "changed description": (lambda f: {**f, "experiment.json": b"{}"}, "has SHA-256 .* damaged"),
+    "empty description": (lambda f: described(f, dict.clear), "is not one of this version"),
     "no manifest": (lambda f: {"a": b"x"}, "is no bundle"),
     "not json": (lambda f: {**f, "manifest.json": b"{"}, "is not valid JSON"),
     "not a manifest": (lambda f: {**f, "manifest.json": b"[]"}, "bundle format None"),
-    "no files": (lambda f: with_manifest(f, files=3), "does not say what"),
+    "no files": (lambda f: with_manifest(f, files=3), "does not list files"),
 }
 
 
@@ -158,18 +194,37 @@ def test_a_broken_download_is_refused(bundle, tmp_path, cut):
 def test_other_results_are_not_overwritten(bundle, tmp_path):
     (tmp_path / "into").mkdir()
     (tmp_path / "into" / "experiment.json").write_text('{"experiment": "mine"}')
-    with pytest.raises(UserError, match=r"holds results of its own .mine.; name another folder"):
+    with pytest.raises(UserError, match=r"has results of another experiment .mine.; name another"):
         unpack(bundle, tmp_path / "into")
     assert len(list((tmp_path / "into").iterdir())) == 1
 
 
-def test_results_from_an_absolute_path_ask_for_a_folder(bundle, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "configured", [".", "fpa", "/somewhere/results", "results/../fpa", "../results", "results/."]
+)
+def test_a_bundle_does_not_decide_on_a_folder_that_is_not_for_results(
+    bundle, tmp_path, monkeypatch, configured
+):
     monkeypatch.chdir(tmp_path)
-    files = with_manifest(members(bundle), results="/somewhere/results")
-    write(tmp_path / "absolute.tar.gz", files)
-    with pytest.raises(UserError, match="name a folder for it by --into"):
-        unpack(tmp_path / "absolute.tar.gz")
-    assert unpack(tmp_path / "absolute.tar.gz", tmp_path / "here") == tmp_path / "here"
+    files = described(members(bundle), lambda about: about["config"].update(results=configured))
+    write(tmp_path / "other.tar.gz", files)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match="name a folder for it by --into") as refused:
+        unpack(tmp_path / "other.tar.gz")
+    assert len(str(refused.value).splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
+    assert unpack(tmp_path / "other.tar.gz", tmp_path / "here") == tmp_path / "here"
+
+
+@pytest.mark.parametrize("configured", ["results", "results/of/mine"])
+def test_a_bundle_is_restored_in_the_results_folder_of_its_configuration(
+    bundle, tmp_path, monkeypatch, configured
+):
+    monkeypatch.chdir(tmp_path)
+    files = described(members(bundle), lambda about: about["config"].update(results=configured))
+    write(tmp_path / "other.tar.gz", files)
+    assert unpack(tmp_path / "other.tar.gz") == Path(configured)
+    assert (tmp_path / configured / "experiment.json").exists()
 
 
 def test_a_manifest_of_endless_zeros_is_not_read(tmp_path):
@@ -177,5 +232,5 @@ def test_a_manifest_of_endless_zeros_is_not_read(tmp_path):
     member.size = 1 << 40
     with gzip.open(tmp_path / "bomb.tar.gz", "wb") as file:
         file.write(member.tobuf() + bytes(1 << 20))
-    with pytest.raises(UserError, match="which none has"):
+    with pytest.raises(UserError, match="more than any bundle's"):
         unpack(tmp_path / "bomb.tar.gz", tmp_path / "into")

@@ -1,60 +1,77 @@
-"""Figures from made-up arrays: what they show, that they are the same twice, and what they miss."""
+"""Figures from made-up arrays: what they show, that they are reproducible, and what is missing."""
 
 import copy
+import dataclasses
 import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import made_up
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import environment
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
 from fpa.common.errors import UserError
-from fpa.evaluation import interpolation, neighbours
-from fpa.evaluation import trace as strokes
+from fpa.evaluation import interpolation, neighbours, trace
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Experiment
-from fpa.models.painter import Painter, PainterSettings
-from fpa.models.painter import step_pictures as torch_step_pictures
-from fpa.reporting import catalogue, curves, drawing, pictures, theme
-from fpa.reporting.tiles import tile
+from fpa.models.painter import Painter
+from fpa.models.settings import PainterSettings
+from fpa.reporting import report
+from fpa.reporting.drawing import curves, pictures, scores, theme
+from fpa.reporting.drawing.tiles import tile
+from fpa.reporting.figures import FIGURES, Context, Spec, figures, register
+from fpa.reporting.figures.loading import load_needed
+from fpa.reporting.figures.render import draw, draw_missing
+from fpa.reporting.make import make_report
+from fpa.reporting.measures import drawn_metrics
 
 PAPER = ("celeba", "lsun_church", "afhq_cat", "afhq_dog", "afhq_wild", "metfaces")
 
 
-# What the strokes say -----------------------------------------------------------------------
+# Painting traces ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["W_0 = 0", "W_0 learned"])
 def painting(request):
-    """A painter's own record of two paintings, and the arrays that are saved of it."""
+    """A painter's trace of two paintings as it is saved, its updates and its partial images."""
     torch.manual_seed(0)
     settings = PainterSettings(steps=5, latent_dim=4, hidden_size=8, learned_initial=request.param)
     painter = Painter(16, 3, settings)
     if request.param:
         torch.nn.init.normal_(painter.initial, std=0.01)
-    painted = painter.paint(torch.randn(2, 4))
-    arrays = {k: getattr(painted, k) for k in ("image", "keys", "values", "rates", "writes")}
-    if request.param:
-        arrays["initial"] = painter.initial
-    arrays = {k: v.detach().numpy() for k, v in arrays.items()}
-    return painted, {**arrays, "painted": arrays["image"], "tanh": np.array(True)}
+    saved = {name: part.detach().numpy() for name, part in painter.trace(torch.randn(2, 4)).items()}
+    left, right = saved["left"].astype("f8"), saved["right"].astype("f8")
+    now = saved.get("initial", np.zeros((3, 16, 16))) + np.zeros((2, 1, 1, 1))
+    updates, partial = np.empty((2, 2, 5, 3, 16, 16))
+    for t in range(5):
+        updates[:, t] = left[:, :, t, :, None] * right[:, :, t, None, :]
+        partial[:, t] = now = now + updates[:, t]
+    return {**saved, "image": saved["painted"]}, updates, partial
 
 
-def test_step_pictures_from_saved_strokes_equal_the_painters_own(painting):
-    painted, arrays = painting
-    theirs = torch_step_pictures(painted, tanh=True)
-    for ours, other in zip(strokes.step_pictures(arrays), theirs, strict=True):
-        np.testing.assert_allclose(ours, other.detach().numpy(), atol=1e-5)
-    np.testing.assert_allclose(strokes.step_pictures(arrays)[1][:, -1], arrays["image"], atol=1e-5)
+def test_step_pictures_have_the_norm_of_the_finished_image_and_end_with_it(painting):
+    saved, *expected = painting
+    size = np.linalg.norm(expected[1][:, -1].reshape(2, -1), axis=1)
+    for found, matrices in zip(trace.step_pictures(saved), expected, strict=True):
+        for n, t in itertools.product(range(2), range(5)):
+            picture = np.tanh(matrices[n, t] / np.linalg.norm(matrices[n, t]) * size[n])
+            np.testing.assert_allclose(found[n, t], picture, atol=1e-5)
+    np.testing.assert_allclose(trace.step_pictures(saved)[1][:, -1], saved["image"], atol=1e-5)
 
 
 def test_statistics_equal_a_slow_loop(painting):
-    painted, arrays = painting
-    found = strokes.statistics(arrays)
-    updates, partial = (x.detach().double().numpy() for x in (painted.updates, painted.partial))
+    saved, updates, partial = painting
+    found = trace.statistics(saved)
     for n, t in itertools.product(range(2), range(5)):
         final, now, update = partial[n, -1], partial[n, t], updates[n, t]
         size = np.linalg.norm(final)
@@ -63,7 +80,7 @@ def test_statistics_equal_a_slow_loop(painting):
         entropies = [-(s / s.sum() * np.log(s / s.sum() + 1e-30)).sum() for s in spectra]
         ranks = [np.linalg.matrix_rank(m, rtol=16 * np.finfo(np.float32).eps) for m in now]
         expected = {
-            "rate": painted.rates[n, :, t].mean().item(),
+            "rate": saved["rates"][n, :, t].mean(),
             "norm": np.linalg.norm(update) / size,
             "share": (update * final).sum() / size**2,
             "explained": 1 - (np.linalg.norm(final - now) / size) ** 2,
@@ -77,20 +94,20 @@ def test_statistics_equal_a_slow_loop(painting):
 
 
 def test_shares_sum_to_one_and_the_last_step_explains_everything():
-    found = strokes.statistics(made_up.strokes(3, 3, 7))
+    found = trace.statistics(made_up.trace(3, 3, 7))
     np.testing.assert_allclose(found["share"].sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(found["explained"][:, -1], 1, rtol=1e-6)
     assert (found["rank"] <= np.arange(1, 8)).all()
 
 
 def test_statistics_of_chunks_join_to_those_of_the_whole():
-    whole = made_up.strokes(4, 1, 3)
+    whole = made_up.trace(4, 1, 3)
     halves = [
         {k: v if k == "tanh" else v[part] for k, v in whole.items()}
         for part in (slice(2), slice(2, 4))
     ]
-    joined = strokes.join(strokes.statistics(half) for half in halves)
-    for name, values in strokes.statistics(whole).items():
+    joined = trace.join(trace.statistics(half) for half in halves)
+    for name, values in trace.statistics(whole).items():
         np.testing.assert_array_equal(joined[name], values)
 
 
@@ -130,11 +147,11 @@ def test_neighbours_are_the_nearest_training_images():
     np.testing.assert_allclose(found["real_distance"], among.min(axis=1), atol=1e-3)
 
 
-# The catalogue ------------------------------------------------------------------------------
+# Which figures there are --------------------------------------------------------------------
 
 
-def figures_of(**more) -> dict[str, catalogue.Spec]:
-    return catalogue.figures(Experiment(made_up.experiment(**more)).describe())
+def figures_of(**more) -> dict[str, Spec]:
+    return figures(Experiment(made_up.experiment(**more)).describe())
 
 
 def test_every_model_and_data_set_has_its_figures():
@@ -162,7 +179,7 @@ def test_only_an_ablation_of_steps_has_its_plot():
 def test_paintings_and_steps_are_chosen_by_configuration():
     config = made_up.experiment()
     config["figures"] |= {"strips": [1], "strip_steps": [1, 3, 6], "strip_columns": 2}
-    spec = catalogue.figures(Experiment(config).describe())["painting-digits-fpa"]
+    spec = figures(Experiment(config).describe())["painting-digits-fpa"]
     assert spec.options == {"paintings": [1], "steps": [1, 3, 6], "columns": 2}
     config["figures"]["strips"] = [0, 2]
     with pytest.raises(UserError, match=r"no painting 2 .* among the 2"):
@@ -196,7 +213,7 @@ def texts(figure) -> list[str]:
 @pytest.mark.parametrize(("steps", "lines"), [(16, 1), (64, 4)])
 def test_strips_show_every_step_in_lines_of_sixteen(steps, lines):
     theme.use_theme()
-    figure = pictures.painting_strips(made_up.strokes(2, 3, steps), [0, 1], 64)
+    figure = pictures.painting_strips(made_up.trace(2, 3, steps), [0, 1], 64)
     assert len(figure.axes) == 2 * lines
     numbers = [text for text in texts(figure) if text.isdigit()]
     assert numbers == 2 * [str(step) for step in range(1, steps + 1)]
@@ -204,19 +221,19 @@ def test_strips_show_every_step_in_lines_of_sixteen(steps, lines):
 
 def test_a_strip_shows_the_updates_above_the_images():
     theme.use_theme()
-    arrays = made_up.strokes(1, 1, 3)
+    arrays = made_up.trace(1, 1, 3)
     figure = pictures.painting_strips(arrays, [0], 3)
     shown = figure.axes[0].images[0].get_array()
-    updates, partial = (strokes.to_uint8(p) for p in strokes.step_pictures(arrays))
+    updates, partial = (trace.to_uint8(p) for p in trace.step_pictures(arrays))
     for step in range(3):
         left = 17 * step
         np.testing.assert_array_equal(shown[:16, left : left + 16], updates[0, step, 0])
         np.testing.assert_array_equal(shown[17:, left : left + 16], partial[0, step, 0])
 
 
-def test_no_step_to_show_is_told():
+def test_strip_steps_that_no_painting_has_are_an_error():
     with pytest.raises(UserError, match=r"strip_steps: none of .* 3 steps"):
-        pictures.painting_strips(made_up.strokes(1, 1, 3), [0], [4, 5])
+        pictures.painting_strips(made_up.trace(1, 1, 3), [0], [4, 5])
 
 
 def test_a_grid_shows_every_image_in_its_place():
@@ -241,7 +258,7 @@ def test_figures_come_out_byte_identical(kind, made, tmp_path):
     spec = next(spec for spec in specs.values() if spec.kind == kind)
     contents = []
     for _ in range(2):
-        drawing.draw(spec, results)
+        draw(spec, results)
         contents.append([(results / file).read_bytes() for file in spec.files])
     assert contents[0] == contents[1]
     assert all(len(content) > 1000 for content in contents[0])
@@ -252,7 +269,7 @@ def test_figures_come_out_byte_identical(kind, made, tmp_path):
 
 def test_an_animation_shows_each_step_and_stays_on_the_last(made):
     _, specs, results = made
-    drawing.draw(specs["painting_digits"], results)
+    draw(specs["painting_digits"], results)
     with Image.open(results / "figures/painting_digits.gif") as gif:
         assert gif.n_frames == 6
         assert gif.info["loop"] == 0
@@ -270,11 +287,11 @@ def test_each_model_keeps_its_colour_in_every_figure(made):
     expected = dict(zip(labels.values(), theme.model_colours(list(labels)).values(), strict=True))
     assert len(set(expected.values())) == 3
     for name in ("progress-digits", "curves-digits"):
-        figure = drawing.DRAWERS[specs[name].kind](specs[name], results)
+        figure = FIGURES[specs[name].kind].draw(specs[name], results)
         (legend,) = figure.legends
         for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True):
             assert line.get_color() == pytest.approx(expected[text.get_text()])
-    figure = drawing.DRAWERS["scores"](specs["scores"], results)
+    figure = FIGURES["scores"].draw(specs["scores"], results)
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     for bar, name in zip(figure.axes[0].containers, names, strict=True):
         assert bar[0].get_color() == pytest.approx(expected[name])
@@ -284,13 +301,112 @@ def test_an_ablation_plots_the_metrics_over_the_steps(tmp_path):
     config = made_up.experiment(models=("fpa_4", "fpa_16", "fpa_64"), seeds=(0, 1))
     about, specs, results = made_up.fill(tmp_path, config)
     theme.use_theme()
-    figure = drawing.DRAWERS["ablation"](specs["ablation-steps"], results)
+    figure = FIGURES["ablation"].draw(specs["ablation-steps"], results)
     table = made_up.scores(about)
-    assert len(figure.axes) == len(made_up.METRICS)
+    assert len(figure.axes) == len(drawn_metrics())
     line = figure.axes[0].lines[0]
     means = table[table["metric"] == "fid"].groupby("model")["value"].mean()
     assert line.get_xdata().tolist() == [4, 16, 64]
     np.testing.assert_allclose(line.get_ydata(), means[["fpa_4", "fpa_16", "fpa_64"]])
+
+
+@pytest.fixture
+def sharpness():
+    """A metric of a plugin."""
+    with made_up.metric_of_a_plugin("sharpness") as metric:
+        yield metric
+
+
+def test_a_drawn_metric_of_a_plugin_is_a_panel_of_the_scores_and_of_the_ablation(
+    tmp_path, sharpness
+):
+    config = made_up.experiment(models=("fpa_4", "fpa_16", "fpa_64"), seeds=(0, 1))
+    _, specs, results = made_up.fill(tmp_path, config)
+    theme.use_theme()
+    assert drawn_metrics()[-1] == "sharpness"
+    for name in ("scores", "ablation-steps"):
+        figure = FIGURES[specs[name].kind].draw(specs[name], results)
+        assert "sharpness × 100" in texts(figure)
+    assert (results / "tables" / "sharpness.csv").exists()
+
+
+# Figures of a plugin ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mosaic(monkeypatch):
+    """A kind of figure as a module outside of the project registers it."""
+    monkeypatch.setattr(FIGURES, "_entries", dict(FIGURES._entries))
+
+    def specs(context: Context) -> Iterator[Spec]:
+        for dataset in context.stores:
+            for model in context.painters:
+                yield context.spec(
+                    "mosaic",
+                    dataset,
+                    model,
+                    title="mosaic",
+                    category="Other pictures",
+                    caption=f"A mosaic of {context.labels[model]} on {dataset}.",
+                    inputs=context.traces(dataset, model),
+                    played=True,
+                )
+
+    def draw_mosaic(spec: Spec, results: Path) -> Figure:
+        figure, ax = plt.subplots()
+        theme.show_image(ax, load_needed(spec.inputs[0], results)["image"][0].clip(0, 1))
+        return figure
+
+    return register("mosaic", specs, draw_mosaic)
+
+
+def test_a_figure_of_a_plugin_is_drawn_and_on_the_page(mosaic, tmp_path):
+    about, specs, results = made_up.fill(tmp_path, made_up.experiment())
+    assert list(specs)[-1] == "mosaic-digits-fpa"
+    assert figures(about)["mosaic-digits-fpa"].labels["figure"] == "mosaic"
+    page = make_report(results).read_text()
+    assert (results / "figures" / "mosaic-digits-fpa.png").stat().st_size > 1000
+    assert (results / "figures" / "mosaic-digits-fpa.pdf").exists()
+    assert 'id="figure-mosaic-digits-fpa"' in page
+    assert "A mosaic of fpa on digits." in page
+    assert 'href="#part-other-pictures"' in page
+    # The trace is played once, though two figures ask for it.
+    assert page.count("<option>fpa on digits</option>") == 1
+
+
+def test_two_figures_cannot_have_one_name(mosaic):
+    register("again", mosaic.specs, mosaic.draw)
+    with pytest.raises(UserError, match="two figures are called 'mosaic-digits-fpa'"):
+        figures_of()
+
+
+def test_a_page_without_played_figures_plays_nothing(tmp_path):
+    about, specs, results = made_up.fill(tmp_path, made_up.experiment())
+    assert {spec.kind for spec in specs.values() if spec.played} == {"painting", "refined"}
+    silent = {name: dataclasses.replace(spec, played=False) for name, spec in specs.items()}
+    assert 'id="player"' in report.render(about, specs, results, {})
+    assert 'id="player"' not in report.render(about, silent, results, {})
+
+
+def test_specifications_need_no_heavy_library(tmp_path):
+    about = Experiment(made_up.experiment()).describe()
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    code = """
+import json, sys
+from fpa.reporting import bundle, tables
+from fpa.reporting.figures import figures
+assert figures(json.load(open("about.json")))
+heavy = ("torch", "matplotlib", "seaborn", "pandas", "scipy", "sklearn", "fpa.models")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 # Overlaps -----------------------------------------------------------------------------------
@@ -326,7 +442,7 @@ WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined
 def test_nothing_overlaps_nor_leaves_the_page_at_the_papers_width(name, widest, monkeypatch):
     _, specs, results = widest
     theme.use_theme()
-    figure = drawing.DRAWERS[specs[name].kind](specs[name], results)
+    figure = FIGURES[specs[name].kind].draw(specs[name], results)
     written = drawn_texts(figure, monkeypatch)
     assert figure.get_figwidth() <= theme.TEXT_WIDTH + 1e-9
     width, height = figure.canvas.get_width_height()
@@ -357,7 +473,7 @@ def partial(tmp_path):
 def test_pictures_name_the_runs_that_are_missing(name, partial):
     _, specs, results = partial
     theme.use_theme()
-    figure = drawing.DRAWERS[name](specs[f"{name}-digits"], results)
+    figure = FIGURES[name].draw(specs[f"{name}-digits"], results)
     assert sum("missing" in text for text in texts(figure)) == 1
     assert {"fpa", "LIGHTGAN", "DCGAN"} <= set(texts(figure))
 
@@ -366,7 +482,7 @@ def test_curves_draw_the_runs_that_are_there(partial):
     _, specs, results = partial
     theme.use_theme()
     for name in ("progress", "curves"):
-        figure = drawing.DRAWERS[name](specs[f"{name}-digits"], results)
+        figure = FIGURES[name].draw(specs[f"{name}-digits"], results)
         (legend,) = figure.legends
         assert [text.get_text() for text in legend.get_texts()] == ["fpa", "LIGHTGAN"]
 
@@ -376,7 +492,7 @@ def test_nothing_at_all_is_one_clear_error(partial):
     for path in (results / "runs").rglob("*.csv"):
         path.unlink()
     with pytest.raises(UserError, match="curves-digits: nothing to draw"):
-        drawing.draw(specs["curves-digits"], results)
+        draw(specs["curves-digits"], results)
 
 
 def test_scores_that_are_missing_failed_or_not_a_number_are_named(made):
@@ -389,7 +505,7 @@ def test_scores_that_are_missing_failed_or_not_a_number_are_named(made):
     table.loc[unet, ["status", "value"]] = ["failed", np.nan]
     table = table[~dcgan]
     labels = {**specs["scores"].models}
-    figure = curves.score_panels(table, (0, 1), labels)
+    figure = scores.score_panels(table, (0, 1), labels)
     written = [
         text for text in texts(figure) if any(w in text for w in ("missing", "failed", "NaN"))
     ]
@@ -399,7 +515,7 @@ def test_scores_that_are_missing_failed_or_not_a_number_are_named(made):
 def test_a_single_seed_shows_the_metrics_own_error_and_says_so(tmp_path):
     _, specs, results = made_up.fill(tmp_path, made_up.experiment())
     theme.use_theme()
-    figure = drawing.DRAWERS["scores"](specs["scores"], results)
+    figure = FIGURES["scores"].draw(specs["scores"], results)
     fid, kid = figure.axes[:2]
     assert not fid.containers[0].has_xerr
     (bar,) = kid.containers[0][2][0].get_segments()
@@ -423,14 +539,14 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
 
 def test_only_what_is_missing_or_out_of_date_is_drawn(tmp_path):
     _, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("dcgan",)))
-    assert drawing.draw_missing(specs, results) == {}
+    assert draw_missing(specs, results) == {}
     files = [results / file for spec in specs.values() for file in spec.files]
     before = {file: file.stat().st_mtime_ns for file in files}
-    assert drawing.draw_missing(specs, results) == {}
+    assert draw_missing(specs, results) == {}
     assert {file: file.stat().st_mtime_ns for file in files} == before
     table = results / "tables" / "scores.csv"
     table.write_text(table.read_text())
-    drawing.draw_missing(specs, results)
+    draw_missing(specs, results)
     changed = {file.stem for file in files if file.stat().st_mtime_ns != before[file]}
     assert changed == {"scores"}
 
@@ -439,5 +555,5 @@ def test_a_figures_description_changes_with_what_it_shows_only():
     config = made_up.experiment()
     other = copy.deepcopy(config)
     other["figures"]["grid"] = 4
-    one, two = (catalogue.figures(Experiment(c).describe()) for c in (config, other))
+    one, two = (figures(Experiment(c).describe()) for c in (config, other))
     assert {name for name in one if one[name] != two[name]} == {"samples-digits"}

@@ -1,10 +1,23 @@
 """Tables from made-up scores."""
 
+import json
+import subprocess
+import sys
+
+import made_up
 import numpy as np
 import pytest
+from conftest import environment
 
 from fpa.common.errors import UserError
-from fpa.reporting import tables
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.make import make_table
+from fpa.reporting.tables import PUBLISHED, compare_runs, read_published, table_names
+from fpa.reporting.tables.build import build
+from fpa.reporting.tables.comparison import comparison
+from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
+from fpa.reporting.tables.tidy import missing_score
+from fpa.reporting.tables.writing import to_latex, to_markdown
 
 
 def score(model: str, seed: int, fid: float, dataset: str = "digits", **more) -> dict:
@@ -49,7 +62,7 @@ def entries():
 
 @pytest.fixture
 def frame(entries):
-    return tables.metric_frame(entries, "fid", "digits")
+    return metric_frame(entries, "fid", "digits")
 
 
 def test_seeds_become_mean_and_standard_deviation(frame, entries):
@@ -59,7 +72,7 @@ def test_seeds_become_mean_and_standard_deviation(frame, entries):
     assert (row["fid_error"], row["fid_infinity"], row["fid_infinity_error"]) == (0.5, 11, 0.25)
     assert row["runs"] == "fpa0000000 fpa1000000"
     assert np.isnan(frame.iloc[1]["fid_std"])
-    assert tables.metric_frame(entries, "kid", "digits").iloc[0]["kid"] == pytest.approx(0.012)
+    assert metric_frame(entries, "kid", "digits").iloc[0]["kid"] == pytest.approx(0.012)
 
 
 def test_columns_are_those_that_are_promised(frame):
@@ -79,8 +92,8 @@ def cells_of(markdown: str) -> list[list[str]]:
 
 
 def test_markdown_has_models_down_and_data_sets_across(frame):
-    shown = tables.paper_layout(frame, "fid", {"fpa": "FPA", "light_gan": "LightGAN"})
-    cells = cells_of(tables.to_markdown(shown, tables.metric_caption(frame, "fid")))
+    shown = metric_layout(frame, "fid", {"fpa": "FPA", "light_gan": "LightGAN"})
+    cells = cells_of(to_markdown(shown, metric_caption(frame, "fid")))
     assert cells[0] == ["Model", "digits 16 px", "cats 16 px"]
     assert cells[2] == ["FPA", "12.00 ± 2.83", "99.00 ± 0.50"]
     assert cells[3] == ["LightGAN", "7.00 ± 0.50", "—"]
@@ -88,10 +101,10 @@ def test_markdown_has_models_down_and_data_sets_across(frame):
 
 def test_failed_runs_are_shown_as_such(entries):
     entries += [score("fpa", 2, 0, **FAILED), score("dcgan", 0, 0, **FAILED)]
-    _, shown, _ = tables.build("fid", entries, {}, "digits")
+    _, shown, _ = build("fid", entries, {}, "digits")
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83, 1 NaN"
     assert shown.loc["dcgan", "digits 16 px"] == "NaN"
-    tidy, shown, _ = tables.build("scores", entries, {}, "digits")
+    tidy, shown, _ = build("scores", entries, {}, "digits")
     assert (shown.loc["dcgan, digits"] == "NaN").all()
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["nan"]
 
@@ -100,20 +113,20 @@ def test_runs_without_a_score_are_named(entries):
     run = {"dataset": "digits", "resolution": 16, "model": "dcgan", "digest": "f" * 64}
     about = {**entries[0], "name": entries[0]["protocol"]}
     for seed, status in enumerate(("missing", "failed")):
-        entries.append(tables.missing_score({**run, "seed": seed}, about, "best", status))
-    frame, shown, caption = tables.build("fid", entries, {}, "digits")
+        entries.append(missing_score({**run, "seed": seed}, about, "best", status))
+    frame, shown, caption = build("fid", entries, {}, "digits")
     assert shown.loc["dcgan", "digits 16 px"] == "1 missing, 1 failed"
     assert frame.loc[frame["model"] == "dcgan", "n_failed"].tolist() == [2]
     assert "2,000 samples against 1,797 real images" in caption
-    _, shown, _ = tables.build("fid", entries[:-1], {}, "digits")
+    _, shown, _ = build("fid", entries[:-1], {}, "digits")
     assert shown.loc["dcgan", "digits 16 px"] == "missing"
-    tidy, shown, _ = tables.build("scores", entries, {}, "digits")
+    tidy, shown, _ = build("scores", entries, {}, "digits")
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["missing", "failed"]
     assert set(shown.loc["dcgan, digits"]) == {"missing"}
 
 
 def test_scores_are_one_row_per_run_and_metric(entries):
-    tidy, shown, caption = tables.build("scores", entries, {"fpa": "FPA"}, "digits")
+    tidy, shown, caption = build("scores", entries, {"fpa": "FPA"}, "digits")
     assert len(tidy) == 4 * 3
     row = tidy[(tidy["model"] == "light_gan") & (tidy["metric"] == "fid_infinity")].iloc[0]
     assert (row["value"], row["error"], row["seed"], row["checkpoint"]) == (6, 0.25, 0, "best")
@@ -123,50 +136,167 @@ def test_scores_are_one_row_per_run_and_metric(entries):
 
 def test_several_protocols_have_rows_of_their_own(entries):
     entries += [score("fpa", 0, 5, protocol="paper")]
-    _, shown, caption = tables.build("fid", entries, {}, "digits")
+    _, shown, caption = build("fid", entries, {}, "digits")
     assert shown.index.tolist() == ["fpa, quick", "light_gan, quick", "fpa, paper"]
     assert "protocol paper: 2,000 samples" in caption
 
 
 def test_published_values_stand_in_brackets_with_their_source(entries, tmp_path):
     path = tmp_path / "published.csv"
-    path.write_text((tables.PUBLISHED).read_text() + "cats,fpa,fid,3.5,quick,x\n")
-    published = tables.read_published(str(path))
-    frame, shown, caption = tables.build("fid", entries, {}, "digits", published)
+    path.write_text(PUBLISHED.read_text() + "cats,fpa,fid,3.5,quick,x\n")
+    published = read_published(str(path))
+    frame, shown, caption = build("fid", entries, {}, "digits", published)
     assert shown.loc["fpa", "cats 16 px"] == "99.00 ± 0.50 (3.50)"
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83"
     assert frame["source"].tolist() == ["", "", "x"]
     assert "in brackets the published value" in caption
     path.write_text("dataset,value\ncats,many\n")
     with pytest.raises(UserError, match=r"published.csv: .*expected a CSV file with the columns"):
-        tables.read_published(str(path))
+        read_published(str(path))
 
 
 def test_the_projects_own_list_of_published_values_is_empty():
-    assert len(tables.read_published(tables.PUBLISHED)) == 0
+    assert len(read_published(PUBLISHED)) == 0
 
 
 def test_two_runs_are_compared_in_standard_errors():
     one, two = score("fpa", 0, 10), score("light_gan", 0, 7)
-    cells = cells_of(tables.comparison(one, two))
+    cells = cells_of(comparison(one, two))
     # sqrt(0.5^2 + 0.5^2) = 0.707
     assert cells[2] == ["fid", "10 ± 0.5", "7 ± 0.5", "+3", "+4.2"]
     assert cells[4] == ["kid", "0.01", "0.007", "+0.003", "unknown"]
-    assert "NOT comparable: format differ" in tables.comparison(one, {**two, "format": "jpeg"})
+    assert "NOT comparable: format differ" in comparison(one, {**two, "format": "jpeg"})
 
 
 def test_only_inception_features_are_called_fid(frame):
-    caption = tables.metric_caption(frame, "fid")
+    caption = metric_caption(frame, "fid")
     assert "efficientnet_lite0-96px features (not an Inception FID)" in caption
-    inception = tables.metric_caption(frame.assign(extractor="inception_v3"), "fid")
+    inception = metric_caption(frame.assign(extractor="inception_v3"), "fid")
     assert inception.startswith("FID (Inception-v3")
 
 
 def test_latex_escapes_and_closes_what_it_opens(entries):
     for kind in ("fid", "kid", "scores"):
-        _, shown, caption = tables.build(kind, entries, {}, "digits")
-        text = tables.to_latex(shown, caption)
+        _, shown, caption = build(kind, entries, {}, "digits")
+        text = to_latex(shown, caption)
         assert r"light\_gan" in text
         assert r"$\pm$" in text
         assert text.count(r"\begin{") == text.count(r"\end{") == 2
         assert not set("é±—∞") & set(text)
+
+
+# Metrics and versions -----------------------------------------------------------------------
+
+
+def test_metrics_are_shown_as_their_registry_says(entries):
+    for entry in entries:
+        entry["metrics"]["fid_torch_fidelity"] = {"value": 1.0, "error": None}
+    tidy, shown, _ = build("scores", entries, {}, "digits")
+    expected = [name for name in METRICS if name in entries[0]["metrics"]]
+    assert len(shown.columns) == len(expected) == 3
+    assert "KID x 1000" in shown.columns
+    assert "fid_torch_fidelity" in set(tidy["metric"])
+    assert table_names() == ["fid", "kid", "scores", "models"]
+    with pytest.raises(UserError, match=r"unknown metric .fit..*did you mean 'fid'"):
+        build("fit", entries, {}, "digits")
+
+
+@pytest.fixture
+def sharpness():
+    """A metric of a plugin."""
+    with made_up.metric_of_a_plugin("sharpness") as metric:
+        yield metric
+
+
+def test_a_metric_of_a_plugin_is_in_every_table(entries, sharpness):
+    for entry in entries:
+        entry["metrics"]["sharpness"] = {"value": 0.25, "error": 0.01}
+    tidy, shown, _ = build("scores", entries, {}, "digits")
+    assert (tidy["metric"] == "sharpness").sum() == len(entries)
+    assert shown.loc["light_gan, digits", "sharpness x 100"] == "25.0"
+    assert table_names() == ["fid", "kid", "sharpness", "scores", "models"]
+    _, shown, caption = build("sharpness", entries[2:3], {}, "digits")
+    assert shown.loc["light_gan"].tolist() == ["25.0 ± 1.0"]
+    assert caption.startswith("sharpness x 100 in efficientnet_lite0-96px features, higher is")
+
+
+@pytest.mark.parametrize("kind", ["fid", "scores"])
+def test_a_table_says_where_it_mixes_versions_of_a_stage(entries, kind):
+    for entry, version in zip(entries, (2, 1, 1, None), strict=True):
+        entry["stages"] = {"train": 1, "features": version} if version else None
+    del entries[-1]["stages"]
+    _, _, caption = build(kind, entries, {}, "digits")
+    assert caption.endswith(
+        " MIXED: made by versions 1 and 2 of stage features; "
+        "run snakemake again to make them alike."
+    )
+    _, _, caption = build(kind, entries[1:], {}, "digits")
+    assert "MIXED" not in caption
+
+
+# Files --------------------------------------------------------------------------------------
+
+
+DESCRIPTION = {
+    "experiment": "mine",
+    "models": [{"name": "fpa", "label": "FPA"}, {"name": "light_gan", "label": "LightGAN"}],
+}
+
+
+def test_a_table_is_written_with_the_names_of_the_description(entries, tmp_path):
+    out = tmp_path / "tables" / "fid.csv"
+    markdown = make_table("fid", entries, DESCRIPTION, PUBLISHED, out)
+    assert [cells[0] for cells in cells_of(markdown)[2:]] == ["FPA", "LightGAN"]
+    assert "experiment mine" in markdown
+    assert out.with_suffix(".md").read_text() == markdown
+    assert out.with_suffix(".tex").read_text().startswith(r"\begin{table}")
+    before = out.stat().st_mtime_ns
+    make_table("fid", entries, DESCRIPTION, PUBLISHED, out)
+    assert out.stat().st_mtime_ns == before
+    markdown = make_table("fid", entries, None, None, out)
+    assert [cells[0] for cells in cells_of(markdown)[2:]] == ["fpa", "light_gan"]
+    assert "experiment" not in markdown
+
+
+def test_runs_are_compared_by_the_protocols_that_they_share(tmp_path):
+    for name, scores in {
+        "one": [score("fpa", 0, 10), score("fpa", 0, 9, protocol="paper")],
+        "two": [score("light_gan", 0, 7)],
+        "three": [score("light_gan", 0, 7, protocol="clean")],
+        "none": [],
+    }.items():
+        (tmp_path / name).mkdir()
+        for one in scores:
+            (tmp_path / name / f"score-{one['protocol']}.json").write_text(json.dumps(one))
+    one, two, three, none = (tmp_path / name for name in ("one", "two", "three", "none"))
+    assert compare_runs(one, two).count("in standard errors") == 1
+    assert compare_runs(one, one).count("in standard errors") == 2
+    assert compare_runs(one / "score-quick.json", two) == compare_runs(one, two)
+    with pytest.raises(UserError, match="no protocol scores both"):
+        compare_runs(one, three)
+    with pytest.raises(UserError, match="holds no score"):
+        compare_runs(one, none)
+    (none / "other.json").write_text("[]")
+    with pytest.raises(UserError, match="is no score file"):
+        compare_runs(one, none / "other.json")
+
+
+def test_a_table_is_made_without_heavy_libraries(entries, tmp_path):
+    (tmp_path / "entries.json").write_text(json.dumps(entries))
+    code = """
+import json, sys
+from fpa.reporting.make import make_table
+from fpa.reporting.tables import PUBLISHED
+for kind in ("fid", "scores"):
+    make_table(kind, json.load(open("entries.json")), None, PUBLISHED, f"{kind}.csv")
+heavy = ("torch", "scipy", "sklearn", "matplotlib.pyplot", "fpa.models", "fpa.experiment")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "[]", done.stderr

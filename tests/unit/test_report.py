@@ -15,7 +15,7 @@ import pytest
 from conftest import environment, fpa
 
 from fpa.common.files import load_array
-from fpa.evaluation import trace as strokes
+from fpa.evaluation import trace
 from fpa.reporting.report import pack
 
 MOST_BYTES = 15e6
@@ -75,14 +75,16 @@ def test_text_from_outside_cannot_become_part_of_the_page(tmp_path):
     assert "<script>alert" not in (tmp_path / "results" / "report.html").read_text()
 
 
-def test_drawing_and_reporting_import_no_torch(tmp_path):
+def test_a_report_and_a_figure_are_made_without_torch(tmp_path):
     made_up.fill(tmp_path, made_up.experiment())
     code = """
 import sys
-from fpa.cli import main
-assert main(["figure", "results", "painting-digits-fpa"]) == 0
-assert main(["report", "results"]) == 0
-print("torch" in sys.modules, "fpa.models" in sys.modules)
+from fpa.reporting.make import make_figure, make_report
+make_figure("results", "painting-digits-fpa")
+make_figure("results", "scores")
+make_report("results")
+heavy = ("torch", "sklearn", "fpa.models", "fpa.experiment", "fpa.cli")
+print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -91,13 +93,13 @@ print("torch" in sys.modules, "fpa.models" in sys.modules)
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == "False False", done.stderr
+    assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_packed_strokes_lose_nothing_that_is_painted():
-    whole = made_up.strokes(2, 3, 5, initial=np.ones((3, 16, 16), np.float32))
+def test_a_packed_trace_loses_nothing_that_is_painted():
+    whole = made_up.trace(2, 3, 5, initial=np.ones((3, 16, 16), np.float32))
     packed = pack(whole)
-    for name in ("keys", "writes"):
+    for name in ("left", "right"):
         array = np.frombuffer(base64.b64decode(packed[name]), "<f4").reshape(whole[name].shape)
         np.testing.assert_array_equal(array, whole[name])
     values = np.frombuffer(base64.b64decode(packed["values"]), "<i1").reshape(2, -1)
@@ -239,7 +241,7 @@ def move_slider(page, step: int) -> None:
     )
 
 
-def saved_strokes(made, name: str) -> dict[str, np.ndarray]:
+def saved_trace(made, name: str) -> dict[str, np.ndarray]:
     _, specs, results, _ = made
     with load_array(results / specs[name].inputs[0].path) as arrays:
         return dict(arrays)
@@ -247,8 +249,8 @@ def saved_strokes(made, name: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("painting", [0, 1])
 def test_the_slider_shows_the_saved_painting_pixel_by_pixel(page, made, painting):
-    arrays = saved_strokes(made, "painting-dogs-fpa")
-    updates, partial = (strokes.to_uint8(p) for p in strokes.step_pictures(arrays))
+    arrays = saved_trace(made, "painting-dogs-fpa")
+    updates, partial = (trace.to_uint8(p) for p in trace.step_pictures(arrays))
     page.select_option("#which", label="fpa on dogs")
     page.click(f"#choices button:nth-child({painting + 1})")
     assert page.get_attribute("#step", "max") == "6"
@@ -260,21 +262,21 @@ def test_the_slider_shows_the_saved_painting_pixel_by_pixel(page, made, painting
         rate = arrays["rates"][painting, :, step - 1].mean()
         assert f"learning rate b = {rate:.2f}" in page.inner_text("#rate")
     # The last step is the saved image; float32 and float64 may round a tie differently.
-    finished = strokes.to_uint8(arrays["painted"])[painting]
+    finished = trace.to_uint8(arrays["painted"])[painting]
     far = np.abs(pixels(page, "image").astype(int) - finished)
     assert far.max() <= 1
     assert (far > 0).mean() < 0.01
 
 
 def test_strips_show_key_and_value_of_the_step(page, made):
-    arrays = saved_strokes(made, "painting-cats-fpa")
+    arrays = saved_trace(made, "painting-cats-fpa")
     move_slider(page, 3)
     key, value = pixels(page, "key"), pixels(page, "value")
     assert key.shape == (3, 3, 16)
     assert value.shape == (3, 16, 3)
     # Brighter is larger: the lightness follows the key.
     for channel in range(3):
-        order = np.argsort(arrays["keys"][0, channel, 2])
+        order = np.argsort(arrays["right"][0, channel, 2])
         lightness = key[:, channel, order].astype(int).sum(axis=0)
         assert (np.diff(lightness) >= -2).all()
         # Red over blue where the value is positive.
@@ -288,8 +290,8 @@ def test_a_refined_painting_is_shown_beside_it(page, made):
     assert not page.is_visible("#refined-figure")
     page.select_option("#which", label="FPA + U-Net on cats")
     assert page.is_visible("#refined-figure")
-    arrays = saved_strokes(made, "refined-cats-fpa_unet")
-    np.testing.assert_array_equal(pixels(page, "refined"), strokes.to_uint8(arrays["image"])[0])
+    arrays = saved_trace(made, "refined-cats-fpa_unet")
+    np.testing.assert_array_equal(pixels(page, "refined"), trace.to_uint8(arrays["image"])[0])
 
 
 def test_the_player_is_played_by_keyboard(page):

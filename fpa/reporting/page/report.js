@@ -32,15 +32,15 @@ addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details.print")) details.open = true;
 });
 
-// The player: pictures are computed here from keys and writes, as fpa/evaluation/trace.py does.
+// The player: pictures are computed from the factors of the updates, as in fpa/evaluation/trace.py.
 class Painting {
   constructor(data, index) {
     const { channels, steps, size } = data;
     Object.assign(this, { channels, steps, size, tanh: data.tanh });
     const block = channels * steps * size;
     const part = (array, length) => array.subarray(index * length, (index + 1) * length);
-    this.keys = part(data.keys, block);
-    this.writes = part(data.writes, block);
+    this.left = part(data.left, block);
+    this.right = part(data.right, block);
     this.values = part(data.values, block);
     this.rates = part(data.rates, steps);
     this.initial = data.initial;
@@ -55,14 +55,14 @@ class Painting {
     this.norm = norm(this.partials[steps - 1]);
   }
 
-  // u_t k_t^T of every channel, (C, D, D).
+  // left_t right_t^T of every channel, (C, D, D).
   update(step) {
     const { channels, steps, size } = this;
     const out = new Float64Array(channels * size * size);
     for (let c = 0; c < channels; c++) {
       const at = (c * steps + step) * size;
       for (let i = 0; i < size; i++)
-        for (let j = 0; j < size; j++) out[(c * size + i) * size + j] = this.writes[at + i] * this.keys[at + j];
+        for (let j = 0; j < size; j++) out[(c * size + i) * size + j] = this.left[at + i] * this.right[at + j];
     }
     return out;
   }
@@ -122,7 +122,7 @@ function startPlayer(entries) {
   const $ = (id) => document.getElementById(id);
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
   for (const entry of entries) {
-    for (const name of ["keys", "writes", "rates", "initial"])
+    for (const name of ["left", "right", "rates", "initial"])
       entry[name] = entry[name] && new Float32Array(bytes(entry[name]));
     entry.values = new Int8Array(bytes(entry.values));
     entry.refined = entry.refined && new Uint8Array(bytes(entry.refined));
@@ -172,10 +172,10 @@ function startPlayer(entries) {
     const update = painting.update(step);
     show($("image"), painting.pixels(painting.partials[step]), channels, size, size);
     show($("update"), painting.pixels(update), channels, size, size);
-    const brightest = painting.keys.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-12);
-    const signed = painting.keys.some((x) => x < 0);
+    const brightest = painting.right.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-12);
+    const signed = painting.right.some((x) => x < 0);
     const key = signed ? (x) => colour(SIGNED, 0.5 + x / brightest / 2) : (x) => colour(POSITIVE, x / brightest);
-    strip($("key"), painting, painting.keys, step, key, false);
+    strip($("key"), painting, painting.right, step, key, false);
     strip($("value"), painting, painting.values, step, (x) => colour(SIGNED, 0.5 + x / 254), true);
     const [rate, share] = [painting.rates[step].toFixed(2), (norm(update) / painting.norm).toFixed(2)];
     const position = `step ${step + 1} of ${entry.steps}`;
@@ -186,7 +186,7 @@ function startPlayer(entries) {
     const sample = [...$("choices").children].findIndex((button) => button.getAttribute("aria-pressed") === "true") + 1;
     $("image").setAttribute("aria-label", `Painting ${sample} by ${entry.name} after ${position}`);
     $("update").setAttribute("aria-label", `The rank-1 update of step ${step + 1}, ${share} of the image's norm`);
-    $("key").setAttribute("aria-label", `The key of step ${step + 1}: ${peaks(painting.keys, step, "column")}`);
+    $("key").setAttribute("aria-label", `The key of step ${step + 1}: ${peaks(painting.right, step, "column")}`);
     $("value").setAttribute("aria-label", `The value of step ${step + 1}: ${peaks(painting.values, step, "row")}`);
     $("rates").setAttribute("aria-label", `Learning rate of each step; at step ${step + 1} it is ${rate}`);
     const [marker] = $("rates").getElementsByTagName("line");
@@ -195,8 +195,8 @@ function startPlayer(entries) {
 
   // Where a step's vector is largest, in words.
   function peaks(vectors, step, what) {
-    const own = vectors.subarray(step * entry.size, (step + 1) * entry.size);
-    const place = own.reduce((best, x, i) => (Math.abs(x) > Math.abs(own[best]) ? i : best), 0);
+    const here = vectors.subarray(step * entry.size, (step + 1) * entry.size);
+    const place = here.reduce((best, x, i) => (Math.abs(x) > Math.abs(here[best]) ? i : best), 0);
     return `largest at ${what} ${place + 1} of ${entry.size}`;
   }
 

@@ -1,4 +1,4 @@
-"""How a painting comes about: its keys and values as heat maps, and numbers over its steps."""
+"""How a painting comes about: keys and values as heat maps, and numbers over the steps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,18 +9,20 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fpa.evaluation.trace import Strokes, statistics
-from fpa.reporting.pictures import chosen_steps
-from fpa.reporting.theme import (
+from fpa.evaluation.trace import Trace, statistics
+from fpa.reporting.drawing.pictures import chosen_steps
+from fpa.reporting.drawing.theme import (
     MISSING,
     POSITIVE,
     SIGNED,
     STEPS,
     TEXT_WIDTH,
     Labels,
-    bare,
     model_colours,
     model_markers,
+    remove_frame,
+    set_padding,
+    shared_legend,
     show_image,
 )
 
@@ -38,15 +40,15 @@ QUANTITIES = {
 """Panels of numbers over steps, as `fpa.evaluation.trace.statistics` names them."""
 
 
-def keys_and_values(strokes: Strokes, paintings: Sequence[int]) -> Figure:
-    """Each image with the keys that say where in a row, and the values that say what, is written.
+def keys_and_values(trace: Trace, paintings: Sequence[int]) -> Figure:
+    """Each image with the keys and the values of its rank-1 updates.
 
     Keys lie below the image, one row a step, over the image's columns; values beside it, one
     column a step, along the image's rows; in the corner the learning rates. Colour images come
     apart into their channels, which are painted separately.
     """
-    channels = strokes["keys"].shape[1]
-    shown = [(n, c) for n in paintings if n < len(strokes["keys"]) for c in range(channels)]
+    channels = trace["right"].shape[1]
+    shown = [(n, c) for n in paintings if n < len(trace["right"]) for c in range(channels)]
     across = min(3, len(shown))
     down = -(-len(shown) // across)
     width = TEXT_WIDTH / 3
@@ -58,41 +60,41 @@ def keys_and_values(strokes: Strokes, paintings: Sequence[int]) -> Figure:
         height_ratios=[3, 2] * down,
         squeeze=False,
     )
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
+    set_padding(figure, w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
     for ax in grid.flat:
         ax.axis("off")
     for i, (n, c) in enumerate(shown):
         row, column = 2 * (i // across), 2 * (i % across)
         name = f"painting {n + 1}" + (f", {'red green blue'.split()[c]}" if channels == 3 else "")
-        _one_anatomy(
+        _draw_channel(
             grid[row : row + 2, column : column + 2],
-            {part: strokes[part][n, c] for part in ("keys", "values", "rates", "painted")},
+            {part: trace[part][n, c] for part in ("right", "values", "rates", "painted")},
             name,
         )
     return figure
 
 
-def _one_anatomy(axes: np.ndarray, strokes: Strokes, name: str) -> None:
-    """One channel: image, keys (T, D), values (T, D), rates (T, ...)."""
-    keys, values, rates = strokes["keys"], strokes["values"], strokes["rates"].mean(axis=-1)
+def _draw_channel(axes: np.ndarray, trace: Trace, name: str) -> None:
+    """One channel: image, keys (`right`, (T, D)), values (T, D) and rates (T, ...)."""
+    keys, values, rates = trace["right"], trace["values"], trace["rates"].mean(axis=-1)
     for ax in axes.flat:
         ax.axis("on")
-    (image, right), (below, corner) = axes
-    show_image(image, strokes["painted"][None].clip(0, 1))
+    (image, beside), (below, corner) = axes
+    show_image(image, trace["painted"][None].clip(0, 1))
     image.set_aspect("auto")
     image.set_title(name, pad=3)
     bound = max(np.abs(values).max(), 1e-12)
     heat = {"aspect": "auto", "interpolation": "nearest"}
-    right.imshow(values.T, cmap=SIGNED, vmin=-bound, vmax=bound, **heat)
-    right.set_title(f"values (±{bound:.2g})", pad=3)
+    beside.imshow(values.T, cmap=SIGNED, vmin=-bound, vmax=bound, **heat)
+    beside.set_title(f"values (±{bound:.2g})", pad=3)
     lowest = min(keys.min(), 0)
     if lowest < 0:
         below.imshow(keys, cmap=SIGNED, vmin=-np.abs(keys).max(), vmax=np.abs(keys).max(), **heat)
     else:
         below.imshow(keys, cmap=POSITIVE, vmin=0, **heat)
     below.set_xlabel(f"keys (to {np.abs(keys).max():.2g})", labelpad=2, size=8)
-    for ax in (right, below):
-        bare(ax)
+    for ax in (beside, below):
+        remove_frame(ax)
     below.set_ylabel("← step", labelpad=2, size=7)
     steps = np.arange(1, len(rates) + 1)
     corner.plot(steps, rates, color="0.25", linewidth=1)
@@ -107,22 +109,22 @@ def _one_anatomy(axes: np.ndarray, strokes: Strokes, name: str) -> None:
 
 
 def dynamics(
-    strokes: Strokes, many: Mapping[str, np.ndarray], paintings: Sequence[int], colour: tuple
+    trace: Trace, many: Mapping[str, np.ndarray], paintings: Sequence[int], colour: tuple
 ) -> Figure:
-    """Numbers over the steps of one painter: chosen paintings, and mean and band of many.
+    """Numbers over the steps of one painter: some paintings, and the mean and band of many.
 
     The last panels show the singular values of the partial images: on average at some steps, and
     at all steps as a map.
     """
-    own = statistics(strokes)
-    paintings = [n for n in paintings if n < len(own["rate"])]
+    single = statistics(trace)
+    paintings = [n for n in paintings if n < len(single["rate"])]
     figure, grid = plt.subplots(3, 3, figsize=(TEXT_WIDTH, 5.2))
     panels = list(grid.flat)
     for ax, (name, title) in zip(panels, QUANTITIES.items(), strict=False):
         steps = _band(ax, many[name], colour, label=f"mean of {len(many[name])}, 10 to 90 %")
         for i, n in enumerate(paintings):
             dashes = ("-", "--", ":", "-.")[i % 4]
-            ax.plot(steps, own[name][n], dashes, color="0.25", lw=0.7, label=f"painting {n + 1}")
+            ax.plot(steps, single[name][n], dashes, color="0.25", lw=0.7, label=f"painting {n + 1}")
         ax.set_title(title)
     _spectra(figure, panels[6], panels[7], many["spectrum"])
     for ax in [*panels[:6], panels[7]]:
@@ -178,7 +180,7 @@ def _spectra(figure: Figure, lines: Axes, heat: Axes, spectrum: np.ndarray) -> N
 def step_statistics(
     found: Mapping[str, Mapping[str, Mapping[str, np.ndarray] | None]], labels: Labels
 ) -> Figure:
-    """Mean and band over many paintings: a row a data set, a column a quantity, a colour a model."""
+    """Mean and band over many paintings: data sets down, quantities across, one colour a model."""
     colours, markers = model_colours(list(labels)), model_markers(list(labels))
     names = ["rate", "norm", "explained", "effective_rank"]
     figure, grid = plt.subplots(
@@ -205,16 +207,3 @@ def step_statistics(
     figure.align_ylabels(grid[:, 0])
     shared_legend(figure, grid.flat)
     return figure
-
-
-def shared_legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend above all panels, each entry once."""
-    entries: dict[str, object] = {}
-    for ax in axes:
-        handles, labels = ax.get_legend_handles_labels()
-        for handle, label in zip(handles, labels, strict=True):
-            entries.setdefault(label, handle)
-    if entries:
-        figure.legend(
-            entries.values(), entries.keys(), loc="outside upper center", ncols=min(len(entries), 5)
-        )

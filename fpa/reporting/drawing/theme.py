@@ -1,7 +1,8 @@
-"""The look of every figure: one colour a model, embedded fonts, no dates inside the files."""
+"""The style of every figure: one colour for each model, embedded fonts, no dates in the files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fpa.common.files import atomic_path
 
@@ -25,9 +27,9 @@ POSITIVE = "magma"
 STEPS = "viridis"
 """Colour map of what goes from the first step to the last."""
 MARKERS = "osD^vPX*<>"
-"""One a model beside its colour, for whoever prints in grey."""
+"""One for each model beside its colour, for print in grey."""
 MISSING = "0.55"
-"""The grey of what is not there."""
+"""The grey of words about missing data."""
 
 Labels = Mapping[str, str]
 """Every model of the experiment, in its order: name -> name as shown."""
@@ -71,13 +73,19 @@ def model_markers(models: Sequence[str]) -> dict[str, str]:
     return {model: MARKERS[i % len(MARKERS)] for i, model in enumerate(models)}
 
 
-def save_figure(figure: Figure, stem: str | Path) -> None:
-    """Write stem.png and stem.pdf, each whole, byte-identical for the same picture."""
-    stem = Path(stem)
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
-    for kind, entries in metadata.items():
-        with atomic_path(stem.with_name(f"{stem.name}.{kind}")) as path:
-            figure.savefig(path, format=kind, metadata=entries)
+METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None},
+}
+"""What would make two files of the same figure differ is left out."""
+
+
+def save_figure(figure: Figure, paths: Sequence[Path]) -> None:
+    """Write a figure's files, each whole; the same figure gives the same bytes."""
+    for path in paths:
+        kind = path.suffix[1:]
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=METADATA.get(kind))
     plt.close(figure)
 
 
@@ -90,21 +98,44 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
         )
     else:
         axes.imshow(pixels, interpolation="nearest")
-    bare(axes)
+    remove_frame(axes)
 
 
-def bare(axes: Axes) -> None:
+def remove_frame(axes: Axes) -> None:
     """No ticks, no frame."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 
-def say_missing(axes: Axes, what: str = "missing") -> None:
-    """An empty panel that says why it is empty."""
-    bare(axes)
+def empty_panel(axes: Axes, reason: str) -> None:
+    """No data, only the reason in grey."""
+    remove_frame(axes)
     axes.text(
-        0.5, 0.5, what, transform=axes.transAxes, ha="center", va="center", color=MISSING, size=7
+        0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color=MISSING, size=7
     )
+
+
+def set_padding(figure: Figure, **padding: Any) -> None:
+    """Set the space between a figure's panels (w_pad, h_pad, wspace, hspace)."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine), "use_theme was not called"
+    engine.set(**padding)
+
+
+def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend above all panels, each entry once."""
+    entries: dict[str, Any] = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        for handle, label in zip(handles, labels, strict=True):
+            entries.setdefault(label, handle)
+    if entries:
+        figure.legend(
+            list(entries.values()),
+            list(entries),
+            loc="outside upper center",
+            ncols=min(len(entries), 5),
+        )
 
 
 def _white(image: np.ndarray) -> int:

@@ -1,142 +1,59 @@
-"""Scores and losses: over training, by model and data set, and over the number of steps."""
+"""Scores by model and data set, and over the number of painting steps."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from fpa.common.errors import UserError
-from fpa.reporting.anatomy import shared_legend
-from fpa.reporting.theme import (
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.drawing.theme import (
     MISSING,
     TEXT_WIDTH,
     Labels,
+    empty_panel,
     model_colours,
     model_markers,
-    say_missing,
+    shared_legend,
 )
-
-METRICS = {
-    "fid": "FID",
-    "kid": "KID × 1000",
-    "precision": "precision",
-    "recall": "recall",
-}
-"""Metrics that are drawn, as scores.csv names them, and what they are called."""
-FACTORS = {"kid": 1000}
-
-Histories = Sequence[tuple[str, int, pd.DataFrame]]
-"""(model, seed, history) of each run."""
-
-
-def training_curves(histories: Histories, labels: Labels) -> Figure:
-    """Losses over training: one line a run, one colour a model."""
-    colours = model_colours(list(labels))
-    panels = {
-        "d_loss": "discriminator loss",
-        "g_loss": "generator loss",
-        "reconstruction": "reconstruction MSE",
-    }
-    figure, grid = plt.subplots(1, 3, figsize=(TEXT_WIDTH, 2.3), sharex=True)
-    for ax, (column, title) in zip(grid, panels.items(), strict=True):
-        for model, _, history in histories:
-            if column in history:
-                line = history[["kimg", column]].replace([np.inf, -np.inf], np.nan).dropna()
-                ax.plot(
-                    line["kimg"],
-                    line[column],
-                    color=colours[model],
-                    linewidth=0.9,
-                    label=labels[model],
-                )
-        ax.set(title=title, xlabel="real images shown (thousands)")
-        if column == "reconstruction":
-            ax.set_yscale("log")
-    shared_legend(figure, grid)
-    return figure
-
-
-def progress(histories: Histories, labels: Labels, extractor: str) -> Figure:
-    """Quick Fréchet distance over training: mean over seeds, the band from best to worst seed."""
-    frames = [
-        history[["kimg", "fid"]].assign(model=labels[model], seed=seed)
-        for model, seed, history in histories
-        if "fid" in history
-    ]
-    figure, ax = plt.subplots(figsize=(0.75 * TEXT_WIDTH, 3))
-    if not frames:
-        say_missing(ax, "no run was scored while it trained (training.watch_kimg)")
-        return figure
-    frame = pd.concat(frames).replace([np.inf, -np.inf], np.nan).dropna()
-    sns.lineplot(
-        frame,
-        x="kimg",
-        y="fid",
-        hue="model",
-        style="model",
-        hue_order=labels.values(),
-        style_order=labels.values(),
-        palette=list(model_colours(list(labels)).values()),
-        markers=list(model_markers(list(labels)).values()),
-        dashes=False,
-        errorbar=("pi", 100),
-        markeredgewidth=0,
-        ax=ax,
-    )
-    ax.set(
-        yscale="log",
-        xlabel="real images shown (thousands)",
-        ylabel=f"quick Fréchet distance\n({extractor})",
-    )
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("")
-    there = set(frame["model"])
-    entries = [e for e in zip(*ax.get_legend_handles_labels(), strict=True) if e[1] in there]
-    ax.get_legend().remove()
-    figure.legend(
-        *zip(*entries, strict=True), loc="outside upper center", ncols=min(len(entries), 5)
-    )
-    return figure
+from fpa.reporting.measures import drawn_metrics, heading, measure
 
 
 def _panels(scores: pd.DataFrame) -> list[tuple[str, str]]:
-    """(protocol, metric) of each row of panels: those of METRICS that were measured, in order."""
+    """(protocol, metric) of each row of panels: the drawn metrics that were measured, in order."""
     return [
         (protocol, metric)
         for protocol in scores["protocol"].unique()
-        for metric in METRICS
+        for metric in drawn_metrics()
         if ((scores["protocol"] == protocol) & (scores["metric"] == metric)).any()
     ]
 
 
 def _panel_title(scores: pd.DataFrame, protocol: str, metric: str) -> str:
-    """What a metric is called; only Inception features give an 'FID'."""
-    extractors = set(scores.loc[scores["protocol"] == protocol, "extractor"])
-    other = metric == "fid" and extractors != {"inception_v3"}
-    name = "Fréchet distance" if other else METRICS[metric]
+    """What a metric is called in a protocol's features."""
+    extractors = scores.loc[scores["protocol"] == protocol, "extractor"]
+    name = heading(metric, measure(metric, extractors), "×")
     return f"{name}\n({protocol})" if scores["protocol"].nunique() > 1 else name
 
 
 def _points(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row a model: mean over seeds, error, and how many seeds stand behind it."""
+    """One row for each model: mean over seeds, error, and the number of seeds."""
     rows = scores[scores["metric"] == metric]
-    factor = FACTORS.get(metric, 1)
+    factor = METRICS[metric].scale
     values = rows.assign(value=factor * rows["value"], error=factor * rows["error"])
     grouped = values.groupby("model", sort=False)
     points = grouped["value"].agg(mean="mean", spread="std", seeds="count")
-    # Of one seed only the metric's own sampling error is known.
+    # Of one seed only the metric's sampling error is known.
     points["error"] = points["spread"].fillna(grouped["error"].mean())
     return points
 
 
 def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> Figure:
-    """Every metric (rows) on every data set (columns): a point a model with its error bar.
+    """Every metric (rows) on every data set (columns): one point for each model with its error bar.
 
     `scores` as in scores.csv. The bar is the standard deviation over seeds, of a single seed the
     metric's sampling error where that is known. What is missing, failed or NaN is named.
@@ -153,14 +70,14 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
         sharey=True,
     )
     if not panels:
-        say_missing(grid[0, 0], "no run has a finite score")
+        empty_panel(grid[0, 0], "no run has a finite score")
     for row, (protocol, metric) in zip(grid, panels, strict=False):
         for ax, dataset in zip(row, datasets, strict=True):
             here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
             points = _points(here, metric)
-            # Every seed as a stroke; the bars come from `_points`, which knows sampling errors too.
+            # Every seed as a tick; the bars come from `_points`, which knows sampling errors too.
             sns.stripplot(
-                here[here["metric"] == metric].eval(f"value = {FACTORS.get(metric, 1)} * value"),
+                here[here["metric"] == metric].eval(f"value = {METRICS[metric].scale} * value"),
                 x="value",
                 y="model",
                 hue="model",
@@ -202,17 +119,17 @@ def _point(
     seeds: Sequence[int],
     colour: tuple,
 ) -> None:
-    """One model's seeds, mean and error bar, or the word for why there is none."""
-    values = rows.loc[rows["metric"] == metric, "value"].dropna() * FACTORS.get(metric, 1)
+    """One model's mean and error bar, or the word for why there is none."""
+    values = rows.loc[rows["metric"] == metric, "value"].dropna() * METRICS[metric].scale
     if len(values):
         point = points.loc[rows["model"].iloc[0]]
         error = None if pd.isna(point["error"]) else point["error"]
-        bar = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
+        bar: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
         ax.errorbar(point["mean"], place, xerr=error, **bar)
     bad = why_not(rows, metric, seeds)
     if bad:
         x, side, text = (1, "right", f"({bad})") if len(values) else (0.5, "center", bad)
-        where = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
+        where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
         ax.text(x, place, text, **where, color=MISSING, size=6)
 
 
@@ -223,8 +140,8 @@ def why_not(rows: pd.DataFrame, metric: str, seeds: Sequence[int]) -> str:
     states = of_metric["status"].mask(unknown, "nan").set_axis(of_metric["seed"])
     found = [states.get(seed, "missing") for seed in seeds]
     bad = pd.Series([state for state in found if state != "ok"], dtype=str).replace("nan", "NaN")
-    told = bad.value_counts(sort=False).items()
-    return ", ".join(f"{state} {n}×" if len(seeds) > 1 else state for state, n in told)
+    counts = bad.value_counts(sort=False).items()
+    return ", ".join(f"{state} {n}×" if len(seeds) > 1 else state for state, n in counts)
 
 
 def metric_over_steps(scores: pd.DataFrame, steps: Mapping[str, int], labels: Labels) -> Figure:
@@ -251,12 +168,12 @@ def metric_over_steps(scores: pd.DataFrame, steps: Mapping[str, int], labels: La
             ax.plot(points["steps"], points["mean"], color="0.8", linewidth=1, zorder=0)
             for model, point in points.iterrows():
                 error = None if pd.isna(point["error"]) else point["error"]
-                bar = {"fmt": markers[model], "color": colours[model], "capsize": 2}
+                bar: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 2}
                 label = labels[model]
                 ax.errorbar(point["steps"], point["mean"], error, label=label, markersize=4, **bar)
             gone = [labels[m] for m in steps if m not in points.index]
             if gone:
-                where = {"transform": ax.transAxes, "ha": "right", "va": "top"}
+                where: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "va": "top"}
                 text = f"no score: {', '.join(gone)}"
                 ax.text(0.98, 0.97, text, **where, color=MISSING, size=6)
             ax.set_xscale("log", base=2)

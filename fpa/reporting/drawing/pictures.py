@@ -1,4 +1,4 @@
-"""Pictures of images: painting strips, sample grids, before/after pairs, interpolations, neighbours."""
+"""Figures of images: painting strips, sample grids, pairs, interpolations and neighbours."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,12 +8,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fpa.common.errors import UserError
-from fpa.evaluation.trace import Strokes, step_pictures, to_uint8
-from fpa.reporting.theme import TEXT_WIDTH, Labels, model_colours, say_missing, show_image
-from fpa.reporting.tiles import tile
+from fpa.evaluation.trace import Trace, step_pictures, to_uint8
+from fpa.reporting.drawing.theme import (
+    TEXT_WIDTH,
+    Labels,
+    empty_panel,
+    model_colours,
+    set_padding,
+    show_image,
+)
+from fpa.reporting.drawing.tiles import tile
 
 Arrays = Mapping[str, np.ndarray | None]
-"""One array a model, None where its run is missing."""
+"""One array for each model, None where its run is missing."""
 
 
 def chosen_steps(steps: int, wanted: int | Sequence[int]) -> np.ndarray:
@@ -25,13 +32,13 @@ def chosen_steps(steps: int, wanted: int | Sequence[int]) -> np.ndarray:
 
 
 def painting_strips(
-    strokes: Strokes, paintings: Sequence[int], steps: int | Sequence[int], columns: int = 16
+    trace: Trace, paintings: Sequence[int], steps: int | Sequence[int], columns: int = 16
 ) -> Figure:
     """As in the paper: for each painting, the rank-1 updates on top and the partial images below.
 
     More steps than `columns` go on in further pairs of rows.
     """
-    updates, partial = (to_uint8(pictures) for pictures in step_pictures(strokes))
+    updates, partial = (to_uint8(pictures) for pictures in step_pictures(trace))
     paintings = [n for n in paintings if n < len(updates)]
     shown = chosen_steps(updates.shape[1], steps)
     if not len(shown):
@@ -65,7 +72,7 @@ def painting_strips(
         for i, step in enumerate(line):
             ax.text(i * pitch + size / 2, -gap, f"{step + 1}", ha="center", va="bottom", size=6)
         ax.tick_params(length=0, labelsize=6, pad=1)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    set_padding(figure, w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
 
 
@@ -88,16 +95,16 @@ def sample_grids(grids: Arrays, labels: Labels, count: int) -> Figure:
         ax.axis("off")
     for ax, (name, images) in zip(axes.flat, grids.items(), strict=False):
         if images is None:
-            say_missing(ax, "no samples: run missing")
+            empty_panel(ax, "no samples: run missing")
         else:
             show_image(ax, tile(np.asarray(images[:count]), columns))
         ax.set_title(labels.get(name, name))
     return figure
 
 
-def before_after(strokes: Strokes, paintings: Sequence[int]) -> Figure:
+def before_after(trace: Trace, paintings: Sequence[int]) -> Figure:
     """Pairs: what the painter painted, and what the U-Net made of it."""
-    shown = [n for n in paintings if n < len(strokes["image"])]
+    shown = [n for n in paintings if n < len(trace["image"])]
     across = max(len(shown), 6)
     cell = (TEXT_WIDTH - 0.4) / across
     figure, axes = plt.subplots(
@@ -105,9 +112,9 @@ def before_after(strokes: Strokes, paintings: Sequence[int]) -> Figure:
     )
     for row, name in enumerate(("painted", "image")):
         for column, n in enumerate(shown):
-            show_image(axes[row, column], strokes[name][n].clip(0, 1))
+            show_image(axes[row, column], trace[name][n].clip(0, 1))
         axes[row, 0].set_ylabel(("painted", "refined")[row])
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    set_padding(figure, w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     return figure
 
 
@@ -122,11 +129,11 @@ def interpolations(rows: Arrays, labels: Labels) -> Figure:
     )
     for ax, (name, sheet) in zip(axes.flat, sheets.items(), strict=True):
         if sheet is None:
-            say_missing(ax, "run missing")
+            empty_panel(ax, "run missing")
         else:
             show_image(ax, sheet)
         ax.set_title(labels[name], loc="left", pad=2)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0, hspace=0)
+    set_padding(figure, w_pad=0.01, h_pad=0.02, wspace=0, hspace=0)
     return figure
 
 
@@ -157,8 +164,8 @@ def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Lab
     for (pictures, curve), (name, part) in zip(axes, found.items(), strict=True):
         pictures.set_title(labels[name], loc="left", pad=3)
         if part is None:
-            say_missing(pictures, "run missing")
-            say_missing(curve, "")
+            empty_panel(pictures, "run missing")
+            empty_panel(curve, "")
             continue
         columns = np.concatenate([part["samples"][:, None], part["nearest"]], axis=1)
         sheet = tile(np.concatenate(columns.swapaxes(0, 1)), count)
@@ -180,15 +187,13 @@ def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Lab
     return figure
 
 
-FRAME_SECONDS = 0.15
-LAST_FRAME_SECONDS = 2.0
 ANIMATION_WIDTH = 720
 """Pixels, about: paintings are enlarged by a whole factor up to it."""
 
 
-def painting_frames(strokes: Strokes, paintings: Sequence[int]) -> list[Image.Image]:
+def painting_frames(trace: Trace, paintings: Sequence[int]) -> list[Image.Image]:
     """One frame a step: the update on top, the image so far below, side by side for all paintings."""
-    updates, partial = (to_uint8(pictures)[list(paintings)] for pictures in step_pictures(strokes))
+    updates, partial = (to_uint8(pictures)[list(paintings)] for pictures in step_pictures(trace))
     size = updates.shape[-1]
     factor = max(1, ANIMATION_WIDTH // (len(updates) * (size + 1)))
     frames = []

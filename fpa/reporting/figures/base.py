@@ -1,0 +1,202 @@
+"""Kinds of figures: what each shows, from which artifacts, and how it is drawn.
+
+Specifications follow from the experiment's description (fpa.reporting.description). Inputs are
+paths below the results folder. Nothing here imports a plotting library: the workflow asks for every
+specification at each start.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpa.common import artifacts
+from fpa.common.registry import Registry
+from fpa.reporting.description import Description, labels
+from fpa.reporting.words import in_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+SCALING = (
+    "Every picture is scaled to the Frobenius norm of the finished image (before the tanh, over "
+    "all channels) and then goes through the tanh where the image does."
+)
+
+
+@dataclass(frozen=True)
+class Input:
+    """An artifact that a figure shows, and the run that it belongs to."""
+
+    path: str
+    dataset: str = ""
+    model: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One figure: everything that it depends on, besides the contents of its inputs."""
+
+    name: str
+    """File name without its ending."""
+    kind: str
+    """The registered kind that draws it."""
+    category: str
+    """Section of the report."""
+    labels: Mapping[str, str]
+    """What it shows, by aspect: figure, data set, model."""
+    caption: str
+    inputs: tuple[Input, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Every model of the experiment, name -> label: colours go by this order."""
+    endings: tuple[str, ...] = ("png", "pdf")
+    """These two of a figure, or ("gif",) of an animation: the workflow has a rule for each."""
+    dataset: str = ""
+    """The one data set that it shows, if it is one."""
+    model: str = ""
+    """The one model that it shows, if it is one."""
+    played: bool = False
+    """Whether its inputs are painting traces that the report's page plays."""
+
+    @property
+    def files(self) -> list[str]:
+        """Its files, below the results folder."""
+        return [artifacts.figure(self.name, ending) for ending in self.endings]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Frames and how long each is shown."""
+
+    frames: Sequence["Image"]
+    seconds: Sequence[float]
+
+
+class Context:
+    """An experiment's description, and what specifications need to know of it."""
+
+    def __init__(self, about: Description) -> None:
+        self.about = about
+        self.config, self.runs = about["config"], about["runs"]
+        self.shown: Mapping[str, Any] = self.config["figures"]
+        self.labels = labels(about)
+        self.seeds: list[int] = self.config["seeds"]
+        self.first_seed = self.seeds[0]
+        self.checkpoint: str = self.config["evaluation"]["checkpoint"]
+        self.sample_seed: int = self.config["evaluation"]["seed"]
+        self.stores = {dataset["name"]: dataset["store"] for dataset in about["datasets"]}
+        painters = [model["name"] for model in about["models"] if model["paints"]]
+        bases = {name: model["base"] for name, model in self.config["models"].items()}
+        # A refiner's painting trace is that of the painter that it starts from.
+        self.painters = [name for name in painters if bases[name] is None]
+        self.refiners = [name for name in painters if bases[name] is not None]
+
+    def inputs(
+        self,
+        file: str,
+        dataset: str | None = None,
+        models: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> tuple[Input, ...]:
+        """A file of every run, or of those on a data set, of some models, with some seeds."""
+        return tuple(
+            Input(f"{run['folder']}/{file}", run["dataset"], run["model"], run["seed"])
+            for run in self.runs
+            if (dataset is None or run["dataset"] == dataset)
+            and (models is None or run["model"] in models)
+            and (seeds is None or run["seed"] in seeds)
+        )
+
+    def first_inputs(
+        self, file: str, dataset: str | None = None, models: Sequence[str] | None = None
+    ) -> tuple[Input, ...]:
+        """The same of the runs with the first training seed only."""
+        return self.inputs(file, dataset, models, [self.first_seed])
+
+    def traces(self, dataset: str, model: str) -> tuple[Input, ...]:
+        """The painting traces of a model on a data set."""
+        file = artifacts.paintings(self.checkpoint, self.shown["paintings"], self.sample_seed)
+        return self.first_inputs(file, dataset, [model])
+
+    def statistics(self, dataset: str | None, models: Sequence[str]) -> tuple[Input, ...]:
+        """The step statistics of painters."""
+        file = artifacts.step_statistics(
+            self.checkpoint, self.shown["statistics"], self.sample_seed
+        )
+        return self.first_inputs(file, dataset, models)
+
+    def spec(
+        self,
+        kind: str,
+        dataset: str = "",
+        model: str = "",
+        *,
+        title: str,
+        category: str,
+        caption: str,
+        inputs: tuple[Input, ...],
+        name: str = "",
+        **more: Any,
+    ) -> Spec:
+        """A specification; without a name it is called by its kind, data set and model."""
+        aspects = {
+            "figure": title,
+            "data set": dataset,
+            "model": self.labels.get(model, ""),
+        }
+        return Spec(
+            name=name or "-".join(filter(None, [kind, dataset, model])),
+            kind=kind,
+            category=category,
+            labels={aspect: value for aspect, value in aspects.items() if value},
+            caption=caption,
+            inputs=inputs,
+            models=self.labels,
+            dataset=dataset,
+            model=model,
+            **more,
+        )
+
+    @property
+    def training_seed(self) -> str:
+        """The first training seed, in words."""
+        return f"training seed {self.first_seed}"
+
+    @property
+    def chosen_paintings(self) -> str:
+        """Which paintings are shown one by one, in words."""
+        numbers = in_words([str(n + 1) for n in self.shown["strips"]])
+        return f"Paintings {numbers} of the fixed sample seed {self.sample_seed}"
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A kind of figure.
+
+    `specs` gives the specifications of an experiment's figures of this kind. `draw` takes one of
+    them and the results folder, and returns a matplotlib figure (drawn in the project's style, saved
+    as .png and .pdf) or an Animation (saved as .gif).
+    """
+
+    kind: str
+    specs: Callable[[Context], Iterator[Spec]]
+    draw: Callable[[Spec, Path], "Figure | Animation"]
+
+
+FIGURES: Registry[FigureKind] = Registry("figure")
+"""Every kind of figure, in the order of the report."""
+
+
+def register(
+    kind: str,
+    specs: Callable[[Context], Iterator[Spec]],
+    draw: Callable[[Spec, Path], "Figure | Animation"],
+) -> FigureKind:
+    """Add a kind of figure to those that every experiment has."""
+    return FIGURES.register(kind, FigureKind(kind, specs, draw))

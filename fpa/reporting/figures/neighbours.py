@@ -1,0 +1,46 @@
+"""Memorisation check: samples with their nearest training images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpa.common import artifacts
+from fpa.reporting.description import feature_space
+from fpa.reporting.figures.base import Context, Spec, register
+from fpa.reporting.figures.loading import load_by_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def specs(context: Context) -> Iterator[Spec]:
+    """One for each data set, in the feature space of the first protocol."""
+    protocol = context.about["protocols"][0]
+    file = artifacts.neighbours(
+        context.checkpoint,
+        context.shown["neighbours"],
+        context.sample_seed,
+        feature_space(protocol),
+    )
+    for dataset in context.stores:
+        yield context.spec(
+            "neighbours",
+            dataset,
+            title="nearest training images",
+            category="Samples",
+            caption=f"Memorisation check on {dataset} ({context.training_seed}): the first samples, "
+            "not chosen, above their nearest training images in "
+            f"{protocol['extractor']} features. Right: the distances of all samples (2,000 at "
+            "most) to their nearest training image, against those between training images. A "
+            "model that copies lies left of the grey curve, near zero.",
+            inputs=context.first_inputs(file, dataset),
+        )
+
+
+def draw(spec: Spec, results: Path) -> "Figure":
+    from fpa.reporting.drawing.pictures import neighbours
+
+    return neighbours(load_by_model(spec, results), spec.models)
+
+
+register("neighbours", specs, draw)

@@ -1,0 +1,44 @@
+"""The quick Fréchet distance over training."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpa.common import artifacts
+from fpa.reporting.figures.base import Context, Spec, register
+from fpa.reporting.figures.loading import load_histories
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def specs(context: Context) -> Iterator[Spec]:
+    """One for each data set."""
+    count = len(context.seeds)
+    band = (
+        f"mean of {count} seeds, band from the lowest to the highest"
+        if count > 1
+        else "one seed, so no band"
+    )
+    training = context.config["training"]
+    extractor = training["watch_extractor"]
+    for dataset in context.stores:
+        yield context.spec(
+            "progress",
+            dataset,
+            title="Fréchet distance over training",
+            category="Training",
+            caption=f"Quick Fréchet distance of the EMA generator on {dataset} while it trains "
+            f"({training['watch_images']:,} samples, {extractor} features): {band}.",
+            inputs=context.inputs(artifacts.HISTORY, dataset),
+            options={"extractor": extractor},
+        )
+
+
+def draw(spec: Spec, results: Path) -> "Figure":
+    from fpa.reporting.drawing.curves import progress
+
+    return progress(load_histories(spec, results), spec.models, spec.options["extractor"])
+
+
+register("progress", specs, draw)

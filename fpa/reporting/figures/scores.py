@@ -1,0 +1,51 @@
+"""Scores by model and data set."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpa.common import artifacts
+from fpa.reporting.figures.base import Context, Input, Spec, register
+from fpa.reporting.figures.loading import load_needed
+from fpa.reporting.measures import directions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def error_bars(context: Context) -> str:
+    """What the error bars of scores are, in words."""
+    if len(context.seeds) > 1:
+        return "Bars: standard deviation over the seeds"
+    return "One seed; bars: the metric's sampling error, where it is known"
+
+
+def specs(context: Context) -> Iterator[Spec]:
+    """One for the experiment."""
+    sizes = ", ".join(
+        f"{protocol['n_fake']:,} samples in {protocol['extractor']} features (protocol "
+        f"{protocol['name']})"
+        for protocol in context.about["protocols"]
+    )
+    caption = (
+        f"Scores by model and data set: {sizes}. {error_bars(context)}. "
+        f"{directions(context.config['evaluation'])}"
+    )
+    yield context.spec(
+        "scores",
+        title="scores",
+        category="Scores",
+        caption=caption.rstrip(),
+        inputs=(Input(artifacts.table("scores")),),
+        options={"seeds": context.seeds},
+    )
+
+
+def draw(spec: Spec, results: Path) -> "Figure":
+    from fpa.reporting.drawing.scores import score_panels
+
+    table = load_needed(spec.inputs[0], results)
+    return score_panels(table, spec.options["seeds"], spec.models)
+
+
+register("scores", specs, draw)

@@ -1,0 +1,93 @@
+"""Makes tables, figures and the report from what lies in a results folder.
+
+What only one of them needs is imported when it is made: a table needs no plotting library.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpa.common import artifacts
+from fpa.common.errors import UserError, did_you_mean
+from fpa.common.files import write_text
+from fpa.common.progress import log
+from fpa.reporting.description import Description, labels, read_description
+from fpa.reporting.figures import figures
+from fpa.reporting.tables import PUBLISHED, read_published, table_names
+
+__all__ = ["make_figure", "make_report", "make_table", "make_tables", "read_description"]
+
+
+def make_table(
+    kind: str,
+    entries: Sequence[Mapping[str, Any]],
+    description: Description | None,
+    published_path: str | Path | None,
+    out: str | Path,
+) -> str:
+    """Write a table beside `out` (.csv, .md and .tex) where it changed; its Markdown.
+
+    kind: a metric's name or `scores` (entries: the contents of score files), or `models` (of cost
+    files). Without the experiment's description, models are shown by their names.
+    """
+    from fpa.reporting.tables.build import build
+    from fpa.reporting.tables.writing import to_latex, to_markdown
+
+    published = read_published(published_path) if published_path else None
+    shown_names = labels(description) if description else {}
+    experiment = description["experiment"] if description else ""
+    frame, shown, caption = build(kind, entries, shown_names, experiment, published)
+    texts = {
+        ".md": to_markdown(shown, caption),
+        ".tex": to_latex(shown, caption),
+        ".csv": frame.to_csv(index=False),
+    }
+    for ending, text in texts.items():
+        path = Path(out).with_suffix(ending)
+        if not path.exists() or path.read_text() != text:
+            write_text(path, text)
+    return texts[".md"]
+
+
+def make_tables(about: Description, results: Path) -> None:
+    """Write every table that has an entry, with words for the runs that have no score."""
+    from fpa.reporting.state import table_entries
+
+    published = about["config"]["published"] or PUBLISHED
+    for kind in table_names():
+        entries = table_entries(about, kind, results)
+        if entries:
+            make_table(kind, entries, about, published, results / artifacts.table(kind))
+
+
+def make_figure(results: str | Path, name: str) -> None:
+    """Draw one figure of the experiment in a results folder; UserError when it has none so named."""
+    from fpa.reporting.figures.render import draw
+
+    specs = figures(read_description(results))
+    if name not in specs:
+        raise UserError(f"there is no figure '{name}'{did_you_mean(name, [*specs])}")
+    draw(specs[name], Path(results))
+
+
+def make_report(results: str | Path, out: str | Path | None = None, as_is: bool = False) -> Path:
+    """Write the page of the experiment in a results folder; its path.
+
+    Tables and figures that are missing or out of date are made first from what is there, unless
+    `as_is`.
+    """
+    from fpa.reporting.figures.render import draw_missing
+    from fpa.reporting.report import render
+
+    results = Path(results)
+    about = read_description(results)
+    specs = figures(about)
+    not_drawn: dict[str, str] = {}
+    if not as_is:
+        make_tables(about, results)
+        not_drawn = draw_missing(specs, results)
+    for name, reason in not_drawn.items():
+        log.warning("%s is not drawn: %s", name, reason)
+    path = Path(out or results / artifacts.REPORT)
+    write_text(path, render(about, specs, results, not_drawn))
+    return path

@@ -1,0 +1,45 @@
+"""How tables and figures call the metrics; all that they know of one is in METRICS."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.words import in_words
+
+FRECHET = "Fréchet distance"
+
+
+def drawn_metrics() -> list[str]:
+    """Metrics that are panels of the figures, in their order."""
+    return [name for name, metric in METRICS.items() if metric.drawn]
+
+
+def measure(name: str, extractors: Iterable[str]) -> str:
+    """A metric's label; only Inception features give an 'FID'."""
+    other = name == "fid" and set(extractors) != {"inception_v3"}
+    return FRECHET if other else METRICS[name].label
+
+
+def heading(name: str, label: str, times: str) -> str:
+    """A label with the factor by which the shown values are multiplied."""
+    scale = METRICS[name].scale
+    return label if scale == 1 else f"{label} {times} {scale:g}"
+
+
+def directions(evaluation: Mapping[str, Any]) -> str:
+    """Which of the drawn metrics are better when lower, which when higher, as a sentence."""
+    drawn = [
+        METRICS[name]
+        for name in drawn_metrics()
+        if name in evaluation["metrics"]
+        and (evaluation["cross_check"] or not METRICS[name].needs_cross_check)
+    ]
+    names = {metric.name: FRECHET if metric.name == "fid" else metric.label for metric in drawn}
+    lower, higher = (
+        in_words([names[metric.name] for metric in drawn if metric.lower_is_better == direction])
+        for direction in (True, False)
+    )
+    parts = [f"{lower}: lower is better"] if lower else []
+    if higher:
+        parts.append(f"{higher}: higher" if lower else f"{higher}: higher is better")
+    return f"{'; '.join(parts)}." if parts else ""

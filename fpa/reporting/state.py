@@ -1,0 +1,50 @@
+"""What became of an experiment's runs, and what goes into its tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpa.common import artifacts
+from fpa.common.files import read_json
+from fpa.reporting.description import Description, score_file
+from fpa.reporting.tables.tidy import missing_score
+
+
+def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
+    """Whether a run is `ok`, `failed`, `unfinished` or `missing`, and the reason."""
+    folder = results / run["folder"]
+    if (folder / artifacts.SUMMARY).exists():
+        return "ok", ""
+    log = results / artifacts.train_log(run["dataset"], run["model"], folder.name)
+    last = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+    _, failed, reason = (last or [""])[0].partition("error: ")
+    if failed:
+        return "failed", reason
+    checkpoints = sorted((folder / artifacts.STATE).glob("step-*.pt"))
+    if checkpoints:
+        return "unfinished", f"saved at step {int(checkpoints[-1].stem.partition('-')[2]):,}"
+    return "missing", "not begun"
+
+
+def table_entries(about: Description, kind: str, results: Path) -> list[dict[str, Any]]:
+    """What goes into a table of this kind: each run's file, or what stands in for a missing one.
+
+    Empty where there is no file at all.
+    """
+    if kind == "models":
+        first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
+        paths = (results / run["folder"] / artifacts.COST for run in first)
+        return [read_json(path) for path in paths if path.exists()]
+    found, any_score = [], False
+    for protocol in about["protocols"]:
+        for run in about["runs"]:
+            path = results / run["folder"] / score_file(protocol)
+            if path.exists():
+                found.append(read_json(path))
+                any_score = True
+            else:
+                status, _ = status_of(run, results)
+                status = "missing" if status == "ok" else status
+                checkpoint = about["config"]["evaluation"]["checkpoint"]
+                found.append(missing_score(run, protocol, checkpoint, status))
+    return found if any_score else []

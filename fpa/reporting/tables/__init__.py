@@ -1,0 +1,20 @@
+"""Tables of scores and costs: CSV with everything, then Markdown and LaTeX in the paper's layout.
+
+    tidy        one row for each run, protocol and metric (scores.csv)
+    metric      one metric: models down, data sets across (fid, kid)
+    scores      every metric: models down, metrics across
+    models      size and cost of the models
+    published   published scores, for a column of the metrics' tables
+    comparison  two runs side by side
+    kinds       which tables an experiment has
+    build       from entries to a table
+    writing     from a table to Markdown and LaTeX
+
+The workflow imports this at every start: nothing here imports pandas.
+"""
+
+from fpa.reporting.tables.comparison import compare_runs
+from fpa.reporting.tables.kinds import table_names
+from fpa.reporting.tables.published import PUBLISHED, read_published
+
+__all__ = ["PUBLISHED", "compare_runs", "read_published", "table_names"]

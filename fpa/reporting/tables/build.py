@@ -1,0 +1,39 @@
+"""From the contents of score and cost files to a table."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
+from fpa.reporting.tables.models import models_caption, models_frame, models_layout
+from fpa.reporting.tables.scores import scores_caption, scores_layout
+from fpa.reporting.tables.text import mixed_stages
+from fpa.reporting.tables.tidy import Entry, tidy_scores
+
+Built = tuple[pd.DataFrame, pd.DataFrame, str]
+"""What goes into the CSV, the same as text, and the caption."""
+
+
+def build(
+    kind: str,
+    entries: Sequence[Entry],
+    labels: Mapping[str, str],
+    experiment: str,
+    published: pd.DataFrame | None = None,
+) -> Built:
+    """A table of `kind`: a metric's name or `scores` (of score files), or `models` (of cost files).
+
+    Its caption has a warning when the entries mix versions of a stage.
+    """
+    if kind == "models":
+        frame = models_frame(entries)
+        shown, caption = models_layout(frame, labels), models_caption(frame, experiment)
+    elif kind == "scores":
+        frame = tidy_scores(entries, experiment)
+        shown, caption = scores_layout(frame, labels), scores_caption(frame)
+    else:
+        METRICS.get(kind, "table")
+        frame = metric_frame(entries, kind, experiment, published)
+        shown, caption = metric_layout(frame, kind, labels), metric_caption(frame, kind)
+    return frame, shown, " ".join(filter(None, [caption, mixed_stages(entries)]))

@@ -1,0 +1,8 @@
+"""Which tables an experiment has."""
+
+from fpa.evaluation.metrics import METRICS
+
+
+def table_names() -> list[str]:
+    """The metrics that have a table, then `scores` and `models`."""
+    return [*(name for name, metric in METRICS.items() if metric.table), "scores", "models"]

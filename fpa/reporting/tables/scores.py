@@ -1,0 +1,47 @@
+"""The table of all scores: models down, metrics across."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.measures import heading
+from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence
+
+
+def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Models (and data sets, if several) down, metrics across: means over seeds, as text."""
+    named = tidy.assign(Model=row_names(tidy, labels))
+    if tidy["dataset"].nunique() > 1:
+        named["Model"] = named["Model"] + ", " + named["dataset"]
+    measured = set(tidy["metric"])
+    several = tidy["seed"].nunique() > 1
+    columns = {}
+    for name, metric in METRICS.items():
+        if name in measured:
+            rows = named[named["metric"] == name].groupby("Model", sort=False)
+            columns[heading(name, metric.label, "x")] = {
+                model: cell(
+                    group["value"].mean(),
+                    group["value"].std() if several else group["error"].mean(),
+                    name,
+                )
+                for model, group in rows
+            }
+    table = pd.DataFrame(columns, index=pd.Index(named["Model"].unique(), name="Model"))
+    statuses = named.groupby("Model", sort=False)["status"].first()
+    words = statuses.replace({"ok": "—", **STATUS_WORDS})
+    return table.apply(lambda column: column.fillna(words))
+
+
+def scores_caption(tidy: pd.DataFrame) -> str:
+    """What the columns are."""
+    extractors = ", ".join(tidy["extractor"].unique())
+    seeds = tidy["seed"].nunique()
+    spread = "standard deviation over seeds" if seeds > 1 else "standard error of the sampling"
+    parts = [
+        f"Every score in {extractors} features, ± {spread} (of FID ∞: of the fit in 1/n; of the "
+        "Inception Score: over ten splits)",
+        sample_counts(tidy),
+    ]
+    return sentence(parts, tidy["experiment"].iloc[0])

@@ -1,0 +1,63 @@
+"""What the tables' cells and captions have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.words import in_words
+
+STATUS_WORDS = {"nan": "NaN"}
+"""How a status other than `ok` is written, where not by its name."""
+
+
+def cell(value: float, spread: float, metric: str) -> str:
+    """A value of a metric and its spread, scaled and rounded as the metric says."""
+    if pd.isna(value):
+        return "NaN"
+    scale, digits = METRICS[metric].scale, METRICS[metric].digits
+    text = f"{scale * value:.{digits}f}"
+    return text if pd.isna(spread) else f"{text} ± {scale * spread:.{digits}f}"
+
+
+def row_names(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.Series:
+    """A row's name: the model's label, and the protocol where there are several."""
+    names = frame["model"].map(lambda model: labels.get(model, model))
+    return names + ", " + frame["protocol"] if frame["protocol"].nunique() > 1 else names
+
+
+def sample_counts(frame: pd.DataFrame) -> str:
+    """How many images, by protocol, from which checkpoint."""
+    protocols = []
+    for name, group in frame.groupby("protocol", sort=False):
+        fakes, reals = (
+            " or ".join(f"{n:,}" for n in group[column].dropna().unique()) or "all"
+            for column in ("n_fake", "n_real")
+        )
+        protocols.append(f"protocol {name}: {fakes} samples against {reals} real images")
+    return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
+
+
+def sentence(parts: Sequence[str], experiment: str) -> str:
+    """The parts of a caption, and the experiment if it is known."""
+    return "; ".join([*parts, *([f"experiment {experiment}"] if experiment else [])]) + "."
+
+
+def mixed_stages(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A warning when entries were made by different versions of a stage; empty when by the same.
+
+    Entries say their versions under `stages`; one that does not was made by nobody knows which.
+    """
+    versions: dict[str, set[int]] = {}
+    for entry in entries:
+        for stage, version in (entry.get("stages") or {}).items():
+            versions.setdefault(stage, set()).add(version)
+    mixed = [
+        f"versions {in_words([str(version) for version in sorted(found)])} of stage {stage}"
+        for stage, found in versions.items()
+        if len(found) > 1
+    ]
+    if not mixed:
+        return ""
+    return f"MIXED: made by {in_words(mixed)}; run snakemake again to make them alike."
