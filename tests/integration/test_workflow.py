@@ -17,7 +17,7 @@ import yaml
 from conftest import ROOT, TINY, environment, fpa, snakemake
 
 from fpa.common.files import file_digest
-from fpa.reporting import catalogue
+from fpa.reporting.figures import Spec, figures
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,10 @@ def changed(path: str, value) -> dict:
     return config
 
 
-def drawn(results) -> list[catalogue.Spec]:
+def drawn(results) -> list[Spec]:
     """The experiment's figures."""
     about = json.loads((results / "experiment.json").read_text())
-    return list(catalogue.figures(about).values())
+    return list(figures(about).values())
 
 
 def test_every_table_and_figure_is_made(finished):
