@@ -41,12 +41,12 @@ def _panel_title(scores: pd.DataFrame, protocol: str, metric: str) -> str:
 
 
 def _points(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row for each model: mean over seeds, error, and the number of seeds."""
+    """One row for each model: mean over seeds and error."""
     rows = scores[scores["metric"] == metric]
     factor = METRICS[metric].scale
     values = rows.assign(value=factor * rows["value"], error=factor * rows["error"])
     grouped = values.groupby("model", sort=False)
-    points = grouped["value"].agg(mean="mean", spread="std", seeds="count")
+    points = pd.DataFrame({"mean": grouped["value"].mean(), "spread": grouped["value"].std()})
     # Of one seed only the metric's sampling error is known.
     points["error"] = points["spread"].fillna(grouped["error"].mean())
     return points
@@ -141,7 +141,7 @@ def why_not(rows: pd.DataFrame, metric: str, seeds: Sequence[int]) -> str:
     found = [states.get(seed, "missing") for seed in seeds]
     bad = pd.Series([state for state in found if state != "ok"], dtype=str).replace("nan", "NaN")
     counts = bad.value_counts(sort=False).items()
-    return ", ".join(f"{state} {n}×" if len(seeds) > 1 else state for state, n in counts)
+    return ", ".join(f"{state} {n}×" if len(seeds) > 1 else str(state) for state, n in counts)
 
 
 def metric_over_steps(scores: pd.DataFrame, steps: Mapping[str, int], labels: Labels) -> Figure:
@@ -166,7 +166,8 @@ def metric_over_steps(scores: pd.DataFrame, steps: Mapping[str, int], labels: La
             points = _points(here, metric).dropna(subset="mean")
             points = points.assign(steps=points.index.map(steps)).sort_values("steps")
             ax.plot(points["steps"], points["mean"], color="0.8", linewidth=1, zorder=0)
-            for model, point in points.iterrows():
+            for name, point in points.iterrows():
+                model = str(name)
                 error = None if pd.isna(point["error"]) else point["error"]
                 bar: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 2}
                 label = labels[model]

@@ -1,5 +1,6 @@
 """A table of text as Markdown and as LaTeX."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,8 @@ LATEX = {
     "_": r"\_",
     "é": r"\'e",
     "%": r"\%",
-    " x 1000": r" $\times$ 1000",
+    "&": r"\&",
+    "#": r"\#",
     "±": r"$\pm$",
     "∞": r"$\infty$",
     "—": "---",
@@ -29,19 +31,16 @@ def to_latex(table: pd.DataFrame, caption: str) -> str:
         text = str(text)
         for plain, escaped in LATEX.items():
             text = text.replace(plain, escaped)
-        return text
+        return re.sub(r" x (\d)", r" $\\times$ \1", text)
 
     shown = table.map(escape)
     shown.columns = pd.Index([escape(name) for name in table.columns])
-    shown.index = pd.Index([escape(name) for name in table.index], name=table.index.name)
-    return (
-        shown.rename_axis(None)
-        .rename_axis(table.index.name or "Model", axis="columns")
-        .style.to_latex(
-            hrules=True,
-            position_float="centering",
-            environment="table",
-            caption=escape(caption),
-            column_format=f"l{'r' * table.shape[1]}",
-        )
+    shown.index = pd.Index([escape(name) for name in table.index])
+    shown.columns.name = str(table.index.name or "Model")
+    return shown.style.to_latex(
+        hrules=True,
+        position_float="centering",
+        environment="table",
+        caption=escape(caption),
+        column_format=f"l{'r' * table.shape[1]}",
     )
