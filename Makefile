@@ -3,7 +3,7 @@
 #   make fid     set up, train on the built-in digits, print the table
 #   make test    set up, run the tests
 #
-# Settings, each optional:
+# `make help` lists every target. Settings, each optional:
 #   PYTHON=python3.12       the interpreter that the virtual environment is made with
 #   USE_ENV=/path/to/env    use this environment as it is; nothing is installed
 #   CPU_TORCH_INDEX=URL     take torch's smaller CPU build from this package index (see README)
@@ -24,28 +24,43 @@ endif
 
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: fid test lint smoke lock help
+# Two processes; a file's tests stay together, and a process that dies ends the tests.
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-fid: $(READY)
+.PHONY: help fid test test-unit test-integration lint smoke docs lock
+
+help: ## this list
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
+
+fid: $(READY) ## train on the built-in digits, print the table
 	snakemake --cores $(CORES) results/tables/fid.csv
 
-test: $(READY)
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+test: $(READY) ## all tests
+	$(PYTEST)
 
-lint: $(READY)
+test-unit: $(READY) ## the tests that need no workflow and no second process
+	$(PYTEST) tests/unit
+
+test-integration: $(READY) ## whole ways: the workflow, several processes, the package
+	$(PYTEST) tests/integration
+
+lint: $(READY) ## style, formatting, the workflow's rules, imports between rooms, types
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	lint-imports --no-logo
+	mypy
 
-# Every rule with a tiny budget, in a folder of its own.
-smoke: $(READY)
+smoke: $(READY) ## every rule with a tiny budget, in a folder of its own
 	rm -rf $(SCRATCH)
 	mkdir -p $(SCRATCH)
 	snakemake --cores $(CORES) --directory $(SCRATCH) --configfile experiments/smoke.yaml
 
-help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^Every rule/,$$d'
+docs: $(READY) ## the documentation as a site, in site/
+	mkdocs build --strict
 
 $(VENV)/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}; name one as in: make PYTHON=python3.12 ...")'
@@ -59,8 +74,7 @@ else
 endif
 	touch $@
 
-# Pins what pyproject.toml asks for, for every Python from 3.11 on (needs uv).
-lock:
+lock: ## pin what pyproject.toml asks for, for every Python from 3.11 on (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \
 		--no-annotate --no-header pyproject.toml -o requirements.lock
 	sed -i '1i # Everything that is installed, pinned. Made from pyproject.toml by `make lock`.' requirements.lock
