@@ -109,7 +109,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def memory(folder: Path, d: int = 512) -> None:
     """Peak memory of the moments of n features, for n and 8 n.
 
-    What is mapped counts as the process's own as long as it fits: the file's size is taken off.
+    Mapped pages count as memory of the process as long as they fit: the file's size is subtracted.
     """
     peaks = []
     for n in (20_000, 160_000):

@@ -1,8 +1,8 @@
-"""The second opinion: torch-fidelity's own extraction and metrics, on the same images and network.
+"""The cross-check: extraction and metrics by torch-fidelity, on the same images and network.
 
-Its FID goes through eigenvalues instead of a matrix square root, and for Inception its network,
-resize and weights file are its own: an error in one library does not repeat itself in the other.
-Its extra metrics (Inception Score, precision and recall) come from here as well.
+torch-fidelity computes the FID from eigenvalues instead of a matrix square root, and has another
+implementation of Inception, its resize and its weights file, so an error in one library is not
+repeated in the other. Inception Score, precision and recall come from here as well.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,13 @@ from torch_fidelity.metric_fid import fid_featuresdict_to_statistics, fid_statis
 from torch_fidelity.metric_isc import isc_featuresdict_to_metric
 from torch_fidelity.metric_kid import kid_featuresdict_to_metric
 from torch_fidelity.metric_prc import prc_featuresdict_to_metric
-from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
-from torch_fidelity.registry import register_feature_extractor as register
-from torch_fidelity.utils import create_feature_extractor, extract_featuresdict_from_input_id
+from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-from fpa.evaluation.extractors import Lite, lite, make_resizer, read_about, weights_path
+from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork, read_about, weights_path
+from fpa.evaluation.extractors.extractor import resizer
 
 BATCH = 50
-"""Not the first library's: nothing may depend on it."""
+"""Another size than for clean-fid: features must not depend on it."""
 
 
 class _Images(Dataset):
@@ -43,44 +42,31 @@ class _Images(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        # torch-fidelity has a look at the first one before it starts.
+        # torch-fidelity reads the first one an extra time before it starts.
         self.progress(int(index > 0))
         return torch.from_numpy(self.stored(self.images[index]).transpose(2, 0, 1).copy())
 
 
-class _LiteExtractor(FeatureExtractorBase):
-    """EfficientNet-Lite0 as torch-fidelity calls a network: uint8 (B, 3, H, W) -> a tuple."""
+class Adapter(FeatureExtractorBase):
+    """A feature network as torch-fidelity calls one: uint8 (B, 3, H, W) -> a tuple of layers."""
 
-    def __init__(
-        self,
-        name: str,
-        features_list: list[str],
-        feature_extractor_weights_path: str = "",
-        **_: Any,
-    ) -> None:
-        super().__init__(name, features_list)
-        self.input_size = int(name.removeprefix("efficientnet_lite0-").removesuffix("px"))
-        self.network: Lite = lite(Path(feature_extractor_weights_path), self.input_size)
-        self.resize = make_resizer("PIL", False, "bicubic", 2 * (self.input_size,))
+    def __init__(self, network: FeatureNetwork, weights: Path, size: int) -> None:
+        self.provided = network.layers
+        super().__init__(network.name, list(network.layers))
+        self.network: Any = network.load(weights, size, network.check_resize)
+        self.resize = resizer(network.check_resize, size)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         pixels = images.cpu().permute(0, 2, 3, 1).numpy()
         resized = torch.from_numpy(np.stack([self.resize(image) for image in pixels]))
         features = self.network(resized.permute(0, 3, 1, 2).to(images.device))
-        found = {"features": features, "logits": self.network.logits(features)}
+        found = {"features": features}
+        if "logits" in self.features_list:
+            found["logits"] = self.network.logits(features)
         return tuple(found[name].float() for name in self.features_list)
 
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        return ("features", "logits")
-
-    @staticmethod
-    def get_default_feature_layer_for_metric(metric: str) -> str:
-        return "logits" if metric == "isc" else "features"
-
-    @staticmethod
-    def can_be_compiled() -> bool:
-        return False
+    def get_provided_features_list(self) -> tuple[str, ...]:
+        return self.provided
 
 
 class Extraction:
@@ -88,25 +74,19 @@ class Extraction:
 
     def __init__(self, about_path: str | Path, device: torch.device) -> None:
         about = read_about(about_path)
-        path = weights_path(about, about_path, "state_dict")
+        network = EXTRACTORS.get(about["network"], str(about_path))
+        kind = network.weights_format("torch_fidelity")
+        path = weights_path(about, about_path, kind)
         self.cuda = device.type == "cuda"
-        if about["network"] == "inception_v3":
-            name, self.layers = "inception-v3-compat", ["2048", "logits_unbiased"]
-        else:
-            name, self.layers = about["name"], ["features", "logits"]
-            if name not in FEATURE_EXTRACTORS_REGISTRY:
-                register(name, _LiteExtractor)
-        self.network = create_feature_extractor(
-            name,
-            self.layers,
-            cuda=self.cuda,
-            feature_extractor_weights_path=str(path),
-            verbose=False,
-        )
+        self.layers = network.layers
+        self.network = network.torch_fidelity(path, about["input_size"])
+        self.network.requires_grad_(False).eval()
+        if self.cuda:
+            self.network.cuda()
         self.size: int = about["features"]
         self.identity = {
             "extractor": about["name"],
-            "weights_sha256": about["weights"]["state_dict"]["sha256"],
+            "weights_sha256": about["weights"][kind]["sha256"],
             "resize": "torch_fidelity",
         }
 

@@ -14,19 +14,14 @@ import numpy as np
 from cleanfid import fid as clean
 from scipy.linalg import LinAlgWarning
 
+from fpa.evaluation.estimate import Estimate
+
 BLOCK = 4096
 """Rows that are read at once."""
 NULL = 1e-13
 """Eigenvalues of a covariance below this share of the largest are rounding errors."""
 
 Method = Literal["symmetric", "clean_fid"]
-
-
-class Estimate(NamedTuple):
-    """A number and its standard error."""
-
-    value: float
-    error: float
 
 
 class Sums(NamedTuple):
@@ -98,7 +93,7 @@ def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float
 
     symmetric: with S1 = F^T F and S2 = G^T G the last trace is the sum of the singular values of
     F G^T: exact, real for any n, and several times faster than a square root of S1 S2.
-    clean_fid: clean-fid's own function.
+    clean_fid: clean-fid's function.
     """
     if method == "clean_fid":
         with warnings.catch_warnings():
@@ -194,7 +189,7 @@ def kernel_estimate(
 
 
 def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
-    """KID (not times 1000) by clean-fid's own function, its random subsets seeded."""
+    """KID (not times 1000) by clean-fid's function, its random subsets seeded."""
     with _numpy_seed(seed):
         return float(clean.kernel_distance(_Doubles(real), _Doubles(fake), subsets, subset_size))
 

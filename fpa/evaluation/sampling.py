@@ -15,7 +15,7 @@ CHUNK = 64
 
 
 def sample_latents(count: int, latent_dim: int, seed: int, chunk: int = 0) -> Tensor:
-    """Latents (count, L) of one chunk of a sample; each chunk has its own seed."""
+    """Latents (count, L) of one chunk of a sample; every chunk has another seed."""
     torch.manual_seed(np.random.SeedSequence([seed, chunk]).generate_state(1)[0].item())
     return torch.randn(count, latent_dim)
 
@@ -57,7 +57,8 @@ def save(path: str | Path, chunks: Iterator[np.ndarray], count: int, progress: P
             array[start : start + len(images)] = images
             start += len(images)
             progress.update(len(images))
-        array.flush()
+        if array is not None:
+            array.flush()
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

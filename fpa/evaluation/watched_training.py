@@ -63,9 +63,7 @@ def train_run(
     log.info("%s: trained, %g kimg", out, training.kimg())
 
 
-def _watch(
-    run: Run, real: str | None, extractor: str | None, device: torch.device
-) -> Watch | None:
+def _watch(run: Run, real: str | None, extractor: str | None, device: torch.device) -> Watch | None:
     """The quick score, if the run wants one and the real features are there."""
     if not run.training["watch_kimg"] or not real or launch.rank():
         return None

@@ -1,4 +1,4 @@
-"""Distances and metrics: known answers, second libraries, sampling errors that are true."""
+"""Distances and metrics: known answers, other libraries, sampling errors that are true."""
 
 import io
 import math
@@ -9,9 +9,10 @@ import torch
 from PIL import Image, ImageFilter
 
 from fpa.common.errors import UserError
-from fpa.evaluation import cross_check as second
-from fpa.evaluation import distances, extractors, scores
+from fpa.evaluation import cross_check, distances, extractors, scores
+from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.features import Features
+from fpa.evaluation.metrics import METRICS, Measurement, Metric
 
 CPU = torch.device("cpu")
 NAME = "efficientnet_lite0-32px"
@@ -29,7 +30,7 @@ def test_the_symmetric_frechet_distance_equals_clean_fids_and_torch_fidelitys(n,
     # With fewer samples than dimensions the square root of a singular product loses digits.
     tolerance = 1e-6 if min(n, m) > d else 1e-3
     assert distances.frechet_of(real, fake, "clean_fid") == pytest.approx(ours, rel=tolerance)
-    assert second.frechet(real, fake) == pytest.approx(ours, rel=tolerance)
+    assert cross_check.frechet(real, fake) == pytest.approx(ours, rel=tolerance)
 
 
 def test_frechet_distance_of_two_gaussians_is_the_closed_form():
@@ -99,7 +100,7 @@ def test_sampling_errors_are_those_of_repeated_draws():
 
 def test_the_limit_for_infinitely_many_samples_is_free_of_the_bias():
     d, real = 32, gaussian(20_000, 32, 0)
-    # Closed form against the real set's own moments.
+    # Closed form against the moments of the real set.
     mean, covariance = real.mean(0).astype(np.float64), np.cov(real.T.astype(np.float64))
     other = distances.Gaussian(np.full(d, 0.1), 1.44 * np.eye(d), 1.2 * np.eye(d))
     one = distances.Gaussian(mean, covariance, np.linalg.cholesky(covariance).T)
@@ -143,7 +144,7 @@ def test_kid_over_the_whole_sets_equals_the_double_sum():
     cross = sum(k(a, b) for a in x for b in y)
     expected = same / (n * (n - 1)) - 2 * cross / n**2
     assert distances.kernel(x, y, 1, 30, 0) == pytest.approx(expected, rel=1e-4)
-    assert second.kernel(x, y, 1, 30, 0)[0] == pytest.approx(expected, rel=1e-4)
+    assert cross_check.kernel(x, y, 1, 30, 0)[0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_kid_of_two_halves_of_one_set_is_nothing_within_its_error():
@@ -155,7 +156,7 @@ def test_kid_of_two_halves_of_one_set_is_nothing_within_its_error():
 
 
 def two_modes(n: int, share: float, seed: int) -> np.ndarray:
-    """Points around two far places, a share of them around the second."""
+    """Points around two far places, a share of them around the cross_check."""
     points = gaussian(n, 8, seed)
     points[: round(share * n), 0] += 30
     return points
@@ -163,9 +164,9 @@ def two_modes(n: int, share: float, seed: int) -> np.ndarray:
 
 def test_recall_falls_when_a_mode_is_dropped_and_precision_when_one_is_invented():
     both, one = two_modes(600, 0.5, 0), two_modes(600, 0, 1)
-    whole = second.precision_recall(both, two_modes(600, 0.5, 2))
-    dropped = second.precision_recall(both, one)
-    invented = second.precision_recall(one, both)
+    whole = cross_check.precision_recall(both, two_modes(600, 0.5, 2))
+    dropped = cross_check.precision_recall(both, one)
+    invented = cross_check.precision_recall(one, both)
     assert min(whole) > 0.7
     assert dropped[0] > 0.7
     assert dropped[1] < 0.55
@@ -175,9 +176,9 @@ def test_recall_falls_when_a_mode_is_dropped_and_precision_when_one_is_invented(
 
 def test_inception_score_of_sure_and_even_classes_is_their_number():
     logits = 100 * np.eye(7, dtype=np.float32)[np.arange(7000) % 7]
-    mean, spread = second.inception_score(logits, 0)
+    mean, spread = cross_check.inception_score(logits, 0)
     assert mean == pytest.approx(7, rel=0.02)
-    assert second.inception_score(np.zeros((100, 7), np.float32), 0)[0] == pytest.approx(1)
+    assert cross_check.inception_score(np.zeros((100, 7), np.float32), 0)[0] == pytest.approx(1)
     assert spread < 0.2
 
 
@@ -270,7 +271,7 @@ def measured(real, fake, libraries=True, **settings):
 
     main = pair("clean")
     settings = {
-        "metrics": scores.METRICS,
+        "metrics": tuple(METRICS),
         "frechet": "symmetric",
         "kid_subsets": 5,
         "kid_subset_size": 100,
@@ -297,8 +298,61 @@ def test_a_score_holds_both_libraries_numbers_and_their_difference():
     assert set(alone) == {"fid", "fid_infinity", "kid"}
 
 
+def test_metrics_come_in_the_order_that_people_read_and_say_what_they_need():
+    assert list(METRICS) == [
+        *("fid", "fid_infinity", "kid", "precision", "recall", "inception_score")
+    ]
+    assert all(metric.name == name for name, metric in METRICS.items())
+    assert [metric.label for metric in METRICS.values()] == [
+        *("FID", "FID ∞", "KID", "precision", "recall", "Inception Score")
+    ]
+
+    def having(kind):
+        return {name for name, metric in METRICS.items() if getattr(metric, kind)}
+
+    assert having("needs_cross_check") == {"precision", "recall", "inception_score"}
+    assert having("lower_is_better") == {"fid", "fid_infinity", "kid"}
+    assert having("drawn") == {"fid", "kid", "precision", "recall"}
+    assert having("table") == {"fid", "kid"}
+
+
+def test_metrics_that_few_images_do_not_allow_are_left_out():
+    few = measured(gaussian(30, 8, 0), gaussian(3, 8, 1), metrics=["precision", "recall"])
+    assert few == {}
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A metric registered for one test: the distance between means, and the number of samples."""
+
+    def compute(measurement: Measurement):
+        main = measurement.main
+        gap = np.linalg.norm(main.real.values.mean(0) - main.fake.values.mean(0))
+        count = len(main.fake.values)
+        return {"toy": Estimate(gap, math.nan), "toy_count": Estimate(count, 0.0)}
+
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS.items()))
+    return METRICS.register("toy", Metric("toy", "Toy", lower_is_better=True, compute=compute))
+
+
+def test_a_registered_metric_is_computed_when_it_is_named(toy):
+    real, fake = gaussian(300, 8, 0), gaussian(200, 8, 1, 0.5)
+    found = measured(real, fake, metrics=["toy", "kid"], libraries=False)
+    assert set(found) == {"kid", "toy", "toy_count"}
+    gap = np.linalg.norm(real.mean(0) - fake.mean(0))
+    assert found["toy"] == {"value": pytest.approx(gap), "error": None}
+    assert found["toy_count"] == {"value": 200.0, "error": 0.0}
+    assert set(measured(real, fake, metrics=["kid"], libraries=False)) == {"kid"}
+
+
+def test_an_unknown_metric_is_an_error_with_a_suggestion():
+    values = gaussian(30, 8, 0)
+    with pytest.raises(UserError, match=r"evaluation.metrics: unknown metric 'kidd'.* 'kid'\?"):
+        measured(values, values, metrics=["kidd"])
+
+
 def test_libraries_that_disagree_end_the_run_with_both_numbers(monkeypatch):
-    monkeypatch.setattr(second, "frechet", lambda real, fake: 123.0)
+    monkeypatch.setattr(cross_check, "frechet", lambda real, fake: 123.0)
     with pytest.raises(UserError, match=r"two libraries disagree.* and 123 \(torch-fidelity\)"):
         measured(gaussian(300, 8, 0), gaussian(200, 8, 1))
 

@@ -1,18 +1,23 @@
-"""Samples and features: against the libraries' own pipelines, files on disk, and themselves."""
+"""Samples and features: against the libraries' pipelines, files on disk, and themselves."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import fpa
+from conftest import environment, fpa
 from PIL import Image
 from torch import nn
 from torchvision.utils import save_image
 
 from fpa.common.errors import UserError
 from fpa.evaluation import distances, extractors, features, protocols, sampling, scores
+from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
 from fpa.evaluation.protocols import Space
+from fpa.evaluation.quick_score import quick_score
+from fpa.evaluation.scoring import score_run, summary_line
 
 CPU = torch.device("cpu")
 NAME = "efficientnet_lite0-32px"
@@ -35,7 +40,7 @@ def noise_images(n: int, channels: int = 1, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, channels, 16, 16), dtype=np.uint8)
 
 
-def test_features_equal_clean_fids_own_pipeline(extractor, tmp_path):
+def test_features_equal_those_of_clean_fids_pipeline(extractor, tmp_path):
     """clean-fid's folder reader with our network, one PNG an image, gives the same numbers."""
     from cleanfid import fid
 
@@ -64,7 +69,7 @@ def test_features_do_not_depend_on_what_else_is_in_the_batch(extractor):
     np.testing.assert_allclose(together[66:67], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_grey_images_are_their_own_three_channels(extractor):
+def test_grey_images_are_repeated_in_three_channels(extractor):
     images = noise_images(3)
     np.testing.assert_array_equal(
         features.extract(images, extractor), features.extract(images.repeat(3, 1), extractor)
@@ -72,7 +77,7 @@ def test_grey_images_are_their_own_three_channels(extractor):
 
 
 class Noisy(nn.Module):
-    """A generator with noise of its own."""
+    """A generator that draws noise inside."""
 
     def forward(self, z):
         return (z[:, :1, None, None] + 0.1 * torch.randn(len(z), 1, 4, 4)).sigmoid()
@@ -104,7 +109,7 @@ def test_jpegs_in_memory_are_those_that_torchvision_saves(channels, tmp_path):
 
 
 def test_both_libraries_see_the_same_images(about, tmp_path):
-    """Features by torch-fidelity's own loop, registered network and batches equal ours."""
+    """Features by torch-fidelity's loop and batches equal ours."""
     images = noise_images(70, 3)
     for resize in ("clean", "torch_fidelity"):
         space = Space(NAME, resize, "jpeg")
@@ -143,12 +148,12 @@ def test_features_by_hand_are_mapped_and_say_what_made_them(about, tmp_path):
         (f"{NAME}.clean.gif", "expected one of array, png, jpeg, found 'gif'"),
     ],
 )
-def test_a_space_that_does_not_exist_is_told(name, message):
+def test_a_space_that_does_not_exist_is_an_error(name, message):
     with pytest.raises(UserError, match=message):
         Space.parse(name)
 
 
-def test_protocols_are_known_replaced_or_ones_own():
+def test_protocols_are_known_or_changed_in_the_configuration():
     paper = protocols.resolve("paper", {}, "p")
     assert (str(paper.space), paper.n_fake, paper.n_real) == (
         "inception_v3.pytorch.jpeg",
@@ -175,13 +180,13 @@ def save_features(path, values, **about) -> None:
     path.with_suffix(".json").write_text(json.dumps(described))
 
 
-def test_features_that_were_not_made_alike_are_not_compared(tmp_path):
+def test_features_of_different_spaces_are_not_compared(tmp_path):
     values = np.random.default_rng(0).normal(size=(5, 3))
     save_features(tmp_path / "a.npy", values)
     save_features(tmp_path / "b.npy", values, format="jpeg")
     done = fpa("score", ".", "--fake", "a.npy", "--real", "b.npy", "--out", "s.json", cwd=tmp_path)
     assert done.returncode == 1
-    assert "not made alike: format is jpeg and array" in done.stderr
+    assert "cannot be compared: format is jpeg and array" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(UserError, match="n_real is 9, but there are only 5"):
         scores.choose(features.load(tmp_path / "a.npy"), 9, 0)
@@ -213,3 +218,131 @@ def test_a_score_depends_on_neither_threads_nor_batch_size(painter, about, monke
     finally:
         torch.set_num_threads(before)
     assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
+class Toy(FeatureNetwork):
+    """Mean, maximum and minimum of an image, times a number that is read from a file."""
+
+    name = "toy"
+    features = 3
+    sizes = (4, 16)
+    default_size = 8
+    layers = ("features", "logits")
+
+    def obtain(self, configured, folder):
+        (folder / "toy.txt").write_text("2")
+        return {"state_dict": folder / "toy.txt"}
+
+    def load(self, weights, size, resize):
+        return ToyModule(float(weights.read_text()), size)
+
+
+class ToyModule(nn.Module):
+    def __init__(self, scale, size):
+        super().__init__()
+        self.scale, self.size = scale, size
+
+    def forward(self, images):
+        assert images.shape[1:] == (3, self.size, self.size)
+        pixels = images.flatten(1)
+        return self.scale * torch.stack([pixels.mean(1), pixels.amax(1), pixels.amin(1)], dim=1)
+
+    def logits(self, features):
+        return features[:, :2]
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A network registered for one test."""
+    monkeypatch.setattr(EXTRACTORS, "_entries", dict(EXTRACTORS.items()))
+    return EXTRACTORS.register("toy", Toy())
+
+
+@pytest.mark.parametrize(("name", "size"), [("toy", 8), ("toy-16px", 16)])
+def test_a_registered_network_makes_features_in_both_libraries(name, size, toy, tmp_path):
+    images = noise_images(5, 3)
+    protocol = protocols.resolve("mine", {"extractor": name, "n_fake": 5}, "p")
+    described = extractors.obtain(name, None, tmp_path / "toy.json")
+    assert (described["features"], described["input_size"]) == (3, size)
+    found = []
+    for space in protocol.checked_spaces:
+        assert Space.parse(str(space)) == space
+        features.compute(images, space, tmp_path / "toy.json", CPU, tmp_path / "f.npy", {})
+        found.append(features.load(tmp_path / "f.npy"))
+    ours, theirs = found
+    np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-6)
+    assert ours.values.shape == (5, 3)
+    assert theirs.logits.shape == (5, 2)
+    assert ours.about["extractor"] == theirs.about["extractor"] == name
+
+
+def test_names_of_a_registered_network_are_checked_by_what_it_declares(toy):
+    assert protocols.check_extractor("toy", "here") == ("toy", 8)
+    with pytest.raises(
+        UserError, match=r"here: toy needs its input size, 4 to 16 px, as in toy-16"
+    ):
+        protocols.check_extractor("toy-17px", "here")
+    with pytest.raises(UserError, match=r"p.resize: toy takes clean, found 'pytorch'"):
+        protocols.resolve("mine", {"extractor": "toy", "resize": "pytorch"}, "p")
+    assert toy.missing_files(None, None) == []
+
+
+def test_registries_and_protocols_import_no_heavy_library():
+    """Planning reads them: it must answer at once."""
+    code = (
+        "import sys\n"
+        "import fpa.evaluation.extractors, fpa.evaluation.metrics, fpa.evaluation.protocols\n"
+        "heavy = {'torch', 'torch_fidelity', 'scipy', 'cleanfid', 'numpy'}\n"
+        "print(heavy & {name.partition('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def save_scored(folder) -> scores.Settings:
+    """Feature files and a finished run's summary."""
+    run = {"dataset": {"name": "d", "resolution": 16}, "model": {"name": "m"}, "seed": 7}
+    summary = {"run": run, "digest": "0" * 64, "kimg": 4, "best": {"kimg": 3, "fid": 1.0}}
+    summary["parameters"] = {"ema": 11, "generator": 12}
+    (folder / "train.json").write_text(json.dumps(summary))
+    draw = np.random.default_rng(0).normal
+    save_features(folder / "real.npy", draw(size=(60, 4)))
+    save_features(folder / "fake.npy", draw(0.5, size=(50, 4)))
+    return scores.Settings(["fid", "kid"], "symmetric", 5, 20, 5, 0)
+
+
+def test_a_score_says_what_it_was_computed_from(tmp_path):
+    settings = save_scored(tmp_path)
+    fake, real = str(tmp_path / "fake.npy"), str(tmp_path / "real.npy")
+    arguments = (tmp_path, fake, real, None, settings, "quick")
+    found = score_run(*arguments, "best", 40, {"train": 2})
+    assert (found["checkpoint"], found["checkpoint_kimg"], found["kimg"]) == ("best", 3, 4)
+    assert (found["n_real"], found["n_fake"], found["generator_parameters"]) == (40, 50, 11)
+    assert (found["status"], found["stages"]) == ("ok", {"train": 2})
+    assert set(found["metrics"]) == {"fid", "kid"}
+    line = summary_line(found)
+    assert line.startswith("d m seed 7, quick protocol (e, 40 real, 50 fake): fid ")
+    assert "±" in line
+    last = score_run(*arguments, "last", None)
+    assert (last["checkpoint_kimg"], last["stages"], last["n_real"]) == (4, {}, 60)
+
+
+def test_a_score_of_features_that_are_not_finite_is_nan(tmp_path):
+    settings = save_scored(tmp_path)
+    save_features(tmp_path / "fake.npy", np.full((50, 4), np.nan))
+    files = [str(tmp_path / name) for name in ("fake.npy", "real.npy")]
+    found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
+    assert (found["status"], found["metrics"]) == ("nan", {})
+    assert summary_line(found).endswith("features of its samples are not finite")
+
+
+def test_the_quick_score_is_the_distance_of_the_generators_first_samples(painter, about, tmp_path):
+    real = noise_images(80, seed=9)
+    features.compute(real, SPACE, about, CPU, tmp_path / "real.npy", {})
+    watch = quick_score({"watch_images": 70}, tmp_path / "real.npy", about, 16, 5, CPU)
+    fake = features.extract(
+        sampling.sample(painter, 16, 70, 5, CPU), extractors.load(about, "clean", CPU)
+    )
+    expected = distances.frechet_of(features.load(tmp_path / "real.npy").values, fake)
+    assert watch(painter) == {"fid": pytest.approx(expected, rel=1e-6)}

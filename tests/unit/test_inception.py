@@ -4,10 +4,12 @@ No weights can be fetched here: a randomly initialised network stands in the rea
 """
 
 import functools
-import hashlib
 import json
+import pickle
+import tempfile
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,10 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from fpa import cli
 from fpa.common.errors import UserError
+from fpa.common.files import file_digest
+from fpa.data import download
 from fpa.evaluation import extractors, features
+from fpa.evaluation.extractors import EXTRACTORS, inception_v3
 from fpa.evaluation.protocols import Space
 
 CPU = torch.device("cpu")
@@ -94,16 +99,13 @@ def folder(tmp_path_factory):
 def known(folder, tmp_path, monkeypatch):
     """The stand-in's digests as if they were the published ones, and no caches."""
     files = {
-        kind: file._replace(
-            sha256=hashlib.sha256((folder / file.names[0]).read_bytes()).hexdigest()
-        )
-        for kind, file in extractors.inception_files().items()
+        kind: file._replace(sha256=file_digest(folder / inception_v3.NAMES[kind][0]))
+        for kind, file in inception_v3.published().items()
     }
-    monkeypatch.setattr(extractors, "inception_files", lambda: files)
+    monkeypatch.setattr(inception_v3, "published", lambda: files)
     for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     (tmp_path / "empty").mkdir()
-    monkeypatch.setattr(extractors.tempfile, "tempdir", str(tmp_path))
     return files
 
 
@@ -112,7 +114,7 @@ def offline(monkeypatch):
     def refuse(*_, **__):
         raise UserError("no route to host")
 
-    monkeypatch.setattr(extractors, "fetch", refuse)
+    monkeypatch.setattr(download, "fetch", refuse)
 
 
 def images(n: int, seed: int = 0, low: int = 0) -> np.ndarray:
@@ -177,7 +179,7 @@ def test_both_protocols_from_images_to_scores(protocol, kind, known, folder, tmp
     assert 0 <= found["fid_difference"]["value"] < 1e-3
     assert found["fid"]["value"] > 0
     assert found["inception_score"]["value"] >= 1
-    # The score is the protocol's own, not the check's.
+    # The score is in the protocol's space, not in the check's.
     assert found["fid"]["value"] != pytest.approx(found["fid_torch_fidelity"]["value"], rel=1e-4)
 
 
@@ -194,16 +196,55 @@ def test_files_are_found_in_the_usual_caches(known, folder, tmp_path, offline):
     assert set(about["weights"]) == {"torchscript", "state_dict"}
 
 
+def test_missing_files_are_listed_before_anything_is_downloaded(known, folder, tmp_path):
+    network = EXTRACTORS["inception_v3"]
+    assert network.downloads
+    assert network.missing_files(None, tmp_path) == [TORCHSCRIPT, STATE_DICT]
+    assert network.missing_files(str(folder), tmp_path) == []
+    (tmp_path / TORCHSCRIPT).symlink_to(folder / TORCHSCRIPT)
+    assert network.missing_files(None, tmp_path) == [STATE_DICT]
+    assert network.missing_files(str(tmp_path / "nothing"), tmp_path) == [TORCHSCRIPT, STATE_DICT]
+
+
+def test_files_in_a_folder_that_everyone_can_write_to_are_not_looked_for(
+    known, folder, tmp_path, monkeypatch
+):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for name in (TORCHSCRIPT, STATE_DICT):
+        (shared / name).symlink_to(folder / name)
+    monkeypatch.setattr(tempfile, "tempdir", str(shared))
+    missing = EXTRACTORS["inception_v3"].missing_files(None, tmp_path / "data")
+    assert missing == [TORCHSCRIPT, STATE_DICT]
+
+
+@pytest.mark.parametrize("library", ["pytorch", "torch_fidelity"])
+def test_code_in_a_weights_file_is_not_run(library, tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "harmed",))
+
+    torch.save({"weights": Harmful()}, tmp_path / "harmful.pth")
+    network = EXTRACTORS["inception_v3"]
+    load = {
+        "pytorch": lambda path: network.load(path, 299, "pytorch"),
+        "torch_fidelity": lambda path: network.torch_fidelity(path, 299),
+    }[library]
+    with pytest.raises(pickle.UnpicklingError):
+        load(tmp_path / "harmful.pth")
+    assert not (tmp_path / "harmed").exists()
+
+
 def test_files_are_downloaded_and_checked(known, folder, tmp_path, monkeypatch):
     handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for kind, file in known.items():
-        url = f"http://127.0.0.1:{server.server_port}/{file.names[0]}"
+        url = f"http://127.0.0.1:{server.server_port}/{inception_v3.NAMES[kind][0]}"
         known[kind] = file._replace(url=url)
     about = extractors.obtain("inception_v3", None, tmp_path / "new" / "e.json")
-    for kind, file in known.items():
-        assert about["weights"][kind]["path"] == str(tmp_path / "new" / file.names[0])
+    for kind, names in inception_v3.NAMES.items():
+        assert about["weights"][kind]["path"] == str(tmp_path / "new" / names[0])
     known["state_dict"] = known["state_dict"]._replace(sha256="0" * 8)
     with pytest.raises(UserError, match=r"with SHA256 .*expected 0000.*set inception_weights"):
         extractors.obtain("inception_v3", None, tmp_path / "other" / "e.json")

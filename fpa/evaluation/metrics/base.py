@@ -1,0 +1,77 @@
+"""What a metric declares, and what it is computed from."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fpa.evaluation.estimate import Estimate
+
+if TYPE_CHECKING:
+    from fpa.evaluation.scores import Pair, Settings
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The features that a model is scored by, and intermediate results that metrics share."""
+
+    main: "Pair"
+    """Real and generated images in the protocol's feature space."""
+    libraries: "tuple[Pair, Pair] | None"
+    """The same images by clean-fid and by torch-fidelity, where there is a cross-check."""
+    settings: "Settings"
+
+    @property
+    def torch_fidelity(self) -> "Pair | None":
+        """torch-fidelity's features."""
+        return self.libraries[1] if self.libraries else None
+
+    @cached_property
+    def frechet(self) -> tuple[Estimate, Estimate]:
+        """The Fréchet distance, and its limit for infinitely many samples."""
+        from fpa.evaluation import distances
+
+        settings = self.settings
+        return distances.frechet_estimates(
+            self.main.real.values,
+            self.main.fake.values,
+            settings.groups,
+            settings.seed,
+            settings.frechet,
+        )
+
+    @cached_property
+    def precision_recall(self) -> tuple[Estimate, Estimate] | None:
+        """Precision and recall; None without torch-fidelity's features or with too few images."""
+        from fpa.evaluation import cross_check
+
+        pair = self.torch_fidelity
+        if pair is None or min(len(pair.real.values), len(pair.fake.values)) <= 3:
+            return None
+        precision, recall = cross_check.precision_recall(pair.real.values, pair.fake.values)
+        return Estimate(precision, math.nan), Estimate(recall, math.nan)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's registration: all that tables, figures and checks need to know about it."""
+
+    name: str
+    """In configurations and score files."""
+    label: str
+    """In tables and figures."""
+    lower_is_better: bool
+    compute: Callable[[Measurement], Mapping[str, Estimate]]
+    """Its value under its name, and further ones (another library's value) under names of theirs;
+    empty where it cannot be computed. Heavy imports belong inside."""
+    scale: float = 1.0
+    """Factor by which tables and figures multiply it; score files and CSVs keep plain values."""
+    digits: int = 2
+    """Decimal places in tables."""
+    drawn: bool = False
+    """Whether the figure of scores has a panel for it."""
+    table: bool = False
+    """Whether it has a table to itself."""
+    needs_cross_check: bool = False
+    """Whether it is computed from torch-fidelity's features; left out where there are none."""

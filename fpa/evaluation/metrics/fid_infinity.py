@@ -1,0 +1,15 @@
+"""The FID's limit for infinitely many samples (Chong & Forsyth 2020)."""
+
+from collections.abc import Mapping
+
+from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.metrics.base import Measurement, Metric
+
+
+def compute(measurement: Measurement) -> Mapping[str, Estimate]:
+    """The limit, with the standard error of the fit."""
+    _, limit = measurement.frechet
+    return {"fid_infinity": limit}
+
+
+FID_INFINITY = Metric("fid_infinity", "FID ∞", lower_is_better=True, compute=compute)

@@ -1,0 +1,39 @@
+"""Kernel Inception distance (Bińkowski et al. 2018), by two libraries."""
+
+from collections.abc import Mapping
+
+from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.metrics.base import Measurement, Metric
+
+
+def compute(measurement: Measurement) -> Mapping[str, Estimate]:
+    """KID; with a cross-check also torch-fidelity's, whose random subsets are others."""
+    from fpa.evaluation import cross_check, distances
+
+    settings = measurement.settings
+    found = {
+        "kid": distances.kernel_estimate(
+            measurement.main.real.values,
+            measurement.main.fake.values,
+            settings.kid_subsets,
+            settings.kid_subset_size,
+            settings.groups,
+            settings.seed,
+        )
+    }
+    pair = measurement.torch_fidelity
+    if pair is not None:
+        mean, spread = cross_check.kernel(
+            pair.real.values,
+            pair.fake.values,
+            settings.kid_subsets,
+            settings.kid_subset_size,
+            settings.seed,
+        )
+        found["kid_torch_fidelity"] = Estimate(mean, spread)
+    return found
+
+
+KID = Metric(
+    "kid", "KID", lower_is_better=True, compute=compute, scale=1000, drawn=True, table=True
+)

@@ -1,0 +1,40 @@
+"""The quick score: the Fréchet distance of a few samples, computed on the way of a training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fpa.evaluation import distances, extractors, features, sampling
+from fpa.training.loop import Watch
+
+
+def quick_score(
+    training: Mapping[str, Any],
+    real: str | Path,
+    extractor: str | Path,
+    latent_dim: int,
+    seed: int,
+    device: torch.device,
+) -> Watch:
+    """A function from the EMA generator to its score, for a run's history.
+
+    training: the run's training settings; real: features of the real images; extractor: the
+    description of the network that made them; seed: of the latents, which are the same each time.
+    """
+    real_values = features.load(real).values
+    shift = distances.origin(real_values)
+    reference = distances.gaussian(distances.sums(real_values, shift), shift)
+    network = extractors.load(extractor, "clean", device)
+    count = training["watch_images"]
+
+    def watch(generator: nn.Module) -> dict[str, float]:
+        chunks = sampling.sample_chunks(generator, latent_dim, count, seed, device)
+        fake = np.concatenate([features.extract(images, network) for images in chunks])
+        moments = distances.gaussian(distances.sums(fake, shift), shift)
+        return {"fid": distances.frechet(reference, moments)}
+
+    return watch

@@ -1,0 +1,83 @@
+"""A finished run's score, with everything that it was computed from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpa.common import provenance
+from fpa.evaluation import features
+from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
+from fpa.training.finished import read_summary
+
+
+def score_run(
+    run_folder: Path,
+    fake: str | Path,
+    real: str | Path,
+    check: Sequence[str | Path] | None,
+    settings: Settings,
+    protocol: str,
+    checkpoint: str,
+    n_real: int | None,
+    stages: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The contents of a run's score file.
+
+    fake, real: feature files of its samples and of the real images; check: for the cross-check,
+    fake and real features of clean-fid, then of torch-fidelity. checkpoint: `best` or `last`, which
+    the samples are from. n_real: real images, drawn at random (None: all). stages: versions of the
+    stages that the score depends on.
+    """
+
+    def load(fake: str | Path, real: str | Path) -> Pair:
+        return pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
+
+    main = load(fake, real)
+    libraries = None
+    if check:
+        # Read once where the protocol's space is one of the check's, and measured once.
+        same = [str(file) for file in check[:2]] == [str(fake), str(real)]
+        libraries = (main if same else load(*check[:2]), load(*check[2:]))
+    summary = read_summary(run_folder)
+    run, about = summary["run"], main.fake.about
+    metrics = measure(main, libraries, settings)
+    return {
+        "dataset": run["dataset"]["name"],
+        "resolution": run["dataset"]["resolution"],
+        "model": run["model"]["name"],
+        "seed": run["seed"],
+        "run": summary["digest"],
+        "kimg": summary["kimg"],
+        "checkpoint": checkpoint,
+        "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],
+        "generator_parameters": summary["parameters"].get("ema"),
+        "status": "ok" if metrics else "nan",
+        "metrics": metrics,
+        "protocol": protocol,
+        **{key: about[key] for key in ("extractor", "resize", "format", "weights_sha256")},
+        "settings": settings._asdict(),
+        "n_real": len(main.real.values),
+        "n_fake": len(main.fake.values),
+        "real_sha256": main.real.about["images_sha256"],
+        "fake_sha256": about["images_sha256"],
+        "stages": dict(stages or {}),
+        "versions": provenance.versions(),
+    }
+
+
+def summary_line(score: Mapping[str, Any]) -> str:
+    """A score as one line, for the log."""
+    values = ", ".join(
+        _estimate(name, estimate["value"], estimate["error"])
+        for name, estimate in score["metrics"].items()
+    )
+    return (
+        f"{score['dataset']} {score['model']} seed {score['seed']}, {score['protocol']} protocol "
+        f"({score['extractor']}, {score['n_real']} real, {score['n_fake']} fake): "
+        f"{values or 'features of its samples are not finite'}"
+    )
+
+
+def _estimate(name: str, value: float | None, error: float | None) -> str:
+    number = "unknown" if value is None else f"{value:.4g}"
+    return f"{name} {number}" + (f" ± {error:.2g}" if error is not None else "")
