@@ -8,8 +8,7 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.data.sources import SOURCES, downloadable, instructions, store_name
-from fpa.evaluation.extractors import EXTRACTORS
-from fpa.evaluation.protocols import check_extractor
+from fpa.evaluation.extractors import find_extractor
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes, check_settings
 from fpa.training.run import Run
@@ -107,8 +106,8 @@ def _missing_weights(experiment: Experiment) -> list[str]:
     for name in sorted(names):
         path = experiment.data / artifacts.extractor(name)
         if not path.exists():
-            network, _ = check_extractor(name, "extractor")
-            missing |= dict.fromkeys(EXTRACTORS[network].missing_files(configured, path.parent))
+            network, _ = find_extractor(name, "extractor")
+            missing |= dict.fromkeys(network.missing_files(configured, path.parent))
     return list(missing)
 
 

@@ -16,14 +16,15 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import write_json
 from fpa.data.sources import SOURCES, downloadable, store_name
+from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
-from fpa.reporting.figures import figures
+from fpa.reporting.figures import figures, played_inputs
+from fpa.reporting.tables import table_names
 from fpa.training.run import Run
 
-TABLES = ("fid", "kid", "scores", "models")
 SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
 CONSTRAINTS = {
     **dict.fromkeys(
@@ -142,7 +143,7 @@ class Workflow:
         """Every table's files."""
         return [
             self.in_results(artifacts.table(name, ending))
-            for name in TABLES
+            for name in table_names()
             for ending in ("csv", "md", "tex")
         ]
 
@@ -176,8 +177,8 @@ class Workflow:
 
     def played(self) -> list[str]:
         """The painting traces that the report's player shows."""
-        specs = [spec for spec in self.drawn.values() if spec.played]
-        return sorted({self.in_results(part.path) for spec in specs for part in spec.inputs})
+        parts = played_inputs(self.drawn.values())
+        return sorted(self.in_results(part.path) for part in parts)
 
     # Data ---------------------------------------------------------------------------------------
 
@@ -204,7 +205,8 @@ class Workflow:
     def extractor_options(self, wildcards: Any) -> list[str]:
         """The folder of the extractor's files, where the configuration names one."""
         folder = self.config["inception_weights"]
-        return ["--weights", folder] if folder and wildcards.extractor == "inception_v3" else []
+        network, _ = find_extractor(wildcards.extractor, "extractor")
+        return ["--weights", folder] if folder and network.downloads else []
 
     def extractor(self, wildcards: Any) -> Any:
         """The description of a feature space's network."""
@@ -274,9 +276,9 @@ class Workflow:
             options += ["--base", str(Path(input.base).parent)]
         return options
 
-    def checkpoint_kimg(self, wildcards: Any) -> float:
-        """How often a training saves its state."""
-        return self.experiment.checkpoint_kimg(wildcards.model)
+    def checkpoint_kimg(self, wildcards: Any) -> str:
+        """How often a training saves its state; as text, because resources are whole numbers."""
+        return str(self.experiment.checkpoint_kimg(wildcards.model))
 
     def train_gpus(self, global_gpus: int | None) -> tuple[int, int | None]:
         """(what a training asks for, what the machine has), in shares of a GPU.

@@ -41,7 +41,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
 def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_path):
     """A real limit of the operating system on what the process may write to a file."""
     script = (
-        "import torch; from pathlib import Path; from fpa import checkpoint\n"
+        "import torch; from pathlib import Path; from fpa.training import checkpoint\n"
         "from fpa.common.errors import UserError\n"
         "folder = Path('state')\n"
         "checkpoint.save(folder, 1, {'x': torch.zeros(10)})\n"

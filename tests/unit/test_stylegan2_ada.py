@@ -283,7 +283,7 @@ def test_a_latent_is_one_image_in_any_batch():
 
 def test_it_is_named_in_a_configuration_and_checked_there():
     name = "baselines.stylegan2_ada:StyleGAN2ADA"
-    found = loading.find_class(name, "class")
+    found = loading.find_model(name, "class")
     settings = loading.resolve_settings(found, {"preset": "cifar"}, "settings")
     assert settings["networks"]["channel_max"] == 512
     with pytest.raises(UserError, match=r"settings\.preset"):
