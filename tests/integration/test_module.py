@@ -1,0 +1,163 @@
+"""Where the workflow can be started from: the root, elsewhere, and another workflow's Snakefile."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, TINY
+
+from fpa.common import artifacts
+from fpa.experiment.plan import Experiment
+
+OUTER = f"""
+configfile: "config.yaml"
+
+
+rule all:
+    input:
+        "summary.txt",
+
+
+module painters:
+    snakefile:
+        "{ROOT}/workflow/Snakefile"
+    config:
+        config["painters"]
+
+
+use rule * from painters as painters_*
+
+
+rule summary:
+    input:
+        rules.painters_all.input,
+    output:
+        "summary.txt",
+    shell:
+        "ls {{input}} > {{output}}"
+"""
+
+
+def snakemake(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run Snakemake as from a shell that knows nothing of this repository."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("FPA_", "PYTHONPATH"))}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+
+
+def planned(done: subprocess.CompletedProcess) -> dict[str, int]:
+    """rule -> number of jobs that a dry run lists."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M)
+    return {rule: int(count) for rule, count in rows}
+
+
+@pytest.fixture
+def outer(tmp_path) -> Path:
+    """Another workflow, whose configuration holds the tiny experiment as a part."""
+    (tmp_path / "Snakefile").write_text(OUTER)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"painters": TINY}))
+    return tmp_path
+
+
+def test_snakemake_at_the_root_plans_the_default_experiment():
+    assert snakemake("-n", "--quiet", "all").returncode == 0
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
+@pytest.mark.parametrize("from_root", [True, False], ids=["from the root", "from elsewhere"])
+def test_both_snakefiles_plan_the_default_experiment_into_any_folder(
+    snakefile, from_root, tmp_path
+):
+    words = ["-n", "-s", ROOT / snakefile]
+    if from_root:
+        done = snakemake(*words, "--directory", tmp_path)
+    else:
+        done = snakemake(*words, cwd=tmp_path)
+    jobs = planned(done)
+    models = yaml.safe_load((ROOT / "config.yaml").read_text())["models"]
+    assert (jobs["all"], jobs["train"]) == (1, len(models))
+
+
+@pytest.mark.parametrize("missing", [["experiment"], ["experiment", "datasets", "models"]])
+def test_a_configuration_of_no_experiment_is_not_mixed_with_the_default(missing, tmp_path):
+    config = {key: value for key, value in TINY.items() if key not in missing}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake("-n", "--directory", tmp_path, "--configfile", tmp_path / "mine.yaml")
+    assert done.returncode != 0
+    (said,) = (line for line in done.stderr.splitlines() if not line.startswith("Using "))
+    assert said == f"configuration error: configuration: missing {', '.join(missing)}"
+    assert "train" not in done.stdout
+
+
+def test_single_values_need_the_experiment_that_they_change(tmp_path):
+    words = ("-n", "--directory", tmp_path, "--config", "results=mine")
+    done = snakemake(*words)
+    assert done.returncode != 0
+    assert "configuration error: configuration: missing experiment" in done.stderr
+    done = snakemake(*words, "--configfile", ROOT / "config.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "mine/tables/fid.csv" in done.stdout + done.stderr
+
+
+def test_an_empty_configuration_of_a_module_is_not_the_default(outer):
+    (outer / "config.yaml").write_text("painters: {}\n")
+    done = snakemake("-n", cwd=outer)
+    assert done.returncode != 0
+    assert "configuration error: configuration: missing experiment" in done.stderr
+
+
+def test_another_workflow_plans_this_one_as_a_part_of_its_own(outer):
+    jobs = planned(snakemake("-n", cwd=outer))
+    assert jobs["painters_train"] == len(TINY["models"])
+    assert jobs["painters_report_page"] == 1
+    assert (jobs["summary"], jobs["all"]) == (1, 1)
+    assert "painters_all" not in jobs
+
+
+def test_another_workflow_makes_data_and_runs_of_this_one(outer):
+    # One target is a shell command's, the other Python's.
+    experiment = Experiment(copy.deepcopy(TINY))
+    (store,) = {run.store for run in experiment.runs}
+    images = f"data/{artifacts.store_images(store)}"
+    run = f"results/tiny/{experiment.runs[0].folder}/{artifacts.RUN}"
+    done = snakemake(images, run, cwd=outer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (outer / images).stat().st_size > 1797 * 16 * 16
+    assert yaml.safe_load((outer / run).read_text()) == experiment.runs[0].config
+    # On a cluster, what runs beside Snakemake does so under its new name too.
+    assert "localrules directive specifies rules that are not present" not in done.stderr
+
+
+def example(language: str) -> str:
+    """The code block in this language in the description of configurations."""
+    text = (ROOT / "config/README.md").read_text()
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.S | re.M)
+    return block
+
+
+def test_the_smallest_configuration_described_is_whole(tmp_path):
+    (tmp_path / "mine.yaml").write_text(example("yaml"))
+    done = snakemake("-n", "--directory", tmp_path, "--configfile", tmp_path / "mine.yaml")
+    assert planned(done)["train"] == 1
+
+
+def test_the_module_described_is_planned(outer):
+    snakefile = example("python").replace("path/to/this/repository", str(ROOT))
+    (outer / "Snakefile").write_text('configfile: "config.yaml"\n\n\n' + snakefile)
+    jobs = planned(snakemake("-n", cwd=outer))
+    assert (jobs["painters_train"], jobs["all"]) == (len(TINY["models"]), 1)
+
+
+def test_the_description_of_configurations_names_every_key_and_links_to_files():
+    text = (ROOT / "config/README.md").read_text()
+    schema = yaml.safe_load((ROOT / "fpa/experiment/config.schema.yaml").read_text())
+    listed = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", text, flags=re.M)))
+    assert sorted(listed) == sorted(schema["properties"])
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / "config" / target).exists(), target
