@@ -40,10 +40,10 @@ fid: $(READY) ## train on the built-in digits, print the table
 test: $(READY) ## all tests
 	$(PYTEST)
 
-test-unit: $(READY) ## the tests that need no workflow and no second process
+test-unit: $(READY) ## quick tests, of one room at a time
 	$(PYTEST) tests/unit
 
-test-integration: $(READY) ## whole ways: the workflow, several processes, the package
+test-integration: $(READY) ## whole ways: the workflow, several processes, Slurm, the installed package
 	$(PYTEST) tests/integration
 
 lint: $(READY) ## style, formatting, the workflow's rules, imports between rooms, types
@@ -60,7 +60,7 @@ smoke: $(READY) ## every rule with a tiny budget, in a folder of its own
 	snakemake --cores $(CORES) --directory $(SCRATCH) --configfile experiments/smoke.yaml
 
 docs: $(READY) ## the documentation as a site, in site/
-	mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 $(VENV)/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}; name one as in: make PYTHON=python3.12 ...")'
