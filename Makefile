@@ -27,7 +27,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Two processes; a file's tests stay together, and a process that dies ends the tests.
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help fid test test-unit test-integration lint smoke docs lock
+.PHONY: help fid test test-unit test-integration lint smoke docs golden lock
 
 help: ## this list
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -73,6 +73,9 @@ else
 	$(VENV)/bin/python -m pip install --quiet --progress-bar on -r requirements.lock
 endif
 	touch $@
+
+golden: $(READY) ## write anew what tests/unit/test_golden.py compares with, after a version was raised
+	PYTHONPATH=.:tests python tests/unit/test_golden.py
 
 lock: ## pin what pyproject.toml asks for, for every Python from 3.11 on (needs uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \

@@ -78,10 +78,15 @@ class Run:
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]:
-    """Where two runs' configurations differ: (dotted key, old value, new value) as JSON text."""
+    """Where two runs' configurations differ: (dotted key, old value, new value) as JSON text.
+
+    Digests are left out: they differ because something else does.
+    """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for name in [*old, *(n for n in new if n not in old)]:
+            if name == "digest":
+                continue
             inner = f"{key}.{name}" if key else name
             found += differences(old.get(name, MISSING), new.get(name, MISSING), inner)
         return found

@@ -16,8 +16,8 @@ from pydantic import create_model
 from fpa.common.errors import UserError
 from fpa.common.files import write_json
 from fpa.common.stages import STAGES
-from fpa.experiment.config import check_config, read_config, schema
 from fpa.experiment.checks import check_before_start
+from fpa.experiment.config import check_config, read_config, schema
 from fpa.experiment.plan import Experiment
 from fpa.models import MODELS
 from fpa.models.learning_rules import RULES
@@ -327,7 +327,7 @@ def test_a_results_folder_of_version_0_1_is_refused_in_one_line(tmp_path):
     config = change("results", str(tmp_path / "r"))
     about = {k: v for k, v in Experiment(config).describe().items() if k != "format"}
     write_json(tmp_path / "r" / "experiment.json", about)
-    with pytest.raises(UserError, match="holds results of version 0.1") as error:
+    with pytest.raises(UserError, match=r"holds results of version 0\.1") as error:
         Experiment(config)
     assert "\n" not in str(error.value)
 
@@ -373,7 +373,9 @@ def test_declared_settings_are_those_of_the_constructor(name):
     declared = find_model(name, "class")
     derived = declare(declared.load())
     fields = {n: (f.annotation, f.default) for n, f in declared.settings.model_fields.items()}
-    assert fields == {n: (f.annotation, f.default) for n, f in derived.settings.model_fields.items()}
+    assert fields == {
+        n: (f.annotation, f.default) for n, f in derived.settings.model_fields.items()
+    }
     assert declared.paints == derived.paints
     assert declared.needs_base == hasattr(declared.load(), "start_from")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import environment, fpa
+from conftest import environment, fpa_process
 
 from fpa.common import files
 from fpa.common.errors import UserError

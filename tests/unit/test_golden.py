@@ -1,6 +1,6 @@
 """Digests and outputs that only change together with a version.
 
-    python tests/unit/test_golden.py        writes what this code computes to tests/data/golden.json
+    make golden        writes what this code computes to tests/data/golden.json
 
 Digests of the default experiment and the paper's are compared exactly. Of each stage a small output
 is summed up in a few numbers, which other machines reproduce to rounding; a number that differs by
@@ -10,15 +10,12 @@ its class's version) raised.
 
 import copy
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path[:0] = [str(Path(__file__).parents[n]) for n in (1, 2)]
 from conftest import ROOT, TINY
 
 from fpa.common.stages import STAGES
@@ -126,8 +123,11 @@ def golden() -> dict:
 def test_digests_change_only_with_a_version():
     expected = golden()
     found = digests()
-    changed = sorted(place for place in {*found, *expected["digests"]} if
-                     found.get(place) != expected["digests"].get(place))
+    changed = sorted(
+        place
+        for place in {*found, *expected["digests"]}
+        if found.get(place) != expected["digests"].get(place)
+    )
     assert not changed or versions() != expected["versions"], (
         f"digests of {', '.join(changed[:3])} ... changed: everything would train again. If the "
         "experiment itself was changed on purpose, write the golden file anew"

@@ -21,9 +21,9 @@ from conftest import ROOT, environment, fpa
 
 from fpa.common.errors import Stopped, UserError
 from fpa.common.files import file_digest, locked, write_json
-from fpa.data.sources import store_name
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
+from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Experiment
 from fpa.training.finished import load_networks
@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_version_of_the_code_is_refused(tmp_path, run, s
     interrupt(run, store, tmp_path, 5)
     newest = max((tmp_path / "state").glob("step-*.pt"))
     state = torch.load(newest, weights_only=True)
-    del state["model"]["generator"]["to_kvb.bias"]
+    del state["model"]["generator"]["program.to_kvb.bias"]
     torch.save(state, newest)
     with pytest.raises(UserError, match="does not fit this version of the code"):
         train(training(run, store), tmp_path)

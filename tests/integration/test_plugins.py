@@ -1,0 +1,105 @@
+"""A rule, a metric and an extractor of a user's module, named in a configuration, all the way."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import fpa
+
+from fpa.common import artifacts
+from fpa.data.sources import store_name
+from fpa.experiment.plan import Experiment
+
+
+@pytest.fixture
+def config(tiny):
+    del tiny["models"]["fpa_unet"], tiny["models"]["lightgan"]
+    tiny["plugins"] = ["plugin_example"]
+    tiny["models"]["fpa"]["settings"]["painter"]["rule"] = "oja"
+    tiny["training"]["watch_kimg"] = 0
+    tiny["evaluation"] = {
+        "protocols": {"small": {"extractor": "thumbnails-16px", "n_fake": 32}},
+        "checkpoint": "last",
+        "metrics": ["fid", "mean_gap"],
+        "cross_check": False,
+    }
+    yield tiny
+    # Other tests of this process see the registries as they were.
+    for registry, name in sys.modules.pop("plugin_example").ADDED:
+        del registry._entries[name]
+
+
+def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def run(*words: object) -> str:
+        done = fpa(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("plan", "--write")
+    experiment = Experiment(config)
+    (planned,) = experiment.runs
+    folder = tmp_path / experiment.results / planned.folder
+    assert planned.model["settings"]["painter"]["rule"] == "oja"
+    run("prepare", "digits")
+    store = tmp_path / "data" / store_name(experiment.datasets["digits"])
+    extractor = tmp_path / "data/extractors/thumbnails-16px.json"
+    run("extractor", "thumbnails-16px", "--out", extractor)
+    run("train", folder / "run.json", "--store", store, "--device", "cpu", "--threads", 1)
+    run("sample", folder, "--count", 32, "--out", folder / experiment.sampled, "--device", "cpu")
+    options = ("--extractor", extractor, "--space", "thumbnails-16px.clean.array")
+    real, fake = tmp_path / "real.npy", tmp_path / "fake.npy"
+    run("features", store, *options, "--out", real, "--device", "cpu")
+    run("features", folder / experiment.sampled, *options, "--out", fake, "--device", "cpu")
+    score = folder / experiment.score_file("small")
+    names = ("--protocol", "small", "--metrics", "fid", "mean_gap", "--groups", 4)
+    run("score", folder, "--fake", fake, "--real", real, *names, "--out", score)
+    paintings = folder / artifacts.paintings("last", 2, 0)
+    run("paint", folder, "--count", 2, "--out", paintings, "--device", "cpu")
+    run("report", experiment.results)
+
+    results = tmp_path / experiment.results
+    table = pd.read_csv(results / "tables/scores.csv")
+    gap = np.linalg.norm(np.load(real).mean(0) - np.load(fake).mean(0))
+    (value,) = table.loc[table["metric"] == "mean_gap", "value"]
+    assert value == pytest.approx(gap, rel=1e-5)
+    assert set(table["extractor"]) == {"thumbnails-16px"}
+    assert "mean gap" in (results / "tables/scores.md").read_text()
+    assert (results / "figures/scores.png").exists()
+    page = (results / "report.html").read_text()
+    assert "mean gap" in page
+    assert "thumbnails-16px" in page
+    assert "rule: oja" in page
+    # The page's player and the figures need nothing but the two factors of each update.
+    with np.load(paintings) as trace:
+        made = np.einsum("ncti,nctj->ncij", trace["left"], trace["right"])
+        np.testing.assert_allclose(np.tanh(made), trace["painted"], atol=1e-5)
+    assert (results / "figures/painting-digits-fpa.png").exists()
+    assert json.loads(score.read_text())["metrics"].keys() == {"fid", "mean_gap"}
+
+
+def test_the_scores_figure_has_a_panel_of_a_users_metric(config, tmp_path, monkeypatch):
+    import plugin_example  # noqa: F401
+
+    from fpa.reporting.drawing.scores import score_panels
+
+    rows = [
+        {
+            **dict.fromkeys(("dataset", "protocol", "model"), "x"),
+            "seed": 0,
+            "resolution": 16,
+            "status": "ok",
+            "extractor": "thumbnails-16px",
+            "metric": metric,
+            "value": 1.0,
+            "error": None,
+        }
+        for metric in ("fid", "mean_gap")
+    ]
+    frame = pd.DataFrame(rows).astype({"error": float})
+    figure = score_panels(frame, [0], {"x": "X"})
+    assert any("mean gap" in ax.get_ylabel() for ax in figure.axes)
