@@ -6,6 +6,7 @@ matrix and carried out once, between a wavelet's up- and downsampling, so that n
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -131,20 +132,20 @@ class _Sample(torch.autograd.Function):
     """grid_sample in the images only: linear in them, so its backward is linear as well."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
         ctx.shape = images.shape
         return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (grid,) = ctx.saved_tensors
         return _SampleBackward.apply(gradient, grid, ctx.shape), None
 
 
 class _SampleBackward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
         zeros = gradient.new_zeros(shape)
         # input, grid: mode 0 is bilinear, padding 0 is zeros; only the images' gradient is wanted.
@@ -154,7 +155,7 @@ class _SampleBackward(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
         return sample(gradient, grid), None, None
 

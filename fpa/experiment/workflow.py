@@ -5,8 +5,6 @@ where it can be tested without Snakemake. Functions of `wildcards` are Snakemake
 functions.
 """
 
-import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import write_json
+from fpa.common.files import write_json, write_text
 from fpa.data.sources import SOURCES, downloadable, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import Protocol, Space
@@ -37,24 +35,6 @@ CONSTRAINTS = {
 """What wildcards may stand for."""
 
 RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")
-
-
-def prepare_environment(root: Path) -> None:
-    """Let jobs run this interpreter and the code in `root`, activated or not, installed or not.
-
-    Jobs share the terminal, so their progress comes in whole lines instead of live bars.
-    """
-    _prepend("PATH", str(Path(sys.executable).parent))
-    _prepend("PYTHONPATH", str(root))
-    os.environ.setdefault("FPA_PROGRESS", "lines")
-    # A scheduler's warning goes to a whole job: the training answers it, and Snakemake must not
-    # die of it.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-
-def _prepend(variable: str, value: str) -> None:
-    parts = os.environ.get(variable, "").split(os.pathsep)
-    os.environ[variable] = os.pathsep.join([value, *(p for p in parts if p and p != value)])
 
 
 def _ancient(path: str) -> Any:
@@ -242,11 +222,12 @@ class Workflow:
         """What makes a run's description out of date."""
         return self.run(wildcards).digest
 
-    def write_run(self, wildcards: Any, path: str) -> None:
+    def write_run(self, wildcards: Any, path: str, log: str) -> None:
         """Write a resolved run, and the experiment's description if it is not there."""
         if not (self.experiment.results / artifacts.EXPERIMENT).exists():
             self.experiment.claim()
         write_json(path, self.run(wildcards).config)
+        write_text(log, f"{path}\n")
 
     def train_inputs(self, wildcards: Any) -> dict[str, Any]:
         """Images and, where the run asks for them, base and real features.

@@ -8,7 +8,8 @@ sys.path.insert(0, str(ROOT))
 
 from fpa.common import artifacts
 from fpa.common.stages import STAGES
-from fpa.experiment.workflow import CONSTRAINTS, Workflow, prepare_environment
+from fpa.experiment.environment import prepare_environment
+from fpa.experiment.workflow import CONSTRAINTS, Workflow
 from fpa.reporting.tables import PUBLISHED
 
 prepare_environment(ROOT)

@@ -1,9 +1,7 @@
 # Data sets, feature extractors, and the features of the real images: once each.
 
 
-localrules:
-    download,
-    extractor,
+REAL_FEATURES = artifacts.real_features("{store}", "{space}")
 
 
 rule download:
@@ -12,6 +10,7 @@ rule download:
     log:
         FPA.log("download/{archive}.log"),
     retries: 3
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -56,6 +55,7 @@ rule extractor:
         FPA.in_data(artifacts.extractor("{extractor}")),
     log:
         FPA.log("extractor/{extractor}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -76,8 +76,8 @@ rule real_features:
         manifest=ancient(FPA.in_data(artifacts.store_manifest("{store}"))),
         extractor=FPA.extractor,
     output:
-        features=(real_features := FPA.in_data(artifacts.real_features("{store}", "{space}"))),
-        about=str(artifacts.describing(real_features)),
+        features=FPA.in_data(REAL_FEATURES),
+        about=str(artifacts.describing(FPA.in_data(REAL_FEATURES))),
     log:
         FPA.log("features/{store}-{space}.log"),
     cache: CACHE

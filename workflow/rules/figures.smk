@@ -57,7 +57,9 @@ rule interpolate:
     input:
         **FPA.finished_run(),
     output:
-        FPA.in_run(artifacts.interpolations(FPA.checkpoint, "{number}", "{frames}", FPA.seed)),
+        FPA.in_run(
+            artifacts.interpolations(FPA.checkpoint, "{number}", "{frames}", FPA.seed)
+        ),
     log:
         FPA.log("interpolate", f"{OF_RUN}-{{number}}x{{frames}}.log"),
     conda:
@@ -85,7 +87,9 @@ rule neighbours:
         unpack(FPA.neighbour_features),
         samples=FPA.samples(),
     output:
-        FPA.in_run(artifacts.neighbours(FPA.checkpoint, "{number}", FPA.seed, "{space}")),
+        FPA.in_run(
+            artifacts.neighbours(FPA.checkpoint, "{number}", FPA.seed, "{space}")
+        ),
     log:
         FPA.log("neighbours", f"{OF_RUN}-{{number}}-{{space}}.log"),
     conda:

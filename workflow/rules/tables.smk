@@ -17,7 +17,7 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="fid|kid|scores",
+        table="(?!models).*",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -25,10 +25,11 @@ rule scores_table:
         mem_mb=1000,
         runtime=10,
     params:
+        experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
     message:
-        "Table {wildcards.table} of {FPA.experiment.name}"
+        "Table {wildcards.table} of {params.experiment}"
     shell:
         "python -m fpa table {wildcards.table} {input.scores:q} --results {params.results:q}"
         " --published {input.published:q}"
@@ -56,10 +57,11 @@ rule models_table:
         mem_mb=1000,
         runtime=10,
     params:
+        experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
     message:
-        "Table of the models of {FPA.experiment.name}"
+        "Table of the models of {params.experiment}"
     shell:
         "python -m fpa table models {input:q} --results {params.results:q}"
         " --out {output.csv:q} --log {log:q}"

@@ -2,16 +2,15 @@
 # Snakemake removes those of an interrupted job.
 
 
-localrules:
-    plan_run,
-
-
 rule plan_run:
     input:
         # No training begins before the extractor that its scores need is there.
         FPA.extractors,
     output:
         FPA.in_run(artifacts.RUN),
+    log:
+        FPA.log("plan", f"{OF_RUN}.log"),
+    localrule: True
     threads: 1
     resources:
         mem_mb=500,
@@ -21,7 +20,7 @@ rule plan_run:
     message:
         "Planning {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     run:
-        FPA.write_run(wildcards, output[0])
+        FPA.write_run(wildcards, output[0], log[0])
 
 
 rule train:
