@@ -1,49 +1,123 @@
 """What the documents say is so: commands exist, links lead somewhere, lists agree."""
 
+import importlib
+import importlib.util
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import ROOT, environment, fpa, jpeg, snakemake
 
+from fpa.cli.verbs import VERBS
+from fpa.common.errors import UserError
 from fpa.data.sources import SOURCES, resolve
+from fpa.evaluation.extractors import EXTRACTORS, find_extractor
+from fpa.evaluation.features import Features
+from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import KNOWN
-from fpa.experiment.config import check_dataset
+from fpa.evaluation.scores import Pair, Settings, measure
+from fpa.experiment.config import check_dataset, schema
 from fpa.experiment.plan import Experiment
+from fpa.models.learning_rules import RULES
+from fpa.models.loading import build
+from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.reporting.figures import FIGURES, figures
+from fpa.reporting.figures.render import draw
 
-DOCS = ["README.md", "CONTRIBUTING.md"]
-# These need broken or finished runs, a cache, or archives: other tests have them.
-ELSEWHERE = [
-    "snakemake --unlock",
-    "snakemake --report report.html",
-    "snakemake --cores all --cache",
-    "snakemake --profile slurm --configfile experiments/paper.yaml",
-    "python -m fpa compare RUN_A RUN_B",
-    "python -m fpa train RUN.json --gpus 4 ...",
-    "python -m fpa unpack bundle.tar.gz",
-    "python -m fpa export RUN --out my-painter",
-    "python -m fpa sample my-painter --count 64 --out images.npy",
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
+DOCS = ["README.md", "CONTRIBUTING.md", *PAGES]
+README_LINES = 180
+SECTIONS = [
+    "Start",
+    "Results",
+    "Your own images",
+    "Your own model",
+    "The paper's experiment on a cluster",
+    "Where to read more",
+    "Citing",
+    "Licence",
 ]
+# These need broken or finished runs, a cache, archives, conda or an environment. Other files have
+# them: where, and what to look for there.
+ELSEWHERE = {
+    "snakemake --unlock": ("tests/integration/test_workflow.py", "--unlock"),
+    "snakemake --report report.html": ("tests/integration/test_workflow.py", '"--report"'),
+    "snakemake --cores all --cache": ("tests/integration/test_sharing.py", '"--cache"'),
+    "snakemake --sdm conda": ("workflow/rules/train.smk", "envs/fpa.yaml"),
+    "snakemake --profile slurm --configfile experiments/paper.yaml": (
+        "tests/unit/test_docs.py",
+        "def test_the_papers_experiment_lists",
+    ),
+    "python -m fpa": ("tests/unit/test_docs.py", "def test_every_verb"),
+    "python -m fpa compare RUN_A RUN_B": ("tests/integration/test_workflow.py", '"compare"'),
+    "python -m fpa train RUN.json --gpus 4 ...": (
+        "tests/integration/test_distributed.py",
+        "--gpus",
+    ),
+    "python -m fpa table fid score.json --results results --out fid.csv": (
+        "workflow/rules/tables.smk",
+        "--results",
+    ),
+    "python -m fpa unpack bundle.tar.gz": ("tests/integration/test_workflow.py", '"unpack"'),
+    "python -m fpa export RUN --out my-painter": (
+        "tests/integration/test_workflow.py",
+        '"export"',
+    ),
+    "python -m fpa sample my-painter --count 64 --out images.npy": (
+        "tests/integration/test_workflow.py",
+        '"sample"',
+    ),
+    "python tests/unit/test_golden.py": ("tests/unit/test_golden.py", "__main__"),
+    "pip install .": ("tests/integration/test_package.py", "wheel"),
+    "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
+}
+PROGRAMS = r"(?:make|snakemake|python|fpa|pip|mkdocs)"
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text()
 
 
 def commands() -> list[str]:
     """What the code blocks call, in their order, then the commands in the text."""
-    text = "\n".join((ROOT / name).read_text() for name in DOCS)
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, flags=re.S | re.M)
-    lines = [line for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`((?:make|snakemake|python -m fpa)[^`]*)`", text)
-    found = [c.strip() for c in lines + inline if re.match(r"make|snakemake|python", c)]
+    text = "\n".join(map(text_of, DOCS))
+    blocks = re.findall(r"^```\n(.*?)^```$", text, flags=re.S | re.M)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
+    found = [line for line in lines if re.match(rf"{PROGRAMS} ", line)] + inline
     return list(dict.fromkeys(found))
 
 
-def test_the_documents_name_commands():
+def of(*programs: str) -> list[str]:
+    """The commands of some programs that are not run elsewhere."""
+    return [c for c in commands() if c.startswith(programs) and c not in ELSEWHERE]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(name), flags=re.S | re.M)
+
+
+# Commands -------------------------------------------------------------------------------------
+
+
+def test_every_command_is_run_here_or_in_a_file_that_is_named():
     found = commands()
     assert {"make fid", "make test", "python -m fpa --help"} <= set(found)
+    here = of("make", "python -m fpa", "fpa", "snakemake")
+    assert set(found) - set(here) == set(ELSEWHERE)
+    for command, (place, text) in ELSEWHERE.items():
+        assert text in text_of(place), command
 
 
 def make(*words: str) -> subprocess.CompletedProcess:
@@ -52,46 +126,78 @@ def make(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(["make", *words], cwd=ROOT, env=clean, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])
-def test_make_targets_exist(command):
-    target = command.split()[1]
-    done = make("-n", target, "USE_ENV=/usr")
+def test_make_targets_exist():
+    words = [command.split()[1] for command in of("make")]
+    done = make("-n", *dict.fromkeys(words), "USE_ENV=/usr")
     assert done.returncode == 0, done.stderr
 
 
 def test_python_commands_run_in_the_order_of_the_documents(tmp_path, photographs):
-    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(text_of("config.yaml"))
     with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
         for i, pixels in enumerate(photographs):
             archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
-    for command in (c for c in commands() if c.startswith("python") and c not in ELSEWHERE):
-        words = command.split()[3:]
-        if words in ([], ["<verb>"]):
-            words = ["--help"]
+    # A reader has run the first commands of the README by now.
+    assert fpa("plan", "--write", cwd=tmp_path).returncode == 0
+    for command in of("python -m fpa", "fpa"):
+        words = command.removeprefix("python -m ").split()[1:]
+        if (
+            not words
+            or words == ["VERB"]
+            or (len(words) == 1 and words[0] in set(VERBS) - {"models"})
+        ):
+            continue
         done = fpa(*words, cwd=tmp_path)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         assert done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "command", [c for c in commands() if c.startswith("snakemake") and c not in ELSEWHERE]
-)
-def test_snakemake_commands_are_understood(command):
-    words = [w for w in command.replace("...", "").split()[1:] if w]
-    if words in (["--sdm", "conda"], []):
-        words = ["--help"]
+FORKS = """
+import json, os, sys
+import fpa.experiment.workflow, fpa.reporting.tables, snakemake.cli, snakemake.workflow
+for words in json.load(sys.stdin):
+    sys.stdout.flush()
+    if child := os.fork():
+        _, status = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        print("EXIT", code, flush=True)
+        continue
+    os.dup2(1, 2)
+    snakemake.cli.main(words)
+"""
+
+
+def dry_runs(lines: list[list[str]], cwd: Path = ROOT) -> list[tuple[int, str]]:
+    """Exit code and output of Snakemake's dry runs; it is imported once for all of them."""
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", *words],
-        cwd=ROOT,
+        [sys.executable, "-c", FORKS],
+        input=json.dumps([["-n", *words] for words in lines]),
+        cwd=cwd,
         env=environment(),
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    parts = re.split(r"^EXIT (-?\d+)\n", done.stdout, flags=re.M)
+    return [(int(code), said) for said, code in zip(parts[::2], parts[1::2], strict=False)]
+
+
+def test_snakemake_commands_are_understood(tmp_path):
+    asked = {}
+    for command in of("snakemake"):
+        words = shlex.split(command)[1:]
+        # Alone, an option that says how to run a workflow needs to be given one.
+        asked[command] = words if {"--cores", "--profile"} & {*words} else [*words, "--cores", "1"]
+    found = dry_runs([[*words, "--directory", str(tmp_path)] for words in asked.values()])
+    assert len(found) == len(asked) > 3
+    for command, (code, said) in zip(asked, found, strict=True):
+        assert code == 0, f"{command}: {said}"
+        assert re.search(r"^train +\d+$", said, flags=re.M), command
 
 
 def test_the_papers_experiment_lists_what_is_missing_before_anything_starts(tmp_path):
-    config = yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())
+    config = yaml.safe_load(text_of("experiments/paper.yaml"))
     config["inception_weights"] = "weights"
     done = snakemake(config, tmp_path, "-n")
     assert done.returncode != 0
@@ -112,33 +218,85 @@ def test_the_papers_experiment_lists_what_is_missing_before_anything_starts(tmp_
     assert re.search(r"^train +72$", done.stdout + done.stderr, flags=re.M)
 
 
-@pytest.mark.parametrize("name", DOCS)
-def test_links_lead_to_files(name):
-    text = (ROOT / name).read_text()
-    headings = {h.lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, flags=re.M)}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif not target.startswith("https://"):
-            assert (ROOT / target).exists(), target
-
-
-@pytest.mark.parametrize(
-    "verb",
-    "plan models download prepare inspect extractor train sample paint strokes interpolate neighbours excerpt features score compare cost table figure report export bundle unpack".split(),
-)
-def test_every_verb_explains_itself(verb):
-    done = fpa(verb, "--help", cwd=ROOT)
+def test_every_verb_explains_itself(tmp_path):
+    done = fpa("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "usage: python -m fpa " + verb in done.stdout
-    options = re.findall(r"^  (-\S.*|\w\S*)(?:\n {10,}|  +)(\S.*)$", done.stdout, flags=re.M)
-    named = re.findall(r"^  (?:-\S|\w).*$", done.stdout, flags=re.M)
-    assert len(options) == len(named), named
+    assert set(re.findall(r"^    ([\w-]+)(?:  |$)", done.stdout, flags=re.M)) == set(VERBS)
+    for verb in VERBS:
+        done = fpa(verb, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "usage: python -m fpa " + verb in done.stdout
+        options = re.findall(r"^  (-\S.*|\w\S*)(?:\n {10,}|  +)(\S.*)$", done.stdout, flags=re.M)
+        named = re.findall(r"^  (?:-\S|\w).*$", done.stdout, flags=re.M)
+        assert len(options) == len(named), named
 
 
-def test_the_readme_lists_every_data_set_as_the_catalogue_has_it():
-    text = (ROOT / "README.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", text, flags=re.M)
+# The documents --------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short_and_in_order():
+    text = text_of("README.md")
+    assert len(text.splitlines()) <= README_LINES
+    assert re.findall(r"^## (.*)$", text, flags=re.M) == SECTIONS
+    assert text.index("docs/painting.gif") < text.index("## Start")
+
+
+def anchors(name: str) -> set[str]:
+    """What a link may jump to in a document."""
+    headings = re.findall(r"^#+ (.*)$", text_of(name), flags=re.M)
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+GENERATED = {
+    "docs/reference/command-line.md",
+    "docs/reference/configuration.md",
+    "docs/reference/model-settings.md",
+}
+
+
+@pytest.mark.parametrize("name", [*DOCS, "CHANGELOG.md", "config/README.md"])
+def test_links_lead_to_files_and_headings(name):
+    for target in re.findall(r"\]\(([^)]+)\)", text_of(name)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (ROOT / name).parent.joinpath(path).resolve() if path else ROOT / name
+        place = found.relative_to(ROOT).as_posix()
+        assert place in GENERATED or found.exists(), target
+        # Anchors of the Python interface's page are checked when the site is built.
+        assert not anchor or anchor in anchors(place), target
+
+
+def test_the_documents_speak_the_fields_language():
+    avoided = (
+        r"\b(strokes?|excerpts?|second opinion|keeps the contract|rim|told|one's own|oracle)\b"
+    )
+    for name in DOCS:
+        assert not re.findall(avoided, text_of(name), flags=re.I), name
+
+
+def test_the_documents_name_files_that_exist():
+    folders = "fpa|baselines|workflow|tests|benchmarks|experiments|profiles|slurm|docs|config"
+    new = {name for row in recipe_rows() for name in row[0]}
+    for name in DOCS:
+        for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", text_of(name)):
+            assert (ROOT / path).exists() or path in new, f"{name}: {path}"
+
+
+def test_the_bibtex_and_the_citation_file_name_paper_and_software():
+    citation = yaml.safe_load(text_of("CITATION.cff"))
+    assert "Images as Weight Matrices" in citation["references"][0]["title"]
+    version = importlib.import_module("fpa").__version__
+    assert citation["version"] == version
+    (bibtex,) = blocks("README.md", "bibtex")
+    assert citation["references"][0]["title"] in bibtex
+    assert citation["title"] in bibtex
+    assert f"version = {{{version}}}" in bibtex
+    assert text_of("CHANGELOG.md").count(f"## {version} ") == 1
+
+
+def test_the_documents_list_every_data_set_as_the_catalogue_has_it():
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", text_of("docs/datasets.md"), flags=re.M)
     listed = {name: cells for name, cells in rows if name in SOURCES}
     assert set(listed) == set(SOURCES)
     for name, source in SOURCES.items():
@@ -147,23 +305,29 @@ def test_the_readme_lists_every_data_set_as_the_catalogue_has_it():
             assert f" {source.count:,} " in cells
         for part in (source.archive, source.size, source.page):
             assert part in cells
-        assert ("fetched by itself" in cells) == bool(source.url)
+        assert ("downloaded automatically" in cells) == bool(source.url)
         assert source.licence in cells
 
 
-def test_the_readmes_own_data_set_is_a_valid_configuration(tmp_path):
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    (block,) = (block for block in blocks if "source: folder" in block)
+@pytest.mark.parametrize("name", ["README.md", "docs/datasets.md"])
+def test_the_users_data_set_is_a_valid_configuration(tmp_path, name):
+    (block,) = (block for block in blocks(name, "yaml") if "source: folder" in block)
     datasets = yaml.safe_load(block)["datasets"]
     assert len(block.splitlines()) == 5
     (mine,) = datasets.values()
     assert resolve("mine", check_dataset(mine, "mine"), tmp_path, "mine")["path"] == mine["path"]
 
 
-def test_the_readmes_protocols_are_what_it_says(tiny):
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
-    (block,) = (block for block in blocks if "protocols:" in block)
+@pytest.mark.parametrize("name", ["README.md", "docs/models.md"])
+def test_the_model_of_the_documents_is_a_valid_configuration(tiny, name):
+    (block,) = (block for block in blocks(name, "yaml") if "DCGAN" in block)
+    tiny["models"] = yaml.safe_load(block)["models"]
+    assert len(Experiment(tiny).runs) == 1
+
+
+def test_the_protocols_are_what_the_documents_say(tiny):
+    text = text_of("docs/evaluation.md")
+    (block,) = (block for block in blocks("docs/evaluation.md", "yaml") if "protocols:" in block)
     tiny["evaluation"]["protocols"] = yaml.safe_load(block)["evaluation"]["protocols"]
     found = Experiment(tiny).protocols
     assert found["clean"].n_fake == 10_000
@@ -177,19 +341,210 @@ def test_the_readmes_protocols_are_what_it_says(tiny):
         assert int(samples.replace(",", "")) == known["n_fake"]
 
 
+def test_the_documents_list_every_metric_and_part_of_a_painter():
+    evaluation, models = text_of("docs/evaluation.md"), text_of("docs/models.md")
+    for name in METRICS:
+        assert re.search(rf"^\|.*`{name}`.*\|$", evaluation, flags=re.M), name
+    for name in [*RULES, *INPUTS, *SEQUENCES]:
+        assert re.search(rf"^\|.*`{name}`.*\|$", models, flags=re.M), name
+
+
+def test_the_architecture_names_the_imports_between_packages():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    text = text_of("docs/architecture.md")
+    for package in generate.PACKAGES[:-1]:
+        drawn = re.search(rf"^  {package}/ .*\n .* imports (.*)$", text, flags=re.M)
+        assert set(drawn[1].split(", ")) == generate.imports(package), package
+    assert generate.imports("common") == set()
+    drawn = re.search(r"^  library.py .*\n .* imports (.*)$", text, flags=re.M)
+    assert set(drawn[1].split(", ")) == generate.imports("library")
+
+
+# The site -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The documentation, built as `mkdocs build --strict` builds it."""
+    pytest.importorskip("mkdocs")
+    from mkdocs.commands.build import build as build_site
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_MKDOCS_2_WARNING", "1")
+        config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
+        config.plugins.run_event("startup", command="build", dirty=False)
+        try:
+            # In strict mode a warning ends the build.
+            build_site(config)
+        finally:
+            config.plugins.run_event("shutdown")
+    return folder
+
+
+def test_the_site_has_every_verb_and_every_key(site):
+    verbs = (site / "reference/command-line/index.html").read_text()
+    for verb in VERBS:
+        assert f'id="{verb}"' in verbs
+    assert "--checkpoint-kimg" in verbs
+    keys = (site / "reference/configuration/index.html").read_text()
+    for key in schema()["properties"]:
+        assert key in keys
+    for key in ("datasets", "models", "evaluation"):
+        assert f'id="{key}"' in keys
+    assert "&lt;name&gt;.class" in keys
+    assert "mini_latent_dim" in (site / "reference/model-settings/index.html").read_text()
+    interface = (site / "reference/api/index.html").read_text()
+    for name in ("fpa.library.load", "fpa.models.interface.Model", "fpa.common.registry.Registry"):
+        assert f'id="{name}"' in interface
+
+
+def test_the_site_fetches_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text()
+        fetched = re.findall(r'<(?:script|img|iframe)[^>]* src="(https?:[^"]*)', text)
+        fetched += re.findall(
+            r'<link[^>]* rel="(?:stylesheet|preconnect)"[^>]*(https?:[^"]*)', text
+        )
+        assert not fetched, page
+
+
+# The recipes ----------------------------------------------------------------------------------
+
+REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES)
+
+
+def recipe_rows() -> list[tuple[list[str], list[str], int]]:
+    """New files, edited files and their number, of every recipe."""
+    rows = re.findall(
+        r"^\| [a-z -]+ \|(.*)\|(.*)\| (\d) \|$", text_of("CONTRIBUTING.md"), flags=re.M
+    )
+    return [(*(re.findall(r"`([^`]+)`", part) for part in row[:2]), int(row[2])) for row in rows]
+
+
+def modules() -> dict[str, str]:
+    """The modules of the recipes, by name; their first line is the file's name."""
+    found = {}
+    for block in blocks("CONTRIBUTING.md", "python"):
+        first, _, rest = block.partition("\n")
+        found[first.removeprefix("# ")] = rest
+    return found
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A folder with the recipes' modules, as the working directory; nothing of them stays."""
+    for name, text in modules().items():
+        (tmp_path / name).write_text(text)
+    kept = [dict(registry._entries) for registry in REGISTRIES]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("FPA_PLUGINS", raising=False)
+    yield tmp_path
+    os.environ.pop("FPA_PLUGINS", None)
+    for registry, entries in zip(REGISTRIES, kept, strict=True):
+        registry._entries = entries
+    for name in modules():
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def test_the_recipes_name_files_that_are_there_or_would_be_new():
+    rows = recipe_rows()
+    assert len(rows) == 7
+    for new, edited, count in rows:
+        for name in new:
+            path = ROOT / name
+            assert path.is_dir() or (path.parent.is_dir() and not path.exists()), name
+        assert all((ROOT / name).is_file() for name in edited)
+        assert count == len(new) + len(edited) or (count == 6 and len(new) + len(edited) == 4)
+
+
+def test_the_recipes_work_from_outside(plugins, tiny):
+    small = tiny["models"]["fpa"]["settings"]
+    tiny["models"], tiny["plugins"] = {}, []
+    for block in blocks("CONTRIBUTING.md", "yaml"):
+        part = yaml.safe_load(block)
+        tiny["plugins"] += part["plugins"]
+        for name, model in part.get("models", {}).items():
+            painter = {**small["painter"], **model["settings"]["painter"]}
+            tiny["models"][name] = {**model, "settings": {**small, "painter": painter}}
+        if "metrics" in part.get("evaluation", {}):
+            tiny["evaluation"]["metrics"] = part["evaluation"]["metrics"]
+        tiny["datasets"] |= {
+            k: {**v, "resolution": 16} for k, v in part.get("datasets", {}).items()
+        }
+    assert set(tiny["plugins"]) == {n.removesuffix(".py") for n in modules() if n.endswith(".py")}
+    experiment = Experiment(tiny)
+    assert len({run.digest for run in experiment.runs}) == len(experiment.runs) == 4
+    assert experiment.datasets["flowers"]["count"] == 8_189
+
+    z = torch.randn(3, small["painter"]["latent_dim"], generator=torch.Generator().manual_seed(0))
+    for run in experiment.runs[:2]:
+        model = build(run.model["class"], run.model["settings"], 16, 1)
+        painting = model.ema.paint(z)
+        left, right = painting.writing.left, painting.writing.right
+        torch.testing.assert_close(painting.writing.matrix, left.transpose(-1, -2) @ right)
+        losses = model.step(torch.rand(8, 1, 16, 16))
+        assert all(torch.isfinite(loss) for loss in losses.values())
+
+    # A Transformer's step must not see what comes later.
+    network = SEQUENCES["transformer"].load()(model.ema.settings, 5).eval()
+    x = torch.randn(2, 4, 5)
+    changed = torch.cat([x[:, :3], torch.randn(2, 1, 5)], dim=1)
+    torch.testing.assert_close(network(x, None)[:, :3], network(changed, None)[:, :3])
+
+    rng = np.random.default_rng(0)
+    pair = Pair(*(Features(rng.normal(m, 1, (50, 3)), None, {}) for m in (0.0, 2.0)))
+    measured = measure(pair, None, Settings(["mean_shift"], "symmetric", 2, 10, 4, 0))
+    real, fake = (part.values.mean(axis=0) for part in pair)
+    assert measured["mean_shift"]["value"] == pytest.approx(np.sqrt(((real - fake) ** 2).sum()))
+
+    if importlib.util.find_spec("timm") is None:
+        with pytest.raises(UserError, match="pip install timm"):
+            find_extractor("dinov2_vits14", "here")
+    else:
+        assert find_extractor("dinov2_vits14", "here")[1] == 224
+
+    spec = figures(experiment.describe())["mean_image-digits"]
+    for part in spec.inputs:
+        (plugins / part.path).parent.mkdir(parents=True)
+        np.save(plugins / part.path, rng.uniform(0, 255, (1, 16, 16)))
+    draw(spec, plugins)
+    assert all((plugins / file).stat().st_size > 1000 for file in spec.files)
+
+
+def test_the_recipes_snakefile_adds_its_rule_to_the_workflow(plugins, tiny):
+    path = plugins / "Snakefile"
+    samples = Experiment(tiny).sampled
+    path.write_text(
+        path.read_text()
+        .replace("path/to/this/repository", str(ROOT))
+        .replace("samples-best-n2000-seed0.npy", samples)
+    )
+    assert samples in path.read_text()
+    (plugins / "mine.yaml").write_text(yaml.safe_dump({**tiny, "plugins": ["mean_image"]}))
+    ((code, said),) = dry_runs(
+        [["--cores", "1", "--quiet", "rules", "--configfile", "mine.yaml"]], plugins
+    )
+    assert code == 0, said
+    assert re.search(r"^mean_image +3$", said, flags=re.M)
+
+
+# What is installed ----------------------------------------------------------------------------
+
+
 def test_the_conda_environment_lists_what_pyproject_asks_for():
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    listed = yaml.safe_load((ROOT / "workflow/envs/fpa.yaml").read_text())["dependencies"]
+    asked = tomllib.loads(text_of("pyproject.toml"))["project"]["dependencies"]
+    listed = yaml.safe_load(text_of("workflow/envs/fpa.yaml"))["dependencies"]
     assert listed[-1]["pip"] == asked
 
 
 def test_the_lock_file_pins_everything_and_names_no_host():
-    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [
-        line
-        for line in (ROOT / "requirements.lock").read_text().splitlines()
-        if not line.startswith("#")
-    ]
+    asked = tomllib.loads(text_of("pyproject.toml"))["project"]
+    lines = [line for line in text_of("requirements.lock").splitlines() if not line.startswith("#")]
     assert all(re.match(r"[a-zA-Z0-9_.\-]+==\S+", line) for line in lines)
     pinned = {line.split("==")[0].lower() for line in lines}
     for requirement in [*asked["dependencies"], *asked["optional-dependencies"]["dev"]]:
@@ -203,13 +558,8 @@ def test_the_cpu_build_of_torch_leaves_out_gpu_libraries_and_nothing_else():
     kept = subprocess.run(
         filtering.split(">")[0], shell=True, cwd=ROOT, capture_output=True, text=True
     ).stdout.splitlines()
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    lines = text_of("requirements.lock").splitlines()
     left_out = {line.split("==")[0] for line in set(lines) - set(kept)}
     assert "triton" in left_out
     assert all(re.match("nvidia-|cuda-|triton", name) for name in left_out)
     assert any(line.startswith("torch==") for line in kept)
-
-
-def test_the_citation_file_names_the_paper():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert "Images as Weight Matrices" in citation["references"][0]["title"]

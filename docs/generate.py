@@ -1,0 +1,212 @@
+"""Pages that are written while the site is built: mkdocs calls these functions (mkdocs.yml, hooks).
+
+The command line comes from its parser, the configuration from its schema, models' settings from
+their classes. CONTRIBUTING.md and CHANGELOG.md, which lie outside docs/, become pages too.
+"""
+
+import argparse
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("cli", "experiment", "reporting", "evaluation", "training", "models", "data", "common")
+"""From the top of fpa/ to its bottom."""
+PLACE = "<!-- packages -->"
+"""Where a page has the table of packages."""
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages that no file holds."""
+    from mkdocs.structure.files import File
+
+    # Before the functions below import fpa: mkdocs runs without the repository's root in its path.
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    pages = {
+        "reference/command-line.md": command_line(),
+        "reference/configuration.md": configuration(),
+        "reference/model-settings.md": model_settings(),
+        "contributing.md": from_root("CONTRIBUTING.md"),
+        "changelog.md": from_root("CHANGELOG.md"),
+    }
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Links to the documents outside docs/, and the table of packages, which is counted now."""
+    if PLACE in markdown:
+        markdown = markdown.replace(PLACE, packages())
+    return re.sub(r"\]\((?:\.\./)+CONTRIBUTING\.md", "](contributing.md", markdown)
+
+
+def from_root(name: str) -> str:
+    """A document of the repository's root as a page: links to other files become plain text."""
+    text = (ROOT / name).read_text()
+    text = re.sub(r"\]\(docs/", "](", text)
+    return re.sub(
+        r"\[([^\]]+)\]\((?!https?:|#|[\w/-]+\.md)([^)]+)\)", lambda link: f"`{link[2]}`", text
+    )
+
+
+def command_line() -> str:
+    """Every verb with its arguments."""
+    from fpa.cli import make_parser
+
+    parser = make_parser()
+    (verbs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    parts = [
+        "# Command line",
+        "`fpa VERB` and `python -m fpa VERB` are the same. Exit codes: 0 for success, 1 for an error "
+        "that is explained in one line, 2 for a wrong command line, and 75 for a training that was "
+        "stopped and can be continued.",
+        f"```text\n{parser.epilog}\n```",
+    ]
+    for name, verb in verbs.choices.items():
+        usage = re.sub(r"^usage: ", "", verb.format_usage()).rstrip()
+        parts += [f"## {name}", _text(verb.description), f"```text\n{usage}\n```"]
+        rows = [
+            f"| {_argument(action)} | {_cell(_help(verb, action))} |"
+            for action in verb._actions
+            if not isinstance(action, argparse._HelpAction)
+        ]
+        parts.append("\n".join(["| argument | meaning |", "| --- | --- |", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _argument(action: argparse.Action) -> str:
+    """An argument as it is typed."""
+    names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+    takes_value = action.option_strings and action.nargs != 0
+    if not takes_value:
+        return f"`{names}`"
+    value = action.metavar or action.dest.upper()
+    if action.choices:
+        value = "{" + ",".join(map(str, action.choices)) + "}"
+    return f"`{names} {value if isinstance(value, str) else ' '.join(value)}`".replace("|", r"\|")
+
+
+def _help(verb: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """What an argument means, and its default where the help does not name it."""
+    text = verb._get_formatter()._expand_help(action) if action.help else ""
+    if action.choices and not action.option_strings:
+        text += f" ({', '.join(map(str, action.choices))})"
+    default = action.default
+    if default in (None, False, [], argparse.SUPPRESS) or "(" in text or "default" in text:
+        return text
+    shown = " ".join(map(str, default)) if isinstance(default, list) else default
+    return f"{text} (default: {shown})"
+
+
+def configuration() -> str:
+    """Every key with its type, default and description."""
+    from fpa.experiment.config import schema
+
+    keys = schema()["properties"]
+    parts = [
+        "# Configuration",
+        _text(schema()["description"]),
+        "A configuration is a YAML file. Keys in angle brackets are names of your choice. Keys without "
+        "a default have to be given.",
+    ]
+    top = {key: part for key, part in keys.items() if not _has_keys(part)}
+    parts += ["## Top level", _table(_rows(top, schema().get("required", ()), ""))]
+    for key, part in keys.items():
+        if _has_keys(part):
+            parts += [f"## {key}", _text(part["description"]), _table(_section(part))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _has_keys(part: Mapping[str, Any]) -> bool:
+    return bool(part.get("properties")) or isinstance(part.get("additionalProperties"), dict)
+
+
+def _section(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ...]]:
+    """Rows of a section's keys, those of its named entries included."""
+    yield from _rows(part.get("properties", {}), part.get("required", ()), prefix)
+    others = part.get("additionalProperties")
+    if isinstance(others, dict):
+        yield from _section(others, f"{prefix}<name>.")
+
+
+def _rows(keys: Mapping[str, Any], required: Any, prefix: str) -> Iterator[tuple[str, ...]]:
+    for key, part in keys.items():
+        default = f"`{json.dumps(part['default'])}`" if "default" in part else ""
+        default = "required" if key in required else default
+        yield f"`{prefix}{key}`", _type(part), default, part.get("description", "")
+        if _has_keys(part):
+            yield from _section(part, f"{prefix}{key}.")
+
+
+def _type(part: Mapping[str, Any]) -> str:
+    """What values a key takes."""
+    if "enum" in part:
+        return ", ".join("null" if value is None else str(value) for value in part["enum"])
+    kinds = part.get("type", "any")
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
+def _table(rows: Iterator[tuple[str, ...]]) -> str:
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    return "\n".join(lines + [f"| {' | '.join(map(_cell, row))} |" for row in rows])
+
+
+def model_settings() -> str:
+    """The settings of the models that come with this project."""
+    from fpa.cli.experiment import SHIPPED
+    from fpa.experiment.listing import list_settings
+
+    parts = ["# Model settings", "What `python -m fpa models` prints. Defaults are the paper's."]
+    for name in SHIPPED:
+        _, *lines = list_settings(name)
+        listing = "\n".join(line.removeprefix("  ") for line in lines)
+        parts += [f"## {name}", f"```yaml\n{listing}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def packages() -> str:
+    """The packages of fpa/ with their lines and imports, as they are now."""
+    lines = ["| package | modules | lines | imports |", "| --- | ---: | ---: | --- |"]
+    for package in PACKAGES:
+        modules = list((ROOT / "fpa" / package).rglob("*.py"))
+        count = sum(len(path.read_text().splitlines()) for path in modules)
+        used = imports(package)
+        used = ", ".join(name for name in PACKAGES if name in used)
+        lines.append(f"| `fpa/{package}` | {len(modules)} | {count:,} | {used} |")
+    return "\n".join(lines)
+
+
+def imports(package: str) -> set[str]:
+    """The other packages of fpa/ that a package (or module) imports from."""
+    place = ROOT / "fpa" / package
+    modules = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+    found: set[str] = set()
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            found |= {name.split(".")[1] for name in names if name.startswith("fpa.")}
+    return found & set(PACKAGES) - {package}
+
+
+def _text(text: str | None) -> str:
+    """Text that Markdown shows as it stands."""
+    return (text or "").replace("<", "&lt;").replace("*", r"\*")
+
+
+def _cell(text: str) -> str:
+    """The same in a table."""
+    text = re.sub(r"\s+", " ", text).replace("|", r"\|")
+    # Code keeps its brackets.
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else _text(part) for part in parts)
