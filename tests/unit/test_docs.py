@@ -78,7 +78,6 @@ ELSEWHERE = {
         "tests/integration/test_workflow.py",
         '"sample"',
     ),
-    "python tests/unit/test_golden.py": ("tests/unit/test_golden.py", "__main__"),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
 }
@@ -526,9 +525,7 @@ def test_the_recipes_snakefile_adds_its_rule_to_the_workflow(plugins, tiny):
     )
     assert samples in path.read_text()
     (plugins / "mine.yaml").write_text(yaml.safe_dump({**tiny, "plugins": ["mean_image"]}))
-    ((code, said),) = dry_runs(
-        [["--cores", "1", "--quiet", "rules", "--configfile", "mine.yaml"]], plugins
-    )
+    ((code, said),) = dry_runs([["--cores", "1", "--configfile", "mine.yaml"]], plugins)
     assert code == 0, said
     assert re.search(r"^mean_image +3$", said, flags=re.M)
 
