@@ -41,7 +41,7 @@ test: $(READY) ## all tests
 	$(PYTEST)
 
 test-unit: $(READY) ## quick tests, of one room at a time
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit -m 'not slow'
 
 test-integration: $(READY) ## whole ways: the workflow, several processes, Slurm, the installed package
 	$(PYTEST) tests/integration

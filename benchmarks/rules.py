@@ -28,7 +28,9 @@ def milliseconds(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def measure(rule: Callable[..., tuple[Tensor, Tensor]], leaves: list[Tensor]) -> tuple[float, float]:
+def measure(
+    rule: Callable[..., tuple[Tensor, Tensor]], leaves: list[Tensor]
+) -> tuple[float, float]:
     """Forward, and forward with backward."""
 
     def both() -> None:

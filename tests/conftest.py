@@ -95,7 +95,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest file first: no process is left with it when the others have ended."""
-    first = ("test_slurm.py", "test_workflow.py")
+    first = ("test_slurm.py", "test_workflow.py", "test_training.py")
     items.sort(key=lambda item: item.path.name not in first)
 
 

@@ -20,6 +20,15 @@ from fpa.common.files import file_digest
 from fpa.reporting.figures import Spec, figures
 
 
+CONDA = """#!/bin/sh
+# Answers what Snakemake asks before it plans; solving an environment is conda's own business.
+case "$*" in
+*info*) echo '{"conda_version": "25.1.0", "conda_prefix": "/conda", "platform": "linux-64"}' ;;
+*config*) echo '{"get": {"channel_priority": "strict"}}' ;;
+esac
+"""
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The tiny experiment, run from nothing to every table and figure."""
@@ -166,6 +175,28 @@ def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, v
         shown.pop("sample", None)
     assert shown == expected
     assert bool(jobs) == bool(expected)
+
+
+def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path, monkeypatch):
+    """As where Snakemake is installed, and the rules' own software is not yet."""
+    for name in ("torch", "torchvision", "cleanfid", "torch_fidelity", "matplotlib", "seaborn"):
+        (tmp_path / "without" / name).mkdir(parents=True)
+        (tmp_path / "without" / name / "__init__.py").write_text("raise ImportError('not here')")
+    conda = tmp_path / "bin" / "conda"
+    conda.parent.mkdir()
+    conda.write_text(CONDA)
+    conda.chmod(0o755)
+    bare = {
+        **environment(),
+        "PYTHONPATH": f"{tmp_path / 'without'}:{ROOT}",
+        "PATH": f"{conda.parent}:{os.environ['PATH']}",
+    }
+    monkeypatch.setattr("conftest.environment", lambda: bare)
+    done = snakemake(TINY, tmp_path, "-n", "--sdm", "conda")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert re.search(r"Conda environment \S*envs/fpa.yaml will be created", said)
+    assert re.search(r"^train +3$", said, flags=re.M)
 
 
 def test_a_comment_in_the_code_or_the_configuration_makes_nothing_again(finished):

@@ -487,6 +487,7 @@ def processes_of(group: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
     words = dataset_words(images_dataset(slow))

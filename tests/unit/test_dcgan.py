@@ -29,6 +29,7 @@ def test_it_makes_and_judges_images_of_every_size(size, channels):
     assert 0 <= made.min() <= made.max() <= 1
 
 
+@pytest.mark.slow
 def test_it_learns_the_mean_of_its_data():
     torch.manual_seed(0)
     model = DCGAN(image_size=8, channels=1, latent_dim=8, width=4, learning_rate=0.002)
@@ -105,6 +106,7 @@ def test_a_class_without_a_method_is_told_so(tmp_path, monkeypatch):
     sys.modules.pop("lacking", None)
 
 
+@pytest.mark.slow
 def test_a_broken_class_stops_the_workflow_before_anything_runs(tmp_path, monkeypatch):
     (tmp_path / "half.py").write_text(
         "from baselines.dcgan import DCGAN\n"

@@ -89,6 +89,7 @@ def true_spread(measure, samples: int = 40) -> tuple[float, float]:
     return np.std([e.value for e in estimates], ddof=1), np.mean([e.error for e in estimates])
 
 
+@pytest.mark.slow
 def test_sampling_errors_are_those_of_repeated_draws():
     real = gaussian(5000, 16, 0)
     spread, claimed = true_spread(lambda f, s: distances.frechet_estimates(real, f, 10, s)[0])
@@ -229,6 +230,7 @@ WORSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WORSE)
 def test_distances_rise_with_damage(kind, crops, network):
     damage, amounts = WORSE[kind]

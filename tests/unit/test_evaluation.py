@@ -201,6 +201,7 @@ def painter():
     return Painter(16, 1, PainterSettings(steps=8, latent_dim=16, hidden_size=32)).eval()
 
 
+@pytest.mark.slow
 def test_a_score_depends_on_neither_threads_nor_batch_size(painter, about, monkeypatch, tmp_path):
     """From latents to FID, once with one thread and once with two and other batches."""
     real = noise_images(80, seed=9)

@@ -360,6 +360,7 @@ def mosaic(monkeypatch):
     return register("mosaic", specs, draw_mosaic)
 
 
+@pytest.mark.slow
 def test_a_figure_of_a_plugin_is_drawn_and_on_the_page(mosaic, tmp_path):
     about, specs, results = made_up.fill(tmp_path, made_up.experiment())
     assert list(specs)[-1] == "mosaic-digits-fpa"

@@ -10,8 +10,8 @@ from reference import DISCRIMINATOR, LIGHTGAN, PAINTER, UNET, Reference
 
 from baselines.lightgan.generator import Generator
 from baselines.lightgan.settings import GeneratorSettings
-from fpa.models import losses
 from fpa.evaluation.trace import step_pictures
+from fpa.models import losses
 from fpa.models.discriminator import Discriminator
 from fpa.models.painter import Painter
 from fpa.models.settings import DiscriminatorSettings, PainterSettings, UNetSettings

@@ -240,6 +240,7 @@ def test_r1_is_the_squared_slope_of_the_logits_at_real_images():
     assert model._r1_step(real).item() == pytest.approx(expected.mean().item(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_adas_p_rises_on_a_discriminator_that_overfits_and_falls_when_it_does_not():
     model = build(augment=AugmentSettings(kimg=1.0))
     few = images(8)

@@ -30,8 +30,8 @@ from fpa.training.finished import load_networks
 from fpa.training.loop import MAX_RELOADS, Training, train
 
 CPU = torch.device("cpu")
-STEPS = 120
-LONG = 400
+STEPS = 60
+LONG = 160
 """Steps of a training that a test has time to kill."""
 
 

@@ -169,7 +169,7 @@ def test_both_protocols_from_images_to_scores(protocol, kind, known, folder, tmp
     run(
         *("score", tmp_path, "--fake", paths[0], "--real", paths[1], "--check", *paths[2:]),
         *("--metrics", "fid", "kid", "inception_score", "precision", "recall"),
-        *("--groups", 4, "--protocol", protocol, "--out", tmp_path / "s.json"),
+        *("--groups", 6, "--protocol", protocol, "--out", tmp_path / "s.json"),
     )
     score = json.loads((tmp_path / "s.json").read_text())
     assert (score["resize"], score["format"], score["n_real"], score["n_fake"]) == (
