@@ -19,12 +19,12 @@ from conftest import ROOT, TINY, environment, fpa, snakemake
 from fpa.common.files import file_digest
 from fpa.reporting.figures import Spec, figures
 
-
 CONDA = """#!/bin/sh
 # Answers what Snakemake asks before it plans; solving an environment is conda's own business.
 case "$*" in
 *info*) echo '{"conda_version": "25.1.0", "conda_prefix": "/conda", "platform": "linux-64"}' ;;
 *config*) echo '{"get": {"channel_priority": "strict"}}' ;;
+*) echo conda 25.1.0 ;;
 esac
 """
 
