@@ -74,9 +74,10 @@ TINY = {
         "protocols": {"quick": {"extractor": "efficientnet_lite0-32px", "n_fake": 32}},
         "kid_subsets": 5,
         "kid_subset_size": 20,
+        "groups": 4,
     },
     "figures": {"grid": 9, "paintings": 2, "strip_steps": 3},
-    "runtime": {"device": "cpu", "train_threads": 1, "log_every": 3},
+    "runtime": {"device": "cpu", "train_threads": 1, "log_every": 3, "cost_seconds": 0.1},
 }
 """Every stage and model, in seconds."""
 

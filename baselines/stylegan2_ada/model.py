@@ -6,6 +6,7 @@ Plain PyTorch, after Karras et al. (2020a, 2020b) and the settings of their PyTo
 import copy
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,12 +57,20 @@ class StyleGAN2ADA:
         self._mixing = Mixing(self.generator)
         self._trained_discriminator: nn.Module = self.discriminator
         self._trained_mixing: nn.Module = self._mixing
-        self.generator_optimizer = self._adam(self.generator, self.recipe.path_length_every)
-        self.discriminator_optimizer = self._adam(self.discriminator, self.recipe.r1_every)
         self.device = torch.device("cpu")
         self.steps, self.images = 0, 0
         # Mean path length; sum and number of the signs of D(real) since p was last adjusted.
         self.path_length, self.signs = torch.zeros(()), torch.zeros(2)
+
+    # Made when they are first used: to sample needs none, and torch takes a second to load them.
+
+    @cached_property
+    def generator_optimizer(self) -> torch.optim.Optimizer:
+        return self._adam(self.generator, self.recipe.path_length_every)
+
+    @cached_property
+    def discriminator_optimizer(self) -> torch.optim.Optimizer:
+        return self._adam(self.discriminator, self.recipe.r1_every)
 
     def _adam(self, network: nn.Module, every: int) -> torch.optim.Optimizer:
         """Adam for n + 1 steps where there were n: regularisation is a step of its own."""

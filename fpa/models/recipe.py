@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -41,12 +42,19 @@ class AdversarialModel(Generic[G]):
         self.ema: G = copy.deepcopy(generator).requires_grad_(False).eval()
         self.device = torch.device("cpu")
         self.steps = 0
-        trained = [p for p in generator.parameters() if p.requires_grad]
-        self.generator_optimizer = self._adam(trained)
-        self.discriminator_optimizer = self._adam(list(discriminator.parameters()))
         # The same networks, or what averages their gradients over processes.
         self._trained_generator: nn.Module = generator
         self._trained_discriminator: nn.Module = discriminator
+
+    # Made when they are first used: to sample needs none, and torch takes a second to load them.
+
+    @cached_property
+    def generator_optimizer(self) -> torch.optim.Optimizer:
+        return self._adam([p for p in self.generator.parameters() if p.requires_grad])
+
+    @cached_property
+    def discriminator_optimizer(self) -> torch.optim.Optimizer:
+        return self._adam(list(self.discriminator.parameters()))
 
     def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         s = self.settings

@@ -19,8 +19,8 @@ from fpa.data.sources import store_name
 from fpa.experiment.checks import check_before_start
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes
+from fpa.training.finished import load_networks
 from fpa.training.launch import launch
-from fpa.training.loop import load_networks
 from fpa.training.signals import StopSignal
 
 STEPS = 20

@@ -56,10 +56,10 @@ ELSEWHERE = {
     "snakemake --cores all --cache": ("tests/integration/test_sharing.py", '"--cache"'),
     "snakemake --sdm conda": ("workflow/rules/train.smk", "envs/fpa.yaml"),
     "snakemake --profile slurm --configfile experiments/paper.yaml": (
-        "tests/unit/test_docs.py",
+        "tests/integration/test_docs.py",
         "def test_the_papers_experiment_lists",
     ),
-    "python -m fpa": ("tests/unit/test_docs.py", "def test_every_verb"),
+    "python -m fpa": ("tests/integration/test_docs.py", "def test_every_verb"),
     "python -m fpa compare RUN_A RUN_B": ("tests/integration/test_workflow.py", '"compare"'),
     "python -m fpa train RUN.json --gpus 4 ...": (
         "tests/integration/test_distributed.py",

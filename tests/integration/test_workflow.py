@@ -161,7 +161,7 @@ def test_run_again_it_does_nothing(finished):
         ("seeds", [0, 1], {"train": 3, "score": 3}),
         ("evaluation/protocols/quick/n_fake", 40, {"sample": 3, "score": 3}),
         ("evaluation/kid_subsets", 6, {"score": 3}),
-        ("figures/grid", 4, {"excerpt": 1, "figure": 1, "report_page": 1}),
+        ("figures/grid", 4, {"real_samples": 1, "figure": 1, "report_page": 1}),
         ("figures/strips", [1], {"figure": 3, "report_page": 1}),
         ("figures/frames", 5, {"interpolate": 3, "figure": 1, "report_page": 1}),
         ("models/fpa/label", "Painter", {"scores_table": 3, "models_table": 1}),
@@ -288,7 +288,7 @@ def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_p
     rate = {**TINY["models"]["lightgan"]["settings"]["recipe"], "learning_rate": 1e30}
     config = changed("models/lightgan/settings/recipe", rate)
     config["models"]["fpa"]["settings"]["painter"]["steps"] = 5
-    done = snakemake(config, copied, "--keep-going")
+    done = snakemake(config, copied, "--keep-going", "--until", "score", "paint")
     assert done.returncode != 0
     done = fpa("report", "results/tiny", cwd=copied)
     assert done.returncode == 0, done.stderr

@@ -100,9 +100,10 @@ rule cost:
         mem_mb=8000,
         runtime=30,
         device=RUNTIME["device"],
+        seconds=str(RUNTIME["cost_seconds"]),
         gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa cost {input.run:q} --threads {threads} --device {resources.device}"
+        "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {threads} --device {resources.device}"
         " --out {output:q} --log {log:q}"
