@@ -1,1 +1,1 @@
-"""Generators to compare the painters with, each through the contract of fpa/models/interface.py."""
+"""Generators to compare the painters with, each through the interface of fpa/models/interface.py."""

@@ -23,6 +23,7 @@ from PIL import Image
 
 from fpa.cli import main
 from fpa.common.progress import log
+from fpa.common.registry import VARIABLE
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,6 +87,12 @@ TINY = {
 def tiny() -> dict:
     """A configuration to change at will."""
     return copy.deepcopy(TINY)
+
+
+@pytest.fixture(autouse=True)
+def no_plugins_left(monkeypatch):
+    """Plugins that a test names are not inherited by the processes of the next one."""
+    monkeypatch.setenv(VARIABLE, "")
 
 
 def pytest_configure() -> None:

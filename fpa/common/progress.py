@@ -33,7 +33,7 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
 
 
 class Progress:
-    """A bar with ETA: live on a terminal of one's own, else a line every few seconds.
+    """A bar with ETA: live on a terminal, else a line every few seconds.
 
     Jobs of a workflow share the terminal (FPA_PROGRESS=lines): each writes whole lines.
     """

@@ -1,7 +1,7 @@
 """One list for each kind of thing that a configuration can name: metrics, extractors, rules, ...
 
-What this project brings registers itself in its room. A module of one's own does the same, and is
-named under `plugins` in a configuration.
+What this project brings is registered in its package. A user's module does the same, and is named
+under `plugins` in a configuration.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""One of several processes of tests/test_distributed.py: trains by a recipe in float64."""
+"""One of several processes of test_distributed.py: trains by a recipe in float64."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from conftest import RECIPE, TINY
 
 from fpa.common import distributed
-from fpa.models import interface as contract
+from fpa.models import loading
 
 PAINTER = {**TINY["models"]["fpa"]["settings"], "recipe": {**RECIPE, "penalty_every": 3}}
 # The U-Net's training is chaotic: in one process, weights that differ by 2e-16 differ by 3e-6 after
@@ -45,7 +45,7 @@ def train(name: str, first: int, steps: int, before: dict | None) -> dict:
     torch.set_num_threads(1)
     torch.manual_seed(5)
     model_class, settings, base = RECIPES[name]
-    model = contract.build(model_class, settings, SIZE, 1, base)
+    model = loading.build(model_class, settings, SIZE, 1, base)
     model.to(torch.device("cpu"))
     images = torch.rand(4 * 8, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(6))
     if before:

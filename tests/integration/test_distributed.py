@@ -62,7 +62,7 @@ def assert_same(one: dict, first: dict) -> None:
 
 @pytest.mark.parametrize("name", ["fpa", "fpa_unet", "lightgan", "stylegan2_ada", "cifar", "dcgan"])
 def test_two_processes_end_with_the_weights_of_one(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
     (one,) = run_worker(name, 1, tmp_path / "one")
     first, second = run_worker(name, 2, tmp_path / "two")
     torch.testing.assert_close(second, first, atol=0, rtol=0)
@@ -71,7 +71,7 @@ def test_two_processes_end_with_the_weights_of_one(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_state_goes_on_in_another_number_of_processes(before, after, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
     (whole,) = run_worker("stylegan2_ada", 1, tmp_path / "whole")
     run_worker("stylegan2_ada", before, tmp_path / "begun", 0, 7)
     state = tmp_path / "begun" / "rank0.pt"
@@ -81,7 +81,7 @@ def test_a_state_goes_on_in_another_number_of_processes(before, after, tmp_path,
 @pytest.fixture
 def trained_by(tiny, tmp_path):
     """`trained_by(folder, words)` -> the command that trains a small painter there."""
-    tiny["training"] |= {"kimg": 0.48, "checkpoint_kimg": 0.08, "watch_kimg": 0}
+    tiny["training"] |= {"kimg": 0.48, "watch_kimg": 0}
     tiny["evaluation"]["checkpoint"] = "last"
     # So slow that differences of rounding stay small.
     settings = tiny["models"]["fpa"]["settings"]
@@ -95,6 +95,7 @@ def trained_by(tiny, tmp_path):
         write_json(folder / "run.json", run.config)
         path = str(folder / "run.json")
         options = ["--store", str(store), "--device", "cpu", "--threads", "1", "--log-every", "10"]
+        options += ["--checkpoint-kimg", "0.08"]
         return ["-m", "fpa", "train", path, *options, *words]
 
     return command

@@ -160,7 +160,7 @@ def undisturbed(folder: Path, monkeypatch) -> str:
 
 def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    local = set(re.findall(r"^rule (\w+):\n    localrule: True$", rules, flags=re.M))
+    local = set(re.findall(r"^rule (\w+):\n(?:.+\n)*?    localrule: True$", rules, flags=re.M))
     named = re.findall(r"^rule (\w+):$", rules, flags=re.M)
     assert {"download", "extractor", "plan_run"} <= local
     assert set(PROFILE["set-resources"]) == set(named) - local
