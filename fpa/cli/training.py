@@ -8,7 +8,6 @@ from fpa.cli.verbs import Add, add_device, verb
 from fpa.common.progress import log
 
 COMMAND = (sys.executable, "-m", "fpa")
-CHECKPOINT_KIMG = 20.0
 
 
 def _train(add: Add) -> None:
@@ -22,9 +21,8 @@ def _train(add: Add) -> None:
     add(
         "--checkpoint-kimg",
         type=float,
-        default=CHECKPOINT_KIMG,
         metavar="KIMG",
-        help="thousand images between checkpoints",
+        help="thousand images between checkpoints (20)",
     )
     add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
     add_device(add)

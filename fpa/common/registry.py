@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fpa.common.errors import UserError, did_you_mean
 
@@ -16,6 +16,14 @@ T = TypeVar("T")
 
 VARIABLE = "FPA_PLUGINS"
 """Environment variable with the modules that jobs import before they start, separated by commas."""
+
+
+def load_target(target: Any) -> Any:
+    """What "package.module:Name" stands for, imported now; anything but text is returned as it is."""
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class Registry(Generic[T]):

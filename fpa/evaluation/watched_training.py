@@ -13,7 +13,7 @@ from fpa.data.store import open_store
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
 from fpa.training.finished import load_networks
-from fpa.training.loop import Training, Watch, train
+from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
 
@@ -27,7 +27,7 @@ def train_run(
     real: str | None,
     extractor: str | None,
     log_every: int,
-    checkpoint_kimg: float,
+    checkpoint_kimg: float | None,
     device: str,
     threads: int,
     stop: StopSignal,
@@ -56,7 +56,7 @@ def train_run(
         _watch(run, real, extractor, chosen),
         load_networks(Path(base)) if base and run.base else None,
         stop,
-        checkpoint_kimg,
+        checkpoint_kimg or CHECKPOINT_KIMG,
     )
     train(training, out)
     distributed.shut_down()

@@ -134,11 +134,10 @@ class Workflow:
     def scores(self) -> list[str]:
         """Every score file, in the order of the tables' rows."""
         return [
-            self.in_results(run.folder, name) for name in self.protocols for run in self._scored()
+            self.in_results(run.folder, name)
+            for name in self.protocols
+            for run in self.experiment.runs
         ]
-
-    def _scored(self) -> list[Run]:
-        return self.experiment.runs
 
     def costs(self) -> list[str]:
         """A cost file for every model and data set."""

@@ -1,12 +1,13 @@
 """What planning knows of a model class without importing its networks, which need torch."""
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+
+from fpa.common.registry import load_target
 
 
 class Checks(Protocol):
@@ -39,10 +40,7 @@ class Declaration:
 
     def load(self) -> type:
         """The class itself."""
-        if not isinstance(self.target, str):
-            return self.target
-        module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return load_target(self.target)
 
 
 def lazily(

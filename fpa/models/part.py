@@ -1,9 +1,10 @@
 """Registrations of a model's exchangeable parts, which planning reads without importing torch."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from fpa.common.registry import load_target
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,4 @@ class Part:
 
     def load(self) -> Callable[..., Any]:
         """The class."""
-        if not isinstance(self.target, str):
-            return self.target
-        module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return load_target(self.target)

@@ -6,7 +6,6 @@ one file in a scratch folder, under a name that no archive chooses.
 
 import bz2
 import gzip
-import importlib
 import lzma
 import tarfile
 import zipfile
@@ -18,6 +17,7 @@ from typing import IO, Any
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_open, digest
 from fpa.common.progress import log
+from fpa.common.registry import load_target
 from fpa.data.readers.base import Reader
 from fpa.data.readers.folder import FolderReader
 from fpa.data.readers.lmdb import LmdbReader
@@ -65,14 +65,10 @@ def open_source(source: str, path: str | None, scratch: Path) -> Reader:
 
 def _load(reader: ReaderFactory) -> Callable[[], Reader]:
     """The class or function itself, imported if it is named as "package.module:Class"."""
-    if not isinstance(reader, str):
-        return reader
-    module, _, name = reader.partition(":")
     try:
-        found: Callable[[], Reader] = getattr(importlib.import_module(module), name)
+        return load_target(reader)
     except (ImportError, ValueError, AttributeError) as error:
         raise UserError(f"cannot import the reader '{reader}': {error}") from error
-    return found
 
 
 def _open_folder(path: Path) -> Reader:
