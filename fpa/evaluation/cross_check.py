@@ -119,10 +119,11 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> float:
     return metric["frechet_inception_distance"]
 
 
-def kernel(
-    real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int
-) -> tuple[float, float]:
-    """torch-fidelity's KID: mean and standard deviation over random subsets."""
+def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
+    """torch-fidelity's KID, the mean over random subsets.
+
+    The subsets overlap: their standard deviation, which the library reports, is no standard error.
+    """
     metric = kid_featuresdict_to_metric(
         {"features": _tensor(fake).double()},
         {"features": _tensor(real).double()},
@@ -132,7 +133,7 @@ def kernel(
         rng_seed=seed,
         verbose=False,
     )
-    return metric["kernel_inception_distance_mean"], metric["kernel_inception_distance_std"]
+    return metric["kernel_inception_distance_mean"]
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
@@ -147,10 +148,11 @@ def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
     return metric["precision"], metric["recall"]
 
 
-def inception_score(logits: np.ndarray, seed: int) -> tuple[float, float]:
-    """Inception Score of class logits (N, classes): mean and standard deviation over ten splits."""
+def inception_score(logits: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
+    """Inception Score of class logits (N, classes): mean and standard deviation over disjoint
+    random splits."""
     metric = isc_featuresdict_to_metric(
-        {"logits": _tensor(logits)}, "logits", rng_seed=seed, verbose=False
+        {"logits": _tensor(logits)}, "logits", isc_splits=splits, rng_seed=seed, verbose=False
     )
     return metric["inception_score_mean"], metric["inception_score_std"]
 

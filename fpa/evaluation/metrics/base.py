@@ -28,12 +28,12 @@ class Measurement:
         return self.libraries[1] if self.libraries else None
 
     @cached_property
-    def frechet(self) -> tuple[Estimate, Estimate]:
-        """The Fréchet distance, and its limit for infinitely many samples."""
-        from fpa.evaluation import distances
+    def frechet(self) -> tuple[Estimate, Estimate | None]:
+        """The Fréchet distance, and its limit for infinitely many samples if there is one."""
+        from fpa.evaluation import extrapolation
 
         settings = self.settings
-        return distances.frechet_estimates(
+        return extrapolation.frechet_estimates(
             self.main.real.values,
             self.main.fake.values,
             settings.groups,
@@ -73,5 +73,7 @@ class Metric:
     """Whether the figure of scores has a panel for it."""
     table: bool = False
     """Whether it has a table to itself."""
+    needs: str = ""
+    """What it cannot be computed without, for the caption of a table that lacks it."""
     needs_cross_check: bool = False
     """Whether it is computed from torch-fidelity's features; left out where there are none."""
