@@ -12,7 +12,7 @@ from fpa.data.feed import Feed
 from fpa.data.store import open_store
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
-from fpa.training.finished import load_networks
+from fpa.training.finished import load_weights
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
@@ -54,7 +54,7 @@ def train_run(
         chosen,
         log_every,
         _watch(run, real, extractor, chosen),
-        load_networks(Path(base)) if base and run.base else None,
+        load_weights(Path(base)) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
     )

@@ -237,10 +237,9 @@ class Workflow:
         run = self.run(wildcards)
         inputs = self.store(wildcards)
         if run.training["watch_kimg"]:
-            extractor = run.training["watch_extractor"]
-            space = Space(extractor, "clean", "array")
+            space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
-            inputs["extractor"] = self._extractor(extractor)
+            inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
             weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
             inputs["base"] = _ancient(weights)
