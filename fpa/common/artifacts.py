@@ -106,9 +106,9 @@ def features(checkpoint: str, count: object, seed: object, space: object) -> str
     return f"features-{checkpoint}-n{count}-seed{seed}.{space}.npy"
 
 
-def describing(features_file: str | Path) -> Path:
-    """The .json beside a feature array."""
-    return Path(features_file).with_suffix(".json")
+def describing(file: str | Path) -> Path:
+    """The .json beside an array of samples or features."""
+    return Path(file).with_suffix(".json")
 
 
 def score(protocol: str, digest: str) -> str:

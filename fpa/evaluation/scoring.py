@@ -58,6 +58,7 @@ def score_run(
         "settings": settings._asdict(),
         "n_real": len(main.real.values),
         "n_fake": len(main.fake.values),
+        "not_finite": about.get("not_finite", 0),
         "real_sha256": main.real.about["images_sha256"],
         "fake_sha256": about["images_sha256"],
         "stages": dict(stages or {}),
@@ -74,8 +75,14 @@ def summary_line(score: Mapping[str, Any]) -> str:
     return (
         f"{score['dataset']} {score['model']} seed {score['seed']}, {score['protocol']} protocol "
         f"({score['extractor']}, {score['n_real']} real, {score['n_fake']} fake): "
-        f"{values or 'features of its samples are not finite'}"
+        f"{values or _why_nan(score)}"
     )
+
+
+def _why_nan(score: Mapping[str, Any]) -> str:
+    if score["not_finite"]:
+        return f"NaN, because {score['not_finite']} of its samples are not finite"
+    return "NaN, because features are not finite"
 
 
 def _estimate(name: str, value: float | None, error: float | None) -> str:
