@@ -36,6 +36,11 @@ def real_features(store: str, space: object) -> str:
     return f"{store}/features.{space}.npy"
 
 
+def real_radii(store: str, space: object, most: object, seed: object) -> str:
+    """Radii of a random subset of at most so many of a data set's images, below the data folder."""
+    return f"{store}/radii.{space}.n{most}-seed{seed}.npz"
+
+
 def extractor(name: str) -> str:
     """The description of a feature extractor whose weights were found, below the data folder."""
     return f"extractors/{name}.json"

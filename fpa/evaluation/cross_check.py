@@ -2,7 +2,7 @@
 
 torch-fidelity computes the FID from eigenvalues instead of a matrix square root, and has another
 implementation of Inception, its resize and its weights file, so an error in one library is not
-repeated in the other. Inception Score, precision and recall come from here as well.
+repeated in the other. The Inception Score comes from here as well.
 """
 
 from collections.abc import Callable
@@ -137,7 +137,10 @@ def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, s
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
-    """Improved precision and recall (Kynkäänniemi et al. 2019), neighbourhoods of 3."""
+    """torch-fidelity's improved precision and recall, whose distances are all in memory at once.
+
+    Scores take fpa.evaluation.precision_recall; this is what tests compare it with.
+    """
     metric = prc_featuresdict_to_metric(
         {"features": _tensor(fake)},
         {"features": _tensor(real)},

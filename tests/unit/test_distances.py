@@ -9,7 +9,14 @@ import torch
 from PIL import Image, ImageFilter
 
 from fpa.common.errors import UserError
-from fpa.evaluation import cross_check, distances, extractors, extrapolation, scores
+from fpa.evaluation import (
+    cross_check,
+    distances,
+    extractors,
+    extrapolation,
+    precision_recall,
+    scores,
+)
 from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement, Metric
@@ -130,25 +137,6 @@ def test_kid_of_two_halves_of_one_set_is_nothing_within_its_error():
     assert abs(found.value) < 4 * found.error
     shifted = distances.kernel_estimate(whole[:1000], whole[1000:] + 0.3, 20, 500, 10, 0)
     assert shifted.value > 10 * shifted.error
-
-
-def two_modes(n: int, share: float, seed: int) -> np.ndarray:
-    """Points around two far places, a share of them around the cross_check."""
-    points = gaussian(n, 8, seed)
-    points[: round(share * n), 0] += 30
-    return points
-
-
-def test_recall_falls_when_a_mode_is_dropped_and_precision_when_one_is_invented():
-    both, one = two_modes(600, 0.5, 0), two_modes(600, 0, 1)
-    whole = cross_check.precision_recall(both, two_modes(600, 0.5, 2))
-    dropped = cross_check.precision_recall(both, one)
-    invented = cross_check.precision_recall(one, both)
-    assert min(whole) > 0.7
-    assert dropped[0] > 0.7
-    assert dropped[1] < 0.55
-    assert invented[0] < 0.55
-    assert invented[1] > 0.7
 
 
 def test_inception_score_of_sure_and_even_classes_is_their_number():
@@ -285,7 +273,7 @@ def test_a_score_holds_both_libraries_numbers_and_their_difference():
         *("kid", "kid_torch_fidelity"),
     }
     alone = measured(gaussian(300, 8, 0), gaussian(200, 8, 1), libraries=False)
-    assert set(alone) == {"fid", "fid_infinity", "kid"}
+    assert set(alone) == {"fid", "fid_infinity", "kid", "precision", "recall"}
 
 
 def test_metrics_come_in_the_order_that_people_read_and_say_what_they_need():
@@ -300,10 +288,26 @@ def test_metrics_come_in_the_order_that_people_read_and_say_what_they_need():
     def having(kind):
         return {name for name, metric in METRICS.items() if getattr(metric, kind)}
 
-    assert having("needs_cross_check") == {"precision", "recall", "inception_score"}
+    assert having("needs_cross_check") == {"inception_score"}
+    assert having("uses_real_radii") == {"precision", "recall"}
     assert having("lower_is_better") == {"fid", "fid_infinity", "kid"}
     assert having("drawn") == {"fid", "kid", "precision", "recall"}
     assert having("table") == {"fid", "kid"}
+
+
+def test_precision_and_recall_are_of_as_many_images_on_either_side(monkeypatch):
+    sizes = []
+
+    def record(real, fake):
+        sizes.append((len(real.centres), len(fake)))
+        return 0.5, 0.5
+
+    monkeypatch.setattr(precision_recall, "precision_recall", record)
+    for n, m in ((300, 200), (200, 300)):
+        measured(gaussian(n, 8, 0), gaussian(m, 8, 1), metrics=["precision"])
+    monkeypatch.setattr(precision_recall, "MOST_COVERED", 50)
+    measured(gaussian(300, 8, 0), gaussian(200, 8, 1), metrics=["recall"])
+    assert sizes == [(200, 200), (200, 200), (50, 50)]
 
 
 def test_metrics_that_few_images_do_not_allow_are_left_out():

@@ -14,7 +14,15 @@ from torchvision.utils import save_image
 
 from fpa.common.errors import UserError
 from fpa.common.progress import Progress
-from fpa.evaluation import distances, extractors, features, protocols, sampling, scores
+from fpa.evaluation import (
+    distances,
+    extractors,
+    features,
+    precision_recall,
+    protocols,
+    sampling,
+    scores,
+)
 from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
 from fpa.evaluation.neighbours import search
 from fpa.evaluation.protocols import Space
@@ -327,7 +335,17 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     line = summary_line(found)
     assert line.startswith("d m seed 7, quick protocol (e, 40 real, 50 fake): fid ")
     assert "±" in line
-    last = score_run(*arguments, "last", None)
+    assert found["n_precision_recall"] is None
+    settings = settings._replace(metrics=["precision", "recall"])
+    arguments = (tmp_path, fake, real, None, settings, "quick", "last")
+    loaded = features.load(real)
+    precision_recall.save_real(tmp_path / "radii.npz", loaded.values, loaded.about, 50, 0)
+    kept = score_run(*arguments, None, radii=tmp_path / "radii.npz")
+    assert kept["metrics"] == score_run(*arguments, None)["metrics"]
+    assert kept["n_precision_recall"] == 50
+    with pytest.raises(UserError, match="radii of 50 real images, expected 40"):
+        score_run(*arguments, 40, radii=tmp_path / "radii.npz")
+    last = score_run(*arguments, None)
     assert (last["checkpoint_kimg"], last["stages"], last["n_real"]) == (4, {}, 60)
 
 
