@@ -185,7 +185,49 @@ def test_two_runs_are_compared_in_standard_errors():
     # sqrt(0.5^2 + 0.5^2) = 0.707
     assert cells[2] == ["fid", "10 ± 0.5", "7 ± 0.5", "+3", "+4.2"]
     assert cells[4] == ["kid", "0.01", "0.007", "+0.003", "unknown"]
-    assert "NOT comparable: format differ" in comparison(one, {**two, "format": "jpeg"})
+    assert "NOT comparable" not in comparison(one, two)
+    assert "Another training of either model may differ by several times" in comparison(one, two)
+
+
+@pytest.mark.parametrize(
+    ("other", "warning"),
+    [
+        ({"format": "jpeg"}, "format (array and jpeg)"),
+        ({"checkpoint": "last"}, "checkpoint (best and last)"),
+        ({"n_fake": 50_000}, "n_fake (2,000 and 50,000)"),
+        ({"real_sha256": "ab"}, "real_sha256"),
+        ({"settings": {"groups": 20}}, "settings.groups (10 and 20)"),
+        ({"stages": {"score": 2}, "n_real": 9}, "n_real (1,797 and 9), stages.score (1 and 2)"),
+    ],
+)
+def test_runs_that_were_not_scored_alike_are_not_comparable(other, warning):
+    alike = {"settings": {"groups": 10}, "stages": {"score": 1}}
+    one, two = score("fpa", 0, 10, **alike), score("light_gan", 0, 7, **{**alike, **other})
+    assert f"NOT comparable: {warning}\n" in comparison(one, two)
+
+
+def test_one_of_several_scores_is_not_taken_silently(tmp_path):
+    def write(run, **files):
+        (tmp_path / run).mkdir()
+        for name, n_fake in files.items():
+            entry = score(run, 0, 10, n_fake=n_fake)
+            (tmp_path / run / f"score-quick-{name}.json").write_text(json.dumps(entry))
+        return tmp_path / run
+
+    old, new = write("old", a=10), write("new", b=50_000)
+    both, other = write("both", a=10, b=50_000), write("other", c=10, d=20)
+    # Of the same name and so made alike: each of them.
+    assert compare_runs(both, both).count("A: ") == 2
+    assert "10 generated" in compare_runs(old, both)
+    assert "NOT" not in compare_runs(both, new)
+    # One on either side: compared, with the warning.
+    assert "NOT comparable: n_fake (10 and 50,000)" in compare_runs(old, new)
+    message = (
+        r"both holds 2 scores by protocol quick.*: score-quick-a.json, score-quick-b.json; name"
+    )
+    with pytest.raises(UserError, match=message):
+        compare_runs(both, other)
+    assert "NOT" not in compare_runs(both / "score-quick-a.json", other / "score-quick-c.json")
 
 
 def test_only_inception_features_are_called_fid(frame):
