@@ -95,8 +95,23 @@ def test_markdown_has_models_down_and_data_sets_across(frame):
     shown = metric_layout(frame, "fid", {"fpa": "FPA", "light_gan": "LightGAN"})
     cells = cells_of(to_markdown(shown, metric_caption(frame, "fid")))
     assert cells[0] == ["Model", "digits 16 px", "cats 16 px"]
-    assert cells[2] == ["FPA", "12.00 ± 2.83", "99.00 ± 0.50"]
-    assert cells[3] == ["LightGAN", "7.00 ± 0.50", "—"]
+    assert cells[2] == ["FPA", "12.00 ± 2.83", "99.00"]
+    assert cells[3] == ["LightGAN", "7.00", "—"]
+
+
+def test_what_plus_minus_is_stands_in_the_caption(entries):
+    """Of one training each it is no uncertainty of a comparison; one table has one meaning of it."""
+    for kind in ("fid", "scores"):
+        _, shown, caption = build(kind, entries, {}, "digits")
+        assert "mean ± standard deviation over 1 to 2 trainings (seeds) of each model" in caption
+        assert "sampling" not in caption
+        _, shown, caption = build(kind, entries[1:], {}, "digits")
+        assert shown.iloc[0, 0] == "14.00 ± 0.50"
+        assert "one training of each model, ± the standard error of sampling from it" in caption
+        assert "another training of the same model can differ by several times" in caption
+    _, shown, caption = build("kid", entries[1:], {}, "digits")
+    assert shown.iloc[0, 0] == "14.00"
+    assert "±" not in caption
 
 
 def test_failed_runs_are_shown_as_such(entries):
@@ -142,7 +157,7 @@ def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
     assert list(shown.columns) == ["FID", "KID x 1000"]
     assert "; no FID ∞, which needs four samples for each dimension of the features;" in caption
     _, shown, caption = build("fid", entries, {}, "digits")
-    assert shown.loc["light_gan", "digits 16 px"] == "7.00 ± 0.50"
+    assert shown.loc["light_gan", "digits 16 px"] == "7.00"
     assert "FID ∞" not in caption
     _, shown, caption = build("fid_infinity", entries, {}, "digits")
     assert (shown == "—").all(axis=None)
@@ -166,7 +181,7 @@ def test_published_values_stand_in_brackets_with_their_source(entries, tmp_path)
     path.write_text(PUBLISHED.read_text() + "cats,fpa,fid,3.5,quick,x\n")
     published = read_published(str(path))
     frame, shown, caption = build("fid", entries, {}, "digits", published)
-    assert shown.loc["fpa", "cats 16 px"] == "99.00 ± 0.50 (3.50)"
+    assert shown.loc["fpa", "cats 16 px"] == "99.00 (3.50)"
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83"
     assert frame["source"].tolist() == ["", "", "x"]
     assert "in brackets the published value" in caption
