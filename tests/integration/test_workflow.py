@@ -70,7 +70,7 @@ def drawn(results) -> list[Spec]:
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
-    names = ("fid", "kid", "scores", "models")
+    names = ("fid", "kid", "scores", "comparisons", "models")
     expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
     made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}

@@ -7,6 +7,7 @@ import pandas as pd
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
+from fpa.reporting.tables.pairwise import pairwise_caption, pairwise_frame, pairwise_layout
 from fpa.reporting.tables.scores import scores_caption, scores_layout
 from fpa.reporting.tables.text import absent, mixed_stages
 from fpa.reporting.tables.tidy import Entry, tidy_scores
@@ -22,7 +23,8 @@ def build(
     experiment: str,
     published: pd.DataFrame | None = None,
 ) -> Built:
-    """A table of `kind`: a metric's name or `scores` (of score files), or `models` (of cost files).
+    """A table of `kind`: a metric's name, `scores` or `comparisons` (of score files), or `models` (of
+    cost files).
 
     Its caption has a warning when the entries mix versions of a stage.
     """
@@ -35,6 +37,11 @@ def build(
             scores_layout(frame, labels),
             scores_caption(frame, absent(entries, METRICS)),
         )
+    elif kind == "comparisons":
+        tidy = tidy_scores(entries, experiment)
+        frame, seeds = pairwise_frame(tidy), tidy["seed"].nunique()
+        shown = pairwise_layout(frame, labels)
+        caption = pairwise_caption(frame, seeds, experiment)
     else:
         METRICS.get(kind, "table")
         frame = metric_frame(entries, kind, experiment, published)
