@@ -98,7 +98,6 @@ def _score(add: Add) -> None:
 def score(options: argparse.Namespace) -> None:
     """FID, KID and more of a run's features against the real ones."""
     from fpa.common.files import write_json
-    from fpa.common.stages import STAGES
     from fpa.evaluation.scores import Settings
     from fpa.evaluation.scoring import score_run, summary_line
 
@@ -119,7 +118,6 @@ def score(options: argparse.Namespace) -> None:
         protocol=options.protocol,
         checkpoint=options.checkpoint,
         n_real=options.n_real,
-        stages=STAGES,
         radii=options.radii,
     )
     write_json(options.out, result)

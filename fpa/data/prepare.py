@@ -13,6 +13,7 @@ from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_path, digest_of_many, file_digest, locked, write_json
 from fpa.common.progress import log
+from fpa.common.stages import STAGES
 from fpa.data import parallel
 from fpa.data.parallel import Outcome
 from fpa.data.readers import Found, Listing, Reader, list_images, open_source
@@ -189,5 +190,6 @@ def _describe(
             "images": len(read) - len(same),
             "groups": [names for names in same.values() if len(names) > 1],
         },
+        "stages": {"prepare": STAGES["prepare"]},
         "versions": provenance.versions(),
     }

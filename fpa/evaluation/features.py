@@ -17,6 +17,7 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_path, file_digest, load_array, read_json, write_json
 from fpa.common.progress import Progress
+from fpa.common.stages import STAGES
 from fpa.data.store import open_store
 from fpa.evaluation.cross_check import Extraction
 from fpa.evaluation.extractors import load as load_extractor
@@ -91,6 +92,7 @@ def compute(
         artifacts.describing(out),
         {
             **about,
+            "stages": {**about.get("stages", {}), "features": STAGES["features"]},
             **network.identity,
             "format": space.format,
             "features": network.size,
@@ -113,15 +115,19 @@ def compute_file(
     """
     images: np.ndarray
     about: dict[str, Any]
-    not_finite: list[int] = []
+    made_by: dict[str, Any]
     if source.is_dir():
         images, manifest = open_store(source)
         about = {"images_sha256": manifest["images_sha256"]}
+        made_by = manifest
     else:
         images = load_array(source, mmap_mode="r")
         about = {"images_sha256": file_digest(source)}
         described = artifacts.describing(source)
-        not_finite = read_json(described)["not_finite"] if described.exists() else []
+        made_by = read_json(described) if described.exists() else {}
+    # What the stage before says of the images; nothing of images that come from elsewhere.
+    about["stages"] = made_by.get("stages", {})
+    not_finite: list[int] = made_by.get("not_finite", [])
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
             f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"

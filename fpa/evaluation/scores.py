@@ -35,9 +35,13 @@ class Pair(NamedTuple):
 def pair(real: Features, fake: Features) -> Pair:
     """Two sets that may be compared; UserError when they come from different feature spaces."""
     keys = ("extractor", "weights_sha256", "resize", "format")
-    one, two = ({key: about.get(key) for key in keys} for about in (real.about, fake.about))
+    one, two = (
+        {key: about.get(key) for key in keys}
+        | {"the version of stage features": about.get("stages", {}).get("features")}
+        for about in (real.about, fake.about)
+    )
     if one != two:
-        key = next(key for key in keys if one[key] != two[key])
+        key = next(key for key in one if one[key] != two[key])
         raise UserError(
             "real and generated features cannot be compared: "
             f"{key} is {one[key]} and {two[key]}; compute both in the same way"

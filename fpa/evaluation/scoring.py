@@ -6,6 +6,7 @@ from typing import Any
 
 from fpa.common import provenance
 from fpa.common.errors import UserError
+from fpa.common.stages import STAGES
 from fpa.evaluation import features, precision_recall
 from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
 from fpa.training.finished import read_summary
@@ -20,16 +21,14 @@ def score_run(
     protocol: str,
     checkpoint: str,
     n_real: int | None,
-    stages: Mapping[str, int] | None = None,
     radii: str | Path | None = None,
 ) -> dict[str, Any]:
     """The contents of a run's score file.
 
     fake, real: feature files of its samples and of the real images; check: for the cross-check,
     fake and real features of clean-fid, then of torch-fidelity. checkpoint: `best` or `last`, which
-    the samples are from. n_real: real images, drawn at random (None: all). stages: versions of the
-    stages that the score depends on. radii: of the real images, for precision and recall (None:
-    computed).
+    the samples are from. n_real: real images, drawn at random (None: all). radii: of the real
+    images, for precision and recall (None: computed).
     """
 
     def load(fake: str | Path, real: str | Path) -> Pair:
@@ -75,7 +74,13 @@ def score_run(
         "not_finite": about.get("not_finite", 0),
         "real_sha256": main.real.about["images_sha256"],
         "fake_sha256": about["images_sha256"],
-        "stages": dict(stages or {}),
+        # What made the files says by which version; only the score is made here.
+        "stages": {
+            **summary.get("stages", {}),
+            **main.real.about.get("stages", {}),
+            **about.get("stages", {}),
+            "score": STAGES["score"],
+        },
         "versions": provenance.versions(),
     }
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
+from fpa.common.stages import STAGES
 from fpa.models.interface import Model
 from fpa.training import export
 from fpa.training.run import Run, build_model
@@ -47,6 +48,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "parameters": parameters,
         "seconds_of_last_attempt": round(seconds, 1),
         "hardware": provenance.hardware(training.device, torch.get_num_threads()),
+        "stages": {"train": STAGES["train"]},
         "versions": provenance.versions(),
     }
     write_json(folder / artifacts.SUMMARY, summary)

@@ -21,6 +21,7 @@ from conftest import ROOT, environment, fpa
 
 from fpa.common.errors import Stopped, UserError
 from fpa.common.files import file_digest, locked, write_json
+from fpa.common.stages import STAGES
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
@@ -325,6 +326,7 @@ def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, stor
     torch.testing.assert_close(load_weights(tmp_path)["best"], seen[2], atol=0, rtol=0)
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["best"] == {"kimg": 0.08, "fid": 3.0}
+    assert summary["stages"] == {"train": STAGES["train"]}
 
 
 @pytest.mark.parametrize("call", [1, 3, 7])

@@ -17,6 +17,7 @@ import yaml
 from conftest import ROOT, TINY, environment, fpa, snakemake
 
 from fpa.common.files import file_digest
+from fpa.common.stages import STAGES
 from fpa.reporting.figures import Spec, figures
 
 CONDA = """#!/bin/sh
@@ -110,6 +111,8 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert score["metrics"]["fid_difference"]["value"] < 1e-3
     assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
     assert score["versions"]["fpa"]
+    assert score["stages"] == STAGES
+    assert score["n_precision_recall"] == 32
 
 
 def test_two_finished_runs_are_compared(finished):

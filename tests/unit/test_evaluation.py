@@ -7,13 +7,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import environment, fpa
+from conftest import TINY, environment, fpa
 from PIL import Image
 from torch import nn
 from torchvision.utils import save_image
 
 from fpa.common.errors import UserError
 from fpa.common.progress import Progress
+from fpa.common.stages import STAGES
+from fpa.data.prepare import prepare
 from fpa.evaluation import (
     distances,
     extractors,
@@ -28,6 +30,7 @@ from fpa.evaluation.neighbours import search
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import quick_score
 from fpa.evaluation.scoring import score_run, summary_line
+from fpa.experiment.plan import Experiment
 
 CPU = torch.device("cpu")
 NAME = "efficientnet_lite0-32px"
@@ -327,10 +330,10 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     settings = save_scored(tmp_path)
     fake, real = str(tmp_path / "fake.npy"), str(tmp_path / "real.npy")
     arguments = (tmp_path, fake, real, None, settings, "quick")
-    found = score_run(*arguments, "best", 40, {"train": 2})
+    found = score_run(*arguments, "best", 40)
     assert (found["checkpoint"], found["checkpoint_kimg"], found["kimg"]) == ("best", 3, 4)
     assert (found["n_real"], found["n_fake"], found["generator_parameters"]) == (40, 50, 11)
-    assert (found["status"], found["stages"]) == ("ok", {"train": 2})
+    assert (found["status"], found["stages"]) == ("ok", {"score": STAGES["score"]})
     assert set(found["metrics"]) == {"fid", "kid"}
     line = summary_line(found)
     assert line.startswith("d m seed 7, quick protocol (e, 40 real, 50 fake): fid ")
@@ -346,7 +349,35 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     with pytest.raises(UserError, match="radii of 50 real images, expected 40"):
         score_run(*arguments, 40, radii=tmp_path / "radii.npz")
     last = score_run(*arguments, None)
-    assert (last["checkpoint_kimg"], last["stages"], last["n_real"]) == (4, {}, 60)
+    assert (last["checkpoint_kimg"], last["n_real"]) == (4, 60)
+
+
+def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_path, monkeypatch):
+    """The code that scores does not know by which version a file was made: the file does."""
+    settings = save_scored(tmp_path)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    (tmp_path / "train.json").write_text(json.dumps({**summary, "stages": {"train": 101}}))
+    chunk = sampling.Sample(noise_images(50), np.ones(50, bool))
+    stages = {"stages": {"sample": 102}}
+    sampling.save(tmp_path / "x.npy", iter([chunk]), 50, stages, Progress(50, "", ""))
+    experiment = Experiment({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
+    monkeypatch.setitem(STAGES, "prepare", 103)
+    prepare(experiment.datasets["digits"], tmp_path / "store")
+    monkeypatch.setitem(STAGES, "prepare", 1)
+    monkeypatch.setitem(STAGES, "features", 104)
+    for name in ("x.npy", "store"):
+        out = tmp_path / f"{name}-features.npy"
+        features.compute_file(tmp_path / name, SPACE, about, CPU, out, count=50)
+    monkeypatch.setitem(STAGES, "features", 1)
+    monkeypatch.setitem(STAGES, "score", 105)
+    files = [str(tmp_path / f"{name}-features.npy") for name in ("x.npy", "store")]
+    made = score_run(tmp_path, *files, None, settings, "quick", "last", None)
+    versions = {"train": 101, "sample": 102, "prepare": 103, "features": 104, "score": 105}
+    assert made["stages"] == versions
+    # Features of two versions are two feature spaces.
+    features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, tmp_path / "new.npy")
+    with pytest.raises(UserError, match="the version of stage features is 104 and 1"):
+        score_run(tmp_path, tmp_path / "new.npy", files[1], None, settings, "quick", "last", None)
 
 
 def test_a_score_of_features_that_are_not_finite_is_nan(tmp_path):
