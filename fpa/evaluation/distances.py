@@ -116,26 +116,37 @@ def frechet_of(real: np.ndarray, fake: np.ndarray, method: Method = "symmetric")
 def kernel_estimate(
     real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, groups: int, seed: int
 ) -> Estimate:
-    """KID (not times 1000) by clean-fid's function with its sampling error.
+    """KID (not times 1000) by clean-fid's function with its standard error.
 
-    KID is unbiased for any number of samples: the error is the standard error of the mean over
-    disjoint groups of samples, each scored against all real images.
+    The error has two parts: the standard error of the mean over disjoint groups of samples, each
+    scored against all real images (KID is unbiased for any number of samples), and that of the mean
+    over the random subsets that the value is computed from.
     """
-    value = kernel(real, fake, subsets, subset_size, seed)
+    each = kernels(real, fake, subsets, subset_size, seed)
+    value = float(each.mean())
     rows = np.array_split(np.random.default_rng(seed).permutation(len(fake)), groups)
-    if len(rows[-1]) < 2:
+    if len(rows[-1]) < 2 or subsets < 2:
         return Estimate(value, np.nan)
-    each = [
+    of_groups = [
         kernel(real, fake[np.sort(group)], subsets, subset_size, seed + g)
         for g, group in enumerate(rows)
     ]
-    return Estimate(value, float(np.std(each, ddof=1) / np.sqrt(groups)))
+    errors = [np.std(values, ddof=1) / np.sqrt(len(values)) for values in (of_groups, each)]
+    return Estimate(value, float(np.hypot(*errors)))
 
 
 def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
     """KID (not times 1000) by clean-fid's function, its random subsets seeded."""
+    return float(kernels(real, fake, subsets, subset_size, seed).mean())
+
+
+def kernels(
+    real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int
+) -> np.ndarray:
+    """The same of each subset, (subsets,): the subsets that one call of clean-fid would draw."""
+    one, two = _Doubles(real), _Doubles(fake)
     with _numpy_seed(seed):
-        return float(clean.kernel_distance(_Doubles(real), _Doubles(fake), subsets, subset_size))
+        return np.array([clean.kernel_distance(one, two, 1, subset_size) for _ in range(subsets)])
 
 
 class _Doubles:

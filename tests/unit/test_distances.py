@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from cleanfid import fid as clean
 from PIL import Image, ImageFilter
 
 from fpa.common.errors import UserError
@@ -104,6 +105,21 @@ def test_sampling_errors_are_those_of_repeated_draws():
     assert claimed == pytest.approx(spread, rel=0.4)
     spread, claimed = true_spread(lambda f, s: distances.kernel_estimate(real, f, 10, 1000, 10, s))
     assert claimed == pytest.approx(spread, rel=0.4)
+
+
+def test_the_error_of_kid_covers_the_choice_of_few_subsets():
+    """Ten subsets of a tenth of the samples: most of the error is which ones were drawn."""
+    real = gaussian(2000, 16, 0)
+    spread, claimed = true_spread(lambda f, s: distances.kernel_estimate(real, f, 10, 50, 10, s))
+    # Without that part, half of the true one.
+    assert claimed == pytest.approx(spread, rel=0.3)
+
+
+def test_kid_is_clean_fids_of_the_same_subsets():
+    x, y = gaussian(200, 8, 0), gaussian(200, 8, 1, 0.5)
+    np.random.seed(7)
+    expected = clean.kernel_distance(x.astype(float), y.astype(float), 5, 50)
+    assert distances.kernel(x, y, 5, 50, 7) == pytest.approx(expected, rel=1e-12)
 
 
 def test_kid_is_seeded_and_leaves_numpys_generator_alone():
