@@ -221,6 +221,13 @@ def test_runs_that_were_not_scored_alike_are_not_comparable(other, warning):
     assert f"NOT comparable: {warning}\n" in comparison(one, two)
 
 
+def test_runs_without_a_common_metric_or_with_other_metrics_are_compared():
+    one = score("fpa", 0, 10, settings={"groups": 10, "metrics": ["fid"]})
+    two = score("gan", 0, 10, settings={"groups": 10, "metrics": ["fid", "kid"]})
+    assert "NOT" not in comparison(one, two)
+    assert "No metric has a value of both." in comparison(one, {**two, **FAILED})
+
+
 def test_one_of_several_scores_is_not_taken_silently(tmp_path):
     def write(run, **files):
         (tmp_path / run).mkdir()

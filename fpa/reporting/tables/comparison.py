@@ -100,30 +100,40 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
         f"generated images, {s['checkpoint']} checkpoint"
         for letter, s in (("A", one), ("B", two))
     ]
-    differing = [
-        _difference(key, one.get(key), two.get(key))
-        for key in COMPARABLE
-        if one.get(key) != two.get(key)
-    ]
+    differing = _differing(_conditions(one), _conditions(two))
     warning = [f"NOT comparable: {', '.join(differing)}"] if differing else []
+    if not rows:
+        return "\n".join([*names, *warning, "", "No metric has a value of both."])
     table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
     return "\n".join([*names, *warning, "", table, "", SAMPLING])
 
 
-def _difference(key: str, one: Any, two: Any) -> str:
-    """What differs: of settings and stages their names, of digests and the like the values."""
-    if isinstance(one, Mapping) and isinstance(two, Mapping):
-        names = [name for name in {**one, **two} if one.get(name) != two.get(name)]
-        return ", ".join(
-            _difference(f"{key}.{name}", one.get(name), two.get(name)) for name in names
-        )
-    if key.endswith("sha256"):
-        return key
-    return f"{key} ({_shown(one)} and {_shown(two)})"
+def _conditions(score: Mapping[str, Any]) -> dict[str, Any]:
+    """How a score was made: what is in COMPARABLE, each setting and stage by itself."""
+    found: dict[str, Any] = {}
+    for key in COMPARABLE:
+        value = score.get(key)
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": part for name, part in value.items()}
+        elif value is not None:
+            found[key] = value
+    # Which metrics were asked for changes none of them.
+    return {key: value for key, value in found.items() if key != "settings.metrics"}
 
 
-def _shown(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
+    """What differs, with both values where a reader can do something with them."""
+
+    def shown(value: Any) -> str:
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    return [
+        key
+        if key.endswith("sha256")
+        else f"{key} ({shown(one.get(key))} and {shown(two.get(key))})"
+        for key in {**one, **two}
+        if one.get(key) != two.get(key)
+    ]
 
 
 def _errors_apart(one: Estimate, two: Estimate) -> tuple[float, float | None]:
