@@ -71,7 +71,8 @@ def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown()
         # More recall is better.
         *(("recall", "gan"), ("recall", ""), ("recall", "gan")),
     ]
-    assert shown.index.tolist() == ["FPA - GAN", "FPA - Other", "GAN - Other"]
+    assert shown.index.tolist() == ["FPA", "FPA", "GAN"]
+    assert shown["B"].tolist() == ["GAN", "Other", "Other"]
     assert shown["verdict"].tolist() == [
         *("FPA is better", "no difference shown", "Other is better")
     ]
@@ -85,7 +86,7 @@ def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown()
     assert row["low"] < row["difference"] < row["high"] < 0
     assert row["p_holm"] >= row["p"]
     assert (row["n_a"], row["n_b"]) == (5, 5)
-    assert "5 of each model; p by Welch's t-test" in caption
+    assert "5 trainings (seeds) of each; p by Welch's t-test" in caption
     assert "corrected for the 3 pairs" in caption
     for text in (to_markdown(shown, caption), to_latex(shown, caption)):
         assert "FPA is better" in text
@@ -114,7 +115,7 @@ def test_runs_that_failed_are_left_out_and_counted():
     assert fid[["n_a", "n_b"]].to_numpy().tolist() == [[4, 2], [4, 5], [2, 5]]
     assert np.isnan(fid["p"].iloc[0])
     assert shown["p"].tolist()[0] == "—"
-    assert "2 to 5 of each model" in caption
+    assert "2 to 5 trainings" in caption
 
 
 def test_each_data_set_is_corrected_by_itself_and_named():

@@ -169,6 +169,15 @@ def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
     assert "no FID" not in caption
 
 
+def test_the_caption_says_of_how_many_images_precision_and_recall_are(entries):
+    for entry in entries:
+        entry["metrics"]["precision"] = {"value": 0.5, "error": None}
+        entry["n_precision_recall"] = 1797
+    tidy, _, caption = build("scores", entries, {}, "digits")
+    assert "; precision and recall of 1,797 images on either side;" in caption
+    assert set(tidy["n_precision_recall"]) == {1797}
+
+
 def test_several_protocols_have_rows_of_their_own(entries):
     entries += [score("fpa", 0, 5, protocol="paper")]
     _, shown, caption = build("fid", entries, {}, "digits")

@@ -127,7 +127,7 @@ def _mean(values: Sequence[float]) -> float:
 def pairwise_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     """The same as text, of the metrics that have a table to themselves."""
     if frame.empty:
-        return pd.DataFrame({"verdict": [TOO_FEW]}, pd.Index(["every pair"], name="A - B"))
+        return pd.DataFrame({"verdict": [TOO_FEW]}, pd.Index(["every pair"], name="A"))
     shown = frame[frame["metric"].map(lambda name: METRICS[name].table)]
     columns: dict[str, list[str]] = {}
 
@@ -138,7 +138,8 @@ def pairwise_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFr
     for row in shown.to_dict("records"):
         metric = METRICS[row["metric"]]
         a, b = (labels.get(row[key], row[key]) for key in ("model_a", "model_b"))
-        names.append(f"{a} - {b}")
+        names.append(a)
+        put("B", b)
         for key in ("dataset", "protocol"):
             if frame[key].nunique() > 1:
                 put(key.replace("dataset", "data set"), row[key])
@@ -147,13 +148,13 @@ def pairwise_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFr
             "—" if pd.isna(row[key]) else f"{metric.scale * row[key]:+.{metric.digits}f}"
             for key in ("low", "difference", "high")
         )
-        put("difference", value)
+        put("A - B", value)
         put("95% interval", "—" if pd.isna(row["low"]) else f"{low} to {high}")
         for column, key in (("p", "p"), ("p (Holm)", "p_holm")):
             put(column, _p(row[key]))
         better = row["better"]
         put("verdict", f"{labels.get(better, better)} is better" if better else row["verdict"])
-    return pd.DataFrame(columns, pd.Index(names, name="A - B"))
+    return pd.DataFrame(columns, pd.Index(names, name="A"))
 
 
 def _p(value: float) -> str:
@@ -172,8 +173,7 @@ def pairwise_caption(frame: pd.DataFrame, seeds: int, experiment: str) -> str:
         return sentence(parts, experiment)
     pairs = frame.groupby(KEYS, sort=False).size().max()
     parts = [
-        "Differences between models, A - B, of their means over trainings (seeds): "
-        f"{_numbers(frame)} of each model",
+        f"Differences between models, of their means over {_numbers(frame)} trainings (seeds) of each",
         "p by Welch's t-test, two-sided, unpaired; p (Holm) corrected for "
         f"the {pairs} pairs of a data set, protocol and metric",
         f"a model is called better where that is below {LEVEL:g}; '{NO_DIFFERENCE}' does not mean "

@@ -40,6 +40,12 @@ def trainings(tidy: pd.DataFrame) -> pd.Series:
     return known.groupby(["dataset", "model", "protocol", "metric"])["seed"].nunique()
 
 
+def _precision_recall(tidy: pd.DataFrame) -> str:
+    """Of how many images precision and recall are; empty without them."""
+    counts = [f"{n:,}" for n in sorted(tidy["n_precision_recall"].dropna().unique())]
+    return f"precision and recall of {' or '.join(counts)} images on either side" if counts else ""
+
+
 def scores_caption(tidy: pd.DataFrame, absent: str = "") -> str:
     """What the columns are, and which are `absent`."""
     extractors = ", ".join(tidy["extractor"].unique())
@@ -47,6 +53,7 @@ def scores_caption(tidy: pd.DataFrame, absent: str = "") -> str:
         f"Every score in {extractors} features",
         spread(trainings(tidy), bool(tidy["error"].notna().any())),
         absent,
+        _precision_recall(tidy),
         sample_counts(tidy),
     ]
     return sentence(parts, tidy["experiment"].iloc[0])

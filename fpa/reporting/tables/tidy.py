@@ -9,7 +9,8 @@ Entry = Mapping[str, Any]
 """What a score or cost file holds."""
 
 RUN = ["dataset", "resolution", "model", "seed", "status", "protocol", "extractor"]
-ORIGIN = ["n_real", "n_fake", "checkpoint", "checkpoint_kimg", "kimg", "run"]
+COUNTS = ("n_real", "n_fake", "n_precision_recall", "generator_parameters")
+ORIGIN = ["n_real", "n_fake", "n_precision_recall", "checkpoint", "checkpoint_kimg", "kimg", "run"]
 
 
 def missing_score(
@@ -48,7 +49,7 @@ def tidy_scores(scores: Sequence[Entry], experiment: str) -> pd.DataFrame:
                     **{key: score[key] for key in RUN},
                     "metric": metric,
                     **estimate,
-                    **{key: score[key] for key in ORIGIN},
+                    **{key: score.get(key) for key in ORIGIN},
                 }
             )
     return whole_counts(pd.DataFrame(rows).astype({"value": float, "error": float}))
@@ -56,5 +57,5 @@ def tidy_scores(scores: Sequence[Entry], experiment: str) -> pd.DataFrame:
 
 def whole_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Counts stay whole numbers where one of them is unknown."""
-    counts = [name for name in ("n_real", "n_fake", "generator_parameters") if name in frame]
+    counts = [name for name in COUNTS if name in frame]
     return frame.astype(dict.fromkeys(counts, "Int64"))
