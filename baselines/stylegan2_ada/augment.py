@@ -78,9 +78,12 @@ class Augmentation(nn.Module):
         self.register_buffer("p", torch.zeros(()))
 
     def forward(self, images: Tensor, percentile: float | None = None) -> Tensor:
-        draws = Draws(images, self.p, percentile)
-        images = self._move(images, self._geometry(images, draws))
-        return _recolour(images, _colours(images, draws))
+        # In float32 at least, also where networks work in bfloat16: places are in px.
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.to(torch.promote_types(images.dtype, torch.float32))
+            draws = Draws(images, self.p, percentile)
+            images = self._move(images, self._geometry(images, draws))
+            return _recolour(images, _colours(images, draws))
 
     def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
         """The matrix (B, 3, 3) that maps a place in the result to its place in the image (px)."""

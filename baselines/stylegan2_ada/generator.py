@@ -37,9 +37,8 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def follow(self, w: Tensor) -> None:
         """Move the running mean towards these."""
-        self.w_average.copy_(
-            distributed.all_reduce_mean(w.mean(0)).lerp(self.w_average, W_AVERAGE_DECAY)
-        )
+        mean = distributed.all_reduce_mean(w.mean(0).to(self.w_average.dtype))
+        self.w_average.copy_(mean.lerp(self.w_average, W_AVERAGE_DECAY))
 
 
 class StyledConv(nn.Module):

@@ -62,6 +62,8 @@ class Workflow:
         self.protocols = {
             experiment.score_file(name): p for name, p in experiment.protocols.items()
         }
+        # As text, because resources are words or whole numbers.
+        self.precision = ",".join(self.runtime["precision"]) or "float32"
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime["device"] == "cpu" else 1
 

@@ -48,9 +48,13 @@ class Painter(nn.Module):
     def paint(self, z: Tensor) -> Painting:
         """The forward pass with the factors of its rank-1 updates."""
         raw = self.program(z)
-        values = raw.values.tanh() if self.settings.tanh_values else raw.values
-        writing = self.rule.write(raw.keys, values, raw.rates, self.initial)
-        image = writing.matrix.tanh() if self.settings.tanh_image else writing.matrix
+        # What was made in bfloat16 is painted with in float32: a sum of so many updates.
+        with torch.autocast(z.device.type, enabled=False):
+            keys, values, rates = (p.to(torch.promote_types(p.dtype, torch.float32)) for p in raw)
+            if self.settings.tanh_values:
+                values = values.tanh()
+            writing = self.rule.write(keys, values, rates, self.initial)
+            image = writing.matrix.tanh() if self.settings.tanh_image else writing.matrix
         return Painting(image, values, writing)
 
     def trace(self, z: Tensor) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
 from fpa.models.interface import Model
 from fpa.training import export
+from fpa.training.precision import in_force
 from fpa.training.run import Run, build_model
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "parameters": parameters,
         "seconds_of_last_attempt": round(seconds, 1),
         "hardware": provenance.hardware(training.device, torch.get_num_threads()),
+        "precision": in_force(training.precision),
         "versions": provenance.versions(),
     }
     write_json(folder / artifacts.SUMMARY, summary)

@@ -215,7 +215,7 @@ def test_what_would_fail_later_is_told_before_anything_runs(path, value, message
 def test_a_start_from_the_best_checkpoint_needs_a_base_with_quick_scores(tiny):
     tiny["evaluation"]["checkpoint"] = "last"
     tiny["models"]["fpa"]["training"] = {"watch_kimg": 0}
-    with pytest.raises(UserError, match="models.fpa_unet starts from the best checkpoint of fpa"):
+    with pytest.raises(UserError, match="starts from the best checkpoint of fpa, which needs"):
         Experiment(tiny)
     tiny["models"]["fpa_unet"]["settings"]["start"] = {"checkpoint": "last"}
     Experiment(tiny)
