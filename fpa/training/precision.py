@@ -6,6 +6,7 @@ None by default, as in the official code of StyleGAN2-ADA. torch's own default l
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -28,7 +29,7 @@ def allow(names: Collection[str]) -> None:
                 f"precision: there is no '{name}'{known}; expected {', '.join(CHOICES)}"
             )
     on = {name: name in names for name in TF32}
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     if not hasattr(cudnn, "rnn"):
         # Before torch 2.9 one switch served both.
         if on["tf32_convolution"] != on["tf32_lstm"]:
@@ -46,7 +47,7 @@ def allow(names: Collection[str]) -> None:
 
 def allowed() -> list[str]:
     """What this process may use TF32 for: the inverse of `allow`."""
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     if not hasattr(cudnn, "rnn"):
         on = (torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.allow_tf32)
     else:
