@@ -37,10 +37,10 @@ class Painter(nn.Module):
         self.latent_dim = settings.latent_dim
         self.rule: LearningRule = RULES[settings.rule].load()(settings)
         self.program = Program(settings, image_size, channels, self.rule.rate_size(image_size))
-        self.rule.initialise(self.program.to_kvb)
+        self.rule.initialise(self.program.to_kvb, image_size, channels)
         self.initial: nn.Parameter | None = None
         if settings.learned_initial:
-            self.initial = nn.Parameter(torch.zeros(channels, image_size, image_size))
+            self.initial = nn.Parameter(torch.randn(channels, image_size, image_size))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.paint(z).image
