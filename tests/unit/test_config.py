@@ -295,6 +295,17 @@ def test_the_shipped_experiments_are_sound(path, tmp_path):
     check_before_start(experiment)
 
 
+def test_the_experiment_of_several_seeds_is_the_default_one_otherwise():
+    default, seeds = (
+        read_config(ROOT / path) for path in ("config.yaml", "experiments/digits-seeds.yaml")
+    )
+    assert len(seeds.pop("seeds")) == 5
+    for key in ("experiment", "seeds", "results"):
+        default.pop(key, None)
+        seeds.pop(key, None)
+    assert seeds == default
+
+
 def digests(config: dict) -> dict[str, str]:
     return {run.model["name"]: run.digest for run in Experiment(config).runs}
 
