@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fpa.common.autocast import at_least_float32, without_autocast
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.base import LearningRule, Writing
 from fpa.models.programs.program import Program
@@ -49,8 +50,8 @@ class Painter(nn.Module):
         """The forward pass with the factors of its rank-1 updates."""
         raw = self.program(z)
         # What was made in bfloat16 is painted with in float32: a sum of so many updates.
-        with torch.autocast(z.device.type, enabled=False):
-            keys, values, rates = (p.to(torch.promote_types(p.dtype, torch.float32)) for p in raw)
+        with without_autocast(z):
+            keys, values, rates = map(at_least_float32, raw)
             if self.settings.tanh_values:
                 values = values.tanh()
             writing = self.rule.write(keys, values, rates, self.initial)
