@@ -50,7 +50,10 @@ def build(name: str):
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
     """Real images down to -1, fake ones up to 1; of one logit of every image."""
     zero = torch.zeros(())
-    return mean(torch.maximum(zero, 1 + r) + torch.maximum(zero, 1 - f) for r, f in zip(real, fake))
+    return mean(
+        torch.maximum(zero, 1 + r) + torch.maximum(zero, 1 - f)
+        for r, f in zip(real, fake, strict=True)
+    )
 
 
 def pooled_hinge(real: Tensor, fake: Tensor) -> Tensor:
