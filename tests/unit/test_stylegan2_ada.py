@@ -215,12 +215,12 @@ def test_lazy_regularisation_corrects_the_optimizers():
 
 
 def test_the_average_has_its_half_life_and_ramps_up():
-    model = build(recipe=RecipeSettings(ema_kimg=0.1, ema_rampup=0.05))
+    model = build(recipe=RecipeSettings(ema_kimg=0.1, ema_rampup=2.0))
     model.step(images())
     before = copy.deepcopy(model.ema.state_dict())
     model.step(images())
     # The ramp counts the images before the step: 8 of them, on the second one.
-    decay = 0.5 ** (8 / (8 * 0.05))
+    decay = 0.5 ** (8 / (8 * 2))
     for name, parameter in model.ema.named_parameters():
         now = dict(model.generator.named_parameters())[name]
         torch.testing.assert_close(parameter, now + decay * (before[name] - now))
