@@ -4,6 +4,7 @@ It is measured as a protocol measures: through the same files, resize and networ
 its own, so that no checkpoint is chosen by the samples that it is scored on.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def quick_score(
     seed: int,
     device: torch.device,
 ) -> Watch:
-    """A function from the EMA generator to its score, for a run's history.
+    """A function from the EMA generator to its score, for a run's history; NaN for images that are.
 
     training: the run's training settings; real: features of the real images in the run's
     `watch_space`; extractor: the description of the network that made them; seed: of the latents,
@@ -42,9 +43,12 @@ def quick_score(
         chunks = sampling.sample_chunks(
             generator, latent_dim, count, seed, device, sampling.Purpose.CHOOSE
         )
-        fake = np.concatenate(
-            [features.extract(images, network, space.format) for images in chunks]
-        )
+        parts = []
+        for images, finite in chunks:
+            if not finite.all():
+                return {"fid": math.nan}
+            parts.append(features.extract(images, network, space.format))
+        fake = np.concatenate(parts)
         moments = distances.gaussian(distances.sums(fake, shift), shift)
         return {"fid": distances.frechet(reference, moments)}
 

@@ -202,11 +202,11 @@ class Training:
         state = checkpoint.load_newest(folder)
         if state is None or reloads > MAX_RELOADS:
             raise UserError(
-                f"a loss was NaN {reloads} times after step {state['step'] if state else 0}; "
+                f"a loss or quick score was NaN {reloads} times after step {state['step'] if state else 0}; "
                 "lower the learning rate or change the model's settings"
             )
         log.warning(
-            "NaN loss at step %d; going on from the checkpoint of step %d", self.step, state["step"]
+            "NaN at step %d; going on from the checkpoint of step %d", self.step, state["step"]
         )
         self.load_state_dict(state)
         self.reloads = reloads
