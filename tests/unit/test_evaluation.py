@@ -15,6 +15,7 @@ from torchvision.utils import save_image
 from fpa.common.errors import UserError
 from fpa.common.progress import Progress
 from fpa.evaluation import (
+    cross_check,
     distances,
     extractors,
     features,
@@ -403,7 +404,7 @@ def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
     training = {"watch_images": 70, "watch_space": str(SPACE)}
     watch = quick_score(training, tmp_path / "real.npy", about, 16, 5, CPU)
     assert np.isfinite(watch(painter)["fid"])
-    assert np.isnan(watch(Broken(painter))["fid"])
+    assert all(np.isnan(value) for value in watch(Broken(painter)).values())
 
 
 def test_samples_that_are_nan_have_no_nearest_training_image():
@@ -429,10 +430,16 @@ def test_the_quick_score_measures_other_samples_by_the_protocols_own_files(
     chunks = sampling.sample_chunks(painter, 16, 70, 5, CPU, sampling.Purpose.CHOOSE)
     fake = np.concatenate([images for images, _ in chunks])
     features.compute(fake, space, about, CPU, tmp_path / "fake.npy", {})
-    expected = distances.frechet_of(
-        *(features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake"))
+    real_features, fake_features = (
+        features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake")
     )
-    assert watch(painter) == {"fid": pytest.approx(expected, rel=1e-6)}
+    expected = distances.frechet_of(real_features, fake_features)
+    found = watch(painter)
+    assert found["fid"] == pytest.approx(expected, rel=1e-6)
+    # As many real ones as samples, by the other library's formula.
+    rows = precision_recall.subset(80, 70, 5)
+    theirs = cross_check.precision_recall(real_features[rows], fake_features)
+    assert (found["precision"], found["recall"]) == pytest.approx(theirs)
 
 
 def test_no_checkpoint_is_chosen_by_latents_that_are_scored():

@@ -545,11 +545,23 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
         {"kimg": [0.0, 1, 2], "fid": [9.0, np.nan, 3], "d_loss": [np.nan, np.inf, 1]}
     )
     labels = {"fpa": "FPA"}
-    figure = curves.progress([("fpa", 0, history)], labels, "e")
+    figure = curves.progress([("fpa", 0, history)], labels, "e")  # made before precision was kept
     assert len(figure.axes[0].lines[0].get_xdata()) == 2
     curves.training_curves([("fpa", 0, history)], labels)
     unwatched = history.drop(columns="fid")
     assert "watch_kimg" in " ".join(texts(curves.progress([("fpa", 0, unwatched)], labels, "e")))
+
+
+def test_a_refiners_curve_stands_beside_the_frozen_painters_score(made):
+    _, specs, results = made
+    theme.use_theme()
+    figure = FIGURES["progress"].draw(specs["progress-digits"], results)
+    dotted = [
+        [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        for ax in figure.axes
+    ]
+    assert dotted == [[30.0], [0.5], [0.3]]
+    assert "Dotted: the frozen painter below FPA + U-Net." in specs["progress-digits"].caption
 
 
 def test_only_what_is_missing_or_out_of_date_is_drawn(tmp_path):
