@@ -87,7 +87,9 @@ def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> lis
             )
     if len(about["config"]["seeds"]) == 1:
         notes.append(
-            "One training seed a model: how much scores vary from seed to seed is unknown."
+            "One training seed a model: ± and error bars are standard errors of sampling from the "
+            "same trained model. Another training can differ by several times as much, so these "
+            "scores do not tell which model is better."
         )
     return notes
 

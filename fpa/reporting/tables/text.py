@@ -39,6 +39,20 @@ def sample_counts(frame: pd.DataFrame) -> str:
     return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
 
 
+def spread(trainings: Iterable[int], sampling: bool) -> str:
+    """What a table's ± is. trainings: of each of its cells; sampling: whether there are errors of it."""
+    counts = {count for count in trainings if count}
+    if counts and max(counts) > 1:
+        words = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+        return f"mean ± standard deviation over {words} trainings (seeds) of each model"
+    if not sampling:
+        return "one training of each model: another training of the same model gives another value"
+    return (
+        "one training of each model, ± the standard error of sampling from it: another training of "
+        "the same model can differ by several times as much"
+    )
+
+
 def absent(entries: Sequence[Mapping[str, Any]], names: Iterable[str]) -> str:
     """Which of the metrics a score was asked for and no score holds, and why; empty if none."""
     scored = [entry for entry in entries if entry["status"] == "ok"]
