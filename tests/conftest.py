@@ -149,6 +149,20 @@ def fpa_process(*arguments: object, cwd: Path, **options) -> subprocess.Complete
     )
 
 
+def modules_loaded_by(code: str, cwd: Path = ROOT) -> set[str]:
+    """Every module that is there after `code` has run in a Python of its own; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
 def dataset_words(dataset: dict) -> list[str]:
     """A data set's settings as `fpa prepare` takes them."""
     pairs = [f"{k}={v}" for k, v in dataset.items() if k != "name" and v is not None]
