@@ -79,7 +79,7 @@ def compute(
         )
     else:
         network = load_extractor(extractor, space.resize, device)
-        blocks = _blocks(images, network.features, space.format, progress)
+        blocks = _blocks(images, network, space.format, progress)
     with atomic_path(out) as temporary:
         array, start = None, 0
         for block in blocks:
@@ -130,20 +130,20 @@ def compute_file(
     bar.close()
 
 
-def extract(images: np.ndarray, network: "Extractor") -> np.ndarray:
-    """uint8 images (B, C, H, W), not saved in any format -> features (B, d) float32."""
-    return network.features(np.stack([as_stored(image, "array") for image in images]))
+def extract(images: np.ndarray, network: "Extractor", kind: str = "array") -> np.ndarray:
+    """uint8 images (B, C, H, W) -> features (B, d) float32, by way of files of a format."""
+    return network.features(np.stack([as_stored(image, kind) for image in images]))
 
 
 def _blocks(
     images: np.ndarray,
-    extract: Callable[[np.ndarray], np.ndarray],
+    network: Extractor,
     kind: str,
     progress: Callable[[int], None],
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        yield extract(np.stack([as_stored(image, kind) for image in batch]))
+        yield extract(batch, network, kind)
         progress(len(batch))
 
 

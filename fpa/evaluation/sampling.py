@@ -1,6 +1,7 @@
 """A generator and a seed -> images, the same ones for every way of running it."""
 
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,21 @@ CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""
 
 
-def sample_latents(count: int, latent_dim: int, seed: int, chunk: int = 0) -> Tensor:
+class Purpose(Enum):
+    """What a sample is for. Samples for different purposes share no latents, whatever their seeds."""
+
+    SHOW = ()
+    """To be scored and shown."""
+    CHOOSE = (1,)
+    """To choose the best checkpoint."""
+
+
+def sample_latents(
+    count: int, latent_dim: int, seed: int, chunk: int = 0, purpose: Purpose = Purpose.SHOW
+) -> Tensor:
     """Latents (count, L) of one chunk of a sample; every chunk has another seed."""
-    torch.manual_seed(np.random.SeedSequence([seed, chunk]).generate_state(1)[0].item())
+    sequence = np.random.SeedSequence([seed, chunk], spawn_key=purpose.value)
+    torch.manual_seed(sequence.generate_state(1)[0].item())
     return torch.randn(count, latent_dim)
 
 
@@ -37,12 +50,17 @@ def sample(
 
 @torch.inference_mode()
 def sample_chunks(
-    generator: nn.Module, latent_dim: int, count: int, seed: int, device: torch.device
+    generator: nn.Module,
+    latent_dim: int,
+    count: int,
+    seed: int,
+    device: torch.device,
+    purpose: Purpose = Purpose.SHOW,
 ) -> Iterator[np.ndarray]:
     """The same, chunk by chunk."""
     for chunk, start in enumerate(range(0, count, CHUNK)):
         # A short last chunk is the beginning of a whole one.
-        z = sample_latents(CHUNK, latent_dim, seed, chunk).to(device)
+        z = sample_latents(CHUNK, latent_dim, seed, chunk, purpose).to(device)
         yield to_uint8(generator(z)[: min(CHUNK, count - start)])
 
 

@@ -63,6 +63,8 @@ class Workflow:
         self.protocols = {
             experiment.score_file(name): p for name, p in experiment.protocols.items()
         }
+        # As text, because resources are words or whole numbers.
+        self.precision = ",".join(self.runtime["precision"]) or "float32"
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime["device"] == "cpu" else 1
         self._claiming = threading.Lock()
@@ -243,10 +245,9 @@ class Workflow:
         run = self.run(wildcards)
         inputs = self.store(wildcards)
         if run.training["watch_kimg"]:
-            extractor = run.training["watch_extractor"]
-            space = Space(extractor, "clean", "array")
+            space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
-            inputs["extractor"] = self._extractor(extractor)
+            inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
             weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
             inputs["base"] = _ancient(weights)

@@ -343,12 +343,31 @@ def test_a_score_of_features_that_are_not_finite_is_nan(tmp_path):
     assert summary_line(found).endswith("features of its samples are not finite")
 
 
-def test_the_quick_score_is_the_distance_of_the_generators_first_samples(painter, about, tmp_path):
-    real = noise_images(80, seed=9)
-    features.compute(real, SPACE, about, CPU, tmp_path / "real.npy", {})
-    watch = quick_score({"watch_images": 70}, tmp_path / "real.npy", about, 16, 5, CPU)
-    fake = features.extract(
-        sampling.sample(painter, 16, 70, 5, CPU), extractors.load(about, "clean", CPU)
+@pytest.mark.parametrize("kind", ["array", "jpeg"])
+def test_the_quick_score_measures_other_samples_by_the_protocols_own_files(
+    painter, about, tmp_path, kind
+):
+    real, space = noise_images(80, seed=9), SPACE._replace(format=kind)
+    features.compute(real, space, about, CPU, tmp_path / "real.npy", {})
+    chosen = {"watch_images": 70, "watch_space": str(space)}
+    watch = quick_score(chosen, tmp_path / "real.npy", about, 16, 5, CPU)
+    chunks = sampling.sample_chunks(painter, 16, 70, 5, CPU, sampling.Purpose.CHOOSE)
+    features.compute(np.concatenate(list(chunks)), space, about, CPU, tmp_path / "fake.npy", {})
+    expected = distances.frechet_of(
+        *(features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake"))
     )
-    expected = distances.frechet_of(features.load(tmp_path / "real.npy").values, fake)
     assert watch(painter) == {"fid": pytest.approx(expected, rel=1e-6)}
+
+
+def test_no_checkpoint_is_chosen_by_latents_that_are_scored():
+    def latents(purpose: sampling.Purpose) -> set[float]:
+        seeds, chunks = range(20), range(20)
+        return {
+            sampling.sample_latents(1, 1, seed, chunk, purpose).item()
+            for seed in seeds
+            for chunk in chunks
+        }
+
+    shown, choosing = (latents(purpose) for purpose in sampling.Purpose)
+    assert len(shown) == len(choosing) == 400
+    assert not shown & choosing
