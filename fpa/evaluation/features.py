@@ -24,7 +24,6 @@ from fpa.evaluation.protocols import CHECK, Space
 if TYPE_CHECKING:
     import torch
 
-    from fpa.evaluation.cross_check import Extraction
     from fpa.evaluation.extractors.extractor import Extractor
 
 BATCH = 64
@@ -68,7 +67,7 @@ def compute(
     extractor: the file that `extractors.obtain` wrote. Memory does not grow with N, except in
     torch-fidelity's spaces.
     """
-    network: "Extraction | Extractor"
+    network: Any
     if space.resize == CHECK:
         # torch-fidelity takes a second to import; clean-fid's spaces do without it.
         from fpa.evaluation.cross_check import Extraction
@@ -137,7 +136,7 @@ def extract(images: np.ndarray, network: "Extractor", kind: str = "array") -> np
 
 def _blocks(
     images: np.ndarray,
-    network: Extractor,
+    network: "Extractor",
     kind: str,
     progress: Callable[[int], None],
 ) -> Iterator[np.ndarray]:

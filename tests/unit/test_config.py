@@ -17,6 +17,7 @@ from pydantic import create_model
 from fpa.common.errors import UserError
 from fpa.common.files import read_json, write_json
 from fpa.common.stages import STAGES
+from fpa.data import sources
 from fpa.experiment.checks import check_before_start
 from fpa.experiment.config import check_config, read_config, schema
 from fpa.experiment.plan import Experiment
@@ -272,6 +273,11 @@ def test_the_schema_is_valid_and_describes_every_key_with_a_default_or_as_requir
     for name, part, required in keys:
         assert part.get("description"), name
         assert required or "default" in part, name
+
+
+def test_what_digests_of_images_leave_out_is_what_the_schema_fills_in():
+    keys = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
+    assert {key: keys[key]["default"] for key in sources.DEFAULTS} == sources.DEFAULTS
 
 
 def test_defaults_are_filled_in_down_to_every_model():

@@ -276,11 +276,11 @@ def test_a_registered_network_makes_features_in_both_libraries(name, size, toy, 
 
 
 def test_names_of_a_registered_network_are_checked_by_what_it_declares(toy):
-    assert protocols.check_extractor("toy", "here") == ("toy", 8)
+    assert extractors.find_extractor("toy", "here") == (toy, 8)
     with pytest.raises(
         UserError, match=r"here: toy needs its input size, 4 to 16 px, as in toy-16"
     ):
-        protocols.check_extractor("toy-17px", "here")
+        extractors.find_extractor("toy-17px", "here")
     with pytest.raises(UserError, match=r"p.resize: toy takes clean, found 'pytorch'"):
         protocols.resolve("mine", {"extractor": "toy", "resize": "pytorch"}, "p")
     assert toy.missing_files(None, None) == []
