@@ -27,8 +27,7 @@ def test_so_many_jobs_share_a_gpu(tiny, tmp_path, device, runs_per_gpu, together
     assert max(batches) == together
 
 
-def test_a_second_clone_takes_everything_from_the_cache(tiny, tmp_path, monkeypatch):
-    del tiny["models"]["fpa_unet"], tiny["models"]["lightgan"]
+def test_a_second_clone_takes_everything_from_the_cache(small, tmp_path, monkeypatch):
     table = "results/tiny/tables/scores.csv"
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
     clones = [tmp_path / name for name in ("cache", "first", "second")]
@@ -36,7 +35,7 @@ def test_a_second_clone_takes_everything_from_the_cache(tiny, tmp_path, monkeypa
         folder.mkdir()
     _, first, second = clones
     for folder in (first, second):
-        done = snakemake(tiny, folder, table, "--cache")
+        done = snakemake(small, folder, table, "--cache")
         assert done.returncode == 0, done.stderr
     assert (first / table).read_bytes() == (second / table).read_bytes()
     assert list(first.rglob("step-*.pt"))
