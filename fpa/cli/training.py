@@ -72,12 +72,15 @@ def _cost(add: Add) -> None:
 def cost(options: argparse.Namespace) -> None:
     """Count a run's parameters and multiply-adds, and measure its images per second."""
     from fpa.common.files import read_json, write_json
-    from fpa.training import devices
-    from fpa.training.cost import cost_of, summary_line
     from fpa.training.run import Run
 
+    # Before torch is imported, which takes a second: a mistake is said at once.
     about = read_json(options.run, made_by="python -m fpa plan --write")
     run = Run.from_config(about, options.run)
+
+    from fpa.training import devices
+    from fpa.training.cost import cost_of, summary_line
+
     device = devices.choose(options.device, options.threads, options.precision)
     result = cost_of(run, device, options.seconds, options.precision)
     write_json(options.out, result)

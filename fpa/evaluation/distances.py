@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
-from cleanfid import fid as clean
-from scipy.linalg import LinAlgWarning
 
 from fpa.evaluation.estimate import Estimate
 
@@ -95,6 +93,10 @@ def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float
     clean_fid: clean-fid's function.
     """
     if method == "clean_fid":
+        # Here and below: clean-fid imports torch and torchvision, which takes seconds.
+        from cleanfid import fid as clean
+        from scipy.linalg import LinAlgWarning
+
         with warnings.catch_warnings():
             # Fewer images than features make a covariance singular: its square root is still the
             # right one here, as the tests show against the other method.
@@ -134,6 +136,8 @@ def kernel_estimate(
 
 def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
     """KID (not times 1000) by clean-fid's function, its random subsets seeded."""
+    from cleanfid import fid as clean
+
     with _numpy_seed(seed):
         return float(clean.kernel_distance(_Doubles(real), _Doubles(fake), subsets, subset_size))
 
