@@ -18,7 +18,6 @@ from fpa.evaluation import distances, extractors, features, precision_recall, sa
 from fpa.evaluation.protocols import Space
 from fpa.training.loop import Watch
 
-
 MOST_COVERED = 2_000
 """Images on either side of precision and recall, at most: seconds for each quick score."""
 
