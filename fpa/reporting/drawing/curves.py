@@ -108,9 +108,11 @@ def _panel(ax: Axes, frame: pd.DataFrame, name: str, labels: Labels) -> None:
             errorbar=("pi", 100),
             markeredgewidth=0,
             markersize=4,
+            legend=False,
             ax=ax,
         )
-        ax.get_legend().remove()
+        for label in there:
+            ax.plot([], color=colours[label], marker=markers[label], markersize=4, label=label)
     before = frame.groupby("model")[f"unrefined_{name}"].mean().dropna()
-    for label, value in before.items():
-        ax.axhline(value, color=colours[str(label)], linestyle=":", linewidth=1)
+    for model, value in before.items():
+        ax.axhline(value, color=colours[str(model)], linestyle=":", linewidth=1)
