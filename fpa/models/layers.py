@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fpa.models.neighbourhood import correlate, gather
+
 LEAK = 0.1
 """Negative slope of every leaky ReLU in discriminator and LightGAN."""
 
@@ -85,17 +87,8 @@ class DualAttention(nn.Module):
         """Each position attends to its 3 x 3 neighbourhood; outside it score and value are 0."""
         B, _, H, W = x.shape
         q = self.local_q(x).reshape(B, self.heads, -1, H, W) * self.scale
-        k, v = (
-            F.pad(m, (1, 1, 1, 1)).reshape(B, self.heads, -1, H + 2, W + 2)
-            for m in self.local_kv(x).chunk(2, dim=1)
-        )
-        shifts = [(i, j) for i in range(3) for j in range(3)]
-        scores = torch.stack([(q * k[..., i : i + H, j : j + W]).sum(2) for i, j in shifts])
-        weights = scores.softmax(dim=0).unsqueeze(3)  # (9, B, heads, 1, H, W)
-        out = sum(
-            w * v[..., i : i + H, j : j + W] for w, (i, j) in zip(weights, shifts, strict=True)
-        )
-        return out.reshape(B, -1, H, W)
+        k, v = self.local_kv(x).reshape(B, 2, self.heads, -1, H, W).unbind(1)
+        return gather(correlate(q, k).softmax(dim=2), v).reshape(B, -1, H, W)
 
 
 def init_kaiming(module: nn.Module) -> None:
