@@ -46,6 +46,14 @@ def blur_or_identity(blur: bool) -> nn.Module:
     return Blur() if blur else nn.Identity()
 
 
+def per_head(sums: Tensor, to_v: Tensor, heads: int) -> Tensor:
+    """V K^T of each head, (B, heads, D, D), of sums X K^T (B, C, heads * D) and V = to_v X.
+
+    to_v: (heads * D, C).
+    """
+    return to_v.unflatten(0, (heads, -1)) @ sums.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
 class DualAttention(nn.Module):
     """x + A(ChanNorm(x)): a linear (global) and a local 3 x 3 attention branch side by side.
 
@@ -72,15 +80,18 @@ class DualAttention(nn.Module):
         return x + self.out(torch.cat([self._linear(normed), self._local(normed)], dim=1))
 
     def _linear(self, x: Tensor) -> Tensor:
-        """Linear attention: every position reads from one (head_dim x head_dim) summary."""
+        """Linear attention: every position reads from one (head_dim x head_dim) summary.
+
+        That is V K^T, and V = W_v X: taken as W_v (X K^T), no values are made of each position.
+        """
         B, _, H, W = x.shape
-        q, k, v = (
-            m.reshape(B, self.heads, -1, H * W)
-            for m in (self.linear_q(x), *self.linear_kv(x).chunk(2, dim=1))
-        )
-        q = q.softmax(dim=2) * self.scale
-        k = k.softmax(dim=3)
-        out = (v @ k.transpose(2, 3)) @ q  # (B, heads, head_dim, H*W)
+        q = self.linear_q(x).reshape(B, self.heads, -1, H * W).softmax(dim=2)
+        depthwise, pointwise = self.linear_kv
+        x = depthwise(x)
+        to_k, to_v = pointwise.weight.chunk(2)
+        k = F.conv2d(x, to_k).flatten(2).softmax(dim=2)
+        context = per_head(x.flatten(2) @ k.transpose(1, 2), to_v.flatten(1), self.heads)
+        out = (context * self.scale) @ q  # (B, heads, head_dim, H*W)
         return F.gelu(out.reshape(B, -1, H, W))
 
     def _local(self, x: Tensor) -> Tensor:
