@@ -2,10 +2,11 @@
 
     correlate(a, b)[n](x) = sum over channels of a(x) b(x + n)
     gather(w, b)(x)       = sum over n of w[n](x) b(x + n)
+    scatter(w, b)(x)      = sum over n of w[n](x - n) b(x - n)
 
-n runs over the nine shifts, row by row from (-1, -1) to (1, 1); outside the map b is 0. Maps are
-(B, heads, D, H, W), weights (B, heads, 9, H, W). The derivatives of each are made of both again, so
-that no shifted copy of a map is ever kept. There are three ways to compute them:
+n runs over the nine shifts, row by row from (-1, -1) to (1, 1); outside the map all is 0. Maps are
+(B, heads, D, H, W), weights (B, heads, 9, H, W). The derivatives of each are two of the three again,
+so that no shifted copy of a map is ever kept. There are three ways to compute them:
 
 * nine products of shifted maps, with rows laid end to end so that a shift is an offset;
 * on a CPU, for many channels, one map at a time, so that everything stays in its cache, and each
@@ -13,8 +14,8 @@ that no shifted copy of a map is ever kept. There are three ways to compute them
 * on a CPU, for the smallest maps, the same with a whole map in place of a row: fewest calls.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,31 +37,29 @@ def gather(weights: Tensor, b: Tensor) -> Tensor:
     return _Gather.apply(weights, b)
 
 
-def _scatter(weights: Tensor, b: Tensor) -> Tensor:
-    """The transpose of `gather` in its maps: what every position x hands to x + n."""
-    return gather(_Turn.apply(weights), b)
+def scatter(weights: Tensor, b: Tensor) -> Tensor:
+    """The transpose of `gather` in its map: every position hands its weighted map on. As `gather`."""
+    return _Scatter.apply(weights, b)
 
 
 class _Correlate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        found = _form(b)[0](a.contiguous().flatten(0, 1), _padded(b))
-        return found.unflatten(0, a.shape[:2])
+        return _form(b).correlate(_flat(a), _padded(b)).unflatten(0, a.shape[:2])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         to_a, to_b = ctx.needs_input_grad
-        return gather(gradient, b) if to_a else None, _scatter(gradient, a) if to_b else None
+        return gather(gradient, b) if to_a else None, scatter(gradient, a) if to_b else None
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(weights, b)
-        found = _form(b)[1](weights.contiguous().flatten(0, 1), _padded(b))
-        return found.unflatten(0, b.shape[:2])
+        return _form(b).gather(_flat(weights), _padded(b)).unflatten(0, b.shape[:2])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -68,60 +67,73 @@ class _Gather(torch.autograd.Function):
         to_weights, to_b = ctx.needs_input_grad
         return (
             correlate(gradient, b) if to_weights else None,
-            _scatter(weights, gradient) if to_b else None,
+            scatter(weights, gradient) if to_b else None,
         )
 
 
-class _Turn(torch.autograd.Function):
-    """w'[n](x) = w[-n](x + n), 0 from outside: weights seen from the other end. Its own transpose."""
+class _Scatter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(weights, b)
+        return _form(b).scatter(weights, b).unflatten(0, b.shape[:2])
 
     @staticmethod
-    def forward(ctx: Any, weights: Tensor) -> Tensor:
-        B, heads, _, H, W = weights.shape
-        row, plane = W + 2, (H + 2) * (W + 2)
-        strides = (9 * plane, 3 * plane + row, plane + 1, row, 1)
-        turned = _padded(weights.flip(2)).as_strided((B * heads, 3, 3, H, W), strides)
-        return turned.reshape(weights.shape)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        weights, b = ctx.saved_tensors
+        to_weights, to_b = ctx.needs_input_grad
+        return (
+            correlate(b, gradient) if to_weights else None,
+            gather(weights, gradient) if to_b else None,
+        )
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return _Turn.apply(gradient)
+
+class _Form(NamedTuple):
+    """One way to compute the three."""
+
+    correlate: Callable[[Tensor, Tensor], Tensor]
+    gather: Callable[[Tensor, Tensor], Tensor]
+    scatter: Callable[[Tensor, Tensor], Tensor]
+
+
+def _form(maps: Tensor) -> _Form:
+    D, H, W = maps.shape[2:]
+    if maps.device.type != "cpu":
+        return _SHIFTED
+    if H * W <= SMALLEST:
+        return _WHOLE
+    return _ROWS if D >= MANY else _SHIFTED
+
+
+# What follows takes B and heads as one, N: maps (N, D, H, W), padded ones (N, D, H + 2, W + 2).
+
+
+def _flat(maps: Tensor) -> Tensor:
+    return maps.contiguous().flatten(0, 1)
 
 
 def _padded(maps: Tensor) -> Tensor:
-    """(B, heads, D, H, W) -> (N, D, H + 2, W + 2), N = B * heads, as all that follows takes them."""
     return F.pad(maps, (1, 1, 1, 1)).contiguous().flatten(0, 1)
-
-
-def _form(maps: Tensor) -> tuple[Any, Any]:
-    """The way to correlate and to gather."""
-    D, H, W = maps.shape[2:]
-    if maps.device.type != "cpu":
-        return _correlate_shifted, _gather_shifted
-    if H * W <= SMALLEST:
-        return _correlate_whole, _gather_whole
-    return (_correlate_rows, _gather_rows) if D >= MANY else (_correlate_shifted, _gather_shifted)
 
 
 # Shifted maps: rows of W + 2 end to end, so that a result's every row has two positions too many ---
 
 
-def _flat(maps: Tensor) -> Tensor:
+def _in_line(maps: Tensor) -> Tensor:
     """(N, D, H, W) -> (N, D, H (W + 2) - 2)."""
     return F.pad(maps, (0, 2)).flatten(2)[..., :-2]
 
 
-def _shifts(b: Tensor, length: int) -> Iterator[tuple[int, Tensor]]:
-    """The nine shifts of padded maps (N, D, H + 2, W + 2), each (N, D, length)."""
-    rows = b.flatten(2)
+def _shifts(padded: Tensor, length: int) -> Iterator[tuple[int, Tensor]]:
+    """The nine shifts of padded maps, each (N, D, length)."""
+    rows = padded.flatten(2)
     for n in range(9):
-        start = n // 3 * b.shape[3] + n % 3
+        start = n // 3 * padded.shape[3] + n % 3
         yield n, rows[..., start : start + length]
 
 
 def _correlate_shifted(a: Tensor, b: Tensor) -> Tensor:
     N, _, H, W = a.shape
-    a = _flat(a)
+    a = _in_line(a)
     result = a.new_empty(N, 9, H, W + 2)
     for n, shifted in _shifts(b, a.shape[2]):
         torch.sum(a * shifted, 1, out=result[:, n].flatten(1)[:, :-2])
@@ -130,15 +142,38 @@ def _correlate_shifted(a: Tensor, b: Tensor) -> Tensor:
 
 def _gather_shifted(weights: Tensor, b: Tensor) -> Tensor:
     N, _, H, W = weights.shape
-    weights = _flat(weights)
+    weights = _in_line(weights)
     result = b.new_zeros(N, b.shape[1], H, W + 2)
-    found = result.flatten(2)[..., :-2]
-    for n, shifted in _shifts(b, weights.shape[2]):
-        found.addcmul_(weights[:, n : n + 1], shifted)
+    line = result.flatten(2)[..., :-2]
+    for n, shifted in _shifts(b, line.shape[2]):
+        line.addcmul_(weights[:, n : n + 1], shifted)
     return result[..., :W].contiguous()
 
 
+def _scatter_shifted(weights: Tensor, b: Tensor) -> Tensor:
+    weights, b = _flat(weights), _flat(b)
+    N, D, H, W = b.shape
+    weights, b = _in_line(weights), _in_line(b)
+    result = b.new_zeros(N, D, H + 2, W + 2)
+    for n, shifted in _shifts(result, b.shape[2]):
+        # x + n is the n-th shift of a padded map.
+        shifted.addcmul_(weights[:, n : n + 1], b)
+    return result[..., 1:-1, 1:-1].contiguous()
+
+
+_SHIFTED = _Form(_correlate_shifted, _gather_shifted, _scatter_shifted)
+
+
 # Matrix products ---------------------------------------------------------------------------------
+
+
+def _turned(weights: Tensor) -> Tensor:
+    """w'[n](x) = w[-n](x + n): the weights seen from the other end."""
+    B, heads, _, H, W = weights.shape
+    row, plane = W + 2, (H + 2) * (W + 2)
+    strides = (9 * plane, 3 * plane + row, plane + 1, row, 1)
+    turned = _padded(weights.flip(2)).as_strided((B * heads, 3, 3, H, W), strides)
+    return turned.reshape(B * heads, 9, H, W)
 
 
 def _diagonals(product: Tensor, rows: int, width: int) -> Tensor:
@@ -163,6 +198,11 @@ def _gather_whole(weights: Tensor, b: Tensor) -> Tensor:
     spread = b.new_zeros(N, (H + 2) * (W + 2), H * W)
     _diagonals(spread, H, W).copy_(weights.reshape(N, 3, 3, H, W))
     return (b.flatten(2) @ spread).reshape(N, -1, H, W)
+
+
+_WHOLE = _Form(
+    _correlate_whole, _gather_whole, lambda w, b: _gather_whole(_turned(w), _padded(b))
+)
 
 
 def _around(padded: Tensor) -> Tensor:
@@ -192,3 +232,6 @@ def _gather_rows(weights: Tensor, b: Tensor) -> Tensor:
         places.copy_(weights[n].view(3, 3, H, W))
         torch.bmm(_around(b[n]), spread, out=result[n].transpose(0, 1))
     return result
+
+
+_ROWS = _Form(_correlate_rows, _gather_rows, lambda w, b: _gather_rows(_turned(w), _padded(b)))

@@ -38,7 +38,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, linear: bool) -> None:
         super().__init__()
         inner = HEADS * HEAD_DIM
-        self.linear, self.inner = linear, inner
+        self.linear = linear
         self.norm = ChanNorm(channels)
         self.qkv = nn.Conv2d(channels, 3 * inner, 1, bias=False)
         self.out = nn.Conv2d(inner, channels, 1)
@@ -51,9 +51,9 @@ class Attention(nn.Module):
     def _linear(self, x: Tensor) -> Tensor:
         """out(V K^T Q), from the inside out: neither V nor V K^T Q are made of each position."""
         B, C, H, W = x.shape
-        to_qk, to_v = self.qkv.weight.split([2 * self.inner, self.inner])
-        q, k = F.conv2d(x, to_qk).reshape(B, 2, HEADS, HEAD_DIM, H * W).unbind(1)
-        q, k = q.softmax(dim=2).flatten(1, 2), k.softmax(dim=3).flatten(1, 2)
+        to_q, to_k, to_v = self.qkv.weight.chunk(3)
+        q = F.conv2d(x, to_q).reshape(B, HEADS, HEAD_DIM, H * W).softmax(dim=2).flatten(1, 2)
+        k = F.conv2d(x, to_k).flatten(2).softmax(dim=2)  # (B, heads * head_dim, H*W)
         context = per_head(x.flatten(2) @ k.transpose(1, 2), to_v.flatten(1), HEADS)
         to_out = self.out.weight.reshape(C, HEADS, HEAD_DIM).transpose(0, 1)
         read = (to_out @ (context * HEAD_DIM**-0.5)).transpose(1, 2)  # (B, C, heads, head_dim)
