@@ -36,6 +36,7 @@ def make_run(work: Path, steps: int):
     """The smoke experiment's first run on so many steps, and its prepared data set."""
     config = yaml.safe_load((ROOT / "experiments" / "smoke.yaml").read_text())
     batch = config["training"]["batch_size"]
+    config["models"] = {"fpa": config["models"]["fpa"]}
     config["training"] |= {
         "kimg": steps * batch / 1000,
         "checkpoint_kimg": 20 * batch / 1000,

@@ -69,7 +69,6 @@ TINY = {
         "checkpoint_kimg": 0.032,
         "watch_kimg": 0.032,
         "watch_images": 8,
-        "watch_extractor": "efficientnet_lite0-32px",
     },
     "evaluation": {
         "protocols": {"quick": {"extractor": "efficientnet_lite0-32px", "n_fake": 32}},

@@ -27,7 +27,7 @@ class OjaRule:
     def rate_size(self, size: int) -> int:
         return 0
 
-    def initialise(self, layer: nn.Linear) -> None:
+    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
         pass
 
     def write(self, raw_keys, values, raw_rates, initial) -> Writing:

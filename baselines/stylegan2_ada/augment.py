@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from baselines.stylegan2_ada.layers import Taps, resample, upsample
 from fpa.common import distributed
+from fpa.common.autocast import at_least_float32, without_autocast
 
 SYM6: Taps = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
@@ -79,9 +80,12 @@ class Augmentation(nn.Module):
         self.register_buffer("p", torch.zeros(()))
 
     def forward(self, images: Tensor, percentile: float | None = None) -> Tensor:
-        draws = Draws(images, self.p, percentile)
-        images = self._move(images, self._geometry(images, draws))
-        return _recolour(images, _colours(images, draws))
+        # In float32 at least, also where networks work in bfloat16: places are in px.
+        with without_autocast(images):
+            images = at_least_float32(images)
+            draws = Draws(images, self.p, percentile)
+            images = self._move(images, self._geometry(images, draws))
+            return _recolour(images, _colours(images, draws))
 
     def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
         """The matrix (B, 3, 3) that maps a place in the result to its place in the image (px)."""

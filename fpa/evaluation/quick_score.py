@@ -1,5 +1,10 @@
-"""The quick score: the Fréchet distance of a few samples, computed on the way of a training."""
+"""The quick score: the Fréchet distance of a few samples, which chooses a training's best checkpoint.
 
+It is measured as a protocol measures: through the same files, resize and network, but on samples of
+its own, so that no checkpoint is chosen by the samples that it is scored on.
+"""
+
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +14,7 @@ import torch
 from torch import nn
 
 from fpa.evaluation import distances, extractors, features, sampling
+from fpa.evaluation.protocols import Space
 from fpa.training.loop import Watch
 
 
@@ -20,20 +26,29 @@ def quick_score(
     seed: int,
     device: torch.device,
 ) -> Watch:
-    """A function from the EMA generator to its score, for a run's history.
+    """A function from the EMA generator to its score, for a run's history; NaN for images that are.
 
-    training: the run's training settings; real: features of the real images; extractor: the
-    description of the network that made them; seed: of the latents, which are the same each time.
+    training: the run's training settings; real: features of the real images in the run's
+    `watch_space`; extractor: the description of the network that made them; seed: of the latents,
+    which are the same each time, and never those of a sample that is scored.
     """
+    space = Space.parse(training["watch_space"])
     real_values = features.load(real).values
     shift = distances.origin(real_values)
     reference = distances.gaussian(distances.sums(real_values, shift), shift)
-    network = extractors.load(extractor, "clean", device)
+    network = extractors.load(extractor, space.resize, device)
     count = training["watch_images"]
 
     def watch(generator: nn.Module) -> dict[str, float]:
-        chunks = sampling.sample_chunks(generator, latent_dim, count, seed, device)
-        fake = np.concatenate([features.extract(images, network) for images in chunks])
+        chunks = sampling.sample_chunks(
+            generator, latent_dim, count, seed, device, sampling.Purpose.CHOOSE
+        )
+        parts = []
+        for images, finite in chunks:
+            if not finite.all():
+                return {"fid": math.nan}
+            parts.append(features.extract(images, network, space.format))
+        fake = np.concatenate(parts)
         moments = distances.gaussian(distances.sums(fake, shift), shift)
         return {"fid": distances.frechet(reference, moments)}
 

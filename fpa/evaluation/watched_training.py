@@ -1,5 +1,6 @@
 """A training from its files: the run, its images, and the quick score on the way."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from fpa.data.feed import Feed
 from fpa.data.store import open_store
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
-from fpa.training.finished import load_networks
+from fpa.training.finished import load_weights
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
@@ -30,6 +31,7 @@ def train_run(
     checkpoint_kimg: float | None,
     device: str,
     threads: int,
+    precision: Collection[str],
     stop: StopSignal,
 ) -> None:
     """Train a run to the end of its budget and write its artifacts to `out`.
@@ -40,7 +42,7 @@ def train_run(
     """
     run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
-    chosen = devices.choose(device, threads)
+    chosen = devices.choose(device, threads, precision)
     if run.base and not base:
         raise UserError(
             f"{run.model['name']} starts from a finished run; name its folder by --base"
@@ -54,9 +56,10 @@ def train_run(
         chosen,
         log_every,
         _watch(run, real, extractor, chosen),
-        load_networks(Path(base)) if base and run.base else None,
+        load_weights(Path(base)) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
+        precision,
     )
     train(training, out)
     distributed.shut_down()

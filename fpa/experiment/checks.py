@@ -98,9 +98,7 @@ def to_fetch(experiment: Experiment) -> list[str]:
 
 def _missing_weights(experiment: Experiment) -> list[str]:
     """Weights of the experiment's extractors that are nowhere to be found."""
-    names = {protocol.extractor for protocol in experiment.protocols.values()} | {
-        run.training["watch_extractor"] for run in experiment.runs if run.training["watch_kimg"]
-    }
+    names = {protocol.extractor for protocol in experiment.protocols.values()}
     configured = experiment.config["inception_weights"]
     missing: dict[str, None] = {}
     for name in sorted(names):

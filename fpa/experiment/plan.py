@@ -11,7 +11,6 @@ from fpa.common.registry import load_plugins
 from fpa.data.sources import identity, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
-from fpa.evaluation.protocols import check_extractor
 from fpa.experiment.config import check_config
 from fpa.experiment.digests import WITHOUT_EFFECT, run_digest, score_digest
 from fpa.models.loading import find_model, resolve_settings
@@ -42,6 +41,7 @@ class Experiment:
         }
         for metric in self.evaluation["metrics"]:
             METRICS.get(metric, "evaluation.metrics")
+        self._check_protocol(self.config["training"], "training")
         self._check_figures()
         self._settings = {name: self._resolve(name) for name in self.models}
         self.runs = [
@@ -79,11 +79,38 @@ class Experiment:
                 f"evaluation.checkpoint: best needs a quick score of every model; set "
                 f"{where}.training.watch_kimg above 0, or checkpoint: last"
             )
-        if model["training"]["watch_kimg"]:
-            check_extractor(
-                model["training"]["watch_extractor"], f"{where}.training.watch_extractor"
+        self._check_protocol(model["training"], f"{where}.training")
+        settings = resolve_settings(found, model["settings"], f"{where}.settings")
+        checkpoint = getattr(found.settings(**settings), "base_checkpoint", None)
+        if checkpoint == "best" and not self.models[model["base"]]["training"]["watch_kimg"]:
+            raise UserError(
+                f"{where} starts from the best checkpoint of {model['base']}, which needs a quick "
+                f"score; set models.{model['base']}.training.watch_kimg above 0, or start from "
+                "the last one"
             )
-        return resolve_settings(found, model["settings"], f"{where}.settings")
+        return settings
+
+    def _check_protocol(self, training: dict[str, Any], where: str) -> None:
+        """The protocol of a quick score must be one of the experiment's; the first by default."""
+        name = training["watch_protocol"] or next(iter(self.protocols))
+        if name not in self.protocols:
+            known = did_you_mean(name, list(self.protocols))
+            raise UserError(
+                f"{where}.watch_protocol: there is no '{name}' among evaluation.protocols{known}"
+            )
+        training["watch_protocol"] = name
+
+    def _training(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """What a model's weights depend on in its training settings.
+
+        A protocol stands there as the feature space that it names.
+        """
+        training = {k: v for k, v in model["training"].items() if k not in WITHOUT_EFFECT}
+        protocol = self.protocols[training.pop("watch_protocol")]
+        if not training["watch_kimg"]:
+            training.pop("watch_images")
+            return training
+        return {**training, "watch_space": str(protocol.space)}
 
     def _check_figures(self) -> None:
         """Paintings that are to be drawn must be among those that are saved."""
@@ -103,7 +130,7 @@ class Experiment:
         base = self._run(dataset, model["base"], seed) if model["base"] else None
         images = identity(self.datasets[dataset])
         resolved = {"name": name, "class": model["class"], "settings": self._settings[name]}
-        training = {k: v for k, v in model["training"].items() if k not in WITHOUT_EFFECT}
+        training = self._training(model)
         digest = run_digest(images, resolved, training, seed, base.digest if base else None)
         return Run(images, resolved, training, seed, digest, base)
 

@@ -15,6 +15,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import write_json, write_text
 from fpa.data.sources import SOURCES, downloadable, store_name
 from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.plan import Experiment
@@ -62,6 +63,8 @@ class Workflow:
         self.protocols = {
             experiment.score_file(name): p for name, p in experiment.protocols.items()
         }
+        # As text, because resources are words or whole numbers.
+        self.precision = ",".join(self.runtime["precision"]) or "float32"
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime["device"] == "cpu" else 1
 
@@ -211,6 +214,11 @@ class Workflow:
         """The features of a data set's images."""
         return _ancient(self.in_data(artifacts.real_features(store, space)))
 
+    def real_radii(self, store: str, protocol: Protocol) -> Any:
+        """What a data set's images cover in a protocol's feature space."""
+        file = artifacts.real_radii(store, protocol.space, protocol.most_covered, self.seed)
+        return _ancient(self.in_data(file))
+
     # Runs ---------------------------------------------------------------------------------------
 
     def run(self, wildcards: Any) -> Run:
@@ -237,10 +245,9 @@ class Workflow:
         run = self.run(wildcards)
         inputs = self.store(wildcards)
         if run.training["watch_kimg"]:
-            extractor = run.training["watch_extractor"]
-            space = Space(extractor, "clean", "array")
+            space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
-            inputs["extractor"] = self._extractor(extractor)
+            inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
             weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
             inputs["base"] = _ancient(weights)
@@ -293,6 +300,8 @@ class Workflow:
                 for space in protocol.checked_spaces
                 for path in self._pair(run, protocol.n_fake, space)
             ]
+        if any(METRICS[name].uses_real_radii for name in self.evaluation["metrics"]):
+            inputs["radii"] = self.real_radii(run.store, protocol)
         return inputs
 
     def score_options(self, wildcards: Any, input: Any) -> list[str]:
@@ -301,6 +310,8 @@ class Workflow:
         options = ["--fake", input.features[0], "--real", input.features[1]]
         if self.evaluation["cross_check"]:
             options += ["--check", *input.check]
+        if "radii" in input.keys():  # noqa: SIM118
+            options += ["--radii", input.radii]
         if protocol.n_real:
             options += ["--n-real", str(protocol.n_real)]
         options += ["--protocol", protocol.name, "--metrics", *self.evaluation["metrics"]]

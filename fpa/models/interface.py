@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Base = Mapping[str, Any]
 """Resolved settings of the model that a run starts from."""
 Weights = Mapping[str, "Mapping[str, Tensor]"]
-"""A finished run's networks: name -> state dict."""
+"""What a finished run holds: name -> tensors by name, a network's state dict or an optimizer's."""
 
 
 class Model(Protocol):
@@ -55,11 +55,30 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class StartsFromRun(Protocol):
-    """A model that goes on from a finished run of another one (`needs_base = True`)."""
+class StartsOthers(Protocol):
+    """A model whose finished runs others start from; they may need more than its networks."""
 
-    def start_from(self, networks: Weights) -> None:
-        """Take over what it needs of the finished run's networks."""
+    def start_for_others(self) -> dict[str, dict[str, Tensor]]:
+        """What others start from, by name, as flat dictionaries of tensors.
+
+        A finished run keeps it as it is at the end, and as it was at the best checkpoint, there
+        with "best_" before every name.
+        """
+
+
+@runtime_checkable
+class StartsFromRun(Protocol):
+    """A model that goes on from a finished run of another one (`needs_base = True`).
+
+    Its settings may have `base_checkpoint`: a run that starts from the "best" one needs a base with
+    quick scores.
+    """
+
+    def start_from(self, weights: Weights) -> None:
+        """Take over what it needs of a finished run: its networks, and what StartsOthers adds.
+
+        "best" is the EMA generator at the best checkpoint. Called once, on the model's device.
+        """
 
 
 @runtime_checkable

@@ -103,6 +103,9 @@ class DualAttention(nn.Module):
 
 
 def init_kaiming(module: nn.Module) -> None:
-    """Kaiming normal (fan-in, gain sqrt 2) for convolutions and linear maps; for `Module.apply`."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+    """Kaiming normal (fan-in, gain sqrt 2) for convolutions and linear maps; for `Module.apply`.
+
+    As published, biases and transposed convolutions stay as torch starts them.
+    """
+    if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, a=0, mode="fan_in", nonlinearity="leaky_relu")

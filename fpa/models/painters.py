@@ -1,7 +1,8 @@
 """The painters as models of an experiment: `fpa.models:FPA` and `fpa.models:FPAUNet`."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from fpa.models import optimizers
 from fpa.models.discriminator import Discriminator
 from fpa.models.interface import Base, Weights
 from fpa.models.painter import Painter
@@ -10,6 +11,7 @@ from fpa.models.settings import (
     DiscriminatorSettings,
     PainterSettings,
     RecipeSettings,
+    StartSettings,
     UNetSettings,
 )
 from fpa.models.unet import RefinedPainter, UNet
@@ -33,6 +35,16 @@ class FPA(AdversarialModel[Painter]):
             recipe,
         )
 
+    def start_for_others(self) -> dict[str, dict[str, Tensor]]:
+        """The trained painter, the discriminator, and the discriminator's Adam state."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "discriminator_optimizer": optimizers.tensors(
+                self.discriminator_optimizer, self.discriminator
+            ),
+        }
+
     def paint(self, z: Tensor) -> dict[str, Tensor]:
         """The EMA painter's trace for latents (B, L), and its finished image."""
         trace = self.ema.trace(z)
@@ -40,9 +52,11 @@ class FPA(AdversarialModel[Painter]):
 
 
 class FPAUNet(AdversarialModel[RefinedPainter]):
-    """A U-Net on the frozen EMA painter of a finished FPA run (paper, section 3.3).
+    """A U-Net on the frozen painter of a finished FPA run (paper, section 3.3).
 
-    The discriminator goes on from that run (`continue_discriminator`), optimizers start afresh.
+    As published, the stage starts from the painter's best checkpoint: the trained painter, not its
+    EMA, below a new U-Net; the painter's discriminator and that one's Adam state; a new optimizer
+    for the U-Net. The EMA generator has the painter's EMA until its first reset, at step 2.
     """
 
     def __init__(
@@ -53,7 +67,7 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
         base: Base,
         unet: UNetSettings = UNetSettings(),
         recipe: RecipeSettings = RecipeSettings(),
-        continue_discriminator: bool = True,
+        start: StartSettings = StartSettings(),
     ) -> None:
         painter = Painter(image_size, channels, PainterSettings(**base["painter"]))
         discriminator = DiscriminatorSettings(**base["discriminator"])
@@ -63,15 +77,24 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
             recipe,
             adversarial_weight=0.5,
         )
-        self.continue_discriminator = continue_discriminator
+        self.start = start
 
-    def start_from(self, networks: Weights) -> None:
-        """Take over the finished run's EMA painter and, unless set otherwise, discriminator."""
-        painters: list[nn.Module] = [self.generator.painter, self.ema.painter]
-        for painter in painters:
-            painter.load_state_dict(networks["ema"])
-        if self.continue_discriminator:
-            self.discriminator.load_state_dict(networks["discriminator"])
+    def start_from(self, weights: Weights) -> None:
+        """Take over the finished run's painter and, unless set otherwise, its discriminator."""
+        best = self.start.checkpoint == "best"
+        prefix = "best_" if best else ""
+        raw, ema = weights[f"{prefix}generator"], weights["best" if best else "ema"]
+        self.generator.painter.load_state_dict(raw if self.start.painter == "raw" else ema)
+        self.ema.painter.load_state_dict(ema)
+        if self.start.discriminator == "continued":
+            self.discriminator.load_state_dict(weights[f"{prefix}discriminator"])
+            if self.start.discriminator_optimizer == "continued":
+                optimizers.load(
+                    self.discriminator_optimizer,
+                    self.discriminator,
+                    # A best checkpoint before the first step has none.
+                    weights.get(f"{prefix}discriminator_optimizer", {}),
+                )
 
     def paint(self, z: Tensor) -> dict[str, Tensor]:
         """The frozen painter's trace for latents (B, L), and the refined image."""

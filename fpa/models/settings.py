@@ -5,7 +5,7 @@ Nothing here imports torch: an experiment is planned, and its mistakes are found
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -80,12 +80,20 @@ class PainterSettings(BaseModel):
         return self
 
     def part_versions(self) -> dict[str, int]:
-        """Versions of the parts that are chosen by name, where they are not the first."""
+        """Versions of the parts and options in use, where they are not the first."""
         chosen = {
             f"rule {self.rule}": RULES[self.rule].version,
             f"inputs {self.inputs}": INPUTS[self.inputs].version,
             f"sequence {self.sequence}": SEQUENCES[self.sequence].version,
         }
+        # Options whose start differs from version 1's.
+        options = {
+            "position codes": self.position_codes,
+            "learned W_0": self.learned_initial,
+            "vector rates": self.vector_rates,
+            "additive v1": (self.rule, self.inputs) == ("additive", "v1"),
+        }
+        chosen |= {name: 2 for name, used in options.items() if used}
         return {name: version for name, version in chosen.items() if version != 1}
 
 
@@ -189,6 +197,28 @@ class FPASettings(BaseModel):
         return self.painter.part_versions()
 
 
+class StartSettings(BaseModel):
+    """What the U-Net stage takes over from the painter's finished run; the defaults are published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    checkpoint: Annotated[
+        Literal["best", "last"],
+        Field(description="of the painter's training: the best by its quick score, or the last"),
+    ] = "best"
+    painter: Annotated[
+        Literal["raw", "ema"], Field(description="the trained painter itself, or its EMA")
+    ] = "raw"
+    discriminator: Annotated[
+        Literal["continued", "afresh"],
+        Field(description="the painter's discriminator, or one with new weights"),
+    ] = "continued"
+    discriminator_optimizer: Annotated[
+        Literal["continued", "afresh"],
+        Field(description="Adam's moments of that discriminator; a new one has none"),
+    ] = "continued"
+
+
 class FPAUNetSettings(BaseModel):
     """Settings of `fpa.models:FPAUNet`."""
 
@@ -196,7 +226,12 @@ class FPAUNetSettings(BaseModel):
 
     unet: UNetSettings = UNetSettings()
     recipe: RecipeSettings = RecipeSettings()
-    continue_discriminator: bool = True
+    start: StartSettings = StartSettings()
+
+    @property
+    def base_checkpoint(self) -> str:
+        """The checkpoint of the base's run that training starts from."""
+        return self.start.checkpoint
 
     def check(self, image_size: int, channels: int, base: Mapping[str, Any] | None) -> None:
         """UserError unless the networks can be built for such images, on such a base."""

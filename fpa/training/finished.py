@@ -13,6 +13,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
 from fpa.models.interface import Model
 from fpa.training import export
+from fpa.training.precision import in_force
 from fpa.training.run import Run, build_model
 
 if TYPE_CHECKING:
@@ -20,16 +21,13 @@ if TYPE_CHECKING:
 
 
 def write(training: "Training", folder: Path, seconds: float) -> None:
-    """weights.safetensors (all networks, and the EMA generator at its best), history.csv, train.json."""
+    """weights.safetensors (all of Training.weights), history.csv, train.json."""
     run = training.run
     # Copies, because safetensors refuses tensors that share memory.
-    states = {name: network.state_dict() for name, network in training.model.networks.items()}
-    if training.best:
-        states["best"] = training.best["weights"]
     tensors = {
         f"{name}.{key}": value.cpu().contiguous().clone()
-        for name, state in states.items()
-        for key, value in state.items()
+        for name, part in training.weights().items()
+        for key, value in part.items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
@@ -50,6 +48,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "parameters": parameters,
         "seconds_of_last_attempt": round(seconds, 1),
         "hardware": provenance.hardware(training.device, torch.get_num_threads()),
+        "precision": in_force(training.precision),
         "versions": provenance.versions(),
     }
     write_json(folder / artifacts.SUMMARY, summary)
@@ -60,8 +59,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return read_json(folder / artifacts.SUMMARY, made_by="python -m fpa train")
 
 
-def load_networks(folder: Path) -> dict[str, dict[str, Tensor]]:
-    """A finished run's networks: name -> state dict."""
+def load_weights(folder: Path) -> dict[str, dict[str, Tensor]]:
+    """All that a finished run keeps (Training.weights): name -> tensors by name."""
     path = folder / artifacts.WEIGHTS
     try:
         tensors = safetensors.torch.load_file(path)
@@ -86,7 +85,7 @@ def restore(folder: Path, checkpoint: str = "last") -> Model:
         return export.load(folder)
     summary = read_summary(folder)
     model = build_model(Run.from_config(summary["run"], folder / artifacts.SUMMARY))
-    networks = load_networks(folder)
+    networks = load_weights(folder)
     name = "best" if checkpoint == "best" else "ema"
     if name not in networks:
         raise UserError(

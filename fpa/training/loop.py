@@ -1,7 +1,7 @@
 """The training loop: knows batches, checkpoints, signals and budgets, and of the model its interface."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from fpa.common.errors import Stopped, UserError
 from fpa.common.files import locked
 from fpa.common.progress import Progress, log
 from fpa.data.feed import Feed
-from fpa.models.interface import Model, StartsFromRun, Weights
+from fpa.models.interface import Model, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.training import checkpoint, finished
+from fpa.training.precision import casting
 from fpa.training.run import Run, build_model, differences
 from fpa.training.signals import Interrupted, StopSignal
 
@@ -47,12 +48,13 @@ class Training:
         device: torch.device,
         log_every: int,
         watch: Watch | None = None,
-        base_networks: Weights | None = None,
+        base_weights: Weights | None = None,
         stop: StopSignal | None = None,
         checkpoint_kimg: float = CHECKPOINT_KIMG,
+        precision: Collection[str] = (),
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
-        self.images_digest = images_digest
+        self.images_digest, self.precision = images_digest, precision
         batch_size = run.training["batch_size"]
         check_processes(run.model["class"], batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
@@ -60,11 +62,11 @@ class Training:
         self.watch_every = _every(run.training["watch_kimg"], batch_size)
         torch.manual_seed(run.seed)
         self.model: Model = build_model(run)
-        if base_networks is not None:
+        self.model.to(device)
+        if base_weights is not None:
             if not isinstance(self.model, StartsFromRun):
                 raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
-            self.model.start_from(base_networks)
-        self.model.to(device)
+            self.model.start_from(base_weights)
         self.feed = feed
         self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
@@ -86,7 +88,9 @@ class Training:
         if self.step == self.steps:
             return
         batch = to_float(distributed.shard(self.feed.next()), self.device)
-        for name, value in distributed.all_reduce_means(self.model.step(batch)).items():
+        with casting(self.precision, self.device):
+            losses = self.model.step(batch)
+        for name, value in distributed.all_reduce_means(losses).items():
             self._sums[name] = self._sums.get(name, 0) + value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
@@ -112,9 +116,22 @@ class Training:
         row |= scores
         self._sums, self._counts = {}, {}
         if scores and (self.best is None or row["fid"] < self.best["fid"]):
-            weights = {k: v.clone() for k, v in self.model.ema.state_dict().items()}
-            self.best = {"kimg": row["kimg"], "fid": row["fid"], "weights": weights}
+            self.best = {
+                "kimg": row["kimg"],
+                "fid": row["fid"],
+                "weights": {"best": _copy(self.model.ema.state_dict())}
+                | {f"best_{name}": _copy(part) for name, part in self._start_for_others().items()},
+            }
         self.history.append(row)
+
+    def _start_for_others(self) -> dict[str, dict[str, Tensor]]:
+        return self.model.start_for_others() if isinstance(self.model, StartsOthers) else {}
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """All that a finished run keeps: networks, what others start from, and the best of both."""
+        networks = {name: net.state_dict() for name, net in self.model.networks.items()}
+        best = self.best["weights"] if self.best else {}
+        return {**networks, **self._start_for_others(), **best}
 
     def _score(self) -> dict[str, float] | None:
         """The quick score if it is due; None when a signal ended it."""
@@ -185,11 +202,11 @@ class Training:
         state = checkpoint.load_newest(folder)
         if state is None or reloads > MAX_RELOADS:
             raise UserError(
-                f"a loss was NaN {reloads} times after step {state['step'] if state else 0}; "
+                f"a loss or quick score was NaN {reloads} times after step {state['step'] if state else 0}; "
                 "lower the learning rate or change the model's settings"
             )
         log.warning(
-            "NaN loss at step %d; going on from the checkpoint of step %d", self.step, state["step"]
+            "NaN at step %d; going on from the checkpoint of step %d", self.step, state["step"]
         )
         self.load_state_dict(state)
         self.reloads = reloads
@@ -251,6 +268,10 @@ def train(training: Training, folder: Path) -> None:
 
 def _unfinished(training: Training) -> bool:
     return training.step < training.steps or training.owes_record()
+
+
+def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in tensors.items()}
 
 
 def _every(kimg: float, batch_size: int) -> int:

@@ -150,10 +150,11 @@ MISTAKES = {
         0,
         "evaluation.checkpoint: best needs a quick score of every model",
     ),
-    "unknown watch extractor": (
-        "training/watch_extractor",
-        "vgg",
-        "training.watch_extractor: unknown extractor 'vgg'",
+    "unknown watch protocol": (
+        "training/watch_protocol",
+        "quik",
+        "training.watch_protocol: there is no 'quik' among evaluation.protocols; "
+        "did you mean 'quick'?",
     ),
     "unknown base": (
         "models/fpa_unet/base",
@@ -209,6 +210,28 @@ def test_what_would_fail_later_is_told_before_anything_runs(path, value, message
     with pytest.raises(UserError) as error:
         check_before_start(Experiment(change(path, value)))
     assert message in str(error.value)
+
+
+def test_a_start_from_the_best_checkpoint_needs_a_base_with_quick_scores(tiny):
+    tiny["evaluation"]["checkpoint"] = "last"
+    tiny["models"]["fpa"]["training"] = {"watch_kimg": 0}
+    with pytest.raises(UserError, match="starts from the best checkpoint of fpa, which needs"):
+        Experiment(tiny)
+    tiny["models"]["fpa_unet"]["settings"]["start"] = {"checkpoint": "last"}
+    Experiment(tiny)
+
+
+def test_a_quick_score_is_made_in_the_space_of_its_protocol(tiny):
+    other = {"extractor": "efficientnet_lite0-64px", "format": "jpeg", "n_fake": 32}
+    tiny["evaluation"]["protocols"]["other"] = other
+    run = Experiment(tiny).runs[0]
+    assert run.training["watch_space"] == "efficientnet_lite0-32px.clean.array"
+    tiny["models"]["fpa"]["training"] = {"watch_protocol": "other"}
+    run = Experiment(tiny).runs[0]
+    assert run.training["watch_space"] == "efficientnet_lite0-64px.clean.jpeg"
+    paper = Experiment(read_config(ROOT / "experiments" / "paper.yaml")).runs[0]
+    assert paper.training["watch_space"] == "inception_v3.pytorch.jpeg"
+    assert paper.training["watch_images"] == 10_000
 
 
 def test_missing_keys_are_named():
@@ -270,6 +293,17 @@ def test_the_shipped_experiments_are_sound(path, tmp_path):
             Path(spec["path"]).parent.mkdir(exist_ok=True)
             Path(spec["path"]).touch()
     check_before_start(experiment)
+
+
+def test_the_experiment_of_several_seeds_is_the_default_one_otherwise():
+    default, seeds = (
+        read_config(ROOT / path) for path in ("config.yaml", "experiments/digits-seeds.yaml")
+    )
+    assert len(seeds.pop("seeds")) == 5
+    for key in ("experiment", "seeds", "results"):
+        default.pop(key, None)
+        seeds.pop(key, None)
+    assert seeds == default
 
 
 def digests(config: dict) -> dict[str, str]:
@@ -351,7 +385,7 @@ def test_a_raised_version_makes_new_runs(monkeypatch):
     assert digests(TINY)["fpa"] not in (before["fpa"], after["fpa"])
     assert digests(TINY)["lightgan"] == before["lightgan"]
     monkeypatch.undo()
-    monkeypatch.setitem(STAGES, "train", 2)
+    monkeypatch.setitem(STAGES, "train", STAGES["train"] + 1)
     assert not set(digests(TINY).values()) & set(before.values())
 
 

@@ -479,6 +479,20 @@ def test_pictures_name_the_runs_that_are_missing(name, partial):
     assert {"fpa", "LIGHTGAN", "DCGAN"} <= set(texts(figure))
 
 
+def test_neighbours_of_samples_that_are_nan_are_left_out_of_the_curves(partial):
+    _, specs, results = partial
+    spec = specs["neighbours-digits"]
+    path = results / spec.inputs[0].path
+    with np.load(path) as found:
+        arrays = dict(found)
+    arrays["distance"][:] = np.nan
+    np.savez(path, **arrays)
+    theme.use_theme()
+    figure = FIGURES["neighbours"].draw(spec, results)
+    lines = [len(ax.lines) for ax in figure.axes if ax.get_ylabel() == "share of images"]
+    assert lines == [1, 2]
+
+
 def test_curves_draw_the_runs_that_are_there(partial):
     _, specs, results = partial
     theme.use_theme()

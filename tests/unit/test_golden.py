@@ -76,26 +76,26 @@ def numbers(values: np.ndarray) -> list[float]:
 def outputs(folder: Path) -> dict[str, list[float]]:
     """A small output of every stage."""
     torch.set_num_threads(1)
-    config = {**copy.deepcopy(TINY), "models": MODELS, "data": str(folder)}
+    config = copy.deepcopy({**TINY, "models": MODELS, "data": str(folder)})
     config["training"] |= {"kimg": STEPS * 0.008, "watch_kimg": 0}
+    config["models"]["fpa_unet"]["settings"]["start"] = {"checkpoint": "last"}
     config["evaluation"]["checkpoint"] = "last"
     experiment = Experiment({**config, "results": "somewhere/else"})
     prepare(experiment.datasets["digits"], folder / "store")
     images, manifest = open_store(folder / "store")
     found = {"prepare": numbers(images)}
-    networks: dict[str, dict] = {}
+    weights: dict[str, dict] = {}
     for run in experiment.runs:
         feed = Feed(images, 8, run.seed)
-        base = networks["fpa"] if run.base else None
+        base = weights["fpa"] if run.base else None
         training = Training(
-            run, feed, manifest["images_sha256"], torch.device("cpu"), 100, base_networks=base
+            run, feed, manifest["images_sha256"], torch.device("cpu"), 100, base_weights=base
         )
         while training.step < training.steps:
             training.advance()
-        states = {name: net.state_dict() for name, net in training.model.networks.items()}
-        networks[run.model["name"]] = states
-        weights = [value.double().flatten() for value in states["generator"].values()]
-        found[f"train {run.model['class']}"] = numbers(torch.cat(weights).numpy())
+        weights[run.model["name"]] = training.weights()
+        made = [v.double().flatten() for v in weights[run.model["name"]]["generator"].values()]
+        found[f"train {run.model['class']}"] = numbers(torch.cat(made).numpy())
         if run.model["name"] == "fpa":
             # Weights that a short training leaves are almost those that it began with: the
             # generator's own sample shows more.

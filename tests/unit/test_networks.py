@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from baselines.lightgan.generator import Generator
+from baselines.lightgan.generator import Generator, GlobalContext
 from baselines.lightgan.settings import GeneratorSettings
 from fpa.common.errors import UserError
 from fpa.models.discriminator import Discriminator
@@ -73,6 +74,45 @@ def test_lightgan_generates_every_size(size, channels):
     generator = Generator(size, channels, settings)
     assert generator(torch.randn(2, 8)).shape == (2, channels, size, size)
     assert len(generator.excite) == max(0, {128: 1, 256: 2}.get(size, 0))
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_lightgans_skip_excitation_is_the_published_one(size):
+    """The map at 16 px gates the one at 128 px, the map at 32 px the one at 256 px."""
+    torch.manual_seed(0)
+    settings = GeneratorSettings(latent_dim=8, fmap_max=8, attention=())
+    generator = Generator(size, 1, settings).double().eval()
+    z = torch.randn(2, 8, dtype=torch.float64)
+    x = F.glu(generator.start[1](generator.start[0](z[:, :, None, None])), dim=1)
+    x, width, maps = F.normalize(x, dim=1), 4, {}
+    for grow in generator.grow.values():
+        x = F.pad(Blur().double()(F.interpolate(x, scale_factor=2)), (2, 1, 2, 1))
+        x, width = F.glu(grow.norm(grow.conv(x)), dim=1), 2 * width
+        maps[width] = x
+        if width >= 128:
+            small, parts = maps[width // 8], generator.excite[str(width.bit_length() - 4)]
+            gated = torch.empty_like(x)
+            for sample in range(2):
+                places = [
+                    small[sample, :, i, j] for i in range(width // 8) for j in range(width // 8)
+                ]
+                weight, bias = parts.to_weights.weight[0, :, 0, 0], parts.to_weights.bias
+                shares = torch.stack([weight @ place + bias[0] for place in places]).exp()
+                pooled = sum(
+                    s * place for s, place in zip(shares / shares.sum(), places, strict=True)
+                )
+                first, last = parts.gate[0], parts.gate[2]
+                hidden = first.weight[:, :, 0, 0] @ pooled + first.bias
+                hidden = torch.where(hidden > 0, hidden, 0.1 * hidden)
+                gate = 1 / (1 + (-(last.weight[:, :, 0, 0] @ hidden + last.bias)).exp())
+                gated[sample] = x[sample] * gate[:, None, None]
+            x = gated
+    torch.testing.assert_close(generator(z), generator.to_image(x))
+
+
+def test_lightgans_gates_have_half_the_channels_between_and_three_at_least():
+    narrow, wide = GlobalContext(8, 4), GlobalContext(8, 64)
+    assert (narrow.gate[0].out_channels, wide.gate[0].out_channels) == (3, 32)
 
 
 def test_unet_keeps_size_and_channels():

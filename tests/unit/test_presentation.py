@@ -134,6 +134,26 @@ def test_scores_are_one_row_per_run_and_metric(entries):
     assert "2,000 samples against 1,797 real images" in caption
 
 
+def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
+    for entry in entries:
+        entry["settings"] = {"metrics": ["fid", "fid_infinity", "kid"]}
+        del entry["metrics"]["fid_infinity"]
+    _, shown, caption = build("scores", entries, {}, "digits")
+    assert list(shown.columns) == ["FID", "KID x 1000"]
+    assert "; no FID ∞, which needs four samples for each dimension of the features;" in caption
+    _, shown, caption = build("fid", entries, {}, "digits")
+    assert shown.loc["light_gan", "digits 16 px"] == "7.00 ± 0.50"
+    assert "FID ∞" not in caption
+    _, shown, caption = build("fid_infinity", entries, {}, "digits")
+    assert (shown == "—").all(axis=None)
+    assert "no FID ∞, which needs" in caption
+    # Held by one score, it is a column: the others have a dash.
+    entries[0]["metrics"]["fid_infinity"] = {"value": 9.0, "error": 0.25}
+    _, shown, caption = build("scores", entries, {}, "digits")
+    assert shown["FID ∞"].tolist() == ["9.00", "—", "—"]
+    assert "no FID" not in caption
+
+
 def test_several_protocols_have_rows_of_their_own(entries):
     entries += [score("fpa", 0, 5, protocol="paper")]
     _, shown, caption = build("fid", entries, {}, "digits")

@@ -21,7 +21,8 @@ def specs(context: Context) -> Iterator[Spec]:
         else "one seed, so no band"
     )
     training = context.config["training"]
-    extractor = training["watch_extractor"]
+    protocols = {protocol["name"]: protocol for protocol in context.about["protocols"]}
+    extractor = protocols[training["watch_protocol"]]["extractor"]
     for dataset in context.stores:
         yield context.spec(
             "progress",
@@ -29,7 +30,8 @@ def specs(context: Context) -> Iterator[Spec]:
             title="Fréchet distance over training",
             category="Training",
             caption=f"Quick Fréchet distance of the EMA generator on {dataset} while it trains "
-            f"({training['watch_images']:,} samples, {extractor} features): {band}.",
+            f"({training['watch_images']:,} samples of its own, {training['watch_protocol']} "
+            f"protocol, {extractor} features): {band}.",
             inputs=context.inputs(artifacts.HISTORY, dataset),
             options={"extractor": extractor},
         )

@@ -92,7 +92,10 @@ def metric_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -
     for row in frame.to_dict("records"):
         spread = row[f"{metric}_std"] if row["n_seeds"] > 1 else row[f"{metric}_error"]
         text = cell(row[metric], spread, metric)
-        if row["n_failed"] == row["n_seeds"]:
+        if pd.isna(row[metric]) and row["n_failed"] < row["n_seeds"]:
+            # Scored, but not by this metric.
+            text = "—"
+        elif row["n_failed"] == row["n_seeds"]:
             # All in the same way: the word alone.
             counts = row["status"].split(", ")
             text = counts[0].partition(" ")[2] if len(counts) == 1 else row["status"]
@@ -110,8 +113,8 @@ def metric_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -
     return table.loc[cells["Model"].unique(), cells["column"].unique()].fillna("—")
 
 
-def metric_caption(frame: pd.DataFrame, metric: str) -> str:
-    """What the numbers are, in one sentence."""
+def metric_caption(frame: pd.DataFrame, metric: str, absent: str = "") -> str:
+    """What the numbers are, in one sentence, or why they are `absent`."""
     extractors = list(frame["extractor"].unique())
     label = heading(metric, measure(metric, extractors), "x")
     if metric == "fid" and label == METRICS["fid"].label:
@@ -127,7 +130,7 @@ def metric_caption(frame: pd.DataFrame, metric: str) -> str:
     else:
         spread = "one training each"
     better = "lower" if METRICS[metric].lower_is_better else "higher"
-    parts = [f"{title}, {better} is better; {spread}", sample_counts(frame)]
+    parts = [f"{title}, {better} is better; {spread}", absent, sample_counts(frame)]
     if frame["published"].notna().any():
         parts.append("in brackets the published value")
     return sentence(parts, frame["experiment"].iloc[0])

@@ -34,14 +34,14 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
     return table.apply(lambda column: column.fillna(words))
 
 
-def scores_caption(tidy: pd.DataFrame) -> str:
-    """What the columns are."""
+def scores_caption(tidy: pd.DataFrame, absent: str = "") -> str:
+    """What the columns are, and which are `absent`."""
     extractors = ", ".join(tidy["extractor"].unique())
     seeds = tidy["seed"].nunique()
     spread = "standard deviation over seeds" if seeds > 1 else "standard error of the sampling"
     parts = [
-        f"Every score in {extractors} features, ± {spread} (of FID ∞: of the fit in 1/n; of the "
-        "Inception Score: over ten splits)",
+        f"Every score in {extractors} features, ± {spread}",
+        absent,
         sample_counts(tidy),
     ]
     return sentence(parts, tidy["experiment"].iloc[0])

@@ -1,0 +1,158 @@
+"""What the U-Net stage starts from: the best checkpoint of a painter's run, kept whole."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from test_recipe import build, images
+
+from fpa.data.feed import Feed
+from fpa.experiment.plan import Experiment
+from fpa.models import optimizers
+from fpa.training import finished
+from fpa.training.loop import Training, train
+
+CPU = torch.device("cpu")
+BEST, STEPS, WATCHED = 10, 20, 5
+"""The step of the best quick score, all steps, and steps between quick scores."""
+
+
+def networks_of(model) -> dict[str, dict[str, torch.Tensor]]:
+    """The state of a painter's run that the U-Net stage may ask for, as it is now."""
+    states = {name: network.state_dict() for name, network in model.networks.items()}
+    return copy.deepcopy({**states, **model.start_for_others()})
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> tuple[Path, dict, dict]:
+    """A painter's finished run, and its state at its best step and at the end."""
+    config = copy.deepcopy(TINY)
+    config["training"] |= {"kimg": STEPS * 0.008, "watch_kimg": WATCHED * 0.008}
+    run = Experiment({**config, "results": "somewhere/else"}).runs[0]
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), np.uint8)
+    at: dict[int, dict] = {}
+
+    def watch(generator):
+        at[one.step] = networks_of(one.model)
+        return {"fid": 1.0 if one.step == BEST else 2.0}
+
+    one = Training(run, Feed(pictures, 8, 0), "of these images", CPU, 100, watch)
+    folder = tmp_path_factory.mktemp("painter")
+    train(one, folder)
+    return folder, at[BEST], at[STEPS]
+
+
+def assert_same(found, expected) -> None:
+    torch.testing.assert_close(dict(found), dict(expected), atol=0, rtol=0)
+
+
+def adam_state(model) -> dict[str, torch.Tensor]:
+    return optimizers.tensors(model.discriminator_optimizer, model.discriminator)
+
+
+def test_a_finished_painter_keeps_what_its_best_checkpoint_was(base):
+    folder, best, last = base
+    kept = finished.load_weights(folder)
+    assert_same(kept["best"], best["ema"])
+    for name in ("generator", "discriminator", "discriminator_optimizer"):
+        assert_same(kept[f"best_{name}"], best[name])
+        assert_same(kept[name], last[name])
+        assert any(not torch.equal(value, last[name][key]) for key, value in best[name].items())
+    assert {key.partition(".")[0] for key in best["discriminator_optimizer"]} == {
+        "step",
+        "exp_avg",
+        "exp_avg_sq",
+    }
+
+
+def test_the_stage_starts_as_published_from_the_best_checkpoint(base):
+    folder, best, _ = base
+    model = build("fpa_unet")
+    model.start_from(finished.load_weights(folder))
+    assert_same(model.generator.painter.state_dict(), best["generator"])
+    assert_same(model.discriminator.state_dict(), best["discriminator"])
+    assert_same(adam_state(model), best["discriminator_optimizer"])
+    assert model.generator_optimizer.state_dict()["state"] == {}
+    # The EMA copy has the EMA painter until it is set to the generator, behind step 2.
+    for step in range(3):
+        assert_same(model.ema.painter.state_dict(), best["ema"])
+        assert model.steps == step
+        model.step(images())
+    assert_same(model.ema.state_dict(), model.generator.state_dict())
+    assert_same(model.ema.painter.state_dict(), best["generator"])
+
+
+def test_its_first_discriminator_update_goes_on_with_adams_moments(base):
+    folder, best, _ = base
+    model = build("fpa_unet")
+    model.start_from(finished.load_weights(folder))
+    moments = best["discriminator_optimizer"]
+    model.step(images())
+    name, after = next(iter(model.discriminator.named_parameters()))
+    # By Adam's formula: the gradient follows from the new first moment, the update from both.
+    s = model.settings
+    (b1, b2), t = s.betas, moments[f"step.{name}"] + 1
+    first = adam_state(model)[f"exp_avg.{name}"]
+    gradient = (first - b1 * moments[f"exp_avg.{name}"]) / (1 - b1)
+    second = b2 * moments[f"exp_avg_sq.{name}"] + (1 - b2) * gradient**2
+    update = s.learning_rate * (first / (1 - b1**t)) / ((second / (1 - b2**t)).sqrt() + 1e-8)
+    assert t == BEST + 1
+    torch.testing.assert_close(after.detach(), best["discriminator"][name] - update)
+
+
+@pytest.mark.parametrize(
+    ("start", "painter", "discriminator", "moments"),
+    [
+        ({"painter": "ema"}, ("best", "ema"), "best", "best"),
+        ({"checkpoint": "last"}, ("last", "generator"), "last", "last"),
+        ({"checkpoint": "last", "painter": "ema"}, ("last", "ema"), "last", "last"),
+        ({"discriminator": "afresh"}, ("best", "generator"), None, None),
+        ({"discriminator_optimizer": "afresh"}, ("best", "generator"), "best", None),
+    ],
+    ids=str,
+)
+def test_variants_of_the_start(base, start, painter, discriminator, moments):
+    folder, best, last = base
+    states = {"best": best, "last": last}
+    model = build("fpa_unet", start=start)
+    new = copy.deepcopy(model.discriminator.state_dict())
+    model.start_from(finished.load_weights(folder))
+    checkpoint, network = painter
+    assert_same(model.generator.painter.state_dict(), states[checkpoint][network])
+    assert_same(model.ema.painter.state_dict(), states[checkpoint]["ema"])
+    expected = states[discriminator]["discriminator"] if discriminator else new
+    assert_same(model.discriminator.state_dict(), expected)
+    kept = states[moments]["discriminator_optimizer"] if moments else {}
+    assert_same(adam_state(model), kept)
+
+
+@pytest.mark.parametrize("painter", ["raw", "ema"])
+def test_images_before_the_unet_are_those_of_the_checkpoint_that_the_painter_is_scored_at(
+    base, painter
+):
+    folder, best, _ = base
+    scored = finished.restore(folder, "best")
+    assert_same(scored.ema.state_dict(), best["ema"])
+    model = build("fpa_unet", start={"painter": painter})
+    model.start_from(finished.load_weights(folder))
+    for _ in range(4):
+        model.step(images())
+    z = torch.randn(3, model.latent_dim)
+    before = model.paint(z)["painted"]
+    if painter == "ema":
+        assert torch.equal(before, scored.ema(z))
+    else:
+        scored.generator.load_state_dict(best["generator"])
+        assert torch.equal(before, scored.generator(z))
+
+
+def test_a_painter_that_was_best_before_its_first_step_has_no_moments_to_go_on_with():
+    painter, model = build("fpa"), build("fpa_unet")
+    states = networks_of(painter)
+    assert states["discriminator_optimizer"] == {}
+    kept = {f"best_{name}": state for name, state in states.items() if state}
+    model.start_from({**kept, "best": states["ema"]})
+    model.step(images())
