@@ -34,21 +34,24 @@ class TwoBranches(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, blur: bool) -> None:
         super().__init__()
+        self.blur = blur_or_identity(blur)
+        # In the blur's published place stands nothing, so that parameters keep their names.
         self.convs = nn.Sequential(
-            blur_or_identity(blur),
+            nn.Identity(),
             nn.Conv2d(inputs, outputs, 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
             nn.Conv2d(outputs, outputs, 3, padding=1),
             nn.LeakyReLU(LEAK),
         )
         self.pool = nn.Sequential(
-            blur_or_identity(blur),
+            nn.Identity(),
             nn.AvgPool2d(2),
             nn.Conv2d(inputs, outputs, 1),
             nn.LeakyReLU(LEAK),
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.blur(x)
         return self.convs(x) + self.pool(x)
 
 

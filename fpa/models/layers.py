@@ -1,5 +1,7 @@
 """Layers that several networks share: channel norm, blur, the dual attention, initialisation."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,19 +28,38 @@ class ChanNorm(nn.Module):
         return centred * (variance + self.eps).rsqrt() * self.gain + self.shift
 
 
-class Blur(nn.Module):
-    """[1, 2, 1] x [1, 2, 1] / 16 on every channel, borders reflected. Keeps the size."""
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def blurring(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What `Blur` does along one axis, as a matrix (size, size). Kept, so that it serves training even
+    when an evaluation asked for it first."""
+    line = torch.eye(size, dtype=dtype, device="cpu")
+    padded = torch.cat([line[1:2], line, line[-2:-1]])
+    return ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).to(device)
 
-    def __init__(self) -> None:
-        super().__init__()
-        line = torch.tensor([1.0, 2.0, 1.0])
-        self.kernel: Tensor
-        self.register_buffer("kernel", torch.outer(line, line) / 16, persistent=False)
+
+@functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def blurring_plane(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The same on maps in one line, (height * width, height * width), to multiply from the right."""
+    rows, columns = (blurring(size, device, dtype) for size in (height, width))
+    return torch.kron(rows, columns).T.contiguous()
+
+
+class Blur(nn.Module):
+    """[1, 2, 1] x [1, 2, 1] / 16 on every channel, borders reflected. Keeps the size.
+
+    As matrix products, along each axis or, for the smallest maps, both at once: several times
+    faster than a depthwise convolution on CPUs, most of all where it is differentiated twice.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        C = x.shape[1]
-        weight = self.kernel.to(x.dtype).expand(C, 1, 3, 3)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, groups=C)
+        height, width = x.shape[2:]
+        if height * width <= 64:
+            plane = blurring_plane(height, width, x.device, x.dtype)
+            return (x.flatten(2) @ plane).reshape(x.shape)
+        rows, columns = (blurring(size, x.device, x.dtype) for size in (height, width))
+        return rows @ (x @ columns.T)
 
 
 def blur_or_identity(blur: bool) -> nn.Module:

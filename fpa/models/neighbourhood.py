@@ -200,9 +200,7 @@ def _gather_whole(weights: Tensor, b: Tensor) -> Tensor:
     return (b.flatten(2) @ spread).reshape(N, -1, H, W)
 
 
-_WHOLE = _Form(
-    _correlate_whole, _gather_whole, lambda w, b: _gather_whole(_turned(w), _padded(b))
-)
+_WHOLE = _Form(_correlate_whole, _gather_whole, lambda w, b: _gather_whole(_turned(w), _padded(b)))
 
 
 def _around(padded: Tensor) -> Tensor:
