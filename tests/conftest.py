@@ -24,6 +24,12 @@ from PIL import Image
 from fpa.cli import main
 from fpa.common.progress import log
 from fpa.common.registry import VARIABLE
+from fpa.data.sources import SOURCES
+from fpa.evaluation.extractors import EXTRACTORS
+from fpa.evaluation.metrics import METRICS
+from fpa.models.learning_rules import RULES
+from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.reporting.figures import FIGURES
 
 ROOT = Path(__file__).parent.parent
 
@@ -88,10 +94,27 @@ def tiny() -> dict:
     return copy.deepcopy(TINY)
 
 
+REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES)
+
+
 @pytest.fixture(autouse=True)
 def no_plugins_left(monkeypatch):
-    """Plugins that a test names are not inherited by the processes of the next one."""
+    """What a test's plugins register is there neither for the next test nor for its processes."""
     monkeypatch.setenv(VARIABLE, "")
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    yield
+    for name in filter(None, os.environ.get(VARIABLE, "").split(",")):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def small(tiny) -> dict:
+    """One tiny model, scored by an extractor that takes no time; the plugin is in tests/."""
+    tiny["models"] = {"fpa": tiny["models"]["fpa"]}
+    tiny["plugins"] = ["thumbnails"]
+    tiny["evaluation"]["protocols"] = {"small": {"extractor": "thumbnails-16px", "n_fake": 32}}
+    return tiny
 
 
 def pytest_configure() -> None:
@@ -107,8 +130,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a subprocess that runs this checkout's code."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "FPA_PROGRESS": "lines"}
+    """The environment of a subprocess that runs this checkout's code and the plugins in tests/."""
+    return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "FPA_PROGRESS": "lines"}
 
 
 def fpa(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -146,6 +169,20 @@ def fpa_process(*arguments: object, cwd: Path, **options) -> subprocess.Complete
         timeout=300,
         **options,
     )
+
+
+def modules_loaded_by(code: str, cwd: Path = ROOT) -> set[str]:
+    """Every module that is there after `code` has run in a Python of its own; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def dataset_words(dataset: dict) -> list[str]:

@@ -1,12 +1,10 @@
-"""What a user adds without editing fpa/: a learning rule, a metric and an extractor."""
+"""What a user adds without editing fpa/: a learning rule and a metric."""
 
 import numpy as np
 import torch
 from torch import nn
 
-from fpa.common.registry import Registry
 from fpa.evaluation.estimate import Estimate
-from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.metrics.base import Measurement, Metric
 from fpa.models.learning_rules import RULES, Rule
@@ -27,7 +25,7 @@ class OjaRule:
     def rate_size(self, size: int) -> int:
         return 0
 
-    def initialise(self, layer: nn.Linear) -> None:
+    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
         pass
 
     def write(self, raw_keys, values, raw_rates, initial) -> Writing:
@@ -48,27 +46,5 @@ def mean_gap(measurement: Measurement) -> dict[str, Estimate]:
     return {"mean_gap": Estimate(float(np.linalg.norm(real - fake)), float("nan"))}
 
 
-class Thumbnails(FeatureNetwork):
-    """The image itself, at 4 x 4 px."""
-
-    name, features, sizes = "thumbnails", 48, (16, 64)
-
-    def obtain(self, configured, folder):
-        path = folder / "thumbnails.pt"
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save({}, path)
-        return {"state_dict": path}
-
-    def load(self, weights, size, resize):
-        return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten())
-
-
 RULES.register("oja", Rule(OjaRule, has_rates=False))
 METRICS.register("mean_gap", Metric("mean_gap", "mean gap", True, mean_gap, drawn=True))
-EXTRACTORS.register("thumbnails", Thumbnails())
-
-ADDED: list[tuple[Registry, str]] = [
-    (RULES, "oja"),
-    (METRICS, "mean_gap"),
-    (EXTRACTORS, "thumbnails"),
-]

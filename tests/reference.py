@@ -79,7 +79,6 @@ STYLEGAN2_GENERATOR = [
     (r"\.conv0\.", ".first."),
     (r"\.conv1\.", ".second."),
     (r"\.torgb\.", ".to_image."),
-    (r"noise_const$", "noise"),
 ]
 STYLEGAN2_DISCRIMINATOR = [
     (r"^b4\.conv\.", "convolution."),
@@ -112,8 +111,8 @@ class Reference:
             foreign = (
                 re.match(r"mod_dict\.|u_net\.", key) if not prefix else not key.startswith(prefix)
             )
-            # Blur kernels are constants, not state, with us.
-            if not key or foreign or key.endswith((".f", "resample_filter")):
+            # Blur kernels are constants and noise is drawn, neither is state, with us.
+            if not key or foreign or key.endswith((".f", "resample_filter", "noise_const")):
                 continue
             key = key.removeprefix(prefix)
             for pattern, ours in names:

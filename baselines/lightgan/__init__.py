@@ -5,7 +5,7 @@ from fpa.models.declaration import Declaration, lazily
 
 MODELS = {
     "LightGAN": Declaration(
-        "baselines.lightgan.model:LightGAN", LightGANSettings, data_parallel=True
+        "baselines.lightgan.model:LightGAN", LightGANSettings, version=2, data_parallel=True
     ),
 }
 __getattr__, __dir__ = lazily(__name__, MODELS)

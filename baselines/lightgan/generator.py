@@ -9,8 +9,8 @@ from baselines.lightgan.settings import GeneratorSettings
 from fpa.common import distributed
 from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
 
-EXCITATION_GAP = 4
-"""Skip-layer excitation joins widths 2^n and 2^(n + 4): 8 -> 128, 16 -> 256."""
+EXCITATION_GAP = 3
+"""A map of width 2^n, n >= 4, gates that of width 2^(n + 3): 16 -> 128 px, 32 -> 256 px."""
 
 
 class Noise(nn.Module):
@@ -42,21 +42,28 @@ class GrowBlock(nn.Module):
         return self.glu(self.norm(self.noise(x)))
 
 
-class Excitation(nn.Module):
-    """Skip-layer excitation (Liu et al. 2021): a small map gates the channels of a large one."""
+class GlobalContext(nn.Module):
+    """A map (B, I, H, W) -> gates (B, O, 1, 1) in (0, 1): the published skip-layer excitation.
+
+    Positions are pooled with weights that the map itself gives (Cao et al. 2020, "Global Context
+    Networks"), in place of the mean pooling of FastGAN.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        between = max(3, outputs // 2)
+        self.to_weights = nn.Conv2d(inputs, 1, 1)
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(4),
-            nn.Conv2d(inputs, outputs, 4),
+            nn.Conv2d(inputs, between, 1),
             nn.LeakyReLU(LEAK),
-            nn.Conv2d(outputs, outputs, 1),
+            nn.Conv2d(between, outputs, 1),
             nn.Sigmoid(),
         )
 
-    def forward(self, small: Tensor, large: Tensor) -> Tensor:
-        return large * self.gate(small)
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.to_weights(x).flatten(2).softmax(dim=2)  # (B, 1, H * W)
+        pooled = x.flatten(2) @ weights.transpose(1, 2)  # (B, I, 1)
+        return self.gate(pooled[..., None])
 
 
 class Generator(nn.Module):
@@ -80,13 +87,12 @@ class Generator(nn.Module):
         self.excite = nn.ModuleDict()
         widths = {2: L}
         for n in range(2, levels):
-            widths[n + 1] = channels if n == 8 else min(2 ** (12 - n), settings.fmap_max)
+            widths[n + 1] = min(2 ** (12 - n), settings.fmap_max)
             if 2**n in settings.attention:
                 self.attention[str(n)] = DualAttention(widths[n], settings.heads, settings.head_dim)
             self.grow[str(n)] = GrowBlock(widths[n], widths[n + 1])
-            if n + 1 - EXCITATION_GAP >= 3:
-                small = n + 1 - EXCITATION_GAP
-                self.excite[str(n)] = Excitation(widths[small], widths[n + 1])
+        for n in range(4, levels + 1 - EXCITATION_GAP):
+            self.excite[str(n)] = GlobalContext(widths[n], widths[n + EXCITATION_GAP])
         self.levels = levels
         self.to_image = nn.Conv2d(widths[levels], channels, 3, padding=1)
         self.apply(init_kaiming)
@@ -94,13 +100,13 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         x = self.start(z[:, :, None, None])
         x = x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        maps = {2: x}
+        gates: dict[int, Tensor] = {}
         for n in range(2, self.levels):
-            name = str(n)
-            if name in self.attention:
-                x = self.attention[name](x)
-            x = self.grow[name](x)
-            if name in self.excite:
-                x = self.excite[name](maps[n + 1 - EXCITATION_GAP], x)
-            maps[n + 1] = x
+            if str(n) in self.attention:
+                x = self.attention[str(n)](x)
+            x = self.grow[str(n)](x)  # now 2^(n + 1) px wide
+            if str(n + 1) in self.excite:
+                gates[n + 1 + EXCITATION_GAP] = self.excite[str(n + 1)](x)
+            if n + 1 in gates:
+                x = x * gates[n + 1]
         return self.to_image(x)

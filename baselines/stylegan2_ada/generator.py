@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from baselines.stylegan2_ada.layers import Linear, activate, modulated, upsample
 from fpa.common import distributed
 
-W_AVERAGE_DECAY = 0.995
 MAPPING_RATE = 0.01
 
 
@@ -35,29 +34,26 @@ class Mapping(nn.Module):
         return x
 
     @torch.no_grad()
-    def follow(self, w: Tensor) -> None:
+    def follow(self, w: Tensor, decay: float) -> None:
         """Move the running mean towards these."""
-        self.w_average.copy_(
-            distributed.all_reduce_mean(w.mean(0)).lerp(self.w_average, W_AVERAGE_DECAY)
-        )
+        mean = distributed.all_reduce_mean(w.mean(0).to(self.w_average.dtype))
+        self.w_average.copy_(mean.lerp(self.w_average, decay))
 
 
 class StyledConv(nn.Module):
     """Modulated 3x3 convolution, noise, bias and leaky ReLU; by choice to twice the size."""
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, size: int, up: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, up: bool) -> None:
         super().__init__()
         self.affine = Linear(w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise: Tensor
-        self.register_buffer("noise", torch.randn(size, size))
         self.up = up
 
-    def forward(self, x: Tensor, w: Tensor, fixed_noise: bool) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = modulated(x, self.weight, self.affine(w), self.up)
-        noise = self.noise if fixed_noise else distributed.randn_like(x[:, :1])
+        noise = distributed.randn_like(x[:, :1])
         return activate(x + noise * self.noise_strength + self.bias[:, None, None])
 
 
@@ -79,18 +75,18 @@ class ToImage(nn.Module):
 class Block(nn.Module):
     """One size: two convolutions (one at 4 px) and what it adds to the image."""
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, size: int, channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, channels: int) -> None:
         super().__init__()
-        self.first = StyledConv(inputs, outputs, w_dim, size, up=True) if inputs else None
-        self.second = StyledConv(outputs, outputs, w_dim, size, up=False)
+        self.first = StyledConv(inputs, outputs, w_dim, up=True) if inputs else None
+        self.second = StyledConv(outputs, outputs, w_dim, up=False)
         self.to_image = ToImage(outputs, channels, w_dim)
         self.convolutions = 2 if inputs else 1
 
-    def forward(self, x: Tensor, ws: Tensor, fixed_noise: bool) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, ws: Tensor) -> tuple[Tensor, Tensor]:
         """ws: (B, convolutions + 1, W) -> maps and this size's part of the image."""
         if self.first is not None:
-            x = self.first(x, ws[:, 0], fixed_noise)
-        x = self.second(x, ws[:, self.convolutions - 1], fixed_noise)
+            x = self.first(x, ws[:, 0])
+        x = self.second(x, ws[:, self.convolutions - 1])
         return x, self.to_image(x, ws[:, self.convolutions])
 
 
@@ -102,18 +98,18 @@ class Synthesis(nn.Module):
         wide = widths(image_size, base, most)
         self.constant = nn.Parameter(torch.randn(wide[4], 4, 4))
         blocks = [
-            Block(wide.get(size // 2, 0), outputs, w_dim, size, channels)
+            Block(wide.get(size // 2, 0), outputs, w_dim, channels)
             for size, outputs in wide.items()
         ]
         self.blocks = nn.ModuleList(blocks)
         self.convolutions = [block.convolutions for block in blocks]
         self.layers = sum(self.convolutions) + 1
 
-    def forward(self, ws: Tensor, fixed_noise: bool = False) -> Tensor:
+    def forward(self, ws: Tensor) -> Tensor:
         x = self.constant.expand(len(ws), -1, -1, -1)
         image, at = x.new_zeros(()), 0
         for block, convolutions in zip(self.blocks, self.convolutions, strict=True):
-            x, part = block(x, ws[:, at : at + convolutions + 1], fixed_noise)
+            x, part = block(x, ws[:, at : at + convolutions + 1])
             image = part if at == 0 else upsample(image) + part
             at += convolutions
         return image
@@ -131,7 +127,6 @@ class Mixing(nn.Module):
 
     def forward(self, z: Tensor, others: Tensor | None, start: int) -> tuple[Tensor, Tensor]:
         w = self.mapping(z)
-        self.mapping.follow(w)
         layers = self.synthesis.layers
         ws = w[:, None].expand(-1, layers, -1)
         if others is not None:
@@ -143,7 +138,8 @@ class Mixing(nn.Module):
 class Generator(nn.Module):
     """latents (B, Z) -> images (B, C, H, W) in about [0, 1], as fpa.models.interface asks.
 
-    `truncation` below 1 draws w towards its mean: less variety, fewer accidents.
+    `truncation` below 1 draws w towards its mean: less variety, fewer accidents. Noise comes from
+    torch's global generator, in evaluation as in training: the published metrics draw it too.
     """
 
     def __init__(
@@ -170,5 +166,4 @@ class Generator(nn.Module):
         return w[:, None].expand(-1, self.synthesis.layers, -1)
 
     def forward(self, z: Tensor) -> Tensor:
-        # Noise as it was drawn once, so that a latent is one image; training draws it anew.
-        return (self.synthesis(self.styles(z), fixed_noise=not self.training) + 1) / 2
+        return (self.synthesis(self.styles(z)) + 1) / 2

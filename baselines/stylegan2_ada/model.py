@@ -22,6 +22,8 @@ from baselines.stylegan2_ada.settings import (
     Preset,
     RecipeSettings,
     fill,
+    heuristic_ema_kimg,
+    heuristic_gamma,
 )
 from fpa.common import distributed
 from fpa.common.errors import UserError
@@ -49,7 +51,7 @@ class StyleGAN2ADA:
         self.discriminator = Discriminator(
             image_size, channels, *sizes, n.deviation_group, n.residual
         )
-        self.latent_dim = n.latent_dim
+        self.image_size, self.latent_dim = image_size, n.latent_dim
         self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
         self.ema.truncation = self.recipe.truncation
         self.augmentation = Augmentation()
@@ -98,11 +100,12 @@ class StyleGAN2ADA:
         if self.steps % r.path_length_every == 0 and r.path_length_weight:
             losses["path_length"] = self._path_length_step(self._half(len(real)))
         losses["d_loss"] = self._discriminator_step(real)
-        if self.steps % r.r1_every == 0 and r.r1_gamma:
-            losses["r1"] = self._r1_step(real)
+        gamma = heuristic_gamma(self.image_size, batch) if r.r1_gamma is None else r.r1_gamma
+        if self.steps % r.r1_every == 0 and gamma:
+            losses["r1"] = self._r1_step(real, gamma)
+        self._average(batch)
         self.steps += 1
         self.images += batch
-        self._average(batch)
         if self.augment.enabled and self.steps % self.augment.every == 0:
             self._adapt(batch)
         losses["ada_p"] = self.augmentation.p.clone()
@@ -122,13 +125,19 @@ class StyleGAN2ADA:
         # Drawn on the CPU, so that every device sees the same ones.
         return distributed.randn(count, self.latent_dim).to(self.device)
 
-    def _fake(self, count: int, mixing: nn.Module) -> tuple[Tensor, Tensor]:
-        """Images, about -1 to 1, and the w of every layer; some with two latents in one image."""
+    def _fake(self, count: int, mixing: nn.Module, follow: bool) -> tuple[Tensor, Tensor]:
+        """Images, about -1 to 1, and the w of every layer; some with two latents in one image.
+
+        follow: move the mean w along.
+        """
         z, others, start = self._latents(count), None, 0
         if self.recipe.style_mixing and torch.rand(()) < self.recipe.style_mixing:
             start = int(torch.randint(1, self.generator.synthesis.layers, ()))
             others = self._latents(count)
-        return mixing(z, others, start)
+        images, ws = mixing(z, others, start)
+        if follow:
+            self.generator.mapping.follow(ws[:, 0], self.recipe.w_average_decay)
+        return images, ws
 
     def _judge(self, images: Tensor, discriminator: nn.Module) -> Tensor:
         """The discriminator's logits (B, 1) on augmented images."""
@@ -136,23 +145,30 @@ class StyleGAN2ADA:
 
     def _generator_step(self, count: int) -> Tensor:
         self.discriminator.requires_grad_(False)
-        fake, _ = self._fake(count, self._trained_mixing)
+        fake, _ = self._fake(count, self._trained_mixing, self.recipe.w_average_every_pass)
         loss = softplus(-self._judge(fake, self.discriminator)).mean()
         self._update(self.generator_optimizer, loss)
         self.discriminator.requires_grad_(True)
         return loss.detach()
 
     def _path_length_step(self, count: int) -> Tensor:
-        """Steps of equal length in w should change the image by equal lengths."""
+        """Steps of equal length in w should change the image by equal lengths.
+
+        The published code takes the slope without gradients of convolution weights. That saves it
+        time and changes no number: styles scale maps, not weights, so that no weight depends on w,
+        and the weights' gradients of the penalty arise behind the slope.
+        """
         r = self.recipe
-        images, ws = self._fake(count, self._trained_mixing)
+        images, ws = self._fake(count, self._trained_mixing, r.w_average_every_pass)
         noise = distributed.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
         (slope,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
         lengths = slope.square().sum(2).mean(1).sqrt()
-        self.path_length = self.path_length.lerp(
-            distributed.all_reduce_mean(lengths.detach().mean()), r.path_length_decay
+        mean = self.path_length.lerp(
+            distributed.all_reduce_mean(lengths.mean()), r.path_length_decay
         )
-        penalty = (lengths - self.path_length).square().mean() * r.path_length_weight
+        self.path_length = mean.detach()
+        # As published, the gradient goes through the mean as well.
+        penalty = (lengths - mean).square().mean() * r.path_length_weight
         # As published, what has no part in a penalty gets a gradient of zero, not none: Adam's
         # moments then decay.
         self._update(self.generator_optimizer, penalty * r.path_length_every + 0 * images.sum())
@@ -160,36 +176,49 @@ class StyleGAN2ADA:
 
     def _discriminator_step(self, real: Tensor) -> Tensor:
         with torch.no_grad():
-            fake, _ = self._fake(len(real), self._mixing)
+            fake, _ = self._fake(len(real), self._mixing, follow=True)
         on_real = self._judge(real, self._trained_discriminator)
         on_fake = self._judge(fake, self._trained_discriminator)
         loss = softplus(on_fake).mean() + softplus(-on_real).mean()
         self._update(self.discriminator_optimizer, loss)
+        self._count_signs(on_real)
+        return loss.detach()
+
+    def _r1_step(self, real: Tensor, gamma: float) -> Tensor:
+        real = real.detach().requires_grad_()
+        on_real = self._judge(real, self._trained_discriminator)
+        (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
+        penalty = slope.square().sum((1, 2, 3)).mean() * (gamma / 2)
+        loss = penalty * self.recipe.r1_every + 0 * on_real.sum()
+        self._update(self.discriminator_optimizer, loss)
+        self._count_signs(on_real)
+        return penalty.detach()
+
+    def _count_signs(self, on_real: Tensor) -> None:
+        """Of every pass over real images, for `_adapt`."""
         signs = on_real.detach().sign()
         counted = torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
         self.signs = self.signs + distributed.all_reduce(counted)
-        return loss.detach()
-
-    def _r1_step(self, real: Tensor) -> Tensor:
-        r, real = self.recipe, real.detach().requires_grad_()
-        judged = self._judge(real, self._trained_discriminator).sum()
-        (slope,) = torch.autograd.grad(judged, real, create_graph=True)
-        penalty = slope.square().sum((1, 2, 3)).mean() * (r.r1_gamma / 2)
-        self._update(self.discriminator_optimizer, penalty * r.r1_every + 0 * judged)
-        return penalty.detach()
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        for parameter in optimizer.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                # As published: a number that overflowed does not end the training.
+                torch.nan_to_num(
+                    parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=parameter.grad
+                )
         optimizer.step()
 
     @torch.no_grad()
-    def _average(self, count: int) -> None:
+    def _average(self, batch: int) -> None:
+        """The EMA; its half-life is at most a share of the images before this step."""
         r = self.recipe
-        half_life = r.ema_kimg * 1000
+        half_life = 1000 * (heuristic_ema_kimg(batch) if r.ema_kimg is None else r.ema_kimg)
         if r.ema_rampup:
             half_life = min(half_life, self.images * r.ema_rampup)
-        decay = 0.5 ** (count / max(half_life, 1e-8))
+        decay = 0.5 ** (batch / max(half_life, 1e-8))
         theirs = dict(self.generator.named_parameters())
         for name, parameter in self.ema.named_parameters():
             parameter.copy_(theirs[name].lerp(parameter, decay))

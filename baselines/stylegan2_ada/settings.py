@@ -1,49 +1,84 @@
-"""Settings of StyleGAN2-ADA: three published presets, and every value that they set."""
+"""Settings of StyleGAN2-ADA: the published presets, and every value that they set."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-Preset = Literal["auto", "paper256", "cifar"]
+Preset = Literal["auto", "stylegan2", "paper256", "cifar"]
 
 PRESETS: dict[Preset, dict[str, Any]] = {
-    # R1 gamma of `auto` is 0.0002 * size^2 / batch, with its batch of 32.
-    "auto": {
+    "auto": {  # r1_gamma and ema_kimg follow from the image size
         "mapping_layers": 2,
         "channel_base": 16384,
         "deviation_group": 4,
         "residual": True,
+        "learning_rate": 0.0025,
+        "path_length_weight": 2.0,
+        "style_mixing": 0.9,
+        "ema_rampup": 0.05,
+        "w_average_decay": 0.995,
+        "w_average_every_pass": True,
+    },
+    "stylegan2": {  # r1_gamma and ema_kimg follow from the batch of the training
+        "mapping_layers": 8,
+        "channel_base": 32768,
+        "deviation_group": 4,
+        "residual": True,
+        "learning_rate": 0.002,
         "r1_gamma": None,
         "path_length_weight": 2.0,
         "style_mixing": 0.9,
-        "ema_kimg": 10.0,
+        "ema_kimg": None,
         "ema_rampup": 0.05,
+        "w_average_decay": 0.998,
+        "w_average_every_pass": False,
     },
     "paper256": {
         "mapping_layers": 8,
         "channel_base": 16384,
         "deviation_group": 8,
         "residual": True,
+        "learning_rate": 0.0025,
         "r1_gamma": 1.0,
         "path_length_weight": 2.0,
         "style_mixing": 0.9,
         "ema_kimg": 20.0,
         "ema_rampup": 0.0,
+        "w_average_decay": 0.995,
+        "w_average_every_pass": True,
     },
     "cifar": {
         "mapping_layers": 2,
         "channel_base": 32768,
         "deviation_group": 32,
         "residual": False,
+        "learning_rate": 0.0025,
         "r1_gamma": 0.01,
         "path_length_weight": 0.0,
         "style_mixing": 0.0,
         "ema_kimg": 500.0,
         "ema_rampup": 0.05,
+        "w_average_decay": 0.995,
+        "w_average_every_pass": True,
     },
 }
-"""As published (train.py of the PyTorch version): what a setting left at null takes."""
-AUTO_BATCH = 32
+"""As published: what a setting left at null takes. `stylegan2` is --cfg=stylegan2 of the StyleGAN3
+code, which trained the paper's StyleGAN2; the others are the StyleGAN2-ADA code's (PyTorch)."""
+
+
+def auto_batch(image_size: int) -> int:
+    """The batch of `auto` on one GPU, which its R1 weight and its EMA assume."""
+    return max(1, min(4096 // image_size, 32))
+
+
+def heuristic_gamma(image_size: int, batch: int) -> float:
+    """The published heuristic for the weight of R1."""
+    return 0.0002 * image_size**2 / batch
+
+
+def heuristic_ema_kimg(batch: int) -> float:
+    """The published half-life of the EMA, in thousand images."""
+    return batch * 10 / 32
 
 
 class NetworkSettings(BaseModel):
@@ -69,9 +104,12 @@ class RecipeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 0.0025
+    learning_rate: Annotated[PositiveFloat | None, Field(description="Adam, both networks")] = None
     betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.0, 0.99)
-    r1_gamma: Annotated[NonNegativeFloat | None, Field(description="weight of R1")] = None
+    r1_gamma: Annotated[
+        NonNegativeFloat | None,
+        Field(description="weight of R1; auto and stylegan2: 0.0002 * size^2 / batch"),
+    ] = None
     r1_every: Annotated[PositiveInt, Field(description="R1 on every n-th step")] = 16
     path_length_weight: Annotated[
         NonNegativeFloat | None, Field(description="weight of path length regularisation")
@@ -81,10 +119,20 @@ class RecipeSettings(BaseModel):
     style_mixing: Annotated[
         float | None, Field(ge=0, le=1, description="probability of two latents in one image")
     ] = None
-    ema_kimg: Annotated[PositiveFloat | None, Field(description="half-life of the EMA")] = None
+    ema_kimg: Annotated[
+        PositiveFloat | None,
+        Field(description="half-life of the EMA; auto and stylegan2: batch * 10 / 32"),
+    ] = None
     ema_rampup: Annotated[
         NonNegativeFloat | None,
         Field(description="half-life at most this share of the images so far; 0 for no such limit"),
+    ] = None
+    w_average_decay: Annotated[
+        float | None, Field(ge=0, lt=1, description="decay of the mean w, for truncation")
+    ] = None
+    w_average_every_pass: Annotated[
+        bool | None,
+        Field(description="it follows every pass, not only the discriminator's"),
     ] = None
     truncation: Annotated[
         float, Field(gt=0, le=1, description="of w in evaluation; 1 for none")
@@ -105,10 +153,15 @@ class AugmentSettings(BaseModel):
 
 
 def fill(settings: BaseModel, preset: Preset, image_size: int) -> Any:
-    """The settings, of the same class, with everything that is null taken from the preset."""
+    """The settings, of the same class, with everything that is null taken from the preset.
+
+    With `stylegan2`, r1_gamma and ema_kimg stay null: the batch of the training sets them.
+    """
     chosen = dict(PRESETS[preset])
-    if chosen["r1_gamma"] is None:
-        chosen["r1_gamma"] = 0.0002 * image_size**2 / AUTO_BATCH
+    if preset == "auto":
+        batch = auto_batch(image_size)
+        chosen["r1_gamma"] = heuristic_gamma(image_size, batch)
+        chosen["ema_kimg"] = heuristic_ema_kimg(batch)
     missing = [name for name, value in settings if value is None]
     return settings.model_copy(update={name: chosen[name] for name in missing})
 

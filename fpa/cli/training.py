@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fpa.cli.verbs import Add, add_device, verb
+from fpa.cli.verbs import Add, add_device, add_precision, verb
 from fpa.common.progress import log
 
 COMMAND = (sys.executable, "-m", "fpa")
@@ -26,6 +26,7 @@ def _train(add: Add) -> None:
     )
     add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
     add_device(add)
+    add_precision(add)
 
 
 @verb(_train)
@@ -54,6 +55,7 @@ def train(options: argparse.Namespace) -> None:
             checkpoint_kimg=options.checkpoint_kimg,
             device=options.device,
             threads=options.threads,
+            precision=options.precision,
             stop=stop,
         )
 
@@ -63,19 +65,24 @@ def _cost(add: Add) -> None:
     add("--seconds", type=float, default=3, help="about how long to measure, each")
     add("--out", metavar="FILE", required=True, help=".json")
     add_device(add)
+    add_precision(add)
 
 
 @verb(_cost)
 def cost(options: argparse.Namespace) -> None:
     """Count a run's parameters and multiply-adds, and measure its images per second."""
     from fpa.common.files import read_json, write_json
-    from fpa.training import devices
-    from fpa.training.cost import cost_of, summary_line
     from fpa.training.run import Run
 
+    # Before torch is imported, which takes a second: a mistake is said at once.
     about = read_json(options.run, made_by="python -m fpa plan --write")
     run = Run.from_config(about, options.run)
-    result = cost_of(run, devices.choose(options.device, options.threads), options.seconds)
+
+    from fpa.training import devices
+    from fpa.training.cost import cost_of, summary_line
+
+    device = devices.choose(options.device, options.threads, options.precision)
+    result = cost_of(run, device, options.seconds, options.precision)
     write_json(options.out, result)
     log.info("%s", summary_line(result))
 

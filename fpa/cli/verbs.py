@@ -41,6 +41,18 @@ def add_device(add: Add) -> None:
     add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
 
 
+def add_precision(add: Add) -> None:
+    """What of a verb's work on a GPU may be less exact than float32."""
+    add(
+        "--precision",
+        type=lambda text: [name for name in text.split(",") if name != "float32"],
+        default=[],
+        metavar="NAMES",
+        help="what may be less exact, separated by commas: tf32_matmul, tf32_convolution, "
+        "tf32_lstm, autocast_bfloat16 (default: float32, which is nothing)",
+    )
+
+
 def add_run(add: Add) -> None:
     """The finished run that a verb takes its generator from."""
     add("run", metavar="DIR", help="folder of a finished run, or of an export")

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
-from cleanfid import fid as clean
-from scipy.linalg import LinAlgWarning
 
 from fpa.evaluation.estimate import Estimate
 
@@ -95,6 +93,10 @@ def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float
     clean_fid: clean-fid's function.
     """
     if method == "clean_fid":
+        # Here and below: clean-fid imports torch and torchvision, which takes seconds.
+        from cleanfid import fid as clean
+        from scipy.linalg import LinAlgWarning
+
         with warnings.catch_warnings():
             # Fewer images than features make a covariance singular: its square root is still the
             # right one here, as the tests show against the other method.
@@ -144,6 +146,8 @@ def kernels(
     real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int
 ) -> np.ndarray:
     """The same of each subset, (subsets,): the subsets that one call of clean-fid would draw."""
+    from cleanfid import fid as clean
+
     one, two = _Doubles(real), _Doubles(fake)
     with _numpy_seed(seed):
         return np.array([clean.kernel_distance(one, two, 1, subset_size) for _ in range(subsets)])

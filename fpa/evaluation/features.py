@@ -1,16 +1,16 @@
 """Images -> features, computed once for each set of images and described by what made them.
 
 Features are one .npy array (N, d), read by memory mapping, and a .json beside it that describes
-them. Class logits, which torch-fidelity's spaces have, are columns behind the features.
+them. Class logits, which torch-fidelity's spaces have, are columns behind the features. Reading
+features imports no torch.
 """
 
 import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 from fpa.common import artifacts
@@ -19,10 +19,13 @@ from fpa.common.files import atomic_path, file_digest, load_array, read_json, wr
 from fpa.common.progress import Progress
 from fpa.common.stages import STAGES
 from fpa.data.store import open_store
-from fpa.evaluation.cross_check import Extraction
 from fpa.evaluation.extractors import load as load_extractor
-from fpa.evaluation.extractors.extractor import Extractor
 from fpa.evaluation.protocols import CHECK, Space
+
+if TYPE_CHECKING:
+    import torch
+
+    from fpa.evaluation.extractors.extractor import Extractor
 
 BATCH = 64
 
@@ -55,7 +58,7 @@ def compute(
     images: np.ndarray,
     space: Space,
     extractor: str | Path,
-    device: torch.device,
+    device: "torch.device",
     out: Path,
     about: dict[str, Any],
     progress: Callable[[int], None] = lambda n: None,
@@ -67,8 +70,11 @@ def compute(
     extractor: the file that `extractors.obtain` wrote. Memory does not grow with N, except in
     torch-fidelity's spaces.
     """
-    network: Extraction | Extractor
+    network: Any
     if space.resize == CHECK:
+        # torch-fidelity takes a second to import; clean-fid's spaces do without it.
+        from fpa.evaluation.cross_check import Extraction
+
         network = Extraction(extractor, device)
         blocks = iter(
             [network.features(images, lambda image: as_stored(image, space.format), progress)]
@@ -105,7 +111,7 @@ def compute_file(
     source: Path,
     space: Space,
     extractor: str | Path,
-    device: torch.device,
+    device: "torch.device",
     out: Path,
     count: int = 0,
 ) -> None:
@@ -142,14 +148,14 @@ def compute_file(
     bar.close()
 
 
-def extract(images: np.ndarray, network: Extractor, kind: str = "array") -> np.ndarray:
+def extract(images: np.ndarray, network: "Extractor", kind: str = "array") -> np.ndarray:
     """uint8 images (B, C, H, W) -> features (B, d) float32, by way of files of a format."""
     return network.features(np.stack([as_stored(image, kind) for image in images]))
 
 
 def _blocks(
     images: np.ndarray,
-    network: Extractor,
+    network: "Extractor",
     kind: str,
     progress: Callable[[int], None],
 ) -> Iterator[np.ndarray]:

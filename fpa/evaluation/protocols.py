@@ -43,15 +43,6 @@ recommends (Parmar et al. 2022); `quick`: a network that installs with pip. n_re
 images."""
 
 
-def check_extractor(name: str, where: str) -> tuple[str, int]:
-    """The network and input size (px) that an extractor's name stands for.
-
-    UserError, beginning with `where`, when there is no such network or its packages are missing.
-    """
-    network, size = find_extractor(name, where)
-    return network.name, size
-
-
 class Space(NamedTuple):
     """A feature space: what turns stored images into vectors that may be compared."""
 

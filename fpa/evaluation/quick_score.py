@@ -1,7 +1,8 @@
-"""The quick score: the Fréchet distance of a few samples, which chooses a training's best checkpoint.
+"""The quick score of a few samples: their Fréchet distance, which chooses a training's best checkpoint.
 
-It is measured as a protocol measures: through the same files, resize and network, but on samples of
-its own, so that no checkpoint is chosen by the samples that it is scored on.
+With it come precision and recall, for the curves over training. All are measured as a protocol
+measures: through the same files, resize and network, but on samples of their own, so that no
+checkpoint is chosen by the samples that it is scored on.
 """
 
 import math
@@ -13,9 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from fpa.evaluation import distances, extractors, features, sampling
+from fpa.evaluation import distances, extractors, features, precision_recall, sampling
 from fpa.evaluation.protocols import Space
 from fpa.training.loop import Watch
+
+MOST_COVERED = 2_000
+"""Images on either side of precision and recall, at most: seconds for each quick score."""
 
 
 def quick_score(
@@ -38,6 +42,8 @@ def quick_score(
     reference = distances.gaussian(distances.sums(real_values, shift), shift)
     network = extractors.load(extractor, space.resize, device)
     count = training["watch_images"]
+    most = min(MOST_COVERED, count, len(real_values))
+    real_covered = precision_recall.real_subset(real_values, most, seed)
 
     def watch(generator: nn.Module) -> dict[str, float]:
         chunks = sampling.sample_chunks(
@@ -46,10 +52,12 @@ def quick_score(
         parts = []
         for images, finite in chunks:
             if not finite.all():
-                return {"fid": math.nan}
+                return dict.fromkeys(("fid", "precision", "recall"), math.nan)
             parts.append(features.extract(images, network, space.format))
         fake = np.concatenate(parts)
         moments = distances.gaussian(distances.sums(fake, shift), shift)
-        return {"fid": distances.frechet(reference, moments)}
+        precision, recall = precision_recall.precision_recall(real_covered, fake[:most])
+        fid = distances.frechet(reference, moments)
+        return {"fid": fid, "precision": precision, "recall": recall}
 
     return watch

@@ -1,5 +1,6 @@
 """A training from its files: the run, its images, and the quick score on the way."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ def train_run(
     checkpoint_kimg: float | None,
     device: str,
     threads: int,
+    precision: Collection[str],
     stop: StopSignal,
 ) -> None:
     """Train a run to the end of its budget and write its artifacts to `out`.
@@ -40,7 +42,7 @@ def train_run(
     """
     run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
-    chosen = devices.choose(device, threads)
+    chosen = devices.choose(device, threads, precision)
     if run.base and not base:
         raise UserError(
             f"{run.model['name']} starts from a finished run; name its folder by --base"
@@ -57,6 +59,7 @@ def train_run(
         load_weights(Path(base)) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
+        precision,
     )
     train(training, out)
     distributed.shut_down()

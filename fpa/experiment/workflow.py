@@ -6,6 +6,7 @@ functions.
 """
 
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,11 @@ class Workflow:
         self.protocols = {
             experiment.score_file(name): p for name, p in experiment.protocols.items()
         }
+        # As text, because resources are words or whole numbers.
+        self.precision = ",".join(self.runtime["precision"]) or "float32"
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime["device"] == "cpu" else 1
+        self._claiming = threading.Lock()
 
     @classmethod
     def start(
@@ -228,9 +232,13 @@ class Workflow:
         return self.run(wildcards).digest
 
     def write_run(self, wildcards: Any, path: str, log: str) -> None:
-        """Write a resolved run, and the experiment's description if it is not there."""
-        if not (self.experiment.results / artifacts.EXPERIMENT).exists():
-            self.experiment.claim()
+        """Write a resolved run, and the experiment's description if it is not there.
+
+        Several threads of one process may do so at once.
+        """
+        with self._claiming:
+            if not (self.experiment.results / artifacts.EXPERIMENT).exists():
+                self.experiment.claim()
         write_json(path, self.run(wildcards).config)
         write_text(log, f"{path}\n")
 

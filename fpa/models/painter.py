@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fpa.common.autocast import at_least_float32, without_autocast
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.base import LearningRule, Writing
 from fpa.models.programs.program import Program
@@ -37,10 +38,10 @@ class Painter(nn.Module):
         self.latent_dim = settings.latent_dim
         self.rule: LearningRule = RULES[settings.rule].load()(settings)
         self.program = Program(settings, image_size, channels, self.rule.rate_size(image_size))
-        self.rule.initialise(self.program.to_kvb)
+        self.rule.initialise(self.program.to_kvb, image_size, channels)
         self.initial: nn.Parameter | None = None
         if settings.learned_initial:
-            self.initial = nn.Parameter(torch.zeros(channels, image_size, image_size))
+            self.initial = nn.Parameter(torch.randn(channels, image_size, image_size))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.paint(z).image
@@ -48,9 +49,13 @@ class Painter(nn.Module):
     def paint(self, z: Tensor) -> Painting:
         """The forward pass with the factors of its rank-1 updates."""
         raw = self.program(z)
-        values = raw.values.tanh() if self.settings.tanh_values else raw.values
-        writing = self.rule.write(raw.keys, values, raw.rates, self.initial)
-        image = writing.matrix.tanh() if self.settings.tanh_image else writing.matrix
+        # What was made in bfloat16 is painted with in float32: a sum of so many updates.
+        with without_autocast(z):
+            keys, values, rates = map(at_least_float32, raw)
+            if self.settings.tanh_values:
+                values = values.tanh()
+            writing = self.rule.write(keys, values, rates, self.initial)
+            image = writing.matrix.tanh() if self.settings.tanh_image else writing.matrix
         return Painting(image, values, writing)
 
     def trace(self, z: Tensor) -> dict[str, Tensor]:

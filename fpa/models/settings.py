@@ -80,12 +80,20 @@ class PainterSettings(BaseModel):
         return self
 
     def part_versions(self) -> dict[str, int]:
-        """Versions of the parts that are chosen by name, where they are not the first."""
+        """Versions of the parts and options in use, where they are not the first."""
         chosen = {
             f"rule {self.rule}": RULES[self.rule].version,
             f"inputs {self.inputs}": INPUTS[self.inputs].version,
             f"sequence {self.sequence}": SEQUENCES[self.sequence].version,
         }
+        # Options whose start differs from version 1's.
+        options = {
+            "position codes": self.position_codes,
+            "learned W_0": self.learned_initial,
+            "vector rates": self.vector_rates,
+            "additive v1": (self.rule, self.inputs) == ("additive", "v1"),
+        }
+        chosen |= {name: 2 for name, used in options.items() if used}
         return {name: version for name, version in chosen.items() if version != 1}
 
 

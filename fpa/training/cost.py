@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.common import provenance
 from fpa.models.interface import Model
+from fpa.training.precision import casting, in_force
 from fpa.training.run import Run, build_model
 
 COUNTED_BATCH = 2
@@ -68,7 +69,9 @@ def count(run: Run) -> dict[str, int | None]:
         }
 
 
-def cost_of(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
+def cost_of(
+    run: Run, device: torch.device, seconds: float, precision: Collection[str] = ()
+) -> dict[str, Any]:
     """A run's cost file: `count` and `measure`, and what they were taken of."""
     return {
         "dataset": run.dataset["name"],
@@ -76,7 +79,7 @@ def cost_of(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
         "model": run.model["name"],
         "kimg": run.training["kimg"],
         **count(run),
-        **measure(run, device, seconds),
+        **measure(run, device, seconds, precision),
     }
 
 
@@ -89,7 +92,9 @@ def summary_line(cost: Mapping[str, Any]) -> str:
     )
 
 
-def measure(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
+def measure(
+    run: Run, device: torch.device, seconds: float, precision: Collection[str] = ()
+) -> dict[str, Any]:
     """Images per second in training steps and in sampling, each measured for about `seconds`.
 
     Training is the model's own step on random images at the run's batch size, without data set,
@@ -104,7 +109,8 @@ def measure(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
 
     def train() -> None:
         for _ in range(WINDOW_STEPS):
-            model.step(real.clone())
+            with casting(precision, device):
+                model.step(real.clone())
 
     @torch.inference_mode()
     def sample() -> None:
@@ -115,6 +121,7 @@ def measure(run: Run, device: torch.device, seconds: float) -> dict[str, Any]:
         "sampling_images_per_second": batch_size / _typical(sample, device, seconds),
         "batch_size": batch_size,
         "hardware": provenance.hardware(device, torch.get_num_threads()),
+        "precision": in_force(precision),
         "versions": provenance.versions(),
     }
 

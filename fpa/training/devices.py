@@ -1,19 +1,24 @@
 """The device that a process works on."""
 
 import os
+from collections.abc import Collection
 
 import torch
 
 from fpa.common.errors import UserError
 from fpa.training import gpus, launch
+from fpa.training.precision import allow
 
 
-def choose(name: str, threads: int = 0) -> torch.device:
+def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torch.device:
     """The device called `auto`, `cpu` or `cuda`; sets the number of CPU threads (0: as it is).
+
+    precision: what may be less exact than float32 there (fpa.training.precision).
 
     On a machine with several GPUs, one that the fewest other processes of ours use. UserError when
     there is none, or fewer than a training's processes need.
     """
+    allow(precision)
     if threads:
         torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():

@@ -14,6 +14,7 @@ from fpa.common.files import canonical_json, read_json, write_bytes, write_json,
 from fpa.common.stages import STAGES
 from fpa.models.interface import Model
 from fpa.training import export
+from fpa.training.precision import in_force
 from fpa.training.run import Run, build_model
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "seconds_of_last_attempt": round(seconds, 1),
         "hardware": provenance.hardware(training.device, torch.get_num_threads()),
         "stages": {"train": STAGES["train"]},
+        "precision": in_force(training.precision),
         "versions": provenance.versions(),
     }
     write_json(folder / artifacts.SUMMARY, summary)

@@ -1,7 +1,7 @@
 """The training loop: knows batches, checkpoints, signals and budgets, and of the model its interface."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from fpa.common.errors import Stopped, UserError
 from fpa.common.files import locked
 from fpa.common.progress import Progress, log
 from fpa.data.feed import Feed
-from fpa.models.interface import Model, StartsFromRun, StartsOthers, Weights
+from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.training import checkpoint, finished
+from fpa.training.precision import casting
 from fpa.training.run import Run, build_model, differences
 from fpa.training.signals import Interrupted, StopSignal
 
@@ -50,9 +51,10 @@ class Training:
         base_weights: Weights | None = None,
         stop: StopSignal | None = None,
         checkpoint_kimg: float = CHECKPOINT_KIMG,
+        precision: Collection[str] = (),
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
-        self.images_digest = images_digest
+        self.images_digest, self.precision = images_digest, precision
         batch_size = run.training["batch_size"]
         check_processes(run.model["class"], batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
@@ -86,7 +88,9 @@ class Training:
         if self.step == self.steps:
             return
         batch = to_float(distributed.shard(self.feed.next()), self.device)
-        for name, value in distributed.all_reduce_means(self.model.step(batch)).items():
+        with casting(self.precision, self.device):
+            losses = self.model.step(batch)
+        for name, value in distributed.all_reduce_means(losses).items():
             self._sums[name] = self._sums.get(name, 0) + value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
@@ -137,7 +141,12 @@ class Training:
         try:
             # It may take minutes, a scheduler waits for seconds.
             with self.stop.breaking():
-                return self.watch(self.model.ema)
+                scores = self.watch(self.model.ema)
+                if self.step == 0 and isinstance(self.model, Refines):
+                    # What its refinement has to improve on.
+                    found = self.watch(self.model.unrefined)
+                    scores |= {f"unrefined_{name}": value for name, value in found.items()}
+                return scores
         except Interrupted:
             return None
         finally:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from conftest import ROOT, environment, fpa, jpeg, snakemake
 from fpa.cli.verbs import VERBS
 from fpa.common.errors import UserError
 from fpa.data.sources import SOURCES, resolve
-from fpa.evaluation.extractors import EXTRACTORS, find_extractor
+from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import KNOWN
@@ -32,7 +31,7 @@ from fpa.experiment.plan import Experiment
 from fpa.models.learning_rules import RULES
 from fpa.models.loading import build
 from fpa.models.programs import INPUTS, SEQUENCES
-from fpa.reporting.figures import FIGURES, figures
+from fpa.reporting.figures import figures
 from fpa.reporting.figures.render import draw
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
@@ -413,8 +412,6 @@ def test_the_site_fetches_nothing_from_elsewhere(site):
 
 # The recipes ----------------------------------------------------------------------------------
 
-REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES)
-
 
 def recipe_rows() -> list[tuple[list[str], list[str], int]]:
     """New files, edited files and their number, of every recipe."""
@@ -434,20 +431,13 @@ def modules() -> dict[str, str]:
 
 
 @pytest.fixture
-def plugins(tmp_path, monkeypatch) -> Iterator[Path]:
-    """A folder with the recipes' modules, as the working directory; nothing of them stays."""
+def plugins(tmp_path, monkeypatch) -> Path:
+    """A folder with the recipes' modules, as the working directory."""
     for name, text in modules().items():
         (tmp_path / name).write_text(text)
-    kept = [dict(registry._entries) for registry in REGISTRIES]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delenv("FPA_PLUGINS", raising=False)
-    yield tmp_path
-    os.environ.pop("FPA_PLUGINS", None)
-    for registry, entries in zip(REGISTRIES, kept, strict=True):
-        registry._entries = entries
-    for name in modules():
-        sys.modules.pop(name.removesuffix(".py"), None)
+    return tmp_path
 
 
 def test_the_recipes_name_files_that_are_there_or_would_be_new():

@@ -1,24 +1,27 @@
 """The configuration's door: defaults, digests, and one clear line for every mistake."""
 
 import copy
-import subprocess
-import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
-from conftest import ROOT, TINY
+from conftest import ROOT, TINY, modules_loaded_by
 from jsonschema import Draft202012Validator
 from pydantic import create_model
 
 from fpa.common.errors import UserError
-from fpa.common.files import write_json
+from fpa.common.files import read_json, write_json
 from fpa.common.stages import STAGES
+from fpa.data import sources
 from fpa.experiment.checks import check_before_start
 from fpa.experiment.config import check_config, read_config, schema
 from fpa.experiment.plan import Experiment
+from fpa.experiment.workflow import Workflow
 from fpa.models import MODELS
 from fpa.models.learning_rules import RULES
 from fpa.models.loading import (
@@ -215,7 +218,7 @@ def test_what_would_fail_later_is_told_before_anything_runs(path, value, message
 def test_a_start_from_the_best_checkpoint_needs_a_base_with_quick_scores(tiny):
     tiny["evaluation"]["checkpoint"] = "last"
     tiny["models"]["fpa"]["training"] = {"watch_kimg": 0}
-    with pytest.raises(UserError, match="models.fpa_unet starts from the best checkpoint of fpa"):
+    with pytest.raises(UserError, match="starts from the best checkpoint of fpa, which needs"):
         Experiment(tiny)
     tiny["models"]["fpa_unet"]["settings"]["start"] = {"checkpoint": "last"}
     Experiment(tiny)
@@ -272,6 +275,11 @@ def test_the_schema_is_valid_and_describes_every_key_with_a_default_or_as_requir
         assert required or "default" in part, name
 
 
+def test_what_digests_of_images_leave_out_is_what_the_schema_fills_in():
+    keys = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
+    assert {key: keys[key]["default"] for key in sources.DEFAULTS} == sources.DEFAULTS
+
+
 def test_defaults_are_filled_in_down_to_every_model():
     config = check_config({**TINY, "training": {"kimg": 3}, "seeds": [4]})
     assert config["models"]["lightgan"]["training"]["batch_size"] == 20
@@ -293,6 +301,17 @@ def test_the_shipped_experiments_are_sound(path, tmp_path):
             Path(spec["path"]).parent.mkdir(exist_ok=True)
             Path(spec["path"]).touch()
     check_before_start(experiment)
+
+
+def test_the_experiment_of_several_seeds_is_the_default_one_otherwise():
+    default, seeds = (
+        read_config(ROOT / path) for path in ("config.yaml", "experiments/digits-seeds.yaml")
+    )
+    assert len(seeds.pop("seeds")) == 5
+    for key in ("experiment", "seeds", "results"):
+        default.pop(key, None)
+        seeds.pop(key, None)
+    assert seeds == default
 
 
 def digests(config: dict) -> dict[str, str]:
@@ -379,16 +398,40 @@ def test_a_raised_version_makes_new_runs(monkeypatch):
 
 
 def test_planning_imports_no_torch():
-    code = (
-        "import sys, yaml\n"
-        "from fpa.experiment.checks import check_before_start\n"
-        "from fpa.experiment.plan import Experiment\n"
-        "from fpa.experiment.workflow import Workflow\n"
-        "Workflow.start(yaml.safe_load(open('config.yaml')))\n"
-        "slow = {'torch', 'scipy', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
-        "assert not slow, slow\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    code = """
+import yaml
+from fpa.experiment.workflow import Workflow
+Workflow.start(yaml.safe_load(open("config.yaml")))
+"""
+    slow = {"torch", "scipy", "pandas", "matplotlib", "sklearn"}
+    assert not slow & modules_loaded_by(code)
+
+
+def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch):
+    """As Snakemake does; the experiment is described once, by the first of them."""
+    workflow = Workflow(Experiment({**tiny, "results": str(tmp_path / "results")}))
+    claims, claim = [], workflow.experiment.claim
+
+    def slow_claim():
+        claims.append(None)
+        time.sleep(0.1)
+        claim()
+
+    monkeypatch.setattr(workflow.experiment, "claim", slow_claim)
+
+    def write(run):
+        wildcards = SimpleNamespace(
+            dataset="digits", model=run.model["name"], run=Path(run.folder).name
+        )
+        path = tmp_path / "results" / run.folder / "run.json"
+        workflow.write_run(wildcards, str(path), str(path.with_name("plan.log")))
+        return read_json(path)
+
+    runs = workflow.experiment.runs
+    with ThreadPoolExecutor(len(runs)) as pool:
+        assert list(pool.map(write, runs)) == [run.config for run in runs]
+    assert len(claims) == 1
+    assert read_json(tmp_path / "results" / "experiment.json")["experiment"] == "tiny"
 
 
 @pytest.mark.parametrize("name", list(MODELS_BY_NAME))

@@ -4,8 +4,6 @@ import copy
 import dataclasses
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import environment
+from conftest import modules_loaded_by
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -393,21 +391,13 @@ def test_specifications_need_no_heavy_library(tmp_path):
     about = Experiment(made_up.experiment()).describe()
     (tmp_path / "about.json").write_text(json.dumps(about))
     code = """
-import json, sys
+import json
 from fpa.reporting import bundle, tables
 from fpa.reporting.figures import figures
 assert figures(json.load(open("about.json")))
-heavy = ("torch", "matplotlib", "seaborn", "pandas", "scipy", "sklearn", "fpa.models")
-print([name for name in heavy if name in sys.modules])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip() == "[]", done.stderr
+    heavy = {"torch", "matplotlib", "seaborn", "pandas", "scipy", "sklearn", "fpa.models"}
+    assert not heavy & modules_loaded_by(code, tmp_path)
 
 
 # Overlaps -----------------------------------------------------------------------------------
@@ -545,11 +535,23 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
         {"kimg": [0.0, 1, 2], "fid": [9.0, np.nan, 3], "d_loss": [np.nan, np.inf, 1]}
     )
     labels = {"fpa": "FPA"}
-    figure = curves.progress([("fpa", 0, history)], labels, "e")
+    figure = curves.progress([("fpa", 0, history)], labels, "e")  # made before precision was kept
     assert len(figure.axes[0].lines[0].get_xdata()) == 2
     curves.training_curves([("fpa", 0, history)], labels)
     unwatched = history.drop(columns="fid")
     assert "watch_kimg" in " ".join(texts(curves.progress([("fpa", 0, unwatched)], labels, "e")))
+
+
+def test_a_refiners_curve_stands_beside_the_frozen_painters_score(made):
+    _, specs, results = made
+    theme.use_theme()
+    figure = FIGURES["progress"].draw(specs["progress-digits"], results)
+    dotted = [
+        [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        for ax in figure.axes
+    ]
+    assert dotted == [[30.0], [0.5], [0.3]]
+    assert "Dotted: the frozen painter below FPA + U-Net." in specs["progress-digits"].caption
 
 
 def test_only_what_is_missing_or_out_of_date_is_drawn(tmp_path):

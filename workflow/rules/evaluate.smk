@@ -103,9 +103,10 @@ rule cost:
         runtime=30,
         device=RUNTIME["device"],
         seconds=str(RUNTIME["cost_seconds"]),
+        precision=FPA.precision,
         gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {threads} --device {resources.device}"
-        " --out {output:q} --log {log:q}"
+        " --precision {resources.precision:q} --out {output:q} --log {log:q}"

@@ -45,6 +45,7 @@ rule train:
         threads_each=RUNTIME["train_threads"],
         log_every=RUNTIME["log_every"],
         checkpoint_kimg=FPA.checkpoint_kimg,
+        precision=FPA.precision,
     params:
         options=FPA.train_options,
     message:
@@ -52,4 +53,5 @@ rule train:
     # exec: a shell would die of a scheduler's signal before the training has saved its state.
     shell:
         "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
-        " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device} --log {log:q}"
+        " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device}"
+        " --precision {resources.precision:q} --log {log:q}"

@@ -16,7 +16,7 @@ class AdditiveRule:
     def rate_size(self, size: int) -> int:
         return 0
 
-    def initialise(self, layer: nn.Linear) -> None:
+    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
         """As torch starts it."""
 
     def write(

@@ -25,8 +25,11 @@ class LearningRule(Protocol):
     def rate_size(self, size: int) -> int:
         """Rates that one step needs for a matrix of this size D: 0, 1 or D."""
 
-    def initialise(self, layer: nn.Linear) -> None:
-        """Set the start of the layer that makes raw keys, values and rates, where it is special."""
+    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
+        """Set the start of the layer that makes raw keys, values and rates, where it is special.
+
+        size, channels: of the images.
+        """
 
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None

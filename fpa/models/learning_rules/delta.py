@@ -24,8 +24,9 @@ class DeltaRule:
     def rate_size(self, size: int) -> int:
         return size if self.settings.vector_rates else 1
 
-    def initialise(self, layer: nn.Linear) -> None:
-        bound = 1 / math.sqrt(layer.out_features)
+    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
+        # As published, this counts one rate a channel even where there is one for each row.
+        bound = 1 / math.sqrt(channels * (2 * size + 1))
         nn.init.uniform_(layer.weight, -bound, bound)
         nn.init.uniform_(layer.bias, -bound, bound)
 

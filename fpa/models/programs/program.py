@@ -38,8 +38,7 @@ class Program(nn.Module):
         self.inputs = INPUTS[settings.inputs].load()(settings, state_size)
         self.position_codes: nn.Parameter | None = None
         if settings.position_codes:
-            # The public code does not fix their start; small normal values break the symmetry.
-            self.position_codes = nn.Parameter(0.02 * torch.randn(settings.steps, self.inputs.size))
+            self.position_codes = nn.Parameter(torch.randn(settings.steps, self.inputs.size))
         self.sequence = sequence(settings, self.inputs.size)
         width = settings.wide_dim or self.sequence.width
         self.wide: nn.Module = nn.Identity()

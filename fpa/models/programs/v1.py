@@ -14,7 +14,9 @@ class InputsV1(nn.Module):
         self.to_state = None
         if state_size:
             self.to_state = nn.Linear(settings.latent_dim, state_size)
-            nn.init.kaiming_normal_(self.to_state.weight)
+            # The published additive painter has all layers as torch starts them.
+            if settings.rule != "additive":
+                nn.init.kaiming_normal_(self.to_state.weight)
 
     def forward(self, z: Tensor) -> Tensor:
         """(B, L) -> (B, T, L)."""

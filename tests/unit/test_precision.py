@@ -1,0 +1,97 @@
+"""Arithmetic less exact than float32: off by default, named, recorded."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from test_golden import MODELS
+from test_recipe import images
+
+from fpa.common.errors import UserError
+from fpa.data.feed import Feed
+from fpa.experiment.plan import Experiment
+from fpa.models import loading
+from fpa.training import devices, precision
+from fpa.training.loop import Training, train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    before = precision.allowed()
+    yield
+    precision.allow(before)
+
+
+def test_a_process_uses_no_tf32_unless_it_is_told_to():
+    precision.allow(precision.TF32)  # torch itself begins with two of them on
+    devices.choose("cpu")
+    assert precision.allowed() == []
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+
+
+@pytest.mark.parametrize("name", precision.TF32)
+def test_each_kind_of_operation_is_switched_by_itself(name):
+    devices.choose("cpu", precision=[name])
+    assert precision.allowed() == [name]
+
+
+def test_an_unknown_name_is_told_before_anything_runs():
+    with pytest.raises(UserError, match="no 'tf32_lstn'; did you mean 'tf32_lstm'"):
+        devices.choose("cpu", precision=["tf32_lstn"])
+
+
+def test_the_schema_offers_what_there_is():
+    from fpa.experiment.config import schema
+
+    runtime = schema()["properties"]["runtime"]["properties"]
+    assert tuple(runtime["precision"]["items"]["enum"]) == precision.CHOICES
+
+
+def small_run(tmp_path):
+    config = {**TINY, "models": {"fpa": TINY["models"]["fpa"]}, "results": str(tmp_path / "r")}
+    return Experiment(config).runs[0]
+
+
+def test_a_run_records_what_it_used(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), np.uint8)
+    names = ["tf32_convolution", "autocast_bfloat16"]
+    devices.choose("cpu", precision=names)
+    one = Training(small_run(tmp_path), Feed(pictures, 8, 0), "", CPU, 100, precision=names)
+    seen = set()
+    hook = one.model.discriminator.to_logit[-1].register_forward_hook(
+        lambda module, given, made: seen.add(made.dtype)
+    )
+    train(one, tmp_path)
+    hook.remove()
+    assert seen == {torch.bfloat16}
+    assert json.loads((tmp_path / "train.json").read_text())["precision"] == names
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_recipe_trains_in_bfloat16_much_as_in_float32(name):
+    base = None
+    if name == "fpa_unet":
+        found = loading.find_model(MODELS["fpa"]["class"], "")
+        base = loading.resolve_settings(found, MODELS["fpa"]["settings"], "")
+    losses = []
+    for names in ((), (precision.AUTOCAST,)):
+        torch.manual_seed(0)
+        model = loading.build(MODELS[name]["class"], MODELS[name]["settings"], 16, 1, base)
+        with precision.casting(names, CPU):
+            losses.append(model.step(images()))
+    exact, cast = losses
+    assert cast.keys() == exact.keys()
+    for key, value in exact.items():
+        if (name, key) == ("lightgan", "gradient_penalty"):
+            # A channel norm of the untrained network divides by almost nothing: the slope is
+            # rounding, blown up.
+            assert cast[key].isfinite()
+            continue
+        # bfloat16 keeps 8 bits: some percent after a network's depth.
+        torch.testing.assert_close(cast[key].float(), value, rtol=0.1, atol=0.05)
