@@ -299,13 +299,10 @@ class Workflow:
     def score_inputs(self, wildcards: Any) -> dict[str, Any]:
         """The features that a run is scored by, and for the cross-check those of both libraries."""
         run, protocol = self.run(wildcards), self.protocol(wildcards)
-        inputs = {"features": self._pair(run, protocol.n_fake, protocol.space)}
+        n, spaces = protocol.n_fake, protocol.checked_spaces
+        inputs = {"features": self._pair(run, n, protocol.space)}
         if self.evaluation["cross_check"]:
-            inputs["check"] = [
-                path
-                for space in protocol.checked_spaces
-                for path in self._pair(run, protocol.n_fake, space)
-            ]
+            inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
         if any(METRICS[name].uses_real_radii for name in self.evaluation["metrics"]):
             inputs["radii"] = self.real_radii(run.store, protocol)
         return inputs
@@ -316,8 +313,7 @@ class Workflow:
         options = ["--fake", input.features[0], "--real", input.features[1]]
         if self.evaluation["cross_check"]:
             options += ["--check", *input.check]
-        if "radii" in input.keys():  # noqa: SIM118
-            options += ["--radii", input.radii]
+        options += ["--radii", input.radii] if "radii" in input.keys() else []  # noqa: SIM118
         if protocol.n_real:
             options += ["--n-real", str(protocol.n_real)]
         options += ["--protocol", protocol.name, "--metrics", *self.evaluation["metrics"]]
