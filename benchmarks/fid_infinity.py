@@ -10,7 +10,7 @@ standard errors, and the share of 90% intervals (Student's t) that hold the trut
 intercept of a straight line with the standard error of its fit, which version 0.1 reported.
 
 Two kinds of features: `even`, all of the same variance, where the bias is largest, and `decaying`,
-with variances like 1/k, which is more like the features of a network.
+with variances like 1/k, which is nearer to those of a network (which decay faster).
 """
 
 import argparse

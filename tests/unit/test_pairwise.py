@@ -92,12 +92,12 @@ def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown()
         assert "FPA is better" in text
 
 
-@pytest.mark.parametrize(("seeds", "words"), [(1, "one training each"), (2, "2 trainings each")])
+@pytest.mark.parametrize(("seeds", "words"), [(1, "one training"), (2, "2 trainings")])
 def test_few_trainings_tell_no_difference(seeds, words):
     frame, shown, caption = build("comparisons", entries(seeds, gan=90), LABELS, "x")
     assert frame.empty
     assert shown["verdict"].tolist() == ["too few trainings"]
-    assert f"{words} cannot tell a difference between models" in caption
+    assert f"from {words}, a difference between models cannot be told from the spread" in caption
     for text in (to_markdown(shown, caption), to_latex(shown, caption)):
         assert "too few trainings" in text
 

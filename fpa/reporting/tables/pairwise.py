@@ -166,9 +166,8 @@ def pairwise_caption(frame: pd.DataFrame, seeds: int, experiment: str) -> str:
     if frame.empty:
         trainings = "one training" if seeds == 1 else f"{seeds} trainings"
         parts = [
-            f"Comparisons of models need {FEWEST} trainings of each at least, with as many seeds; "
-            f"{trainings} each cannot tell a difference between models from the spread of "
-            "trainings of one model"
+            f"Comparing models takes at least {FEWEST} trainings (seeds) of each: from {trainings}, a "
+            "difference between models cannot be told from the spread between trainings of one model"
         ]
         return sentence(parts, experiment)
     pairs = frame.groupby(KEYS, sort=False).size().max()
