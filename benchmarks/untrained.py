@@ -38,7 +38,7 @@ def main() -> None:
         *(model.ema, model.latent_dim, score["n_fake"], score["settings"]["seed"]),
         torch.device("cpu"),
     )
-    fake = np.concatenate([features.extract(images, extractor) for images in chunks])
+    fake = np.concatenate([features.extract(images, extractor) for images, _ in chunks])
     untrained, trained = distances.frechet_of(real, fake), score["metrics"]["fid"]["value"]
     print(f"{name}, {score['n_real']} real and {score['n_fake']} generated images")
     print(f"untrained  {untrained:10.2f}")

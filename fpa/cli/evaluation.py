@@ -49,6 +49,23 @@ def features(options: argparse.Namespace) -> None:
     )
 
 
+def _radii(add: Add) -> None:
+    add("features", metavar="FILE", help="features of the real images, .npy")
+    add("--most", type=int, default=10_000, help="images, drawn at random, at most")
+    add("--seed", type=int, default=0, help="seed of the draw")
+    add("--out", metavar="FILE", required=True, help=".npz")
+
+
+@verb(_radii)
+def radii(options: argparse.Namespace) -> None:
+    """Compute what real images cover in feature space, for precision and recall."""
+    from fpa.evaluation import features
+    from fpa.evaluation.precision_recall import save_real
+
+    real = features.load(options.features)
+    save_real(options.out, real.values, real.about, options.most, options.seed)
+
+
 def _score(add: Add) -> None:
     add("run", metavar="DIR", help="folder of the finished run")
     add("--fake", metavar="FILE", required=True, help="features of its samples")
@@ -59,13 +76,14 @@ def _score(add: Add) -> None:
         metavar="FILE",
         help="fake and real features of clean-fid's and of torch-fidelity's half of the check",
     )
+    add("--radii", metavar="FILE", help="from python -m fpa radii; computed if it is not given")
     add("--protocol", default="by hand", help="its name, for the tables")
     add("--checkpoint", choices=["best", "last"], default="last", help="that was sampled from")
     add(
         "--metrics",
         nargs="+",
         default=["fid", "kid"],
-        help="fid, fid_infinity, kid, and, with --check, inception_score, precision, recall",
+        help="fid, fid_infinity, kid, precision, recall, and, with --check, inception_score",
     )
     add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
     add("--n-real", type=int, help="real images, drawn at random (all)")
@@ -102,6 +120,7 @@ def score(options: argparse.Namespace) -> None:
         checkpoint=options.checkpoint,
         n_real=options.n_real,
         stages=STAGES,
+        radii=options.radii,
     )
     write_json(options.out, result)
     log.info("%s", summary_line(result))

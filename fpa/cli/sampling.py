@@ -10,13 +10,14 @@ from fpa.common.progress import Progress
 def _sample(add: Add) -> None:
     add_run(add)
     add("--count", type=int, default=64, help="number of images")
-    add("--out", metavar="FILE", required=True, help="the images, .npy")
+    add("--out", metavar="FILE", required=True, help="the images, .npy; a .json goes beside it")
     add_device(add)
 
 
 @verb(_sample)
 def sample(options: argparse.Namespace) -> None:
     """Draw images from a finished run's generator."""
+    from fpa.common.stages import STAGES
     from fpa.evaluation import sampling
 
     model, device = _generator(options)
@@ -24,7 +25,12 @@ def sample(options: argparse.Namespace) -> None:
     chunks = sampling.sample_chunks(
         model.ema, model.latent_dim, options.count, options.seed, device
     )
-    sampling.save(options.out, chunks, options.count, bar)
+    about = {
+        "checkpoint": options.checkpoint,
+        "seed": options.seed,
+        "stages": {"sample": STAGES["sample"]},
+    }
+    sampling.save(options.out, chunks, options.count, about, bar)
     bar.close()
 
 

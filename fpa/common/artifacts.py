@@ -36,6 +36,11 @@ def real_features(store: str, space: object) -> str:
     return f"{store}/features.{space}.npy"
 
 
+def real_radii(store: str, space: object, most: object, seed: object) -> str:
+    """Radii of a random subset of at most so many of a data set's images, below the data folder."""
+    return f"{store}/radii.{space}.n{most}-seed{seed}.npz"
+
+
 def extractor(name: str) -> str:
     """The description of a feature extractor whose weights were found, below the data folder."""
     return f"extractors/{name}.json"
@@ -106,9 +111,9 @@ def features(checkpoint: str, count: object, seed: object, space: object) -> str
     return f"features-{checkpoint}-n{count}-seed{seed}.{space}.npy"
 
 
-def describing(features_file: str | Path) -> Path:
-    """The .json beside a feature array."""
-    return Path(features_file).with_suffix(".json")
+def describing(file: str | Path) -> Path:
+    """The .json beside an array of samples or features."""
+    return Path(file).with_suffix(".json")
 
 
 def score(protocol: str, digest: str) -> str:

@@ -2,7 +2,7 @@
 
 torch-fidelity computes the FID from eigenvalues instead of a matrix square root, and has another
 implementation of Inception, its resize and its weights file, so an error in one library is not
-repeated in the other. Inception Score, precision and recall come from here as well.
+repeated in the other. The Inception Score comes from here as well.
 """
 
 from collections.abc import Callable
@@ -119,10 +119,11 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> float:
     return metric["frechet_inception_distance"]
 
 
-def kernel(
-    real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int
-) -> tuple[float, float]:
-    """torch-fidelity's KID: mean and standard deviation over random subsets."""
+def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
+    """torch-fidelity's KID, the mean over random subsets.
+
+    The subsets overlap: their standard deviation, which the library reports, is no standard error.
+    """
     metric = kid_featuresdict_to_metric(
         {"features": _tensor(fake).double()},
         {"features": _tensor(real).double()},
@@ -132,11 +133,14 @@ def kernel(
         rng_seed=seed,
         verbose=False,
     )
-    return metric["kernel_inception_distance_mean"], metric["kernel_inception_distance_std"]
+    return metric["kernel_inception_distance_mean"]
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
-    """Improved precision and recall (Kynkäänniemi et al. 2019), neighbourhoods of 3."""
+    """torch-fidelity's improved precision and recall, whose distances are all in memory at once.
+
+    Scores take fpa.evaluation.precision_recall; this is what tests compare it with.
+    """
     metric = prc_featuresdict_to_metric(
         {"features": _tensor(fake)},
         {"features": _tensor(real)},
@@ -147,10 +151,11 @@ def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
     return metric["precision"], metric["recall"]
 
 
-def inception_score(logits: np.ndarray, seed: int) -> tuple[float, float]:
-    """Inception Score of class logits (N, classes): mean and standard deviation over ten splits."""
+def inception_score(logits: np.ndarray, splits: int, seed: int) -> tuple[float, float]:
+    """Inception Score of class logits (N, classes): mean and standard deviation over disjoint
+    random splits."""
     metric = isc_featuresdict_to_metric(
-        {"logits": _tensor(logits)}, "logits", rng_seed=seed, verbose=False
+        {"logits": _tensor(logits)}, "logits", isc_splits=splits, rng_seed=seed, verbose=False
     )
     return metric["inception_score_mean"], metric["inception_score_std"]
 

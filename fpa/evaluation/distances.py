@@ -1,13 +1,12 @@
-"""Fréchet and kernel distances between two sets of features, with their sampling errors.
+"""Fréchet and kernel distances between two sets of features.
 
 Everything about the Fréchet distance follows from moments, which are gathered in one pass over a
 set and added: memory does not grow with the number of images.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -114,61 +113,6 @@ def frechet_of(real: np.ndarray, fake: np.ndarray, method: Method = "symmetric")
     shift = origin(real)
     one, two = (gaussian(sums(features, shift), shift) for features in (real, fake))
     return frechet(one, two, method)
-
-
-def frechet_estimates(
-    real: np.ndarray, fake: np.ndarray, groups: int, seed: int, method: Method = "symmetric"
-) -> tuple[Estimate, Estimate]:
-    """Fréchet distance with its sampling error, and its limit for infinitely many samples.
-
-    The samples are split at random into `groups` parts, whose moments are added in different ways.
-    Error: delete-a-group jackknife over the samples (the real images are a fixed set).
-    Limit: FID(n) = FID_infinity + c / n (Chong & Forsyth 2020), a line through the distances of
-    all samples, of all but a group, and of every half of them on a ring of groups; its error is the
-    fit's alone, and what the samples share comes on top. NaN where a group has fewer than 2 images.
-    """
-    shift = origin(real)
-    reference = gaussian(sums(real, shift), shift)
-
-    def distance(parts: Sequence[Sums], method: Method = "symmetric") -> float:
-        return frechet(reference, gaussian(reduce(Sums.__add__, parts), shift), method)
-
-    if len(fake) < 2 * groups:
-        whole = distance([sums(fake, shift)], method)
-        return Estimate(whole, np.nan), Estimate(np.nan, np.nan)
-    order = np.random.default_rng(seed).permutation(len(fake))
-    parts = [sums(fake, shift, np.sort(rows)) for rows in np.array_split(order, groups)]
-    whole = distance(parts, method)
-    without = np.array([distance(parts[:g] + parts[g + 1 :]) for g in range(groups)])
-    half = groups // 2
-    halves = np.array(
-        [distance([parts[(g + i) % groups] for i in range(half)]) for g in range(groups)]
-    )
-    return Estimate(whole, jackknife(without)), _limit(parts, whole, without, halves)
-
-
-def _limit(
-    parts: Sequence[Sums], whole: float, without: np.ndarray, halves: np.ndarray
-) -> Estimate:
-    """The intercept of FID over 1/n and its standard error from the fit's residuals."""
-    groups, half = len(parts), len(parts) // 2
-    n = sum(part.n for part in parts)
-    sizes = np.array(
-        [
-            n,
-            *(n - part.n for part in parts),
-            *(sum(parts[(g + i) % groups].n for i in range(half)) for g in range(groups)),
-        ]
-    )
-    values = np.array([whole, *without, *halves])
-    (_, intercept), covariance = np.polyfit(1 / sizes, values, 1, cov=True)
-    return Estimate(float(intercept), float(np.sqrt(covariance[1, 1])))
-
-
-def jackknife(without: np.ndarray) -> float:
-    """Standard error of an estimate from its values without each group in turn."""
-    groups = len(without)
-    return float(np.sqrt((groups - 1) / groups * ((without - without.mean()) ** 2).sum()))
 
 
 def kernel_estimate(

@@ -6,7 +6,7 @@ features imports no torch.
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,9 +61,11 @@ def compute(
     out: Path,
     about: dict[str, Any],
     progress: Callable[[int], None] = lambda n: None,
+    not_finite: Sequence[int] = (),
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
+    not_finite: the places of images that stand for what is no image; their features are NaN.
     extractor: the file that `extractors.obtain` wrote. Memory does not grow with N, except in
     torch-fidelity's spaces.
     """
@@ -89,10 +91,17 @@ def compute(
             array[start : start + len(block)] = block
             start += len(block)
         if array is not None:
+            array[list(not_finite)] = np.nan
             array.flush()
     write_json(
         artifacts.describing(out),
-        {**about, **network.identity, "format": space.format, "features": network.size},
+        {
+            **about,
+            **network.identity,
+            "format": space.format,
+            "features": network.size,
+            "not_finite": len(not_finite),
+        },
     )
 
 
@@ -110,12 +119,15 @@ def compute_file(
     """
     images: np.ndarray
     about: dict[str, Any]
+    not_finite: list[int] = []
     if source.is_dir():
         images, manifest = open_store(source)
         about = {"images_sha256": manifest["images_sha256"]}
     else:
         images = load_array(source, mmap_mode="r")
         about = {"images_sha256": file_digest(source)}
+        described = artifacts.describing(source)
+        not_finite = read_json(described)["not_finite"] if described.exists() else []
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
             f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
@@ -124,8 +136,9 @@ def compute_file(
         if count > len(images):
             raise UserError(f"{source} holds {len(images):,} images, not {count:,}")
         images, about = images[:count], {**about, "count": count}
+        not_finite = [place for place in not_finite if place < count]
     bar = Progress(len(images), f"features of {'/'.join(source.parts[-2:])}", "images")
-    compute(images, space, extractor, device, out, about, bar.update)
+    compute(images, space, extractor, device, out, about, bar.update, not_finite)
     bar.close()
 
 

@@ -20,18 +20,29 @@ def search(
 
     samples (count, C, H, W) and nearest (count, 2, C, H, W): the first samples and their nearest
     training images; distance (n,): from each of the first 2,000 samples to its nearest training
-    image; real_distance (n,): from as many training images, evenly spread, to the nearest other
+    image (NaN for a sample whose features are, which is shown above black images); real_distance
+    (n,): from as many training images, evenly spread, to the nearest other
     one, which is what a fresh real image would show.
     """
     index = NearestNeighbors(n_neighbors=NEAREST, algorithm="brute").fit(real)
-    distance, place = index.kneighbors(fake[:MOST])
+    fake = fake[:MOST]
+    finite = np.isfinite(fake).all(axis=1)
+    distance = np.full((len(fake), NEAREST), np.nan)
+    place = np.zeros((len(fake), NEAREST), int)
+    if finite.any():
+        distance[finite], place[finite] = index.kneighbors(fake[finite])
     spread = np.unique(np.linspace(0, len(real) - 1, min(MOST, len(real))).round().astype(int))
     # Of a training image the nearest one is itself (or its duplicate); the second is another.
     among, _ = index.kneighbors(real[spread])
     count = min(count, len(fake))
     return {
         "samples": np.asarray(fake_images[:count]),
-        "nearest": np.stack([np.asarray(real_images)[row] for row in place[:count]]),
+        "nearest": np.stack(
+            [
+                np.asarray(real_images[row]) * finite[n].astype(np.uint8)
+                for n, row in enumerate(place[:count])
+            ]
+        ),
         "distance": distance[:, 0].astype(np.float32),
         "real_distance": among[:, 1].astype(np.float32),
     }

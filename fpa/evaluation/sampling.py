@@ -1,15 +1,17 @@
 """A generator and a seed -> images, the same ones for every way of running it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.common.files import atomic_path
-from fpa.common.progress import Progress
+from fpa.common import artifacts
+from fpa.common.files import atomic_path, write_json
+from fpa.common.progress import Progress, log
 
 CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""
@@ -22,6 +24,15 @@ class Purpose(Enum):
     """To be scored and shown."""
     CHOOSE = (1,)
     """To choose the best checkpoint."""
+
+
+class Sample(NamedTuple):
+    """What a generator made of some latents."""
+
+    images: np.ndarray
+    """(N, C, H, W) uint8"""
+    finite: np.ndarray
+    """(N,) bool: whether every pixel was a number. As uint8, what is not one is black or white."""
 
 
 def sample_latents(
@@ -42,10 +53,12 @@ def sample(
 ) -> np.ndarray:
     """`count` images (count, C, H, W) uint8: clamped to [0, 1], times 255, rounded.
 
-    Seeds torch's global generators, which noise inside a generator comes from as well.
+    Seeds torch's global generators, which noise inside a generator comes from as well. Warns of
+    images that are not finite.
     """
-    chunks = sample_chunks(generator, latent_dim, count, seed, device)
-    return np.concatenate(list(chunks))
+    chunks = list(sample_chunks(generator, latent_dim, count, seed, device))
+    _warn(sum(int((~chunk.finite).sum()) for chunk in chunks), count)
+    return np.concatenate([chunk.images for chunk in chunks])
 
 
 @torch.inference_mode()
@@ -56,27 +69,47 @@ def sample_chunks(
     seed: int,
     device: torch.device,
     purpose: Purpose = Purpose.SHOW,
-) -> Iterator[np.ndarray]:
+) -> Iterator[Sample]:
     """The same, chunk by chunk."""
     for chunk, start in enumerate(range(0, count, CHUNK)):
         # A short last chunk is the beginning of a whole one.
         z = sample_latents(CHUNK, latent_dim, seed, chunk, purpose).to(device)
-        yield to_uint8(generator(z)[: min(CHUNK, count - start)])
+        images = generator(z)[: min(CHUNK, count - start)]
+        yield Sample(to_uint8(images), images.isfinite().flatten(1).all(dim=1).cpu().numpy())
 
 
-def save(path: str | Path, chunks: Iterator[np.ndarray], count: int, progress: Progress) -> None:
-    """Write images to a .npy file (count, C, H, W) uint8, chunk by chunk."""
+def save(
+    path: str | Path,
+    chunks: Iterator[Sample],
+    count: int,
+    about: Mapping[str, Any],
+    progress: Progress,
+) -> None:
+    """Write images to a .npy file (count, C, H, W) uint8, chunk by chunk, and a .json beside it.
+
+    The .json holds `about`, and as `not_finite` the places of images that are not.
+    """
+    not_finite: list[int] = []
     with atomic_path(path) as temporary:
         array, start = None, 0
-        for images in chunks:
+        for images, finite in chunks:
             if array is None:
                 shape = (count, *images.shape[1:])
                 array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
             array[start : start + len(images)] = images
+            not_finite += (start + np.flatnonzero(~finite)).tolist()
             start += len(images)
             progress.update(len(images))
         if array is not None:
             array.flush()
+        # First: no images without it.
+        write_json(artifacts.describing(path), {**about, "not_finite": not_finite})
+    _warn(len(not_finite), count)
+
+
+def _warn(not_finite: int, count: int) -> None:
+    if not_finite:
+        log.warning("%d of %d images are not finite: the generator is broken", not_finite, count)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ from fpa.common.errors import UserError
 from fpa.evaluation.distances import Method
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement
+from fpa.evaluation.precision_recall import Covered
 
 
 class Settings(NamedTuple):
@@ -58,12 +59,18 @@ def choose(features: Features, count: int | None, seed: int) -> Features:
     return Features(features.values[rows], logits, features.about)
 
 
-def measure(main: Pair, libraries: tuple[Pair, Pair] | None, settings: Settings) -> dict[str, Any]:
+def measure(
+    main: Pair,
+    libraries: tuple[Pair, Pair] | None,
+    settings: Settings,
+    real_covered: Covered | None = None,
+) -> dict[str, Any]:
     """The requested metrics by name, each with its value and standard error (None: unknown).
 
     libraries: clean-fid's and torch-fidelity's features of the same images. With them, FID and KID
     are computed by both libraries, and the metrics that need torch-fidelity's features are not
-    left out. Empty when features are not finite. UserError for an unknown metric, and when the
+    left out. real_covered: for precision and recall, if it is known already. Empty when features are
+    not finite. UserError for an unknown metric, and when the
     libraries disagree.
     """
     for name in settings.metrics:
@@ -76,7 +83,7 @@ def measure(main: Pair, libraries: tuple[Pair, Pair] | None, settings: Settings)
             f"a distance needs 2 images on either side, found {len(real)} real and "
             f"{len(fake)} generated ones"
         )
-    measurement = Measurement(main, libraries, settings)
+    measurement = Measurement(main, libraries, settings, real_covered)
     return {
         name: {"value": _number(estimate.value), "error": _number(estimate.error)}
         for metric in METRICS.values()

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fpa.common import provenance
-from fpa.evaluation import features
+from fpa.common.errors import UserError
+from fpa.evaluation import features, precision_recall
 from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
 from fpa.training.finished import read_summary
 
@@ -20,19 +21,31 @@ def score_run(
     checkpoint: str,
     n_real: int | None,
     stages: Mapping[str, int] | None = None,
+    radii: str | Path | None = None,
 ) -> dict[str, Any]:
     """The contents of a run's score file.
 
     fake, real: feature files of its samples and of the real images; check: for the cross-check,
     fake and real features of clean-fid, then of torch-fidelity. checkpoint: `best` or `last`, which
     the samples are from. n_real: real images, drawn at random (None: all). stages: versions of the
-    stages that the score depends on.
+    stages that the score depends on. radii: of the real images, for precision and recall (None:
+    computed).
     """
 
     def load(fake: str | Path, real: str | Path) -> Pair:
         return pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
 
     main = load(fake, real)
+    n_covered = precision_recall.images(len(main.real.values), len(main.fake.values))
+    covered = None
+    if radii:
+        everything = features.load(real)
+        covered = precision_recall.load_real(radii, everything.values, everything.about)
+        if len(covered.centres) != n_covered:
+            raise UserError(
+                f"{radii} has the radii of {len(covered.centres):,} real images, expected "
+                f"{n_covered:,}; make it again, or leave it out"
+            )
     libraries = None
     if check:
         # Read once where the protocol's space is one of the check's, and measured once.
@@ -40,7 +53,7 @@ def score_run(
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
     summary = read_summary(run_folder)
     run, about = summary["run"], main.fake.about
-    metrics = measure(main, libraries, settings)
+    metrics = measure(main, libraries, settings, covered)
     return {
         "dataset": run["dataset"]["name"],
         "resolution": run["dataset"]["resolution"],
@@ -58,6 +71,8 @@ def score_run(
         "settings": settings._asdict(),
         "n_real": len(main.real.values),
         "n_fake": len(main.fake.values),
+        "n_precision_recall": n_covered if {"precision", "recall"} & metrics.keys() else None,
+        "not_finite": about.get("not_finite", 0),
         "real_sha256": main.real.about["images_sha256"],
         "fake_sha256": about["images_sha256"],
         "stages": dict(stages or {}),
@@ -74,8 +89,14 @@ def summary_line(score: Mapping[str, Any]) -> str:
     return (
         f"{score['dataset']} {score['model']} seed {score['seed']}, {score['protocol']} protocol "
         f"({score['extractor']}, {score['n_real']} real, {score['n_fake']} fake): "
-        f"{values or 'features of its samples are not finite'}"
+        f"{values or _why_nan(score)}"
     )
+
+
+def _why_nan(score: Mapping[str, Any]) -> str:
+    if score["not_finite"]:
+        return f"NaN, because {score['not_finite']} of its samples are not finite"
+    return "NaN, because features are not finite"
 
 
 def _estimate(name: str, value: float | None, error: float | None) -> str:

@@ -16,6 +16,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import write_json, write_text
 from fpa.data.sources import SOURCES, downloadable, store_name
 from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.plan import Experiment
@@ -215,6 +216,11 @@ class Workflow:
         """The features of a data set's images."""
         return _ancient(self.in_data(artifacts.real_features(store, space)))
 
+    def real_radii(self, store: str, protocol: Protocol) -> Any:
+        """What a data set's images cover in a protocol's feature space."""
+        file = artifacts.real_radii(store, protocol.space, protocol.most_covered, self.seed)
+        return _ancient(self.in_data(file))
+
     # Runs ---------------------------------------------------------------------------------------
 
     def run(self, wildcards: Any) -> Run:
@@ -300,6 +306,8 @@ class Workflow:
                 for space in protocol.checked_spaces
                 for path in self._pair(run, protocol.n_fake, space)
             ]
+        if any(METRICS[name].uses_real_radii for name in self.evaluation["metrics"]):
+            inputs["radii"] = self.real_radii(run.store, protocol)
         return inputs
 
     def score_options(self, wildcards: Any, input: Any) -> list[str]:
@@ -308,6 +316,8 @@ class Workflow:
         options = ["--fake", input.features[0], "--real", input.features[1]]
         if self.evaluation["cross_check"]:
             options += ["--check", *input.check]
+        if "radii" in input.keys():  # noqa: SIM118
+            options += ["--radii", input.radii]
         if protocol.n_real:
             options += ["--n-real", str(protocol.n_real)]
         options += ["--protocol", protocol.name, "--metrics", *self.evaluation["metrics"]]

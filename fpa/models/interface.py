@@ -82,6 +82,15 @@ class StartsFromRun(Protocol):
 
 
 @runtime_checkable
+class Refines(Protocol):
+    """A model whose generator refines the images of a frozen one."""
+
+    @property
+    def unrefined(self) -> nn.Module:
+        """The frozen generator, latents (B, L) -> images; scored once, when training begins."""
+
+
+@runtime_checkable
 class Paints(Protocol):
     """A model that can show how an image comes about."""
 

@@ -96,6 +96,11 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
                     weights.get(f"{prefix}discriminator_optimizer", {}),
                 )
 
+    @property
+    def unrefined(self) -> Painter:
+        """The frozen painter."""
+        return self.generator.painter
+
     def paint(self, z: Tensor) -> dict[str, Tensor]:
         """The frozen painter's trace for latents (B, L), and the refined image."""
         return {"image": self.ema(z), **self.ema.painter.trace(z)}

@@ -78,11 +78,18 @@ def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> lis
         if score["status"] == "nan":
             notes.append(
                 f"{names[score['model']]} on {score['dataset']}, seed {score['seed']}: its scores "
-                f"are NaN (protocol {score['protocol']}): its images have no finite features"
+                f"are NaN (protocol {score['protocol']}): "
+                + (
+                    f"{score['not_finite']:,} of {score['n_fake']:,} images are not finite"
+                    if score.get("not_finite")
+                    else "its images have no finite features"
+                )
             )
     if len(about["config"]["seeds"]) == 1:
         notes.append(
-            "One training seed a model: how much scores vary from seed to seed is unknown."
+            "One training seed a model: ± and error bars are standard errors of sampling from the "
+            "same trained model. Another training can differ by several times as much, so these "
+            "scores do not tell which model is better."
         )
     return notes
 

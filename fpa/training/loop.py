@@ -15,7 +15,7 @@ from fpa.common.errors import Stopped, UserError
 from fpa.common.files import locked
 from fpa.common.progress import Progress, log
 from fpa.data.feed import Feed
-from fpa.models.interface import Model, StartsFromRun, StartsOthers, Weights
+from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.training import checkpoint, finished
 from fpa.training.precision import casting
@@ -141,7 +141,12 @@ class Training:
         try:
             # It may take minutes, a scheduler waits for seconds.
             with self.stop.breaking():
-                return self.watch(self.model.ema)
+                scores = self.watch(self.model.ema)
+                if self.step == 0 and isinstance(self.model, Refines):
+                    # What its refinement has to improve on.
+                    found = self.watch(self.model.unrefined)
+                    scores |= {f"unrefined_{name}": value for name, value in found.items()}
+                return scores
         except Interrupted:
             return None
         finally:
@@ -202,11 +207,11 @@ class Training:
         state = checkpoint.load_newest(folder)
         if state is None or reloads > MAX_RELOADS:
             raise UserError(
-                f"a loss was NaN {reloads} times after step {state['step'] if state else 0}; "
+                f"a loss or quick score was NaN {reloads} times after step {state['step'] if state else 0}; "
                 "lower the learning rate or change the model's settings"
             )
         log.warning(
-            "NaN loss at step %d; going on from the checkpoint of step %d", self.step, state["step"]
+            "NaN at step %d; going on from the checkpoint of step %d", self.step, state["step"]
         )
         self.load_state_dict(state)
         self.reloads = reloads

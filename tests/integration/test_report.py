@@ -125,7 +125,7 @@ def test_partial_results_are_shown_as_such(tmp_path):
         "LIGHTGAN on digits, seed 0: failed: a loss was NaN 11 times",
         "DCGAN on digits, seed 0: missing: not begun",
         "STYLEGAN on digits, seed 0: its scores are NaN",
-        "One training seed a model",
+        "One training seed a model: ± and error bars are standard errors of sampling",
         "Not here: painting-digits-fpa: nothing to draw",
     ):
         assert text in page, text

@@ -272,7 +272,7 @@ def test_a_nan_loss_goes_back_to_the_last_checkpoint_and_on(tmp_path, run, store
     with_nan(one, {47, 90})
     with caplog.at_level("WARNING", logger="fpa"):
         train(one, tmp_path)
-    assert "NaN loss at step 50; going on from the checkpoint of step 40" in caplog.text
+    assert "NaN at step 50; going on from the checkpoint of step 40" in caplog.text
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["step"].iloc[-1] == STEPS
     assert history["step"].is_monotonic_increasing

@@ -294,7 +294,7 @@ def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_p
     assert done.returncode == 0, done.stderr
     page = (copied / "results/tiny/report.html").read_text()
     assert "1 of 3 runs are not finished" in page
-    assert "lightgan on digits, seed 0: failed: a loss was NaN" in page
+    assert "lightgan on digits, seed 0: failed: a loss or quick score was NaN" in page
     assert "fpa on digits" in page.split("paintings-data")[1]
     # Figures of the model that failed show the others, not its former run.
     before = (folder / "results/tiny/figures/samples-digits.png").read_bytes()

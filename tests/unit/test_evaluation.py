@@ -11,8 +11,19 @@ from torch import nn
 from torchvision.utils import save_image
 
 from fpa.common.errors import UserError
-from fpa.evaluation import distances, extractors, features, protocols, sampling, scores
+from fpa.common.progress import Progress
+from fpa.evaluation import (
+    cross_check,
+    distances,
+    extractors,
+    features,
+    precision_recall,
+    protocols,
+    sampling,
+    scores,
+)
 from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
+from fpa.evaluation.neighbours import search
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import quick_score
 from fpa.evaluation.scoring import score_run, summary_line
@@ -330,7 +341,17 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     line = summary_line(found)
     assert line.startswith("d m seed 7, quick protocol (e, 40 real, 50 fake): fid ")
     assert "±" in line
-    last = score_run(*arguments, "last", None)
+    assert found["n_precision_recall"] is None
+    settings = settings._replace(metrics=["precision", "recall"])
+    arguments = (tmp_path, fake, real, None, settings, "quick", "last")
+    loaded = features.load(real)
+    precision_recall.save_real(tmp_path / "radii.npz", loaded.values, loaded.about, 50, 0)
+    kept = score_run(*arguments, None, radii=tmp_path / "radii.npz")
+    assert kept["metrics"] == score_run(*arguments, None)["metrics"]
+    assert kept["n_precision_recall"] == 50
+    with pytest.raises(UserError, match="radii of 50 real images, expected 40"):
+        score_run(*arguments, 40, radii=tmp_path / "radii.npz")
+    last = score_run(*arguments, None)
     assert (last["checkpoint_kimg"], last["stages"], last["n_real"]) == (4, {}, 60)
 
 
@@ -340,7 +361,67 @@ def test_a_score_of_features_that_are_not_finite_is_nan(tmp_path):
     files = [str(tmp_path / name) for name in ("fake.npy", "real.npy")]
     found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
     assert (found["status"], found["metrics"]) == ("nan", {})
-    assert summary_line(found).endswith("features of its samples are not finite")
+    assert summary_line(found).endswith("NaN, because features are not finite")
+
+
+class Broken(nn.Module):
+    """A painter whose images are NaN for some latents."""
+
+    def __init__(self, painter):
+        super().__init__()
+        self.painter = painter
+
+    def forward(self, z):
+        images = self.painter(z)
+        images[z[:, 0] > 1.5, 0, 3, 3] = torch.nan
+        return images
+
+
+def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
+    """As uint8 they would be black, with features like any image's."""
+    settings = save_scored(tmp_path)
+    chunks = list(sampling.sample_chunks(Broken(painter), 16, 70, 0, CPU))
+    expected = [n for n in range(70) if not np.concatenate([c.finite for c in chunks])[n]]
+    assert 0 < len(expected) < 20
+    sampling.save(tmp_path / "x.npy", iter(chunks), 70, {"seed": 0}, Progress(70, "", ""))
+    assert json.loads((tmp_path / "x.json").read_text()) == {"seed": 0, "not_finite": expected}
+    assert f"{len(expected)} of 70 images are not finite" in caplog.text
+    np.save(tmp_path / "r.npy", noise_images(60))
+    for name in ("x", "r"):
+        out = tmp_path / f"{name}-features.npy"
+        features.compute_file(tmp_path / f"{name}.npy", SPACE, about, CPU, out)
+    values = features.load(tmp_path / "x-features.npy").values
+    assert np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist() == expected
+    files = [str(tmp_path / f"{name}-features.npy") for name in ("x", "r")]
+    found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
+    assert (found["status"], found["metrics"]) == ("nan", {})
+    assert found["not_finite"] == len(expected)
+    assert summary_line(found).endswith(f"{len(expected)} of its samples are not finite")
+    # The first of them alone are as good as any.
+    out = tmp_path / "first.npy"
+    features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, out, count=expected[0])
+    assert features.load(out).about["not_finite"] == 0
+    assert np.isfinite(features.load(out).values).all()
+
+
+def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
+    features.compute(noise_images(80), SPACE, about, CPU, tmp_path / "real.npy", {})
+    training = {"watch_images": 70, "watch_space": str(SPACE)}
+    watch = quick_score(training, tmp_path / "real.npy", about, 16, 5, CPU)
+    assert np.isfinite(watch(painter)["fid"])
+    assert all(np.isnan(value) for value in watch(Broken(painter)).values())
+
+
+def test_samples_that_are_nan_have_no_nearest_training_image():
+    draw = np.random.default_rng(0).normal
+    real, fake = draw(size=(30, 4)), draw(size=(6, 4))
+    fake[1] = np.nan
+    images = noise_images(30) | 1
+    found = search(real, fake, images, images[:6], 3)
+    assert np.isnan(found["distance"]).tolist() == [n == 1 for n in range(6)]
+    assert [bool(found["nearest"][n].any()) for n in range(3)] == [True, False, True]
+    fake[:] = np.nan
+    assert np.isnan(search(real, fake, images, images[:6], 3)["distance"]).all()
 
 
 @pytest.mark.parametrize("kind", ["array", "jpeg"])
@@ -352,11 +433,18 @@ def test_the_quick_score_measures_other_samples_by_the_protocols_own_files(
     chosen = {"watch_images": 70, "watch_space": str(space)}
     watch = quick_score(chosen, tmp_path / "real.npy", about, 16, 5, CPU)
     chunks = sampling.sample_chunks(painter, 16, 70, 5, CPU, sampling.Purpose.CHOOSE)
-    features.compute(np.concatenate(list(chunks)), space, about, CPU, tmp_path / "fake.npy", {})
-    expected = distances.frechet_of(
-        *(features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake"))
+    fake = np.concatenate([images for images, _ in chunks])
+    features.compute(fake, space, about, CPU, tmp_path / "fake.npy", {})
+    real_features, fake_features = (
+        features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake")
     )
-    assert watch(painter) == {"fid": pytest.approx(expected, rel=1e-6)}
+    expected = distances.frechet_of(real_features, fake_features)
+    found = watch(painter)
+    assert found["fid"] == pytest.approx(expected, rel=1e-6)
+    # As many real ones as samples, by the other library's formula.
+    rows = precision_recall.subset(80, 70, 5)
+    theirs = cross_check.precision_recall(real_features[rows], fake_features)
+    assert (found["precision"], found["recall"]) == pytest.approx(theirs)
 
 
 def test_no_checkpoint_is_chosen_by_latents_that_are_scored():

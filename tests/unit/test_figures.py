@@ -469,6 +469,20 @@ def test_pictures_name_the_runs_that_are_missing(name, partial):
     assert {"fpa", "LIGHTGAN", "DCGAN"} <= set(texts(figure))
 
 
+def test_neighbours_of_samples_that_are_nan_are_left_out_of_the_curves(partial):
+    _, specs, results = partial
+    spec = specs["neighbours-digits"]
+    path = results / spec.inputs[0].path
+    with np.load(path) as found:
+        arrays = dict(found)
+    arrays["distance"][:] = np.nan
+    np.savez(path, **arrays)
+    theme.use_theme()
+    figure = FIGURES["neighbours"].draw(spec, results)
+    lines = [len(ax.lines) for ax in figure.axes if ax.get_ylabel() == "share of images"]
+    assert lines == [1, 2]
+
+
 def test_curves_draw_the_runs_that_are_there(partial):
     _, specs, results = partial
     theme.use_theme()
@@ -521,11 +535,23 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
         {"kimg": [0.0, 1, 2], "fid": [9.0, np.nan, 3], "d_loss": [np.nan, np.inf, 1]}
     )
     labels = {"fpa": "FPA"}
-    figure = curves.progress([("fpa", 0, history)], labels, "e")
+    figure = curves.progress([("fpa", 0, history)], labels, "e")  # made before precision was kept
     assert len(figure.axes[0].lines[0].get_xdata()) == 2
     curves.training_curves([("fpa", 0, history)], labels)
     unwatched = history.drop(columns="fid")
     assert "watch_kimg" in " ".join(texts(curves.progress([("fpa", 0, unwatched)], labels, "e")))
+
+
+def test_a_refiners_curve_stands_beside_the_frozen_painters_score(made):
+    _, specs, results = made
+    theme.use_theme()
+    figure = FIGURES["progress"].draw(specs["progress-digits"], results)
+    dotted = [
+        [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        for ax in figure.axes
+    ]
+    assert dotted == [[30.0], [0.5], [0.3]]
+    assert "Dotted: the frozen painter below FPA + U-Net." in specs["progress-digits"].caption
 
 
 def test_only_what_is_missing_or_out_of_date_is_drawn(tmp_path):

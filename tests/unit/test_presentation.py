@@ -93,8 +93,23 @@ def test_markdown_has_models_down_and_data_sets_across(frame):
     shown = metric_layout(frame, "fid", {"fpa": "FPA", "light_gan": "LightGAN"})
     cells = cells_of(to_markdown(shown, metric_caption(frame, "fid")))
     assert cells[0] == ["Model", "digits 16 px", "cats 16 px"]
-    assert cells[2] == ["FPA", "12.00 ± 2.83", "99.00 ± 0.50"]
-    assert cells[3] == ["LightGAN", "7.00 ± 0.50", "—"]
+    assert cells[2] == ["FPA", "12.00 ± 2.83", "99.00"]
+    assert cells[3] == ["LightGAN", "7.00", "—"]
+
+
+def test_what_plus_minus_is_stands_in_the_caption(entries):
+    """Of one training each it is no uncertainty of a comparison; one table has one meaning of it."""
+    for kind in ("fid", "scores"):
+        _, shown, caption = build(kind, entries, {}, "digits")
+        assert "mean ± standard deviation over 1 to 2 trainings (seeds) of each model" in caption
+        assert "sampling" not in caption
+        _, shown, caption = build(kind, entries[1:], {}, "digits")
+        assert shown.iloc[0, 0] == "14.00 ± 0.50"
+        assert "one training of each model, ± the standard error of sampling from it" in caption
+        assert "another training of the same model can differ by several times" in caption
+    _, shown, caption = build("kid", entries[1:], {}, "digits")
+    assert shown.iloc[0, 0] == "14.00"
+    assert "±" not in caption
 
 
 def test_failed_runs_are_shown_as_such(entries):
@@ -132,6 +147,26 @@ def test_scores_are_one_row_per_run_and_metric(entries):
     assert "2,000 samples against 1,797 real images" in caption
 
 
+def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
+    for entry in entries:
+        entry["settings"] = {"metrics": ["fid", "fid_infinity", "kid"]}
+        del entry["metrics"]["fid_infinity"]
+    _, shown, caption = build("scores", entries, {}, "digits")
+    assert list(shown.columns) == ["FID", "KID x 1000"]
+    assert "; no FID ∞, which needs four samples for each dimension of the features;" in caption
+    _, shown, caption = build("fid", entries, {}, "digits")
+    assert shown.loc["light_gan", "digits 16 px"] == "7.00"
+    assert "FID ∞" not in caption
+    _, shown, caption = build("fid_infinity", entries, {}, "digits")
+    assert (shown == "—").all(axis=None)
+    assert "no FID ∞, which needs" in caption
+    # Held by one score, it is a column: the others have a dash.
+    entries[0]["metrics"]["fid_infinity"] = {"value": 9.0, "error": 0.25}
+    _, shown, caption = build("scores", entries, {}, "digits")
+    assert shown["FID ∞"].tolist() == ["9.00", "—", "—"]
+    assert "no FID" not in caption
+
+
 def test_several_protocols_have_rows_of_their_own(entries):
     entries += [score("fpa", 0, 5, protocol="paper")]
     _, shown, caption = build("fid", entries, {}, "digits")
@@ -144,7 +179,7 @@ def test_published_values_stand_in_brackets_with_their_source(entries, tmp_path)
     path.write_text(PUBLISHED.read_text() + "cats,fpa,fid,3.5,quick,x\n")
     published = read_published(str(path))
     frame, shown, caption = build("fid", entries, {}, "digits", published)
-    assert shown.loc["fpa", "cats 16 px"] == "99.00 ± 0.50 (3.50)"
+    assert shown.loc["fpa", "cats 16 px"] == "99.00 (3.50)"
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83"
     assert frame["source"].tolist() == ["", "", "x"]
     assert "in brackets the published value" in caption
@@ -163,7 +198,49 @@ def test_two_runs_are_compared_in_standard_errors():
     # sqrt(0.5^2 + 0.5^2) = 0.707
     assert cells[2] == ["fid", "10 ± 0.5", "7 ± 0.5", "+3", "+4.2"]
     assert cells[4] == ["kid", "0.01", "0.007", "+0.003", "unknown"]
-    assert "NOT comparable: format differ" in comparison(one, {**two, "format": "jpeg"})
+    assert "NOT comparable" not in comparison(one, two)
+    assert "Another training of either model may differ by several times" in comparison(one, two)
+
+
+@pytest.mark.parametrize(
+    ("other", "warning"),
+    [
+        ({"format": "jpeg"}, "format (array and jpeg)"),
+        ({"checkpoint": "last"}, "checkpoint (best and last)"),
+        ({"n_fake": 50_000}, "n_fake (2,000 and 50,000)"),
+        ({"real_sha256": "ab"}, "real_sha256"),
+        ({"settings": {"groups": 20}}, "settings.groups (10 and 20)"),
+        ({"stages": {"score": 2}, "n_real": 9}, "n_real (1,797 and 9), stages.score (1 and 2)"),
+    ],
+)
+def test_runs_that_were_not_scored_alike_are_not_comparable(other, warning):
+    alike = {"settings": {"groups": 10}, "stages": {"score": 1}}
+    one, two = score("fpa", 0, 10, **alike), score("light_gan", 0, 7, **{**alike, **other})
+    assert f"NOT comparable: {warning}\n" in comparison(one, two)
+
+
+def test_one_of_several_scores_is_not_taken_silently(tmp_path):
+    def write(run, **files):
+        (tmp_path / run).mkdir()
+        for name, n_fake in files.items():
+            entry = score(run, 0, 10, n_fake=n_fake)
+            (tmp_path / run / f"score-quick-{name}.json").write_text(json.dumps(entry))
+        return tmp_path / run
+
+    old, new = write("old", a=10), write("new", b=50_000)
+    both, other = write("both", a=10, b=50_000), write("other", c=10, d=20)
+    # Of the same name and so made alike: each of them.
+    assert compare_runs(both, both).count("A: ") == 2
+    assert "10 generated" in compare_runs(old, both)
+    assert "NOT" not in compare_runs(both, new)
+    # One on either side: compared, with the warning.
+    assert "NOT comparable: n_fake (10 and 50,000)" in compare_runs(old, new)
+    message = (
+        r"both holds 2 scores by protocol quick.*: score-quick-a.json, score-quick-b.json; name"
+    )
+    with pytest.raises(UserError, match=message):
+        compare_runs(both, other)
+    assert "NOT" not in compare_runs(both / "score-quick-a.json", other / "score-quick-c.json")
 
 
 def test_only_inception_features_are_called_fid(frame):

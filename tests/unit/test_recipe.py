@@ -9,7 +9,7 @@ from torch import nn
 
 from fpa.models import loading, losses
 from fpa.models.discriminator import Judgement
-from fpa.models.interface import Paints, StartsFromRun, StartsOthers
+from fpa.models.interface import Paints, Refines, StartsFromRun, StartsOthers
 from fpa.models.recipe import AdversarialModel, ema_action
 from fpa.models.settings import RecipeSettings
 
@@ -146,6 +146,7 @@ def test_models_implement_the_interface(name):
     assert isinstance(model, Paints) == (name != "lightgan")
     assert isinstance(model, StartsFromRun) == (name == "fpa_unet")
     assert isinstance(model, StartsOthers) == (name == "fpa")
+    assert isinstance(model, Refines) == (name == "fpa_unet")
     assert isinstance(model, AdversarialModel)
     image = model.ema(torch.randn(3, model.latent_dim))
     assert image.shape == (3, 1, 16, 16)

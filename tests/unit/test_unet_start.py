@@ -149,6 +149,28 @@ def test_images_before_the_unet_are_those_of_the_checkpoint_that_the_painter_is_
         assert torch.equal(before, scored.generator(z))
 
 
+def test_a_refiners_training_scores_the_frozen_painter_when_it_begins(base):
+    folder, best, _ = base
+    config = copy.deepcopy(TINY)
+    config["training"] |= {"kimg": STEPS * 0.008, "watch_kimg": WATCHED * 0.008}
+    run = Experiment({**config, "results": "somewhere/else"}).runs[1]
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), np.uint8)
+    seen = []
+
+    def watch(generator):
+        seen.append(copy.deepcopy(generator.state_dict()))
+        return {"fid": float(len(seen))}
+
+    weights = finished.load_weights(folder)
+    one = Training(run, Feed(pictures, 8, 0), "", CPU, 100, watch, weights)
+    while one.step < one.steps:
+        one.advance()
+    assert_same(seen[1], best["generator"])
+    rows = [(row["step"], row["fid"], row.get("unrefined_fid")) for row in one.history]
+    assert rows == [(0, 1, 2), (5, 3, None), (10, 4, None), (15, 5, None), (20, 6, None)]
+    assert one.best["kimg"] == 0, "the painter's own score is no checkpoint's"
+
+
 def test_a_painter_that_was_best_before_its_first_step_has_no_moments_to_go_on_with():
     painter, model = build("fpa"), build("fpa_unet")
     states = networks_of(painter)

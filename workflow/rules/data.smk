@@ -2,6 +2,7 @@
 
 
 REAL_FEATURES = artifacts.real_features("{store}", "{space}")
+REAL_RADII = artifacts.real_radii("{store}", "{space}", "{number}", FPA.seed)
 
 
 rule download:
@@ -99,3 +100,30 @@ rule real_features:
         "python -m fpa features {params.folder:q} --extractor {input.extractor:q}"
         " --space {params.space:q} --threads {threads} --device {resources.device}"
         " --out {output.features:q} --log {log:q}"
+
+
+rule real_radii:
+    input:
+        features=FPA.in_data(REAL_FEATURES),
+        about=str(artifacts.describing(FPA.in_data(REAL_FEATURES))),
+    output:
+        FPA.in_data(REAL_RADII),
+    log:
+        FPA.log("radii/{store}-{space}-{number}.log"),
+    cache: CACHE
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        number="{number}",  # the cache's key holds parameters, not wildcards
+        space="{space}",
+        seed=FPA.seed,
+        versions=[STAGES["features"], STAGES["score"]],
+    message:
+        "What the real images of {wildcards.store} cover in {wildcards.space}"
+    shell:
+        "OMP_NUM_THREADS={threads} python -m fpa radii {input.features:q} --most {params.number}"
+        " --seed {params.seed} --out {output:q} --log {log:q}"

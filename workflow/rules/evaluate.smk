@@ -5,7 +5,8 @@ rule sample:
     input:
         **FPA.finished_run(),
     output:
-        FPA.samples(),
+        images=FPA.samples(),
+        about=str(artifacts.describing(FPA.samples())),
     log:
         FPA.log("sample", f"{OF_RUN}.log"),
     cache: CACHE
@@ -28,12 +29,13 @@ rule sample:
     shell:
         "python -m fpa sample {params.folder:q} --count {params.images} --seed {params.seed}"
         " --checkpoint {params.checkpoint}"
-        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
+        " --threads {threads} --device {resources.device} --out {output.images:q} --log {log:q}"
 
 
 rule features:
     input:
         images=FPA.samples(),
+        about=str(artifacts.describing(FPA.samples())),
         extractor=FPA.extractor,
     output:
         features=FPA.features(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fpa.evaluation.estimate import Estimate
 
 if TYPE_CHECKING:
+    from fpa.evaluation.precision_recall import Covered
     from fpa.evaluation.scores import Pair, Settings
 
 
@@ -21,6 +22,8 @@ class Measurement:
     libraries: "tuple[Pair, Pair] | None"
     """The same images by clean-fid and by torch-fidelity, where there is a cross-check."""
     settings: "Settings"
+    real_covered: "Covered | None" = None
+    """What the real images cover, for precision and recall, where it is known already."""
 
     @property
     def torch_fidelity(self) -> "Pair | None":
@@ -28,12 +31,12 @@ class Measurement:
         return self.libraries[1] if self.libraries else None
 
     @cached_property
-    def frechet(self) -> tuple[Estimate, Estimate]:
-        """The Fréchet distance, and its limit for infinitely many samples."""
-        from fpa.evaluation import distances
+    def frechet(self) -> tuple[Estimate, Estimate | None]:
+        """The Fréchet distance, and its limit for infinitely many samples if there is one."""
+        from fpa.evaluation import extrapolation
 
         settings = self.settings
-        return distances.frechet_estimates(
+        return extrapolation.frechet_estimates(
             self.main.real.values,
             self.main.fake.values,
             settings.groups,
@@ -43,13 +46,16 @@ class Measurement:
 
     @cached_property
     def precision_recall(self) -> tuple[Estimate, Estimate] | None:
-        """Precision and recall; None without torch-fidelity's features or with too few images."""
-        from fpa.evaluation import cross_check
+        """Precision and recall, of as many real images as generated ones; None for too few."""
+        from fpa.evaluation import precision_recall as pr
 
-        pair = self.torch_fidelity
-        if pair is None or min(len(pair.real.values), len(pair.fake.values)) <= 3:
+        real, fake = self.main.real.values, self.main.fake.values
+        n, seed = pr.images(len(real), len(fake)), self.settings.seed
+        if n <= pr.NEIGHBOURS:
             return None
-        precision, recall = cross_check.precision_recall(pair.real.values, pair.fake.values)
+        covered = self.real_covered or pr.real_subset(real, n, seed)
+        chosen = fake[pr.subset(len(fake), len(covered.centres), seed)]
+        precision, recall = pr.precision_recall(covered, chosen)
         return Estimate(precision, math.nan), Estimate(recall, math.nan)
 
 
@@ -73,5 +79,9 @@ class Metric:
     """Whether the figure of scores has a panel for it."""
     table: bool = False
     """Whether it has a table to itself."""
+    needs: str = ""
+    """What it cannot be computed without, for the caption of a table that lacks it."""
+    uses_real_radii: bool = False
+    """Whether it looks at the neighbourhoods of real images, which are kept beside their features."""
     needs_cross_check: bool = False
     """Whether it is computed from torch-fidelity's features; left out where there are none."""

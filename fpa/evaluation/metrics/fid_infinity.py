@@ -7,9 +7,15 @@ from fpa.evaluation.metrics.base import Measurement, Metric
 
 
 def compute(measurement: Measurement) -> Mapping[str, Estimate]:
-    """The limit, with the standard error of the fit."""
+    """The limit, where there are samples enough to extrapolate (see `fpa.evaluation.extrapolation`)."""
     _, limit = measurement.frechet
-    return {"fid_infinity": limit}
+    return {} if limit is None else {"fid_infinity": limit}
 
 
-FID_INFINITY = Metric("fid_infinity", "FID ∞", lower_is_better=True, compute=compute)
+FID_INFINITY = Metric(
+    "fid_infinity",
+    "FID ∞",
+    lower_is_better=True,
+    compute=compute,
+    needs="four samples for each dimension of the features",
+)

@@ -1,5 +1,6 @@
 """Inception Score (Salimans et al. 2016)."""
 
+import math
 from collections.abc import Mapping
 
 from fpa.evaluation.estimate import Estimate
@@ -15,8 +16,11 @@ def compute(measurement: Measurement) -> Mapping[str, Estimate]:
     pair = measurement.torch_fidelity
     if pair is None or pair.fake.logits is None or len(pair.fake.values) < SPLITS:
         return {}
-    mean, spread = cross_check.inception_score(pair.fake.logits, measurement.settings.seed)
-    return {"inception_score": Estimate(mean, spread)}
+    mean, deviation = cross_check.inception_score(
+        pair.fake.logits, SPLITS, measurement.settings.seed
+    )
+    # Of the mean over disjoint splits; the library divides by their number, not by one less.
+    return {"inception_score": Estimate(mean, deviation / math.sqrt(SPLITS - 1))}
 
 
 INCEPTION_SCORE = Metric(
@@ -24,5 +28,6 @@ INCEPTION_SCORE = Metric(
     "Inception Score",
     lower_is_better=False,
     compute=compute,
+    needs="cross_check: true and ten samples",
     needs_cross_check=True,
 )

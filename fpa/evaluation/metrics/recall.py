@@ -7,7 +7,7 @@ from fpa.evaluation.metrics.base import Measurement, Metric
 
 
 def compute(measurement: Measurement) -> Mapping[str, Estimate]:
-    """By torch-fidelity."""
+    """Without an error: nothing tells it from one set of samples."""
     both = measurement.precision_recall
     return {} if both is None else {"recall": both[1]}
 
@@ -19,5 +19,6 @@ RECALL = Metric(
     compute=compute,
     digits=3,
     drawn=True,
-    needs_cross_check=True,
+    needs="four images on either side",
+    uses_real_radii=True,
 )

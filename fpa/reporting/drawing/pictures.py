@@ -158,8 +158,17 @@ def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Lab
         squeeze=False,
         width_ratios=[7, 3],
     )
+    curves = ("distance", "real_distance")
+    known = {
+        name: {key: part[key][np.isfinite(part[key])] for key in curves}
+        for name, part in found.items()
+        if part is not None
+    }
     limit = 1.05 * max(
-        max(np.percentile(part[k], 99.5) for k in ("distance", "real_distance")) for part in there
+        np.percentile(values, 99.5)
+        for part in known.values()
+        for values in part.values()
+        if len(values)
     )
     for (pictures, curve), (name, part) in zip(axes, found.items(), strict=True):
         pictures.set_title(labels[name], loc="left", pad=3)
@@ -180,7 +189,8 @@ def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Lab
             ("real_distance", "0.4", "real to real"),
             ("distance", colours[name], "sample to real"),
         ):
-            curve.ecdf(part[key], color=colour, label=what)
+            if len(known[name][key]):
+                curve.ecdf(known[name][key], color=colour, label=what)
         curve.set(xlim=(0, limit), ylim=(0, 1), ylabel="share of images")
         curve.legend(loc="upper left", handlelength=1, borderpad=0, fontsize=6)
     axes[-1, 1].set_xlabel("feature distance")

@@ -47,16 +47,17 @@ def _points(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     values = rows.assign(value=factor * rows["value"], error=factor * rows["error"])
     grouped = values.groupby("model", sort=False)
     points = pd.DataFrame({"mean": grouped["value"].mean(), "spread": grouped["value"].std()})
-    # Of one seed only the metric's sampling error is known.
-    points["error"] = points["spread"].fillna(grouped["error"].mean())
+    # Of one seed only the error of sampling is known. Bars of one figure are of one kind.
+    several = scores["seed"].nunique() > 1
+    points["error"] = points["spread"] if several else grouped["error"].mean()
     return points
 
 
 def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> Figure:
     """Every metric (rows) on every data set (columns): one point for each model with its error bar.
 
-    `scores` as in scores.csv. The bar is the standard deviation over seeds, of a single seed the
-    metric's sampling error where that is known. What is missing, failed or NaN is named.
+    `scores` as in scores.csv. The bar is the standard deviation over seeds, or with a single seed
+    the standard error of sampling where that is known. What is missing, failed or NaN is named.
     """
     colours = model_colours(list(labels))
     panels, datasets, order = _panels(scores), list(scores["dataset"].unique()), list(labels)

@@ -1,4 +1,4 @@
-"""The quick Fréchet distance over training."""
+"""The quick scores over training."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fpa.common import artifacts
 from fpa.reporting.figures.base import Context, Spec, register
 from fpa.reporting.figures.loading import load_histories
+from fpa.reporting.words import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,14 +28,20 @@ def specs(context: Context) -> Iterator[Spec]:
         yield context.spec(
             "progress",
             dataset,
-            title="Fréchet distance over training",
+            title="quick scores over training",
             category="Training",
-            caption=f"Quick Fréchet distance of the EMA generator on {dataset} while it trains "
-            f"({training['watch_images']:,} samples of its own, {training['watch_protocol']} "
-            f"protocol, {extractor} features): {band}.",
+            caption=f"Fréchet distance, precision and recall of the EMA generator on {dataset} while it "
+            f"trains ({training['watch_images']:,} samples of its own, {training['watch_protocol']} "
+            f"protocol, {extractor} features): {band}.{_before(context)}",
             inputs=context.inputs(artifacts.HISTORY, dataset),
             options={"extractor": extractor},
         )
+
+
+def _before(context: Context) -> str:
+    """What the dotted lines are, where there are any."""
+    refined = [context.labels[name] for name in context.refiners]
+    return f" Dotted: the frozen painter below {in_words(refined)}." if refined else ""
 
 
 def draw(spec: Spec, results: Path) -> "Figure":

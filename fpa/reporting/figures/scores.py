@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 def error_bars(context: Context) -> str:
     """What the error bars of scores are, in words."""
     if len(context.seeds) > 1:
-        return "Bars: standard deviation over the seeds"
-    return "One seed; bars: the metric's sampling error, where it is known"
+        return f"Bars: standard deviation over {len(context.seeds)} trainings (seeds)"
+    return (
+        "One training of each model; bars: the standard error of sampling from it, where it is known. "
+        "Another training of the same model can differ by several times as much"
+    )
 
 
 def specs(context: Context) -> Iterator[Spec]:

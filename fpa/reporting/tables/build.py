@@ -8,7 +8,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
 from fpa.reporting.tables.scores import scores_caption, scores_layout
-from fpa.reporting.tables.text import mixed_stages
+from fpa.reporting.tables.text import absent, mixed_stages
 from fpa.reporting.tables.tidy import Entry, tidy_scores
 
 Built = tuple[pd.DataFrame, pd.DataFrame, str]
@@ -31,9 +31,13 @@ def build(
         shown, caption = models_layout(frame, labels), models_caption(frame, experiment)
     elif kind == "scores":
         frame = tidy_scores(entries, experiment)
-        shown, caption = scores_layout(frame, labels), scores_caption(frame)
+        shown, caption = (
+            scores_layout(frame, labels),
+            scores_caption(frame, absent(entries, METRICS)),
+        )
     else:
         METRICS.get(kind, "table")
         frame = metric_frame(entries, kind, experiment, published)
-        shown, caption = metric_layout(frame, kind, labels), metric_caption(frame, kind)
+        shown = metric_layout(frame, kind, labels)
+        caption = metric_caption(frame, kind, absent(entries, [kind]))
     return frame, shown, " ".join(filter(None, [caption, mixed_stages(entries)]))

@@ -11,26 +11,42 @@ from fpa.common.files import read_json
 Estimate = Mapping[str, Any]
 """A value and its standard error, None where unknown."""
 
-COMPARABLE = ("extractor", "resize", "format", "weights_sha256", "real_sha256", "n_real")
+COMPARABLE = (
+    *("extractor", "resize", "format", "weights_sha256", "real_sha256", "n_real", "n_fake"),
+    *("n_precision_recall", "checkpoint", "settings", "stages"),
+)
 """What two scores must share to be compared."""
+
+
+SAMPLING = (
+    "Standard errors are of sampling: of the same two trained models with other samples. Another "
+    "training of either model may differ by several times as much."
+)
 
 
 def compare_runs(one: str | Path, two: str | Path) -> str:
     """Two runs' scores by every protocol that both have, with their differences, as Markdown.
 
-    A run is named by its folder or by one of its score files. UserError when they share no protocol.
+    A run is named by its folder or by one of its score files. Scores of one name are made in the
+    same way; where there are none, those of one protocol are compared. UserError when no protocol
+    is shared, and when a folder holds several scores by it.
     """
     ours, theirs = _scores_of(Path(one)), _scores_of(Path(two))
-    shared = [name for name in ours if name in theirs]
-    if not shared:
+    pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
+    done = {a["protocol"] for a, _ in pairs}
+    for protocol in _protocols(ours):
+        if protocol in _protocols(theirs) and protocol not in done:
+            pairs.append((_only(ours, protocol, one), _only(theirs, protocol, two)))
+    if not pairs:
         raise UserError(
-            f"no protocol scores both: {one} has {', '.join(ours)}; {two} has {', '.join(theirs)}"
+            f"no protocol scores both: {one} has {', '.join(_protocols(ours))}; {two} has "
+            f"{', '.join(_protocols(theirs))}"
         )
-    return "\n\n".join(comparison(ours[name], theirs[name]) for name in shared)
+    return "\n\n".join(comparison(a, b) for a, b in pairs)
 
 
 def _scores_of(place: Path) -> dict[str, dict[str, Any]]:
-    """A run's scores by protocol: of its folder, or one score file."""
+    """Scores by their file's name: all of a run's folder, or one score file."""
     paths = sorted(place.glob("score-*.json")) if place.is_dir() else [place]
     if not paths:
         raise UserError(f"{place} holds no score; `snakemake` makes them, or python -m fpa score")
@@ -39,8 +55,23 @@ def _scores_of(place: Path) -> dict[str, dict[str, Any]]:
         score = read_json(path)
         if not isinstance(score, dict) or "metrics" not in score:
             raise UserError(f"{path} is no score file; name a run's folder or its score-*.json")
-        found[f"{score['protocol']}, {score['n_fake']:,} samples"] = score
+        found[path.name] = score
     return found
+
+
+def _protocols(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(score["protocol"] for score in scores.values()))
+
+
+def _only(scores: Mapping[str, dict[str, Any]], protocol: str, place: str | Path) -> dict[str, Any]:
+    """The score by a protocol; UserError when there are several."""
+    names = [name for name, score in scores.items() if score["protocol"] == protocol]
+    if len(names) > 1:
+        raise UserError(
+            f"{place} holds {len(names)} scores by protocol {protocol}, none of which the other run "
+            f"has: {', '.join(names)}; name one of these files"
+        )
+    return scores[names[0]]
 
 
 def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
@@ -60,7 +91,7 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
                 "A": _with_error(a),
                 "B": _with_error(b),
                 "A - B": f"{difference:+.4g}",
-                "in standard errors": "unknown" if apart is None else f"{apart:+.1f}",
+                "in standard errors of sampling": "unknown" if apart is None else f"{apart:+.1f}",
             }
         )
     names = [
@@ -69,10 +100,30 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
         f"generated images, {s['checkpoint']} checkpoint"
         for letter, s in (("A", one), ("B", two))
     ]
-    differing = [key for key in COMPARABLE if one[key] != two[key]]
-    warning = [f"NOT comparable: {', '.join(differing)} differ"] if differing else []
+    differing = [
+        _difference(key, one.get(key), two.get(key))
+        for key in COMPARABLE
+        if one.get(key) != two.get(key)
+    ]
+    warning = [f"NOT comparable: {', '.join(differing)}"] if differing else []
     table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-    return "\n".join([*names, *warning, "", table])
+    return "\n".join([*names, *warning, "", table, "", SAMPLING])
+
+
+def _difference(key: str, one: Any, two: Any) -> str:
+    """What differs: of settings and stages their names, of digests and the like the values."""
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        names = [name for name in {**one, **two} if one.get(name) != two.get(name)]
+        return ", ".join(
+            _difference(f"{key}.{name}", one.get(name), two.get(name)) for name in names
+        )
+    if key.endswith("sha256"):
+        return key
+    return f"{key} ({_shown(one)} and {_shown(two)})"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _errors_apart(one: Estimate, two: Estimate) -> tuple[float, float | None]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading, measure
-from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence
+from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence, spread
 from fpa.reporting.tables.tidy import Entry, whole_counts
 
 KEYS = ["dataset", "resolution", "protocol", "model"]
@@ -88,11 +88,15 @@ def _published_for(
 def metric_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -> pd.DataFrame:
     """Models down, data sets across; cells as text, published values in brackets."""
     scale, digits = METRICS[metric].scale, METRICS[metric].digits
+    # One meaning of ± in a table.
+    shown = "std" if (frame["n_seeds"] - frame["n_failed"]).max() > 1 else "error"
     texts = []
     for row in frame.to_dict("records"):
-        spread = row[f"{metric}_std"] if row["n_seeds"] > 1 else row[f"{metric}_error"]
-        text = cell(row[metric], spread, metric)
-        if row["n_failed"] == row["n_seeds"]:
+        text = cell(row[metric], row[f"{metric}_{shown}"], metric)
+        if pd.isna(row[metric]) and row["n_failed"] < row["n_seeds"]:
+            # Scored, but not by this metric.
+            text = "—"
+        elif row["n_failed"] == row["n_seeds"]:
             # All in the same way: the word alone.
             counts = row["status"].split(", ")
             text = counts[0].partition(" ")[2] if len(counts) == 1 else row["status"]
@@ -110,8 +114,8 @@ def metric_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -
     return table.loc[cells["Model"].unique(), cells["column"].unique()].fillna("—")
 
 
-def metric_caption(frame: pd.DataFrame, metric: str) -> str:
-    """What the numbers are, in one sentence."""
+def metric_caption(frame: pd.DataFrame, metric: str, absent: str = "") -> str:
+    """What the numbers are, in one sentence, or why they are `absent`."""
     extractors = list(frame["extractor"].unique())
     label = heading(metric, measure(metric, extractors), "x")
     if metric == "fid" and label == METRICS["fid"].label:
@@ -120,14 +124,10 @@ def metric_caption(frame: pd.DataFrame, metric: str) -> str:
         title = f"{label} in {', '.join(extractors)} features (not an Inception FID)"
     else:
         title = f"{label} in {', '.join(extractors)} features"
-    if frame["n_seeds"].max() > 1:
-        spread = "mean ± standard deviation over seeds"
-    elif frame[f"{metric}_error"].notna().any():
-        spread = "± standard error of the sampling, one training each"
-    else:
-        spread = "one training each"
+    trainings = (frame["n_seeds"] - frame["n_failed"]).tolist()
+    shown = spread(trainings, bool(frame[f"{metric}_error"].notna().any()))
     better = "lower" if METRICS[metric].lower_is_better else "higher"
-    parts = [f"{title}, {better} is better; {spread}", sample_counts(frame)]
+    parts = [f"{title}, {better} is better; {shown}", absent, sample_counts(frame)]
     if frame["published"].notna().any():
         parts.append("in brackets the published value")
     return sentence(parts, frame["experiment"].iloc[0])

@@ -6,7 +6,7 @@ import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading
-from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence
+from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence, spread
 
 
 def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -15,7 +15,7 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
     if tidy["dataset"].nunique() > 1:
         named["Model"] = named["Model"] + ", " + named["dataset"]
     measured = set(tidy["metric"])
-    several = tidy["seed"].nunique() > 1
+    several = trainings(tidy).max() > 1
     columns = {}
     for name, metric in METRICS.items():
         if name in measured:
@@ -34,14 +34,19 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
     return table.apply(lambda column: column.fillna(words))
 
 
-def scores_caption(tidy: pd.DataFrame) -> str:
-    """What the columns are."""
+def trainings(tidy: pd.DataFrame) -> pd.Series:
+    """How many trainings each cell is the mean of."""
+    known = tidy.dropna(subset="value")
+    return known.groupby(["dataset", "model", "protocol", "metric"])["seed"].nunique()
+
+
+def scores_caption(tidy: pd.DataFrame, absent: str = "") -> str:
+    """What the columns are, and which are `absent`."""
     extractors = ", ".join(tidy["extractor"].unique())
-    seeds = tidy["seed"].nunique()
-    spread = "standard deviation over seeds" if seeds > 1 else "standard error of the sampling"
     parts = [
-        f"Every score in {extractors} features, ± {spread} (of FID ∞: of the fit in 1/n; of the "
-        "Inception Score: over ten splits)",
+        f"Every score in {extractors} features",
+        spread(trainings(tidy), bool(tidy["error"].notna().any())),
+        absent,
         sample_counts(tidy),
     ]
     return sentence(parts, tidy["experiment"].iloc[0])

@@ -1,6 +1,6 @@
 """What the tables' cells and captions have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -39,9 +39,37 @@ def sample_counts(frame: pd.DataFrame) -> str:
     return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
 
 
+def spread(trainings: Iterable[int], sampling: bool) -> str:
+    """What a table's ± is. trainings: of each of its cells; sampling: whether there are errors of it."""
+    counts = {count for count in trainings if count}
+    if counts and max(counts) > 1:
+        words = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+        return f"mean ± standard deviation over {words} trainings (seeds) of each model"
+    if not sampling:
+        return "one training of each model: another training of the same model gives another value"
+    return (
+        "one training of each model, ± the standard error of sampling from it: another training of "
+        "the same model can differ by several times as much"
+    )
+
+
+def absent(entries: Sequence[Mapping[str, Any]], names: Iterable[str]) -> str:
+    """Which of the metrics a score was asked for and no score holds, and why; empty if none."""
+    scored = [entry for entry in entries if entry["status"] == "ok"]
+    asked = {name for entry in scored for name in entry.get("settings", {}).get("metrics", ())}
+    found = {name for entry in scored for name in entry["metrics"]}
+    return "; ".join(
+        f"no {METRICS[name].label}"
+        + (f", which needs {METRICS[name].needs}" if METRICS[name].needs else "")
+        for name in names
+        if name in asked - found
+    )
+
+
 def sentence(parts: Sequence[str], experiment: str) -> str:
-    """The parts of a caption, and the experiment if it is known."""
-    return "; ".join([*parts, *([f"experiment {experiment}"] if experiment else [])]) + "."
+    """The parts of a caption that are not empty, and the experiment if it is known."""
+    known = [part for part in parts if part]
+    return "; ".join([*known, *([f"experiment {experiment}"] if experiment else [])]) + "."
 
 
 def mixed_stages(entries: Sequence[Mapping[str, Any]]) -> str:

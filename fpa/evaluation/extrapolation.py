@@ -1,0 +1,152 @@
+"""The sampling error of a Fréchet distance, and its limit for infinitely many samples.
+
+The samples are split at random into groups, and moments of the groups are added in different ways.
+The real images are a fixed set: no error here is about them.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from fpa.evaluation.distances import BLOCK, NULL, Gaussian, Method, frechet, gaussian, origin, sums
+from fpa.evaluation.estimate import Estimate
+
+SAMPLES_PER_FEATURE = 4
+"""Samples for each dimension of the features without which there is no limit: the halves of fewer
+samples leave the range in which the bias is a quadratic in 1/n."""
+QUARTERS = 4
+
+
+class Moments(NamedTuple):
+    """What the distance of a set of samples from a reference follows from, ready to be added.
+
+    With the reference's mean m and covariance F^T F, about the point m:
+    """
+
+    n: int
+    first: np.ndarray
+    """Sum of x - m, (d,)"""
+    square: float
+    """Sum of |x - m|^2"""
+    projected: np.ndarray
+    """Sum of y y^T for y = F (x - m), (r, r)"""
+
+    def __add__(self, other: "Moments") -> "Moments":  # type: ignore[override]
+        return Moments(
+            self.n + other.n,
+            self.first + other.first,
+            self.square + other.square,
+            self.projected + other.projected,
+        )
+
+
+def frechet_estimates(
+    real: np.ndarray, fake: np.ndarray, groups: int, seed: int, method: Method = "symmetric"
+) -> tuple[Estimate, Estimate | None]:
+    """Fréchet distance of two feature sets (N, d) with its standard error, and its limit.
+
+    See `estimates_from`. method: of the distance itself.
+    """
+    shift = origin(real)
+    reference = gaussian(sums(real, shift), shift)
+    value = frechet(reference, gaussian(sums(fake, shift), shift), method)
+    fid, limit = estimates_from(reference, fake, groups, seed)
+    return Estimate(value, fid.error), limit
+
+
+def estimates_from(
+    reference: Gaussian, fake: np.ndarray, groups: int, seed: int
+) -> tuple[Estimate, Estimate | None]:
+    """Fréchet distance of samples (N, d) with its standard error, and its limit for N to infinity.
+
+    Error of either: a jackknife that leaves out one of `groups` random groups of samples at a
+    time. A 90% interval takes Student's t with groups - 1 degrees of freedom. NaN where a group
+    has fewer than 2 samples.
+
+    Limit: the intercept of a quadratic in 1/n through the distances of all samples, of three
+    quarters and of halves of them. Chong & Forsyth (2020) fit a line, whose intercept is too low
+    by the curvature (benchmarks/fid_infinity.py shows how much). None for fewer than 4 samples a
+    feature, or 2 in each quarter of a group.
+    """
+    n = len(fake)
+    if n < 2 * groups:
+        return Estimate(distance(reference, moments(fake, np.arange(n), reference)), np.nan), None
+    has_limit = n >= max(SAMPLES_PER_FEATURE * fake.shape[1], 2 * QUARTERS * groups)
+    # Each group is in quarters, so that halves of the samples hold a half of every group.
+    pieces = QUARTERS if has_limit else 1
+    rows = np.array_split(np.random.default_rng(seed).permutation(n), groups * pieces)
+    parts = [moments(fake, np.sort(some), reference) for some in rows]
+
+    def both(parts: Sequence[Moments]) -> tuple[float, float]:
+        quarters = [add(parts[q::pieces]) for q in range(pieces)]
+        whole = distance(reference, add(quarters))
+        return whole, intercept(reference, quarters) if has_limit else np.nan
+
+    values = both(parts)
+    without = [
+        both(parts[: group * pieces] + parts[(group + 1) * pieces :]) for group in range(groups)
+    ]
+    fid, limit = (
+        Estimate(value, jackknife(each))
+        for value, each in zip(values, zip(*without, strict=True), strict=True)
+    )
+    return fid, limit if has_limit else None
+
+
+def intercept(reference: Gaussian, quarters: Sequence[Moments]) -> float:
+    """The distance for n to infinity, from four random quarters of the samples.
+
+    A quadratic in 1/n through the mean distances of all quarters, any three, any two. In each of
+    these means every sample weighs the same, so its noise is in all three alike.
+    """
+    shares, values = [], []
+    for count in (4, 3, 2):
+        sets = [add(chosen) for chosen in combinations(quarters, count)]
+        values.append(np.mean([distance(reference, one) for one in sets]))
+        shares.append(np.mean([1 / one.n for one in sets]))
+    # Divided by the smallest, for a well conditioned fit.
+    return float(np.polyfit(np.array(shares) / shares[0], values, 2)[-1])
+
+
+def moments(features: np.ndarray, rows: np.ndarray, reference: Gaussian) -> Moments:
+    """Moments of some rows of features (N, d), block by block."""
+    mean, factor = reference.mean, reference.factor
+    first, square = np.zeros(len(mean)), 0.0
+    projected = np.zeros((len(factor), len(factor)))
+    for start in range(0, len(rows), BLOCK):
+        centred = features[rows[start : start + BLOCK]].astype(np.float64) - mean
+        first += centred.sum(axis=0)
+        square += float(np.square(centred).sum())
+        y = centred @ factor.T
+        projected += y.T @ y
+    return Moments(len(rows), first, square, projected)
+
+
+def add(parts: Sequence[Moments]) -> Moments:
+    """Moments of all parts together."""
+    return reduce(Moments.__add__, parts)
+
+
+def distance(reference: Gaussian, samples: Moments) -> float:
+    """Fréchet distance of samples from a reference with covariance F^T F.
+
+    The trace of (S1 S2)^(1/2) is the sum of the square roots of the eigenvalues of F S2 F^T: a
+    third of the time of singular values, and exact enough for differences between many of them.
+    """
+    n = samples.n
+    mean = samples.first / n
+    y = reference.factor @ mean
+    covariance = (samples.projected - n * np.outer(y, y)) / (n - 1)
+    values = np.linalg.eigvalsh(covariance)
+    cross = np.sqrt(values[values > NULL * max(values[-1], 0)]).sum()
+    variance = (samples.square - n * (mean @ mean)) / (n - 1)
+    return float(mean @ mean + np.trace(reference.covariance) + variance - 2 * cross)
+
+
+def jackknife(without: Sequence[float]) -> float:
+    """Standard error of an estimate from its values without each group in turn."""
+    groups = len(without)
+    return float(np.sqrt((groups - 1) * np.var(without)))

@@ -1,0 +1,113 @@
+"""Improved precision and recall (Kynkäänniemi et al. 2019), block by block.
+
+A set of images covers the balls around its features that reach to the third nearest feature of the
+set. Precision is the share of generated images that real ones cover, recall the share of real
+images that generated ones cover. Both depend on the number of images, so there are as many real
+ones as generated ones.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpa.common.errors import UserError
+from fpa.common.files import load_array, save_npz
+from fpa.evaluation.protocols import MOST_COVERED
+
+NEIGHBOURS = 3
+"""k of the k-th nearest neighbour, as in the paper."""
+BLOCK = 1000
+"""Rows of distances that are held at once."""
+SAME = ("extractor", "weights_sha256", "resize", "format", "images_sha256", "stages")
+"""What the description of features says of where they come from."""
+
+
+class Covered(NamedTuple):
+    """What a set of images covers: balls around their features."""
+
+    centres: np.ndarray
+    """(n, d) float64"""
+    radii: np.ndarray
+    """(n,): from each centre to the third nearest other one"""
+
+
+def covered(centres: np.ndarray) -> Covered:
+    """What features (n, d) cover; n is 4 at least."""
+    centres = centres.astype(np.float64)
+    radii = []
+    for start in range(0, len(centres), BLOCK):
+        block = _squared_distances(centres[start : start + BLOCK], centres)
+        # A centre is no neighbour of its own.
+        block[np.arange(len(block)), start + np.arange(len(block))] = np.inf
+        radii.append(np.partition(block, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1])
+    return Covered(centres, np.sqrt(np.concatenate(radii)))
+
+
+def share_covered(features: np.ndarray, by: Covered) -> float:
+    """The share of features (n, d) that lie in at least one ball."""
+    squares, count = np.square(by.radii), 0
+    for start in range(0, len(features), BLOCK):
+        block = _squared_distances(features[start : start + BLOCK].astype(np.float64), by.centres)
+        count += int((block <= squares).any(axis=1).sum())
+    return count / len(features)
+
+
+def precision_recall(real: Covered, fake: np.ndarray) -> tuple[float, float]:
+    """Precision and recall of generated images, from features (n, d) of either."""
+    return share_covered(fake, real), share_covered(real.centres, covered(fake))
+
+
+def _squared_distances(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distances (n, m) of rows (n, d) and (m, d)."""
+    squares = [np.einsum("nd,nd->n", rows, rows) for rows in (one, two)]
+    found = one @ two.T
+    found *= -2
+    found += squares[0][:, None]
+    found += squares[1]
+    return np.maximum(found, 0, out=found)
+
+
+def images(n_real: int, n_fake: int) -> int:
+    """Images on either side."""
+    return min(n_real, n_fake, MOST_COVERED)
+
+
+def subset(count: int, most: int, seed: int) -> np.ndarray:
+    """The places of at most so many of `count` images, drawn at random, in their order."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def real_subset(features: np.ndarray, most: int, seed: int) -> Covered:
+    """What a random subset of real images covers, from features (N, d) of all."""
+    return covered(features[subset(len(features), most, seed)])
+
+
+def save_real(
+    path: str | Path, features: np.ndarray, about: Mapping[str, Any], most: int, seed: int
+) -> None:
+    """Write the places and radii of `real_subset` to an .npz file.
+
+    about: what describes the features, for `load_real` to compare. UserError for fewer than four.
+    """
+    rows = subset(len(features), most, seed)
+    if len(rows) <= NEIGHBOURS:
+        raise UserError(f"precision and recall need {NEIGHBOURS + 1} images, found {len(rows)}")
+    radii = covered(features[rows]).radii
+    save_npz(path, rows=rows, radii=radii, about=np.array(_identity(about)))
+
+
+def load_real(path: str | Path, features: np.ndarray, about: Mapping[str, Any]) -> Covered:
+    """What `save_real` wrote of these features; UserError when it was of others."""
+    with load_array(path) as found:
+        if str(found["about"]) != _identity(about):
+            raise UserError(f"{path} holds radii of other features; delete it and run again")
+        return Covered(features[found["rows"]].astype(np.float64), found["radii"])
+
+
+def _identity(about: Mapping[str, Any]) -> str:
+    return json.dumps({key: about.get(key) for key in SAME}, sort_keys=True)
