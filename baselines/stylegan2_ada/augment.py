@@ -8,6 +8,7 @@ matrix and carried out once, between a wavelet's up- and downsampling, so that n
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,7 +42,7 @@ class Draws:
             return values
         chance = distributed.rand(self.batch, 1, device=self.device)
         chosen = chance < (self.p if p is None else p)
-        return torch.where(chosen, values, torch.full_like(values, neutral))
+        return torch.where(chosen, values, neutral)
 
     def _even(self, count: int) -> Tensor:
         if self.percentile is not None:
@@ -110,17 +111,16 @@ class Augmentation(nn.Module):
         edge = len(SYM6) // 4
         left, right, top, bottom = _margins(inverse, width, height, edge)
         images = F.pad(images, [left, right, top, bottom], mode="reflect")
-        inverse = _translate_by((left - right) / 2, (top - bottom) / 2, inverse) @ inverse
         images = upsample(images, SYM6)
-        # From px of the image to px of the one twice as large, whose centre lies half a px off.
-        half = _translate_by(-0.5, -0.5, inverse)
-        inverse = _scale_by(2, 2, inverse) @ inverse @ _scale_by(0.5, 0.5, inverse)
-        inverse = half @ inverse @ half.inverse()
         size = [batch, channels, (height + 2 * edge) * 2, (width + 2 * edge) * 2]
-        # And on to the coordinates from -1 to 1 of affine_grid.
-        there = _scale_by(2 / images.shape[3], 2 / images.shape[2], inverse)
-        back = _scale_by(size[3] / 2, size[2] / 2, inverse)
-        grid = F.affine_grid((there @ inverse @ back)[:, :2], size, align_corners=False)
+        # From -1 to 1, as affine_grid wants them, over px of the result twice as large, whose centre
+        # lies half a px off, to px of the result; and the same way back to coordinates of the image.
+        half = _translate_by(-0.5, -0.5)
+        there = _scale_by(2 / images.shape[3], 2 / images.shape[2]) @ half @ _scale_by(2, 2)
+        back = _scale_by(0.5, 0.5) @ np.linalg.inv(half) @ _scale_by(size[3] / 2, size[2] / 2)
+        there = there @ _translate_by((left - right) / 2, (top - bottom) / 2)
+        inverse = inverse.new_tensor(there) @ inverse @ inverse.new_tensor(back)
+        grid = F.affine_grid(inverse[:, :2], size, align_corners=False)
         images = sample(images, grid)
         before, after = (len(SYM6) - 1) // 2, (len(SYM6) - 2) // 2
         padding = (before - 2 * edge, after - 2 * edge)
@@ -176,34 +176,35 @@ def _margins(inverse: Tensor, width: int, height: int, edge: int) -> tuple[int, 
     return left, right, top, bottom
 
 
-# Matrices (B, 3, 3), or without a batch where one serves all ----------------------------------------
+# Matrices (B, 3, 3), and (3, 3) where one serves all ----------------------------------------
 
 
-def _stack(rows: list[list[Tensor | float]], like: Tensor) -> Tensor:
-    cells = [[torch.as_tensor(c, device=like.device).expand_as(like) for c in row] for row in rows]
-    return torch.stack([torch.stack(row, -1) for row in cells], -2).to(like.dtype)
+def _stack(rows: list[list[Tensor | int]], like: Tensor) -> Tensor:
+    constants = torch.zeros_like(like), torch.ones_like(like)
+    cells = [constants[c] if isinstance(c, int) else c for row in rows for c in row]
+    return torch.stack(cells, -1).unflatten(-1, (3, 3))
 
 
 def _scale(x: Tensor, y: Tensor) -> Tensor:
-    return _stack([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0]], x)
+    return _stack([[x, 0, 0], [0, y, 0], [0, 0, 1]], x)
 
 
 def _rotate(angle: Tensor) -> Tensor:
     c, s = angle.cos(), angle.sin()
-    return _stack([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]], angle)
+    return _stack([[c, -s, 0], [s, c, 0], [0, 0, 1]], angle)
 
 
 def _translate(shift: Tensor) -> Tensor:
     x, y = shift.unbind(1)
-    return _stack([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]], x)
+    return _stack([[1, 0, x], [0, 1, y], [0, 0, 1]], x)
 
 
-def _scale_by(x: float, y: float, like: Tensor) -> Tensor:
-    return like.new_tensor([[x, 0, 0], [0, y, 0], [0, 0, 1]])
+def _scale_by(x: float, y: float) -> np.ndarray:
+    return np.diag([x, y, 1.0])
 
 
-def _translate_by(x: float, y: float, like: Tensor) -> Tensor:
-    return like.new_tensor([[1, 0, x], [0, 1, y], [0, 0, 1]])
+def _translate_by(x: float, y: float) -> np.ndarray:
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
 # Colour: matrices (B, 4, 4) on (R, G, B, 1) ---------------------------------------------------------

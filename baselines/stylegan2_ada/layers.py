@@ -7,6 +7,7 @@ Quality of StyleGAN" (2020), held against numbers printed by the published imple
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,18 @@ def resampling(
     return matrix.to(device, dtype)
 
 
+PLANE = 8192
+"""Entries up to which both axes' matrices are made one, and so one product."""
+
+
+@functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def resampling_plane(taps: Taps, height: int, width: int, *how: Any) -> Tensor:
+    """The matrix (height * width, new height * new width) of `resample` on whole maps."""
+    rows, columns = (resampling(taps, n, *how) for n in (height, width))
+    return torch.kron(rows, columns).T.contiguous()
+
+
 def resample(
     x: Tensor,
     taps: Taps,
@@ -67,11 +80,15 @@ def resample(
 
     padding: before and after, along both axes; negative crops. The filter is brought to sum 1 and
     applied along both axes as a convolution, or with `flip` as a correlation; upsampling keeps the
-    brightness. Each axis is one matrix product: on maps of this size many times faster than a
-    depthwise convolution, on CPUs above all, and its backward passes are matrix products too.
+    brightness. Each axis is one matrix product, the smallest maps as a whole are: on maps of this
+    size many times faster than a depthwise convolution, on CPUs above all, and its backward passes
+    are matrix products too.
     """
     how = (up, down, padding, flip, x.device, x.dtype)
     rows, columns = (resampling(taps, n, *how) for n in x.shape[2:])
+    if rows.numel() * columns.numel() <= PLANE:
+        made = x.flatten(2) @ resampling_plane(taps, *x.shape[2:], *how)
+        return made.unflatten(2, (len(rows), len(columns)))
     return rows @ (x @ columns.T)
 
 

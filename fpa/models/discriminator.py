@@ -18,7 +18,15 @@ class Judgement(NamedTuple):
     view_logits: Tensor
     """(B,): of the small view."""
     reconstruction: Tensor | None
-    """Scalar MSE of the decoder against the image, or None if it was not asked for."""
+    """Scalar MSE of the decoder against the images, or None if it was not asked for."""
+
+    def split(self, count: int) -> "tuple[Judgement, Judgement]":
+        """Of the first `count` images, with the reconstruction, and of the others."""
+        logits, views = self.logits, self.view_logits
+        return (
+            Judgement(logits[:count], views[:count], self.reconstruction),
+            Judgement(logits[count:], views[count:], None),
+        )
 
 
 class TwoBranches(nn.Module):
@@ -26,21 +34,24 @@ class TwoBranches(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, blur: bool) -> None:
         super().__init__()
+        self.blur = blur_or_identity(blur)
+        # In the blur's published place stands nothing, so that parameters keep their names.
         self.convs = nn.Sequential(
-            blur_or_identity(blur),
+            nn.Identity(),
             nn.Conv2d(inputs, outputs, 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
             nn.Conv2d(outputs, outputs, 3, padding=1),
             nn.LeakyReLU(LEAK),
         )
         self.pool = nn.Sequential(
-            blur_or_identity(blur),
+            nn.Identity(),
             nn.AvgPool2d(2),
             nn.Conv2d(inputs, outputs, 1),
             nn.LeakyReLU(LEAK),
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        x = self.blur(x)
         return self.convs(x) + self.pool(x)
 
 
@@ -99,13 +110,14 @@ class Discriminator(nn.Module):
         self.decoder = nn.Sequential(*decoder)
         self.apply(init_kaiming)
 
-    def forward(self, images: Tensor, reconstruct: bool = False) -> Judgement:
+    def forward(self, images: Tensor, reconstruct: int = 0) -> Judgement:
+        """reconstruct: so many images, the first ones, are decoded and compared."""
         features = self.features(images)
         view = F.interpolate(images, size=self.view_size)
         reconstruction = None
         if reconstruct:
-            target = F.interpolate(images, size=self.reconstruction_size)
-            reconstruction = F.mse_loss(self.decoder(features), target)
+            target = F.interpolate(images[:reconstruct], size=self.reconstruction_size)
+            reconstruction = F.mse_loss(self.decoder(features[:reconstruct]), target)
         return Judgement(
             self.to_logit(features).flatten(), self.view_to_logit(view).flatten(), reconstruction
         )

@@ -92,9 +92,16 @@ class AdversarialModel(Generic[G]):
         penalised = self.steps % s.penalty_every == 0
         with torch.no_grad():
             fake = self.generator(self.latents(len(real)))
-        real = real.requires_grad_(penalised)
-        on_real = self._trained_discriminator(real, reconstruct=True)
-        on_fake = self._trained_discriminator(fake)
+        count = len(real)
+        if penalised:
+            # Apart: the penalty differentiates twice, and the real images' judgement alone.
+            real = real.requires_grad_()
+            on_real = self._trained_discriminator(real, reconstruct=count)
+            on_fake = self._trained_discriminator(fake)
+        else:
+            # Each image is judged by itself, so both batches can be one.
+            both = self._trained_discriminator(torch.cat([real, fake]), reconstruct=count)
+            on_real, on_fake = both.split(count)
         hinge = self.adversarial_weight * losses.d_hinge(on_real, on_fake)
         loss = hinge + on_real.reconstruction
         result = {"d_loss": hinge.detach(), "reconstruction": on_real.reconstruction.detach()}

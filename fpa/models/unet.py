@@ -3,9 +3,10 @@
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fpa.models.layers import ChanNorm
+from fpa.models.layers import ChanNorm, per_head
 from fpa.models.painter import Painter
 from fpa.models.settings import UNET_GROUPS, UNetSettings
 
@@ -44,15 +45,28 @@ class Attention(nn.Module):
         self.out_norm = ChanNorm(channels) if linear else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        read = self._linear if self.linear else self._full
+        return x + self.out_norm(read(self.norm(x)))
+
+    def _linear(self, x: Tensor) -> Tensor:
+        """out(V K^T Q), from the inside out: neither V nor V K^T Q are made of each position."""
+        B, C, H, W = x.shape
+        to_q, to_k, to_v = self.qkv.weight.chunk(3)
+        q = F.conv2d(x, to_q).reshape(B, HEADS, HEAD_DIM, H * W).softmax(dim=2).flatten(1, 2)
+        k = F.conv2d(x, to_k).flatten(2).softmax(dim=2)  # (B, heads * head_dim, H*W)
+        context = per_head(x.flatten(2) @ k.transpose(1, 2), to_v.flatten(1), HEADS)
+        to_out = self.out.weight.reshape(C, HEADS, HEAD_DIM).transpose(0, 1)
+        read = (to_out @ (context * HEAD_DIM**-0.5)).transpose(1, 2)  # (B, C, heads, head_dim)
+        assert self.out.bias is not None
+        out = torch.baddbmm(self.out.bias[:, None], read.flatten(2), q)
+        return out.reshape(B, C, H, W)
+
+    def _full(self, x: Tensor) -> Tensor:
         B, _, H, W = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(B, 3, HEADS, HEAD_DIM, H * W).unbind(1)
-        if self.linear:
-            q = q.softmax(dim=2) * HEAD_DIM**-0.5
-            out = (v @ k.softmax(dim=3).transpose(2, 3)) @ q
-        else:
-            scores = (q * HEAD_DIM**-0.5).transpose(2, 3) @ k  # (B, heads, queries, keys)
-            out = v @ scores.softmax(dim=3).transpose(2, 3)
-        return x + self.out_norm(self.out(out.reshape(B, -1, H, W)))
+        q, k, v = self.qkv(x).reshape(B, 3, HEADS, HEAD_DIM, H * W).unbind(1)
+        scores = (q * HEAD_DIM**-0.5).transpose(2, 3) @ k  # (B, heads, queries, keys)
+        out = v @ scores.softmax(dim=3).transpose(2, 3)
+        return self.out(out.reshape(B, -1, H, W))
 
 
 class Level(nn.Module):

@@ -10,7 +10,7 @@ from fpa.common.errors import UserError
 from fpa.models.discriminator import Discriminator
 from fpa.models.layers import Blur, ChanNorm, DualAttention
 from fpa.models.settings import DiscriminatorSettings, UNetSettings
-from fpa.models.unet import UNet
+from fpa.models.unet import HEAD_DIM, HEADS, Attention, UNet
 
 SMALL = {"fmap_max": 8, "heads": 2, "head_dim": 4, "view_width": 8}
 
@@ -46,6 +46,65 @@ def test_blur_is_the_binomial_filter_with_reflected_borders():
     torch.testing.assert_close(Blur()(image)[0, 0, 1], expected)
 
 
+@pytest.mark.parametrize("size", [(2, 3), (8, 8), (5, 13), (16, 16)])
+def test_blur_equals_a_convolution_of_the_reflected_image(size):
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    line = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
+    kernel = torch.outer(line, line).expand(3, 1, 3, 3)
+    expected = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=3)
+    torch.testing.assert_close(Blur()(x), expected)
+
+
+def test_what_an_evaluation_blurred_first_can_still_be_trained_through():
+    for size in (7, 11):
+        with torch.inference_mode():
+            Blur()(torch.ones(1, 1, size, size))
+        x = torch.ones(1, 1, size, size, requires_grad=True)
+        Blur()(x).sum().backward()
+        torch.testing.assert_close(x.grad.sum(), torch.tensor(float(size**2)))
+
+
+def test_linear_attention_equals_a_loop_over_positions():
+    torch.manual_seed(0)
+    attention = DualAttention(5, heads=2, head_dim=3).double()
+    x = torch.randn(2, 5, 4, 6, dtype=torch.float64)
+    q, k, v = (
+        m.reshape(2, 2, 3, 24)
+        for m in (attention.linear_q(x), *attention.linear_kv(x).chunk(2, dim=1))
+    )
+    q, k = q.softmax(2) * 3**-0.5, k.softmax(3)
+    expected = torch.zeros(2, 2, 3, 24, dtype=torch.float64)
+    for here in range(24):
+        for there in range(24):
+            share = (q[..., here] * k[..., there]).sum(-1, keepdim=True)
+            expected[..., here] += share * v[..., there]
+    torch.testing.assert_close(attention._linear(x), F.gelu(expected.reshape(2, 6, 4, 6)))
+
+
+def test_the_unets_linear_attention_equals_values_mixed_at_every_position():
+    torch.manual_seed(0)
+    attention = Attention(6, linear=True).double()
+    x = torch.randn(2, 6, 4, 4, dtype=torch.float64)
+    q, k, v = attention.qkv(attention.norm(x)).reshape(2, 3, HEADS, HEAD_DIM, 16).unbind(1)
+    shares = k.softmax(3).transpose(2, 3) @ (q.softmax(2) * HEAD_DIM**-0.5)
+    mixed = attention.out((v @ shares).reshape(2, -1, 4, 4))
+    torch.testing.assert_close(attention(x), x + attention.out_norm(mixed))
+
+
+@pytest.mark.parametrize("blur", [False, True])
+def test_two_batches_judged_as_one_are_judged_as_each_by_itself(blur):
+    torch.manual_seed(0)
+    settings = DiscriminatorSettings(**SMALL, view_size=8, reconstruction_size=16, attention=(16,))
+    discriminator = Discriminator(16, 1, settings, blur).double()
+    real, fake = (torch.rand(n, 1, 16, 16, dtype=torch.float64) for n in (3, 2))
+    first, second = discriminator(torch.cat([real, fake]), reconstruct=3).split(3)
+    for found, expected in zip(first, discriminator(real, reconstruct=3), strict=True):
+        torch.testing.assert_close(found, expected)
+    alone = discriminator(fake)
+    torch.testing.assert_close(second[:2], alone[:2])
+    assert second.reconstruction is None
+
+
 def test_channel_norm_is_layer_norm_over_channels():
     x = torch.randn(2, 6, 3, 3)
     expected = torch.nn.functional.layer_norm(x.permute(0, 2, 3, 1), (6,), eps=1e-5)
@@ -56,7 +115,7 @@ def test_channel_norm_is_layer_norm_over_channels():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_discriminator_takes_every_size_with_two_logits_and_a_reconstruction(size, channels):
     settings = DiscriminatorSettings(**SMALL, view_size=8, reconstruction_size=32, attention=(16,))
-    judgement = Discriminator(size, channels, settings)(torch.rand(2, channels, size, size), True)
+    judgement = Discriminator(size, channels, settings)(torch.rand(2, channels, size, size), 2)
     assert judgement.logits.shape == judgement.view_logits.shape == (2,)
     assert judgement.reconstruction.shape == ()
 
