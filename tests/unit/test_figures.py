@@ -542,6 +542,21 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
     assert "watch_kimg" in " ".join(texts(curves.progress([("fpa", 0, unwatched)], labels, "e")))
 
 
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ({}, "The painter is the trained one, whose EMA fpa is scored by."),
+        ({"painter": "ema"}, "The painter is the one that fpa is scored by."),
+        ({"checkpoint": "last"}, "The painter is that of fpa's last checkpoint."),
+    ],
+)
+def test_a_refiners_images_say_which_painter_they_are_of(start, said):
+    config = made_up.experiment()
+    config["models"]["fpa_unet"]["settings"] = {"start": start}
+    about = Experiment({**config, "results": "somewhere/else"}).describe()
+    assert figures(about)["refined-digits-fpa_unet"].caption.endswith(said)
+
+
 def test_a_refiners_curve_stands_beside_the_frozen_painters_score(made):
     _, specs, results = made
     theme.use_theme()
