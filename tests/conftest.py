@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
+import functools
 import io
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from warm import Warm
 
 from fpa.cli import main
 from fpa.common.progress import log
@@ -191,20 +193,26 @@ def dataset_words(dataset: dict) -> list[str]:
     return [dataset["name"], *pairs, "--no-config"]
 
 
+@functools.cache
+def warm() -> Warm:
+    """The process that has Snakemake loaded."""
+    return Warm()
+
+
+def run_snakemake(
+    *words: object, cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    """Run Snakemake as `python -m snakemake` does."""
+    return warm()([*map(str, words)], cwd, environment() if env is None else env, timeout=600)
+
+
 def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.CompletedProcess:
     """Run the workflow on a configuration in a folder of its own."""
     path = folder / f"{config.get('experiment', 'config')}.yaml"
     path.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder)]
-    return subprocess.run(
-        # Targets come first: --configfile takes every word behind it.
-        [*command, *map(str, arguments), "--configfile", str(path)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    # Targets come first: --configfile takes every word behind it.
+    options = ("--cores", "2", "--directory", folder, *arguments, "--configfile", path)
+    return run_snakemake(*options)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 def write(training: "Training", folder: Path, seconds: float) -> None:
     """weights.safetensors (all of Training.weights), history.csv, train.json."""
+    # Only here: whoever reads what is written needs no pandas.
+    import pandas as pd
+
     run = training.run
     # Copies, because safetensors refuses tensors that share memory.
     tensors = {

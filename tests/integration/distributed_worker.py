@@ -1,7 +1,7 @@
 """One of several processes of test_distributed.py: trains by a recipe in float64."""
 
+import json
 import sys
-from pathlib import Path
 
 import torch
 from conftest import RECIPE, TINY
@@ -62,9 +62,9 @@ def train(name: str, first: int, steps: int, before: dict | None) -> dict:
 
 
 if __name__ == "__main__":
-    name, out, first, steps = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    before = torch.load(sys.argv[5], weights_only=True) if first else None
     distributed.init(torch.device("cpu"))
-    result = train(name, first, steps, before)
-    torch.save(result, out / f"rank{distributed.rank()}.pt")
+    # Several trainings, because a process takes longer to start than to train.
+    for name, first, steps, state, out in json.loads(sys.argv[1]):
+        before = torch.load(state, weights_only=True) if state else None
+        torch.save(train(name, first, steps, before), f"{out}.rank{distributed.rank()}.pt")
     distributed.shut_down()

@@ -1,5 +1,6 @@
 """Several processes with a share of each batch compute what one does with all of it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, environment
+from conftest import ROOT, environment, fpa
+from distributed_worker import RECIPES
 
 from fpa.common.errors import UserError
 from fpa.common.files import read_json, write_json
@@ -25,6 +27,8 @@ from fpa.training.signals import StopSignal
 
 STEPS = 20
 WORKER = Path(__file__).parent / "distributed_worker.py"
+CHANGING = "stylegan2_ada"
+"""The recipe whose number of processes changes on the way."""
 
 
 def leaves(tree: object, path: str = ""):
@@ -37,12 +41,39 @@ def leaves(tree: object, path: str = ""):
         yield path, tree
 
 
-def run_worker(name: str, processes: int, out: Path, *steps: object) -> list[dict]:
-    """What each process ends with; steps: first and last, and, from the first on, a state's file."""
-    out.mkdir()
-    command = [sys.executable, str(WORKER), name, str(out), *map(str, steps or (0, STEPS))]
-    assert launch(command, processes, StopSignal()) == 0
-    return [torch.load(out / f"rank{n}.pt", weights_only=True) for n in range(processes)]
+def run_worker(processes: int, trainings: list[tuple]) -> None:
+    """Train in so many processes; each training: recipe, first and last step, state, output."""
+    words = json.dumps(trainings, default=str)
+    assert launch([sys.executable, str(WORKER), words], processes, StopSignal()) == 0
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """`ended(name, rank)` -> what a process ended with, of these names:
+
+    1-fpa and 2-fpa: in one and in two processes, as for every recipe; 1-2 and 2-1: begun in so many
+    processes, ended in so many.
+    """
+    folder = tmp_path_factory.mktemp("distributed")
+
+    def state(name: str, rank: int = 0) -> Path:
+        return folder / f"{name}.rank{rank}.pt"
+
+    def whole(processes: int) -> list[tuple]:
+        return [(r, 0, STEPS, None, folder / f"{processes}-{r}") for r in RECIPES]
+
+    def begun(processes: int) -> tuple:
+        return (CHANGING, 0, 7, None, folder / f"begun-{processes}")
+
+    def gone_on(before: int, after: int) -> tuple:
+        return (CHANGING, 7, STEPS, state(f"begun-{before}"), folder / f"{before}-{after}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+        run_worker(1, [*whole(1), begun(1)])
+        run_worker(2, [*whole(2), begun(2), gone_on(1, 2)])
+        run_worker(1, [gone_on(2, 1)])
+    return lambda name, rank=0: torch.load(state(name, rank), weights_only=True)
 
 
 def assert_same(one: dict, first: dict) -> None:
@@ -60,27 +91,21 @@ def assert_same(one: dict, first: dict) -> None:
     assert moved > 20
 
 
-@pytest.mark.parametrize("name", ["fpa", "fpa_unet", "lightgan", "stylegan2_ada", "cifar", "dcgan"])
-def test_two_processes_end_with_the_weights_of_one(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
-    (one,) = run_worker(name, 1, tmp_path / "one")
-    first, second = run_worker(name, 2, tmp_path / "two")
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_two_processes_end_with_the_weights_of_one(name, ended):
+    first, second = ended(f"2-{name}", 0), ended(f"2-{name}", 1)
     torch.testing.assert_close(second, first, atol=0, rtol=0)
-    assert_same(one, first)
+    assert_same(ended(f"1-{name}"), first)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
-def test_a_state_goes_on_in_another_number_of_processes(before, after, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
-    (whole,) = run_worker("stylegan2_ada", 1, tmp_path / "whole")
-    run_worker("stylegan2_ada", before, tmp_path / "begun", 0, 7)
-    state = tmp_path / "begun" / "rank0.pt"
-    assert_same(whole, run_worker("stylegan2_ada", after, tmp_path / "ended", 7, STEPS, state)[0])
+@pytest.mark.parametrize("way", ["2-1", "1-2"])
+def test_a_state_goes_on_in_another_number_of_processes(way, ended):
+    assert_same(ended(f"1-{CHANGING}"), ended(way))
 
 
 @pytest.fixture
 def trained_by(tiny, tmp_path):
-    """`trained_by(folder, words)` -> the command that trains a small painter there."""
+    """`trained_by(folder, words)` -> the words after `fpa` that train a small painter there."""
     del tiny["models"]["fpa_unet"]  # would start from the best checkpoint
     tiny["training"] |= {"kimg": 0.48, "watch_kimg": 0}
     tiny["evaluation"]["checkpoint"] = "last"
@@ -97,14 +122,17 @@ def trained_by(tiny, tmp_path):
         path = str(folder / "run.json")
         options = ["--store", str(store), "--device", "cpu", "--threads", "1", "--log-every", "10"]
         options += ["--checkpoint-kimg", "0.08"]
-        return ["-m", "fpa", "train", path, *options, *words]
+        return ["train", path, *options, *words]
 
     return command
 
 
-def start(command: list[str]) -> subprocess.Popen:
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def start(words: list[str], *launcher: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, *launcher, "-m", "fpa", *words],
         cwd=ROOT,
         env=environment(),
         stderr=subprocess.PIPE,
@@ -140,7 +168,7 @@ def running(pid: int) -> bool:
 
 def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, trained_by):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert finish(start(trained_by(alone)))[0] == 0
+    assert fpa(*trained_by(alone), cwd=ROOT).returncode == 0
     process = start(trained_by(shared, "--gpus", "2"))
     wait_for_checkpoint(shared, process)
     workers = children(process.pid)
@@ -151,9 +179,9 @@ def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, tra
     assert said.count("SIGTERM: saved step") == 1
     assert "Traceback" not in said
     assert not any(map(running, workers))
-    code, said = finish(start(trained_by(shared, "--gpus", "1")))
-    assert code == 0, said
-    assert "going on from step" in said
+    done = fpa(*trained_by(shared, "--gpus", "1"), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "going on from step" in done.stderr
     for name in ("history.csv", "train.json", "weights.safetensors"):
         assert (shared / name).exists()
     one, two = (pd.read_csv(folder / "history.csv") for folder in (alone, shared))
@@ -161,12 +189,20 @@ def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, tra
     pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-5)
     for name, network in load_weights(alone).items():
         for key, value in load_weights(shared)[name].items():
-            torch.testing.assert_close(value, network[key], rtol=0, atol=1e-6)
+            # The discriminator's Adam holds squared gradients too, up to about 100.
+            scale = max(1, float(network[key].abs().max()))
+            torch.testing.assert_close(value, network[key], rtol=0, atol=1e-6 * scale)
     assert read_json(alone / "train.json")["digest"] == read_json(shared / "train.json")["digest"]
 
 
-@pytest.mark.parametrize("victim", ["parent", "second worker"])
-def test_processes_die_together_and_leave_what_was_saved(tmp_path, trained_by, victim):
+@pytest.mark.parametrize(
+    ("victim", "launcher", "words"),
+    [("parent", (), ("--gpus", "2")), ("second worker", TORCHRUN, ())],
+    ids=["parent", "second worker, torchrun goes on"],
+)
+def test_processes_die_together_and_others_go_on_from_what_was_saved(
+    tmp_path, trained_by, victim, launcher, words
+):
     process = start(trained_by(tmp_path / "run", "--gpus", "2"))
     wait_for_checkpoint(tmp_path / "run", process)
     workers = children(process.pid)
@@ -178,15 +214,9 @@ def test_processes_die_together_and_leave_what_was_saved(tmp_path, trained_by, v
         time.sleep(0.05)
     assert not any(map(running, workers))
     assert not (tmp_path / "run" / "weights.safetensors").exists()
-    code, said = finish(start(trained_by(tmp_path / "run", "--gpus", "2")))
+    code, said = finish(start(trained_by(tmp_path / "run", *words), *launcher))
     assert code == 0, said
     assert "going on from step" in said
-
-
-def test_torchrun_starts_a_training_as_well(tmp_path, trained_by):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    code, said = finish(start([*launcher, *trained_by(tmp_path / "run")]))
-    assert code == 0, said
     assert (tmp_path / "run" / "weights.safetensors").exists()
 
 

@@ -4,12 +4,11 @@ import copy
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, TINY
+from conftest import ROOT, TINY, run_snakemake
 
 from fpa.common import artifacts
 from fpa.experiment.plan import Experiment
@@ -46,8 +45,7 @@ rule summary:
 def snakemake(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run Snakemake as from a shell that knows nothing of this repository."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("FPA_", "PYTHONPATH"))}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    return run_snakemake("--cores", 2, *words, cwd=cwd, env=env)
 
 
 def planned(done: subprocess.CompletedProcess) -> dict[str, int]:

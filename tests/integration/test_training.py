@@ -82,11 +82,16 @@ def training(run, store: Path, **options) -> Training:
     return Training(run, feed, manifest["images_sha256"], **options)
 
 
-def command(run, store: Path, folder: Path) -> list[str]:
+def words(run, store: Path, folder: Path) -> list[str]:
+    """What follows `fpa` to train a run."""
     write_json(folder / "run.json", run.config)
     arguments = ["train", folder / "run.json", "--store", store, "--threads", "1"]
-    arguments += ["--checkpoint-kimg", CHECKPOINT_KIMG]
-    return [sys.executable, "-m", "fpa", *map(str, arguments), "--device", "cpu"]
+    arguments += ["--checkpoint-kimg", CHECKPOINT_KIMG, "--device", "cpu"]
+    return [*map(str, arguments)]
+
+
+def command(run, store: Path, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "fpa", *words(run, store, folder)]
 
 
 def start(arguments: list[str]) -> subprocess.Popen:
@@ -113,7 +118,7 @@ ARTIFACTS = ("weights.safetensors", "history.csv")
 def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, long_run, store):
     run = long_run
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
-    subprocess.run(command(run, store, undisturbed), cwd=ROOT, env=environment(), check=True)
+    assert fpa(*words(run, store, undisturbed), cwd=ROOT).returncode == 0
     seed = random.randrange(10**6)
     print(f"random seed {seed}")
     moments = random.Random(seed)
@@ -131,7 +136,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, l
         assert code == (-9 if number == signal.SIGKILL else 75)
         assert not any((disturbed / name).exists() for name in ARTIFACTS)
     assert kills >= 2
-    subprocess.run(arguments, cwd=ROOT, env=environment(), check=True)
+    assert fpa(*words(run, store, disturbed), cwd=ROOT).returncode == 0
     for name in ARTIFACTS:
         assert file_digest(disturbed / name) == file_digest(undisturbed / name), name
     assert not list(disturbed.rglob("*.part"))

@@ -1,0 +1,85 @@
+"""Snakemake in tests: imported once, each call is a fork of the process that has it loaded.
+
+A Snakemake of its own takes most of its time to import itself and the libraries that planning
+needs. Nothing of this repository is imported before a call: where it is found is part of the tests.
+"""
+
+import atexit
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+LOADED = (
+    *("snakemake.cli", "snakemake.workflow", "snakemake.executors.dryrun"),
+    *("snakemake.executors.local", "jsonschema", "numpy", "pydantic"),
+)
+
+
+class Warm:
+    """The process that has Snakemake loaded."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+    def __call__(
+        self, words: list[str], cwd: Path, env: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess:
+        """What `python -m snakemake WORDS` does in a folder and an environment."""
+        with tempfile.TemporaryDirectory() as folder:
+            said = {name: f"{folder}/{name}" for name in ("stdout", "stderr")}
+            call = {"words": words, "cwd": str(cwd), "env": env, **said}
+            print(json.dumps(call), file=self.process.stdin, flush=True)
+            if not select.select([self.process.stdout], [], [], timeout)[0]:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(words, timeout)
+            code = int(self.process.stdout.readline())
+            texts = (Path(path).read_text() for path in said.values())
+            return subprocess.CompletedProcess(words, code, *texts)
+
+
+def serve() -> None:
+    """Answer calls, one JSON object a line, by their exit codes, until nobody asks any more."""
+    for name in LOADED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        become(**json.loads(line))
+        sys.exit(sys.modules["snakemake.cli"].main())
+
+
+def become(words: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str) -> None:
+    """Make this process one that was started as `python -m snakemake WORDS`."""
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for place, path in ((1, stdout), (2, stderr)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), place)
+    sys.argv = ["snakemake", *words]
+    # Where `python -m` looks for modules first.
+    sys.path[0:1] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+
+
+if __name__ == "__main__":
+    serve()
