@@ -525,8 +525,23 @@ def test_a_single_seed_shows_the_metrics_own_error_and_says_so(tmp_path):
     assert not fid.containers[0].has_xerr
     (bar,) = kid.containers[0][2][0].get_segments()
     assert bar[1][0] - bar[0][0] == pytest.approx(2 * 1000 * 0.01)
-    assert "One seed" in specs["scores"].caption
+    assert (
+        "One training of each model; bars: the standard error of sampling"
+        in specs["scores"].caption
+    )
+    assert "can differ by several times as much" in specs["scores"].caption
     assert "one seed, so no band" in specs["progress-digits"].caption
+
+
+def test_bars_of_one_figure_are_of_one_kind(made):
+    """A model with one training left has no bar beside others whose bars are over trainings."""
+    about, specs, _ = made
+    table = made_up.scores(about)
+    table["error"] = 0.01
+    table = table[(table["model"] != "dcgan") | (table["seed"] == 0)]
+    figure = scores.score_panels(table, (0, 1), {**specs["scores"].models})
+    has_bars = [bar.has_xerr for bar in figure.axes[0].containers]
+    assert has_bars == [True, True, False]
 
 
 def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
