@@ -187,7 +187,7 @@ def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, v
     assert bool(jobs) == bool(expected)
 
 
-def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path, monkeypatch):
+def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):
     """As where Snakemake is installed, and the rules' own software is not yet."""
     for name in ("torch", "torchvision", "cleanfid", "torch_fidelity", "matplotlib", "seaborn"):
         (tmp_path / "without" / name).mkdir(parents=True)
@@ -201,8 +201,11 @@ def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path, monkeypatc
         "PYTHONPATH": f"{tmp_path / 'without'}:{ROOT}",
         "PATH": f"{conda.parent}:{os.environ['PATH']}",
     }
-    monkeypatch.setattr("conftest.environment", lambda: bare)
-    done = snakemake(TINY, tmp_path, "-n", "--sdm", "conda")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    # A Snakemake of its own, which has nothing loaded.
+    command = [sys.executable, "-m", "snakemake", "-n", "--sdm", "conda", "--cores", "2"]
+    files = ["--directory", str(tmp_path), "--configfile", str(tmp_path / "tiny.yaml")]
+    done = subprocess.run([*command, *files], cwd=ROOT, env=bare, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert re.search(r"Conda environment \S*envs/fpa.yaml will be created", said)
