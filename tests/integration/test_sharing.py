@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import snakemake
+from conftest import TINY, snakemake
 
 from fpa.common.files import write_json
 from fpa.experiment.plan import Experiment
@@ -28,6 +28,7 @@ def test_so_many_jobs_share_a_gpu(tiny, tmp_path, device, runs_per_gpu, together
 
 
 def test_a_second_clone_takes_everything_from_the_cache(small, tmp_path, monkeypatch):
+    small["models"] = {"lightgan": TINY["models"]["lightgan"]}
     table = "results/tiny/tables/scores.csv"
     monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
     clones = [tmp_path / name for name in ("cache", "first", "second")]

@@ -1,0 +1,31 @@
+"""An exported generator is the one of its run, whatever the class."""
+
+import pytest
+import torch
+from conftest import TINY
+
+from fpa.evaluation.sampling import sample
+from fpa.experiment.plan import Experiment
+from fpa.training.export import export
+from fpa.training.finished import restore
+from fpa.training.run import build_model
+
+MODELS = {
+    **TINY["models"],
+    "dcgan": {"class": "baselines.dcgan:DCGAN", "settings": {"latent_dim": 8, "width": 4}},
+}
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_an_export_samples_what_its_model_does(name, tiny, tmp_path):
+    tiny["models"] = MODELS
+    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == name)
+    torch.manual_seed(0)
+    model = build_model(run)
+    export(model, run.config, "last", tmp_path)
+    found = restore(tmp_path)
+
+    def images(one):
+        return sample(one.ema.eval(), one.latent_dim, 3, 0, torch.device("cpu"))
+
+    assert (images(found) == images(model)).all()
