@@ -203,7 +203,7 @@ def run_snakemake(
     *words: object, cwd: Path = ROOT, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess:
     """Run Snakemake as `python -m snakemake` does."""
-    return warm()([*map(str, words)], cwd, environment() if env is None else env, timeout=600)
+    return warm()([*map(str, words)], cwd, environment() if env is None else env, timeout=840)
 
 
 def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.CompletedProcess:

@@ -25,6 +25,11 @@ class Warm:
     """The process that has Snakemake loaded."""
 
     def __init__(self) -> None:
+        self.start()
+        atexit.register(self.close)
+
+    def start(self) -> None:
+        """Load it, without waiting for that."""
         self.process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
@@ -32,12 +37,15 @@ class Warm:
             text=True,
             start_new_session=True,
         )
-        atexit.register(self.close)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and a call that was interrupted with all its jobs."""
         self.process.stdin.close()
-        self.process.wait()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def __call__(
         self, words: list[str], cwd: Path, env: dict[str, str], timeout: float
@@ -48,7 +56,8 @@ class Warm:
             call = {"words": words, "cwd": str(cwd), "env": env, **said}
             print(json.dumps(call), file=self.process.stdin, flush=True)
             if not select.select([self.process.stdout], [], [], timeout)[0]:
-                os.killpg(self.process.pid, signal.SIGKILL)
+                self.close()
+                self.start()
                 raise subprocess.TimeoutExpired(words, timeout)
             code = int(self.process.stdout.readline())
             texts = (Path(path).read_text() for path in said.values())
