@@ -109,7 +109,8 @@ class DualAttention(nn.Module):
         q = self.linear_q(x).reshape(B, self.heads, -1, H * W).softmax(dim=2)
         depthwise, pointwise = self.linear_kv
         x = depthwise(x)
-        to_k, to_v = pointwise.weight.chunk(2)
+        weight: Tensor = pointwise.weight  # type: ignore[assignment]
+        to_k, to_v = weight.chunk(2)
         k = F.conv2d(x, to_k).flatten(2).softmax(dim=2)
         context = per_head(x.flatten(2) @ k.transpose(1, 2), to_v.flatten(1), self.heads)
         out = (context * self.scale) @ q  # (B, heads, head_dim, H*W)
