@@ -27,7 +27,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # Two processes; a file's tests stay together, and a process that dies ends the tests.
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help fid test test-unit test-integration lint smoke digits docs golden lock
+.PHONY: help fid test test-unit test-integration lint smoke digits bench docs golden lock
 
 help: ## this list
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -62,6 +62,9 @@ smoke: $(READY) ## every rule with a tiny budget, in a folder of its own
 digits: $(READY) ## tables, figures and page of the kept results on digits, without training
 	python -m fpa unpack results/published/digits/bundle.tar.gz --into results/digits-seeds
 	python -m fpa report results/digits-seeds
+
+bench: $(READY) ## times of training steps, against plain forms
+	PYTHONPATH=. python benchmarks/steps.py
 
 docs: $(READY) ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -46,7 +46,7 @@ class _Correlate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return _form(b).correlate(_flat(a), _padded(b)).unflatten(0, a.shape[:2])
+        return _form(b).correlate(a, b).unflatten(0, a.shape[:2])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -59,7 +59,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(weights, b)
-        return _form(b).gather(_flat(weights), _padded(b)).unflatten(0, b.shape[:2])
+        return _form(b).gather(weights, b).unflatten(0, b.shape[:2])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -104,7 +104,7 @@ def _form(maps: Tensor) -> _Form:
     return _ROWS if D >= MANY else _SHIFTED
 
 
-# What follows takes B and heads as one, N: maps (N, D, H, W), padded ones (N, D, H + 2, W + 2).
+# What follows returns B and heads as one, N: maps (N, D, H, W), padded ones (N, D, H + 2, W + 2).
 
 
 def _flat(maps: Tensor) -> Tensor:
@@ -132,6 +132,7 @@ def _shifts(padded: Tensor, length: int) -> Iterator[tuple[int, Tensor]]:
 
 
 def _correlate_shifted(a: Tensor, b: Tensor) -> Tensor:
+    a, b = _flat(a), _padded(b)
     N, _, H, W = a.shape
     a = _in_line(a)
     result = a.new_empty(N, 9, H, W + 2)
@@ -141,6 +142,7 @@ def _correlate_shifted(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _gather_shifted(weights: Tensor, b: Tensor) -> Tensor:
+    weights, b = _flat(weights), _padded(b)
     N, _, H, W = weights.shape
     weights = _in_line(weights)
     result = b.new_zeros(N, b.shape[1], H, W + 2)
@@ -169,11 +171,11 @@ _SHIFTED = _Form(_correlate_shifted, _gather_shifted, _scatter_shifted)
 
 def _turned(weights: Tensor) -> Tensor:
     """w'[n](x) = w[-n](x + n): the weights seen from the other end."""
-    B, heads, _, H, W = weights.shape
+    H, W = weights.shape[3:]
     row, plane = W + 2, (H + 2) * (W + 2)
     strides = (9 * plane, 3 * plane + row, plane + 1, row, 1)
-    turned = _padded(weights.flip(2)).as_strided((B * heads, 3, 3, H, W), strides)
-    return turned.reshape(B * heads, 9, H, W)
+    padded = _padded(weights.flip(2))
+    return padded.as_strided((len(padded), 3, 3, H, W), strides).reshape(weights.shape)
 
 
 def _diagonals(product: Tensor, rows: int, width: int) -> Tensor:
@@ -188,48 +190,59 @@ def _diagonals(product: Tensor, rows: int, width: int) -> Tensor:
 
 
 def _correlate_whole(a: Tensor, b: Tensor) -> Tensor:
+    a, b = _flat(a), _padded(b)
     N, _, H, W = a.shape
     product = b.flatten(2).transpose(1, 2) @ a.flatten(2)
     return _diagonals(product, H, W).reshape(N, 9, H, W)
 
 
 def _gather_whole(weights: Tensor, b: Tensor) -> Tensor:
+    weights, b = _flat(weights), _padded(b)
     N, _, H, W = weights.shape
     spread = b.new_zeros(N, (H + 2) * (W + 2), H * W)
     _diagonals(spread, H, W).copy_(weights.reshape(N, 3, 3, H, W))
     return (b.flatten(2) @ spread).reshape(N, -1, H, W)
 
 
-_WHOLE = _Form(_correlate_whole, _gather_whole, lambda w, b: _gather_whole(_turned(w), _padded(b)))
+_WHOLE = _Form(_correlate_whole, _gather_whole, lambda w, b: _gather_whole(_turned(w), b))
 
 
-def _around(padded: Tensor) -> Tensor:
-    """Of one padded map (D, H + 2, W + 2) the three rows around each, (H, D, 3 (W + 2)), a view."""
-    D, height, width = padded.shape
-    strides = (width, height * width, 1)
-    return padded.as_strided((height - 2, D, 3 * width), strides, padded.storage_offset())
+def _each(maps: Tensor) -> Iterator[Tensor]:
+    """The maps (D, H, W), one after another."""
+    for sample in maps.unbind():
+        yield from sample.unbind()
+
+
+def _windows(maps: Tensor) -> Iterator[Tensor]:
+    """Of each map the three rows around every row, (H, D, 3 (W + 2)): views of one padded map."""
+    D, H, W = maps.shape[2:]
+    padded = maps.new_zeros(D, H + 2, W + 2)
+    around = padded.as_strided((H, D, 3 * (W + 2)), (W + 2, (H + 2) * (W + 2), 1))
+    for each in _each(maps):
+        padded[:, 1:-1, 1:-1] = each
+        yield around
 
 
 def _correlate_rows(a: Tensor, b: Tensor) -> Tensor:
-    N, _, H, W = a.shape
-    result = a.new_empty(N, 3, 3, H, W)
+    B, heads, _, H, W = a.shape
+    result = a.new_empty(B * heads, 3, 3, H, W)
     product = a.new_empty(H, 3 * (W + 2), W)
     wanted = _diagonals(product, 1, W).squeeze(3).permute(1, 2, 0, 3)
-    for n in range(N):
-        torch.bmm(_around(b[n]).transpose(1, 2), a[n].transpose(0, 1), out=product)
-        result[n].copy_(wanted)
-    return result.reshape(N, 9, H, W)
+    for found, each, window in zip(result, _each(a), _windows(b), strict=True):
+        torch.bmm(window.transpose(1, 2), each.transpose(0, 1), out=product)
+        found.copy_(wanted)
+    return result.flatten(1, 2)
 
 
 def _gather_rows(weights: Tensor, b: Tensor) -> Tensor:
-    N, _, H, W = weights.shape
-    result = b.new_empty(N, b.shape[1], H, W)
+    D, H, W = b.shape[2:]
+    result = b.new_empty(b.shape[0] * b.shape[1], D, H, W)
     spread = b.new_zeros(H, 3 * (W + 2), W)
     places = _diagonals(spread, 1, W).squeeze(3).permute(1, 2, 0, 3)
-    for n in range(N):
-        places.copy_(weights[n].view(3, 3, H, W))
-        torch.bmm(_around(b[n]), spread, out=result[n].transpose(0, 1))
+    for found, each, window in zip(result, _each(weights), _windows(b), strict=True):
+        places.copy_(each.reshape(3, 3, H, W))
+        torch.bmm(window, spread, out=found.transpose(0, 1))
     return result
 
 
-_ROWS = _Form(_correlate_rows, _gather_rows, lambda w, b: _gather_rows(_turned(w), _padded(b)))
+_ROWS = _Form(_correlate_rows, _gather_rows, lambda w, b: _gather_rows(_turned(w), b))

@@ -129,3 +129,16 @@ def test_they_compute_nothing_on_the_meta_device():
     weights = torch.empty(2, 2, 9, 8, 8, device="meta")
     assert correlate(a, a).shape == weights.shape
     assert gather(weights, a).shape == scatter(weights, a).shape == a.shape
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_attention_and_two_derivatives_work_in_bfloat16(shape):
+    torch.manual_seed(0)
+    leaves = [normal(*shape, dtype=torch.float32) for _ in range(3)]
+    exact = first_and_second(attention, leaves)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = [leaf.detach().bfloat16().requires_grad_() for leaf in leaves]
+        found = first_and_second(attention, cast)
+    for x, expected in zip(found, exact, strict=True):
+        # bfloat16 keeps 8 bits; second derivatives sum rounding of several products.
+        assert (x.float() - expected).norm() <= 0.1 * expected.norm()

@@ -1,0 +1,87 @@
+"""Plain forms of what the networks compute in faster ways: each as its definition reads."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines.stylegan2_ada import layers as stylegan2
+from fpa.models.discriminator import Discriminator, Judgement
+from fpa.models.layers import Blur, DualAttention
+from fpa.models.unet import HEAD_DIM, HEADS, Attention
+
+
+def local_attention(self: DualAttention, x: Tensor) -> Tensor:
+    """Nine shifted copies of keys and values."""
+    B, _, H, W = x.shape
+    q = self.local_q(x).reshape(B, self.heads, -1, H, W) * self.scale
+    k, v = (
+        F.pad(m, (1, 1, 1, 1)).reshape(B, self.heads, -1, H + 2, W + 2)
+        for m in self.local_kv(x).chunk(2, dim=1)
+    )
+    shifts = [(..., slice(i, i + H), slice(j, j + W)) for i in range(3) for j in range(3)]
+    scores = torch.stack([(q * k[shift]).sum(2) for shift in shifts])
+    weights = scores.softmax(dim=0).unsqueeze(3)
+    out = sum(w * v[shift] for w, shift in zip(weights, shifts, strict=True))
+    return out.reshape(B, -1, H, W)
+
+
+def linear_attention(self: DualAttention, x: Tensor) -> Tensor:
+    """With values at every position."""
+    B, _, H, W = x.shape
+    q, k, v = (
+        m.reshape(B, self.heads, -1, H * W)
+        for m in (self.linear_q(x), *self.linear_kv(x).chunk(2, dim=1))
+    )
+    q, k = q.softmax(dim=2) * self.scale, k.softmax(dim=3)
+    return F.gelu(((v @ k.transpose(2, 3)) @ q).reshape(B, -1, H, W))
+
+
+def unet_attention(self: Attention, x: Tensor) -> Tensor:
+    """The same in the U-Net."""
+    B, _, H, W = x.shape
+    q, k, v = self.qkv(x).reshape(B, 3, HEADS, HEAD_DIM, H * W).unbind(1)
+    q, k = q.softmax(dim=2) * HEAD_DIM**-0.5, k.softmax(dim=3)
+    return self.out(((v @ k.transpose(2, 3)) @ q).reshape(B, -1, H, W))
+
+
+def blur(self: Blur, x: Tensor) -> Tensor:
+    """A depthwise convolution of the reflected map."""
+    line = x.new_tensor([0.25, 0.5, 0.25])
+    kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=x.shape[1])
+
+
+JUDGE = Discriminator.forward
+
+
+def judge_apart(self: Discriminator, images: Tensor, reconstruct: int = 0) -> Judgement:
+    """Real and fake images in a pass each."""
+    if not 0 < reconstruct < len(images):
+        return JUDGE(self, images, reconstruct)
+    real = JUDGE(self, images[:reconstruct], reconstruct)
+    fake = JUDGE(self, images[reconstruct:])
+    return Judgement(
+        torch.cat([real.logits, fake.logits]),
+        torch.cat([real.view_logits, fake.view_logits]),
+        real.reconstruction,
+    )
+
+
+@contextmanager
+def plain_forms() -> Iterator[None]:
+    """All of them in place of the faster ones."""
+    with ExitStack() as stack:
+        for owner, name, form in (
+            (DualAttention, "_local", local_attention),
+            (DualAttention, "_linear", linear_attention),
+            (Attention, "_linear", unet_attention),
+            (Blur, "forward", blur),
+            (Discriminator, "forward", judge_apart),
+            (stylegan2, "PLANE", 0),
+        ):
+            stack.enter_context(patch.object(owner, name, form))
+        yield
