@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 LOADED = (
@@ -40,7 +41,8 @@ class Warm:
 
     def close(self) -> None:
         """End the process, and a call that was interrupted with all its jobs."""
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -51,6 +53,8 @@ class Warm:
         self, words: list[str], cwd: Path, env: dict[str, str], timeout: float
     ) -> subprocess.CompletedProcess:
         """What `python -m snakemake WORDS` does in a folder and an environment."""
+        if self.process.poll() is not None:
+            self.start()
         with tempfile.TemporaryDirectory() as folder:
             said = {name: f"{folder}/{name}" for name in ("stdout", "stderr")}
             call = {"words": words, "cwd": str(cwd), "env": env, **said}
