@@ -48,5 +48,7 @@ def test_figures_and_page_are_made_of_it(remade):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_pages_show_the_same_table(page):
-    rows = [line for line in (DIGITS / "scores.md").read_text().splitlines() if line.startswith("|")]
+    rows = [
+        line for line in (DIGITS / "scores.md").read_text().splitlines() if line.startswith("|")
+    ]
     assert all(row in (ROOT / page).read_text() for row in rows)

@@ -84,7 +84,7 @@ def train_literally(networks: dict, latent_dim: int, reals: list[Tensor], advers
         z = torch.randn(BATCH, latent_dim)
         with torch.no_grad():
             fake = G(z)
-        on_real, on_fake = D(real, reconstruct=True), D(fake)
+        on_real, on_fake = D(real, reconstruct=len(real)), D(fake)
         loss = adversarial(on_real.logits, on_fake.logits)
         loss = loss + adversarial(on_real.view_logits, on_fake.view_logits)
         loss = loss + on_real.reconstruction
