@@ -24,8 +24,9 @@ endif
 
 export PATH := $(abspath $(BIN)):$(PATH)
 
-# Two processes; a file's tests stay together, and a process that dies ends the tests.
-PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Three processes, because the longest waits for Slurm; a file's tests stay together, and a process
+# that dies ends the tests.
+PYTEST := python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: help fid test test-unit test-integration lint smoke digits bench docs golden lock
 
