@@ -141,13 +141,17 @@ class UNetSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_multiplier: Annotated[
-        PositiveInt, Field(description="widths are image size x 1, 2, 4, ... up to this")
+        PositiveInt, Field(description="widths are the base width x 1, 2, 4, ... up to this")
     ] = 4
+    width: Annotated[
+        PositiveInt | None,
+        Field(multiple_of=UNET_GROUPS, description="the base width; null: the image size"),
+    ] = None
 
     def check(self, image_size: int) -> None:
         """UserError unless the U-Net can be built for images of this size (px)."""
         halvings = int(math.log2(self.max_multiplier))
-        multiple = max(UNET_GROUPS, 2**halvings)
+        multiple = 2**halvings if self.width else max(UNET_GROUPS, 2**halvings)
         if image_size % multiple:
             raise UserError(
                 f"a U-Net with max_multiplier {self.max_multiplier} takes images whose size is a "

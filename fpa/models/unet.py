@@ -83,17 +83,21 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """image (B, C, D, D) -> image (B, C, D, D), base width D, no time embedding."""
+    """image (B, C, D, D) -> image (B, C, D, D), without a time embedding.
+
+    The base width is D, as published, unless the settings name another.
+    """
 
     def __init__(self, image_size: int, channels: int, settings: UNetSettings) -> None:
         super().__init__()
-        widths = [image_size]
+        width = settings.width or image_size
+        widths = [width]
         multiplier = 1
         while multiplier <= settings.max_multiplier:
-            widths.append(image_size * multiplier)
+            widths.append(width * multiplier)
             multiplier *= 2
         pairs = list(pairwise(widths))
-        self.first = nn.Conv2d(channels, image_size, 7, padding=3)
+        self.first = nn.Conv2d(channels, width, 7, padding=3)
         self.down = nn.ModuleList(Level(i, o) for i, o in pairs)
         self.shrink = nn.ModuleList(nn.Conv2d(o, o, 4, stride=2, padding=1) for _, o in pairs[:-1])
         self.middle = nn.Sequential(
@@ -105,8 +109,8 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(
             nn.ConvTranspose2d(i, i, 4, stride=2, padding=1) for i, _ in reversed(pairs[1:])
         )
-        self.last = ResidualBlock(2 * image_size, image_size)
-        self.to_image = nn.Conv2d(image_size, channels, 1)
+        self.last = ResidualBlock(2 * width, width)
+        self.to_image = nn.Conv2d(width, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = first = self.first(x)

@@ -177,4 +177,5 @@ def test_lightgans_gates_have_half_the_channels_between_and_three_at_least():
 def test_unet_keeps_size_and_channels():
     for size, channels in [(8, 1), (16, 3), (32, 1)]:
         image = torch.rand(2, channels, size, size)
-        assert UNet(size, channels, UNetSettings(max_multiplier=2))(image).shape == image.shape
+        for settings in (UNetSettings(max_multiplier=2), UNetSettings(max_multiplier=2, width=8)):
+            assert UNet(size, channels, settings)(image).shape == image.shape
