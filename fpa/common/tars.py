@@ -27,7 +27,7 @@ DAMAGED = (
 class _Limited:
     """A file as tarfile needs it; ReadError where more is asked for than any honest tar needs."""
 
-    def __init__(self, file: IO[bytes], most: int | None) -> None:
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, most: int | None) -> None:
         self.file, self.most = file, most
 
     def read(self, size: int) -> bytes:
@@ -49,7 +49,7 @@ class _Limited:
             raise tarfile.ReadError(f"it unpacks to more than {self.most:,} bytes")
 
 
-def open_tar(file: IO[bytes], most: int | None = None) -> tarfile.TarFile:
+def open_tar(file: IO[bytes] | gzip.GzipFile, most: int | None = None) -> tarfile.TarFile:
     """Open an uncompressed tar, of which at most `most` bytes are ever read."""
     return tarfile.open(fileobj=cast(Any, _Limited(file, most)), mode="r:")
 

@@ -43,5 +43,6 @@ def _is_built_in(package: str) -> bool:
     if package not in BUILT_IN:
         return False
     found = importlib.util.find_spec(package)
-    ours = Path(fpa.__file__).resolve().parents[1]
-    return bool(found and found.origin) and Path(str(found.origin)).resolve().parents[1] == ours
+    if found is None or found.origin is None:
+        return False
+    return Path(found.origin).resolve().parents[1] == Path(fpa.__file__).resolve().parents[1]

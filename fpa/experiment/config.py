@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from fpa.common.errors import UserError, did_you_mean
+from fpa.experiment.plain import check_plain, read_yaml
 
 SCHEMA = Path(__file__).parent / "config.schema.yaml"
 
@@ -29,12 +30,7 @@ def defaults(section: str) -> dict[str, Any]:
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """A configuration file as it stands; UserError when it is missing or not YAML."""
-    try:
-        config = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    config = read_yaml(path)
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no configuration (expected keys and values at the top)")
     return config
@@ -46,6 +42,7 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     The `training` section of each model is completed from the experiment's, so that every model
     carries its whole budget.
     """
+    check_plain(config)
     # Snakemake hands over its own dictionary types.
     plain = json.loads(json.dumps(config))
     _validate(plain, schema(), "")

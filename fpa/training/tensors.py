@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from fpa.common.errors import UserError
+from fpa.common.errors import UserError, one_line
 from fpa.models.interface import Model
 from fpa.training.run import Run, build_model
 
@@ -17,7 +17,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (OSError, ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
-        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+        raise UserError(f"cannot read {path}: {one_line(error)}") from error
 
 
 def restored(run: Run, tensors: Mapping[str, Tensor], path: Path) -> Model:
@@ -26,11 +26,18 @@ def restored(run: Run, tensors: Mapping[str, Tensor], path: Path) -> Model:
     UserError unless names, shapes and types are the generator's. That is found out on torch's meta
     device, so that nothing larger than the file at `path` is allocated for settings that are made up.
     """
-    with torch.device("meta"):
-        expected = build_model(run).ema.state_dict()
+    name = run.model["class"]
+    try:
+        with torch.device("meta"):
+            expected = build_model(run).ema.state_dict()
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        # torch's own words for sizes that no tensor can have.
+        raise UserError(
+            f"{name} cannot be built with the settings of {path.parent}: {one_line(error)}"
+        ) from error
     problem = _mismatch(expected, tensors)
     if problem:
-        raise UserError(f"{path} does not fit this version of {run.model['class']}: {problem}")
+        raise UserError(f"{path} does not fit this version of {name}: {problem}")
     model = build_model(run)
     model.ema.load_state_dict(dict(tensors))
     model.ema.eval()
