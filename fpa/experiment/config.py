@@ -3,7 +3,8 @@
 import copy
 import functools
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no configuration (expected keys and values at the top)")
     return config
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Read configuration files that Snakemake has read; ends the program with a line for a mistake."""
+    try:
+        for path in paths:
+            # JSON may hold tabs where YAML may not.
+            if Path(path).suffix != ".json":
+                read_config(path)
+    except UserError as error:
+        sys.exit(f"configuration error: {error}")
 
 
 def check_config(config: Mapping[str, Any]) -> dict[str, Any]:

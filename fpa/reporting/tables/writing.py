@@ -1,12 +1,13 @@
 """A table of text as Markdown and as LaTeX."""
 
+import html
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
-MARKDOWN = re.compile(r"[\\`*<\[|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+MARKDOWN = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown would take for markup, in a cell too; an underscore inside a word is none."""
 
 
@@ -14,7 +15,9 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A table of text as Markdown under its caption; numbers to the right."""
 
     def escape(text: Any) -> str:
-        return MARKDOWN.sub(r"\\\g<0>", one_line(text))
+        # Not every reader lets backslashes escape these two.
+        plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text)).replace("<", "&lt;")
+        return MARKDOWN.sub(r"\\\g<0>", plain)
 
     align = ("left", *["right"] * table.shape[1])
     shown = _escaped(table, escape)
@@ -24,7 +27,7 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
 
 def from_markdown(cell: str) -> str:
     """The text that `to_markdown` escaped."""
-    return re.sub(r"\\([^\w\s])|\\(_)", r"\1\2", cell)
+    return html.unescape(re.sub(r"\\([^\w\s]|_)", r"\1", cell))
 
 
 LATEX = str.maketrans(
