@@ -1,6 +1,7 @@
 """Bundles, archives and images made to do harm: refused in one line or counted as unreadable."""
 
 import gzip
+import hashlib
 import inspect
 import io
 import json
@@ -95,6 +96,13 @@ def manifest(files: dict[str, bytes], name: str = "", **about) -> bytes:
     return json.dumps(whole).encode()
 
 
+def described(files: dict[str, bytes], text: bytes) -> bytes:
+    """Another description, of which the manifest has the right digest."""
+    about = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    whole = manifest(files, "experiment.json", **about)
+    return packed({**files, "manifest.json": whole, "experiment.json": text})
+
+
 def packed(files: dict[str, bytes], **changed: bytes) -> bytes:
     """A tar of the files; in `changed`, what stands in it instead of one, as it is."""
     parts = [changed.get(name, member(name, data)) for name, data in files.items()]
@@ -171,18 +179,16 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
         "not valid JSON",
     ),
     "a description of brackets": (
-        lambda f: packed(
-            {
-                **f,
-                "manifest.json": manifest(
-                    f,
-                    "experiment.json",
-                    sha256="d8a1e9ebd0a3a1bd6cd5bb5c1f1a7d7b",
-                ),
-                "experiment.json": b"[" * 100_000,
-            }
-        ),
-        "has SHA-256",
+        lambda f: described(f, b"[" * 100_000),
+        "experiment.json is not one of this version",
+    ),
+    "a description with a run elsewhere": (
+        lambda f: described(f, f["experiment.json"].replace(b'"runs/digits', b'"fpa/digits')),
+        "has a run in 'fpa/digits",
+    ),
+    "a description of another shape": (
+        lambda f: described(f, b'{"config": {"seeds": [0]}, "runs": 3}'),
+        "experiment.json is not one of this version",
     ),
     "a member of less than nothing": (
         lambda f: instead(f, header(history(f), -2 * BLOCK)),
