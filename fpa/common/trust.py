@@ -7,6 +7,7 @@ them, unless the user's configuration or command line names them too.
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def trust(names: Iterable[str]) -> None:
 
 def check_trusted(name: str, where: object) -> None:
     """UserError, beginning with `where`, unless a file may name the class `package.module:Class`."""
+    if not re.fullmatch(r"[\w.]+:\w+", name):
+        # Not for a message that asks to paste it into a shell.
+        raise UserError(f"{where} names no class as package.module:Class, but {name!a}")
     if name in _trusted() or _is_built_in(name.partition(":")[0].partition(".")[0]):
         return
     raise UserError(

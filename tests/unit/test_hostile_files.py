@@ -173,11 +173,12 @@ EXPORTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "eval": (of_model(**{"class": "builtins:eval"}), "names the class builtins:eval"),
     "a module beside it": (of_model(**{"class": "stranger:X"}), "names the class stranger:X"),
     "a name like this project's": (of_model(**{"class": "fpa_models:X"}), "names the class"),
-    "a path": (of_model(**{"class": "../stranger:X"}), "names the class"),
+    "a path": (of_model(**{"class": "../stranger:X"}), "names no class"),
     "something of this project that is no model": (
         of_model(**{"class": "fpa.common.files:locked"}),
         "has no class 'locked'",
     ),
+    "a shell's command": (of_model(**{"class": "a:B; touch canary"}), "names no class"),
     "a class that is a list": (of_model(**{"class": ["os"]}), "not a resolved run"),
     "settings that are a list": (of_model(settings=[1]), "not a resolved run"),
     "an unknown setting": (of_model(settings={"__class__": 1}), "unknown setting"),

@@ -88,9 +88,21 @@ def test_a_configurations_own_classes_are_trusted_in_the_jobs_it_starts(tiny, tm
 def test_only_this_projects_packages_may_be_named(tmp_path, monkeypatch):
     for name in ("fpa.models:FPA", "baselines.dcgan:DCGAN"):
         check_trusted(name, "x")
-    for name in ("os:system", "fpax.models:FPA", ".fpa:X", "", "builtins:eval", "fpa_models:FPA"):
+    for name in ("os:system", "fpax.models:FPA", ".fpa:X", "builtins:eval", "fpa_models:FPA"):
         with pytest.raises(UserError, match="x names the class"):
             check_trusted(name, "x")
+    for name in (
+        "",
+        "fpa",
+        "fpa.models:",
+        "a:B; rm -rf .",
+        "a:B\nc:D",
+        "a:$(touch canary)",
+        "../a:B",
+    ):
+        with pytest.raises(UserError, match=r"^x names no class as") as refused:
+            check_trusted(name, "x")
+        assert len(str(refused.value).splitlines()) == 1
     trust(["stranger:A", "other:B"])
     check_trusted("other:B", "x")
     with pytest.raises(UserError):
