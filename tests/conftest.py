@@ -24,6 +24,7 @@ from PIL import Image
 from warm import Warm
 
 from fpa.cli import main
+from fpa.common import trust
 from fpa.common.progress import log
 from fpa.common.registry import VARIABLE
 from fpa.data.sources import SOURCES
@@ -103,6 +104,7 @@ REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES)
 def no_plugins_left(monkeypatch):
     """What a test's plugins register is there neither for the next test nor for its processes."""
     monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setenv(trust.VARIABLE, "")
     for registry in REGISTRIES:
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     yield

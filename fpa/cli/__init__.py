@@ -14,6 +14,7 @@ from fpa.cli.verbs import VERBS
 from fpa.common.errors import Stopped, UserError
 from fpa.common.progress import log, start_logging
 from fpa.common.registry import load_inherited_plugins
+from fpa.common.trust import trust
 
 EXIT_STOPPED = 75
 GROUPS = (experiment, data, training, sampling, evaluation, reporting)
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         start_logging(options.verb, options.log)
         load_inherited_plugins()
+        trust(getattr(options, "trust_class", None) or ())
         VERBS[options.verb].action(options)
     except Stopped as reason:
         log.warning("stopped by %s", reason)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fpa.cli.verbs import Add, add_device, add_precision, verb
+from fpa.cli.verbs import Add, add_device, add_precision, add_trust, verb
 from fpa.common.progress import log
 
 COMMAND = (sys.executable, "-m", "fpa")
@@ -27,6 +27,7 @@ def _train(add: Add) -> None:
     add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
     add_device(add)
     add_precision(add)
+    add_trust(add)
 
 
 @verb(_train)
@@ -66,6 +67,7 @@ def _cost(add: Add) -> None:
     add("--out", metavar="FILE", required=True, help=".json")
     add_device(add)
     add_precision(add)
+    add_trust(add)
 
 
 @verb(_cost)
@@ -91,6 +93,7 @@ def _export(add: Add) -> None:
     add("run", metavar="DIR", help="folder of a finished run")
     add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
     add("--out", metavar="DIR", required=True, help="folder of the export")
+    add_trust(add)
 
 
 @verb(_export)

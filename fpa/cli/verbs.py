@@ -53,8 +53,19 @@ def add_precision(add: Add) -> None:
     )
 
 
+def add_trust(add: Add) -> None:
+    """Classes that a file may name although they are not this project's."""
+    add(
+        "--trust-class",
+        action="append",
+        metavar="CLASS",
+        help="import package.module:Class where a file names it (this project's own always are)",
+    )
+
+
 def add_run(add: Add) -> None:
     """The finished run that a verb takes its generator from."""
     add("run", metavar="DIR", help="folder of a finished run, or of an export")
     add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
     add("--seed", type=int, default=0, help="seed of the latents")
+    add_trust(add)

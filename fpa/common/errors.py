@@ -11,6 +11,11 @@ class Stopped(Exception):
     """A signal asked a training to stop; everything up to now is saved."""
 
 
+def one_line(error: object) -> str:
+    """The first line of what an error says, or its name if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """'; did you mean X?' or the list of what is known, to end an error message with."""
     close = difflib.get_close_matches(word, known, n=1)

@@ -95,7 +95,7 @@ def read_json(path: str | Path, made_by: str = "") -> Any:
         return json.loads(Path(path).read_text())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}{hint}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}){hint}") from error
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -10,8 +11,17 @@ from tqdm import tqdm
 
 log = logging.getLogger("fpa")
 
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those that turn the direction of writing."""
 LINE_SECONDS = 15
 """Between two progress lines where no live bar can be drawn."""
+
+
+class _Printable(logging.Formatter):
+    """Escapes what would move a terminal's cursor: names of files may hold anything."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], super().format(record))
 
 
 def start_logging(verb: str, log_file: str | Path | None) -> None:
@@ -23,12 +33,12 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
     log.setLevel(logging.INFO if first else logging.ERROR)
     log.handlers.clear()
     screen = logging.StreamHandler()
-    screen.setFormatter(logging.Formatter(f"fpa {verb}: %(message)s"))
+    screen.setFormatter(_Printable(f"fpa {verb}: %(message)s"))
     log.addHandler(screen)
     if log_file and first:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log_file)
-        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        file.setFormatter(_Printable("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(file)
 
 

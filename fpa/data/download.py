@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 
 from fpa.common.errors import UserError
-from fpa.common.files import file_digest, locked, read_json, write_json
+from fpa.common.files import file_digest, locked, read_json, write_json, write_text
 from fpa.common.progress import Progress, log
 from fpa.data.sources import SOURCES, instructions
 
@@ -29,7 +29,10 @@ def fetch_archive(source: str, path: Path) -> None:
         dataset = {"name": source, "source": source, "path": str(path)}
         raise UserError(f"{source} cannot be fetched unattended: {instructions(dataset)}")
     log.info("%s (%s; %s) from %s", known.archive, known.size, known.licence, known.page)
-    fetch(known.url, path, md5=known.md5)
+    if known.md5 or known.sha256:
+        fetch(known.url, path, md5=known.md5, sha256=known.sha256)
+    else:
+        fetch_same(known.url, path)
     log.info("%s: %d bytes", path, path.stat().st_size)
 
 
@@ -73,6 +76,24 @@ def fetch(url: str, path: Path, md5: str = "", sha256: str = "") -> None:
                 )
         os.replace(part / "data", path)
         shutil.rmtree(part)
+
+
+def fetch_same(url: str, path: Path) -> None:
+    """Download a file without a published digest: the first one that came is the right one.
+
+    Its SHA-256 is kept beside it, in the form that sha256sum checks. UserError when the server
+    sends another file later.
+    """
+    record = path.with_name(f"{path.name}.sha256")
+    known = record.read_text().split()[:1] if record.exists() else []
+    try:
+        fetch(url, path, sha256="".join(known))
+    except UserError as error:
+        if not known:
+            raise
+        raise UserError(f"{error}; delete {record} if the new file is right") from error
+    if not known:
+        write_text(record, f"{file_digest(path)}  {path.name}\n")
 
 
 def _attempt(url: str, data: Path, about: Path, label: str) -> None:

@@ -8,6 +8,8 @@ from PIL import Image
 
 FILTERS = {f.name.lower(): f for f in Image.Resampling}
 MODES = {1: "L", 3: "RGB"}
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's decoders that are used. Some others start programs: that of EPS runs Ghostscript."""
 
 # For the whole program: too large an image is an error; ignore warnings about transparency.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -15,14 +17,14 @@ warnings.filterwarnings("ignore", message="Palette images with Transparency")
 
 
 def decode(data: bytes, size: int, channels: int, resample: Image.Resampling) -> np.ndarray:
-    """An encoded image (any format that Pillow reads) as uint8 (channels, size, size).
+    """An encoded image of one of FORMATS as uint8 (channels, size, size).
 
     The pixels equal torchvision's Resize(size) and CenterCrop(size) of `Image.open(...)` converted
     to RGB (or L). As in the paper's code an EXIF rotation is ignored, an alpha channel dropped, and
     the first frame of an animation taken. 16-bit grey keeps its upper 8 bits. Raises whatever
     Pillow raises for an unreadable image, and ValueError for one of unreasonable size.
     """
-    picture = Image.open(io.BytesIO(data))
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
     wide, high = picture.size
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and size * size * max(wide, high) / min(wide, high) > most:

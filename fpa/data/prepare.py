@@ -121,7 +121,10 @@ def _check_unreadable(
 
 
 def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
-    """The manifest's entry about the source. Warns of another archive than the published one."""
+    """The manifest's entry about the source; UserError for another archive than the published one.
+
+    An archive that is meant to hold another number of images is not compared.
+    """
     source = SOURCES[dataset["source"]]
     about: dict[str, Any] = {"name": dataset["source"], "kind": reader.kind}
     if dataset["path"] is None:
@@ -130,14 +133,17 @@ def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, An
     about |= {"file": path.name}
     if path.is_file():
         about |= {"bytes": path.stat().st_size}
-        if source.md5 and dataset["count"] == source.count:
-            about |= {"md5": file_digest(path, "md5")}
-            if about["md5"] != source.md5:
-                log.warning(
-                    "%s is not the archive as published (MD5 %s, published %s)",
-                    path,
-                    about["md5"],
-                    source.md5,
+        published = {"md5": source.md5, "sha256": source.sha256}
+        for algorithm, expected in published.items():
+            if not expected or dataset["count"] != source.count:
+                continue
+            about[algorithm] = file_digest(path, algorithm)
+            if about[algorithm] != expected:
+                raise UserError(
+                    f"{path} is not the archive as published ({algorithm.upper()} "
+                    f"{about[algorithm]}, published {expected}); fetch it again, or, if these are "
+                    f"the images you mean, unpack it and set datasets.{dataset['name']}.path to "
+                    "the folder"
                 )
     return about
 

@@ -40,7 +40,8 @@ class Source:
     url: str = ""
     """Where it can be downloaded automatically; empty where a person must (forms, quotas)."""
     md5: str = ""
-    """Published digest of the archive, if there is one."""
+    sha256: str = ""
+    """Published digests of the archive, where there are any."""
     folders: tuple[str, ...] = ("",)
     """Where the images are in the archive: the first of these that holds images is read."""
     reader: ReaderFactory | None = None
@@ -64,6 +65,8 @@ def _afhq(kind: str, count: int) -> Source:
         size="0.7 GB",
         page="https://github.com/clovaai/stargan-v2",
         url="https://www.dropbox.com/s/t9l9o3vsx2jai3z/afhq.zip?dl=1",
+        # As UVCGANv2's script for downloading data sets has it.
+        sha256="7f63dcc14ef58c0e849b59091287e1844da97016073aac20403ae6c6132b950f",
         folders=(f"train/{kind}",),
         licence="CC BY-NC 4.0",
         citation="Choi et al., StarGAN v2, CVPR 2020",
@@ -95,7 +98,9 @@ SOURCES.register(
         archive="church_outdoor_train_lmdb.zip",
         size="2.4 GB",
         page="https://github.com/fyu/lsun",
+        # The host has no valid certificate: the digest tells whether the file was changed.
         url="http://dl.yf.io/lsun/scenes/church_outdoor_train_lmdb.zip",
+        sha256="91128ae026840ac0c5982b4445ab5fc4e092d6847cca76793b2b1a0815c2e74a",
         licence="none stated; research use",
         citation="Yu et al., LSUN, arXiv:1506.03365",
     ),

@@ -3,7 +3,8 @@
 import copy
 import functools
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from fpa.common.errors import UserError, did_you_mean
+from fpa.experiment.plain import check_plain, read_yaml
 
 SCHEMA = Path(__file__).parent / "config.schema.yaml"
 
@@ -29,15 +31,21 @@ def defaults(section: str) -> dict[str, Any]:
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """A configuration file as it stands; UserError when it is missing or not YAML."""
-    try:
-        config = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    config = read_yaml(path)
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no configuration (expected keys and values at the top)")
     return config
+
+
+def check_files(paths: Iterable[str | Path]) -> None:
+    """Read configuration files that Snakemake has read; ends the program with a line for a mistake."""
+    try:
+        for path in paths:
+            # JSON may hold tabs where YAML may not.
+            if Path(path).suffix != ".json":
+                read_config(path)
+    except UserError as error:
+        sys.exit(f"configuration error: {error}")
 
 
 def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +54,7 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     The `training` section of each model is completed from the experiment's, so that every model
     carries its whole budget.
     """
+    check_plain(config)
     # Snakemake hands over its own dictionary types.
     plain = json.loads(json.dumps(config))
     _validate(plain, schema(), "")

@@ -8,6 +8,7 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError, did_you_mean
 from fpa.common.files import read_json, write_json
 from fpa.common.registry import load_plugins
+from fpa.common.trust import trust
 from fpa.data.sources import identity, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
@@ -26,6 +27,7 @@ class Experiment:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = check_config(config)
         load_plugins(self.config["plugins"])
+        trust(model["class"] for model in self.config["models"].values())
         self.name: str = self.config["experiment"]
         self.results = Path(self.config["results"] or f"results/{self.name}")
         self.data = Path(self.config["data"])

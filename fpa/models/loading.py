@@ -92,7 +92,10 @@ def build(
 ) -> Model:
     """Construct a model; its weights come from torch's global generator."""
     declared = find_model(name, "model")
-    checked = declared.settings(**settings)
+    try:
+        checked = declared.settings(**settings)
+    except ValidationError as error:
+        raise UserError(_first_error(error, declared.settings, "settings")) from None
     arguments = {field: getattr(checked, field) for field in type(checked).model_fields}
     if declared.needs_base:
         arguments["base"] = base

@@ -13,7 +13,6 @@ import os
 import tarfile
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -22,6 +21,7 @@ import fpa
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_open, canonical_json, file_digest, read_json
+from fpa.common.tars import DAMAGED, MOST_BLOWN_UP, is_plain_file, members, open_tar
 from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.figures import figures
 
@@ -29,6 +29,8 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 LARGEST_TEXT = 64 << 20
 """Bytes of a manifest or description, at most."""
+SCRATCH = ".unpack-"
+"""How the folder begins in which files lie until all of them have been checked."""
 IN_FOLDERS = ("runs/", "real/")
 """Where the files of a bundle lie, below the results folder."""
 Files = Mapping[str, Mapping[str, Any]]
@@ -93,35 +95,39 @@ def unpack(path: Path, into: Path | None = None) -> Path:
     """Restore a bundle's files, all or none; the folder. UserError when anything is wrong with it.
 
     Without `into`, the folder is the one in the experiment's configuration, which has to be
-    `results` or a folder in it.
+    `results` or a folder in it. The folder must be new, empty or this experiment's.
     """
+    # Tiny files of a tar have large headers: its texts may be small, but are never this large.
+    most = max(LARGEST_TEXT, MOST_BLOWN_UP * path.stat().st_size)
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            members = iter(archive)
-            files = _read_manifest(path, archive, next(members, None))
-            text = _read_description(path, archive, next(members, None), files)
+        with gzip.open(path) as unpacked, open_tar(unpacked, most) as archive:
+            found = members(archive)
+            files = _read_manifest(path, archive, next(found, None))
+            if sum(about["bytes"] for about in files.values()) > most:
+                raise tarfile.ReadError(f"it unpacks to more than {most:,} bytes")
+            text = _read_description(path, archive, next(found, None), files)
             about = _check_contents(path, text, files)
             folder = into or _configured_folder(path, about)
             _check_owner(folder, files)
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as name:
+            with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as name:
                 (Path(name) / artifacts.EXPERIMENT).write_bytes(text)
                 others = {name: f for name, f in files.items() if name != artifacts.EXPERIMENT}
-                _extract(path, archive, members, others, Path(name))
+                _extract(path, archive, found, others, Path(name))
                 _put(Path(name), folder, files)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is damaged or no bundle ({error}); fetch it again") from error
     return folder
 
 
 def _read_manifest(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> Files:
     """The files that a bundle's manifest names."""
-    if member is None or member.name != MANIFEST or not member.isreg():
+    if member is None or member.name != MANIFEST or not is_plain_file(member):
         raise UserError(f"{path} is no bundle: it does not begin with a {MANIFEST}")
     text = _read_text(path, archive, member)
     try:
         manifest = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: its {MANIFEST} is not valid JSON") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
@@ -135,7 +141,8 @@ def _read_manifest(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo
     files = manifest.get("files")
     if not isinstance(files, dict) or not all(
         isinstance(about, dict)
-        and isinstance(about.get("bytes"), int)
+        and type(about.get("bytes")) is int
+        and about["bytes"] >= 0
         and isinstance(about.get("sha256"), str)
         for about in files.values()
     ):
@@ -163,7 +170,7 @@ def _read_description(
 ) -> bytes:
     """The experiment's description, checked against the manifest."""
     name = artifacts.EXPERIMENT
-    if name not in files or member is None or member.name != name or not member.isreg():
+    if name not in files or member is None or member.name != name or not is_plain_file(member):
         raise UserError(f"{path} has no {name} after its {MANIFEST}; fetch it again")
     text = _read_text(path, archive, member)
     _check_digest(path, name, hashlib.sha256(text).hexdigest(), files)
@@ -176,7 +183,8 @@ def _check_contents(path: Path, text: bytes, files: Files) -> Description:
         about: Description = json.loads(text)
         expected = {artifacts.EXPERIMENT, *contents(about, weights=True)}
         folders = [(run["folder"], _run_folder(run)) for run in about["runs"]]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except Exception as error:
+        # Whatever the figures of a made-up experiment lead to.
         raise UserError(
             f"{path}: its {artifacts.EXPERIMENT} is not one of this version ({fpa.__version__})"
         ) from error
@@ -217,19 +225,33 @@ def _configured_folder(path: Path, about: Description) -> Path:
 
 
 def _is_below(name: str) -> bool:
-    """Whether a path is plainly below the folder that it is taken from."""
+    """Whether a path is plainly below the folder that it is taken from, and can be printed."""
     pure = PurePosixPath(name)
-    return not (pure.is_absolute() or ".." in pure.parts or str(pure) != name or "\0" in name)
+    plain = str(pure) == name and name.isprintable()
+    return plain and not (pure.is_absolute() or ".." in pure.parts)
 
 
 def _check_owner(folder: Path, files: Files) -> None:
-    """UserError when the folder has results of another experiment."""
+    """UserError when the folder has something else in it than results of this experiment."""
     owner = folder / artifacts.EXPERIMENT
+    if not owner.exists() and folder.is_dir():
+        others = [p for p in folder.iterdir() if not p.name.startswith(SCRATCH)]
+        if others:
+            raise UserError(
+                f"{folder} is neither empty nor has results of this experiment; name another "
+                "folder by --into"
+            )
     if owner.exists() and file_digest(owner) != files[artifacts.EXPERIMENT]["sha256"]:
         raise UserError(
-            f"{folder} has results of another experiment ({read_json(owner).get('experiment')}); "
+            f"{folder} has results of another experiment ({_owner(owner)}); "
             "name another folder by --into"
         )
+
+
+def _owner(path: Path) -> object:
+    """The experiment that a description is of."""
+    about = read_json(path)
+    return about.get("experiment") if isinstance(about, dict) else None
 
 
 def _check_digest(path: Path, name: str, found: str, files: Files) -> None:
@@ -254,14 +276,21 @@ def _extract(
         expected = left.pop(member.name, None)
         if expected is None:
             raise UserError(f"{path} holds {member.name!r}, which its {MANIFEST} does not name")
-        if not member.isreg() or member.size != expected["bytes"]:
+        if not is_plain_file(member) or member.size != expected["bytes"]:
             raise UserError(f"{path}: {member.name} is not the file that its {MANIFEST} names")
         target = folder / member.name
         target.parent.mkdir(parents=True, exist_ok=True)
         content = archive.extractfile(member)
         assert content is not None, "a regular file"
-        with open(target, "wb") as file:
-            found = _copy(content, file)
+        try:
+            # "x": where case makes no difference, no file replaces another.
+            with open(target, "xb") as file:
+                found = _copy(content, file)
+        except FileExistsError as error:
+            raise UserError(
+                f"{path} holds {member.name} twice but for upper and lower case, which this disk "
+                "does not tell apart"
+            ) from error
         _check_digest(path, member.name, found, files)
     if left:
         raise UserError(f"{path} lacks {len(left)} files, the first is {min(left)}; fetch it again")

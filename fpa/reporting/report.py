@@ -20,6 +20,7 @@ from fpa.reporting.figures import Spec, played_inputs
 from fpa.reporting.figures.loading import read_table
 from fpa.reporting.state import status_of, table_entries
 from fpa.reporting.tables import table_names
+from fpa.reporting.tables.writing import from_markdown
 
 MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
@@ -119,9 +120,11 @@ def _layout(path: Path) -> dict[str, Any]:
     """A Markdown file's caption and table."""
     lines = path.read_text().splitlines() if path.exists() else []
     table = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"
+        [from_markdown(cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in lines
+        if line[:1] == "|"
     ]
-    caption = " ".join(line for line in lines if line.strip() and line[:1] != "|")
+    caption = from_markdown(" ".join(line for line in lines if line.strip() and line[:1] != "|"))
     return {"caption": caption, "head": table[0] if table else [], "rows": table[2:]}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fpa.common.errors import UserError
+from fpa.common.errors import UserError, one_line
 from fpa.common.files import write_bytes
 from fpa.common.progress import log
 
@@ -33,25 +33,29 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     for path in paths:
         try:
             _check_sums(path)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError("it does not hold the state of a training")
+            return state
         except Exception as error:
             # torch raises half a dozen types for a damaged archive.
-            log.warning("%s cannot be read (%s); trying the one before", path, _first_line(error))
+            log.warning("%s cannot be read (%s); trying the one before", path, one_line(error))
     if paths:
         raise UserError(f"no checkpoint in {folder} can be read; delete the folder to train afresh")
     return None
 
 
 def _check_sums(path: Path) -> None:
-    """Compare the file's content with the CRC-32s in it, which torch writes but does not read."""
+    """Compare the file's content with the CRC-32s in it, which torch writes but does not read.
+
+    torch compresses nothing: what unpacks to more than the file's size is no checkpoint.
+    """
     with zipfile.ZipFile(path) as archive:
+        if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+            raise zipfile.BadZipFile("its parts are larger than the file")
         if (part := archive.testzip()) is not None:
             raise zipfile.BadZipFile(f"{part} is damaged")
 
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt"), reverse=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

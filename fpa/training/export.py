@@ -4,22 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from torch import Tensor
 
 from fpa.common import provenance
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, file_digest, read_json, write_bytes, write_json
 from fpa.models.interface import Model
-from fpa.training.run import Run, build_model
+from fpa.training import tensors
+from fpa.training.run import Run
 
 WEIGHTS, CONFIGURATION = "generator.safetensors", "generator.json"
 
 
 def export(model: Model, run: dict[str, Any], checkpoint: str, folder: Path) -> None:
     """Write a finished model's EMA generator and its configuration to a folder."""
-    tensors = {k: v.cpu().contiguous().clone() for k, v in model.ema.state_dict().items()}
+    weights = {k: v.cpu().contiguous().clone() for k, v in model.ema.state_dict().items()}
     about = {"run": canonical_json(run)}
-    write_bytes(folder / WEIGHTS, safetensors.torch.save(tensors, metadata=about))
+    write_bytes(folder / WEIGHTS, safetensors.torch.save(weights, metadata=about))
     # Last: a folder with a configuration is whole.
     write_json(
         folder / CONFIGURATION,
@@ -39,24 +39,17 @@ def is_export(folder: Path) -> bool:
 
 
 def load(folder: Path) -> Model:
-    """The model of an export, with its EMA generator's weights; UserError when they do not fit."""
+    """The model of an export, with its EMA generator's weights; UserError when they do not fit.
+
+    Its class is not imported unless it may be (fpa.common.trust).
+    """
     about = read_json(folder / CONFIGURATION, made_by="python -m fpa export")
     path = folder / WEIGHTS
     try:
-        run = Run.from_config(about["run"], folder / CONFIGURATION)
-        expected = about["weights_sha256"]
+        config, expected = about["run"], about["weights_sha256"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / CONFIGURATION} is not an export's configuration") from error
-    if not path.exists() or file_digest(path) != expected:
+    run = Run.from_config(config, folder / CONFIGURATION)
+    if not path.is_file() or file_digest(path) != expected:
         raise UserError(f"{path} is missing or not the file that was exported; export it again")
-    model = build_model(run)
-    weights: dict[str, Tensor] = safetensors.torch.load_file(path)
-    try:
-        model.ema.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit this version of {run.model['class']}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    model.ema.eval()
-    return model
+    return tensors.restored(run, tensors.read(path), path)

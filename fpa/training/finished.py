@@ -12,9 +12,9 @@ from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
 from fpa.common.stages import STAGES
 from fpa.models.interface import Model
-from fpa.training import export
+from fpa.training import export, tensors
 from fpa.training.precision import in_force
-from fpa.training.run import Run, build_model
+from fpa.training.run import Run
 
 if TYPE_CHECKING:
     from fpa.training.loop import Training
@@ -27,14 +27,14 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
 
     run = training.run
     # Copies, because safetensors refuses tensors that share memory.
-    tensors = {
+    weights = {
         f"{name}.{key}": value.cpu().contiguous().clone()
         for name, part in training.weights().items()
         for key, value in part.items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
-    write_bytes(folder / artifacts.WEIGHTS, safetensors.torch.save(tensors, metadata=about))
+    write_bytes(folder / artifacts.WEIGHTS, safetensors.torch.save(weights, metadata=about))
     history = pd.DataFrame(training.history).to_csv(index=False)
     write_text(folder / artifacts.HISTORY, history)
     parameters = {
@@ -60,20 +60,20 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """What a finished training was; UserError when there is none."""
-    return read_json(folder / artifacts.SUMMARY, made_by="python -m fpa train")
+    path = folder / artifacts.SUMMARY
+    about = read_json(path, made_by="python -m fpa train")
+    if not isinstance(about, dict):
+        raise UserError(f"{path} does not describe a finished training; train it again")
+    return about
 
 
 def load_weights(folder: Path) -> dict[str, dict[str, Tensor]]:
     """All that a finished run keeps (Training.weights): name -> tensors by name."""
     path = folder / artifacts.WEIGHTS
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} holds no finished run; train it first") from error
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    if not path.exists():
+        raise UserError(f"{folder} holds no finished run; train it first")
     networks: dict[str, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
+    for key, value in tensors.read(path).items():
         network, _, name = key.partition(".")
         networks.setdefault(network, {})[name] = value
     return networks
@@ -87,20 +87,11 @@ def restore(folder: Path, checkpoint: str = "last") -> Model:
     """
     if export.is_export(folder):
         return export.load(folder)
-    summary = read_summary(folder)
-    model = build_model(Run.from_config(summary["run"], folder / artifacts.SUMMARY))
+    run = Run.from_config(read_summary(folder).get("run"), folder / artifacts.SUMMARY)
     networks = load_weights(folder)
     name = "best" if checkpoint == "best" else "ema"
     if name not in networks:
         raise UserError(
             f"{folder} has no best checkpoint: its training was not watched; use --checkpoint last"
         )
-    try:
-        model.ema.load_state_dict(networks[name])
-    except RuntimeError as error:
-        raise UserError(
-            f"{folder / artifacts.WEIGHTS} does not fit this version of "
-            f"{summary['run']['model']['class']}: {str(error).splitlines()[0]}"
-        ) from error
-    model.ema.eval()
-    return model
+    return tensors.restored(run, networks[name], folder / artifacts.WEIGHTS)

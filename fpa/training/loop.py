@@ -235,7 +235,7 @@ def train(training: Training, folder: Path) -> None:
         else:
             try:
                 training.load_state_dict(state)
-            except (KeyError, RuntimeError) as error:
+            except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
                 raise UserError(
                     f"the checkpoint in {state_folder} does not fit this version of the code "
                     f"({str(error).splitlines()[0]}); delete the folder to train afresh"

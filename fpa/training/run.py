@@ -10,11 +10,14 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json
+from fpa.common.trust import check_trusted
 from fpa.data.sources import store_name
 from fpa.models import loading
 from fpa.models.interface import Model
 
 MISSING = "not set"
+LARGEST_IMAGE = 256
+"""Width and height (px) that a configuration can ask for, at most."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,26 @@ class Run:
 
     @classmethod
     def from_config(cls, config: Any, path: object = "the run") -> Run:
-        """The inverse of `config`; UserError when it is something else, or an older version's."""
+        """The inverse of `config`; UserError when it is something else, or an older version's.
+
+        Its class is not imported, and refused unless it may be (fpa.common.trust).
+        """
         try:
             base = config["base"]
-            return cls(**{**config, "base": cls.from_config(base) if base else None})
-        except (KeyError, TypeError) as error:
+            run = cls(**{**config, "base": cls.from_config(base, path) if base else None})
+            name, settings = run.model["class"], run.model["settings"]
+            size, channels = run.dataset["resolution"], run.dataset["channels"]
+            if not (isinstance(name, str) and isinstance(settings, dict)):
+                raise TypeError
+            if not (size in range(8, LARGEST_IMAGE + 1) and channels in (1, 3)):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{path} is not a resolved run of this version; `python -m fpa plan --write` "
                 "writes it"
             ) from error
+        check_trusted(name, path)
+        return run
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]:

@@ -76,6 +76,14 @@ ELSEWHERE = {
         "tests/integration/test_workflow.py",
         '"sample"',
     ),
+    "python -m fpa sample EXPORT --trust-class their_models:Painter --out samples.npy": (
+        "tests/unit/test_trust.py",
+        "--trust-class",
+    ),
+    "python -m fpa train RUN/run.json ... --trust-class my_models:Mine": (
+        "tests/unit/test_trust.py",
+        '"train"',
+    ),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
 }

@@ -218,21 +218,42 @@ def test_files_in_a_folder_that_everyone_can_write_to_are_not_looked_for(
     assert missing == [TORCHSCRIPT, STATE_DICT]
 
 
-@pytest.mark.parametrize("library", ["pytorch", "torch_fidelity"])
-def test_code_in_a_weights_file_is_not_run(library, tmp_path):
+@pytest.mark.parametrize("way", ["pytorch", "torch_fidelity"])
+@pytest.mark.parametrize("checked", [True, False])
+def test_code_in_a_weights_file_is_not_run(known, way, checked, tmp_path):
     class Harmful:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "harmed",))
 
-    torch.save({"weights": Harmful()}, tmp_path / "harmful.pth")
+    path = tmp_path / "harmful.pth"
+    torch.save({"weights": Harmful()}, path)
     network = EXTRACTORS["inception_v3"]
-    load = {
-        "pytorch": lambda path: network.load(path, 299, "pytorch"),
-        "torch_fidelity": lambda path: network.torch_fidelity(path, 299),
-    }[library]
-    with pytest.raises(pickle.UnpicklingError):
-        load(tmp_path / "harmful.pth")
+    if not checked:
+        # Even if the file had the right digest.
+        known["state_dict"] = known["state_dict"]._replace(sha256=file_digest(path))
+    expected = UserError if checked else pickle.UnpicklingError
+    with pytest.raises(expected):
+        network.load(path, 299, way) if way == "pytorch" else network.torch_fidelity(path, 299)
     assert not (tmp_path / "harmed").exists()
+
+
+def test_a_torchscript_file_is_loaded_only_with_its_whole_digest(known, folder, tmp_path, offline):
+    """Such a file is a program, and a description of weights that was received names any."""
+    path = tmp_path / TORCHSCRIPT
+    path.write_bytes((folder / TORCHSCRIPT).read_bytes() + b"more")
+    about = extractors.obtain("inception_v3", str(folder), tmp_path / "e.json")
+    about["weights"]["torchscript"] = {"path": str(path), "sha256": file_digest(path)}
+    (tmp_path / "e.json").write_text(json.dumps(about))
+    for resize in ("clean", "tensorflow"):
+        with pytest.raises(UserError, match="it is not loaded"):
+            extractors.load(tmp_path / "e.json", resize, CPU)
+
+
+def test_published_digests_are_whole():
+    files = inception_v3.published()
+    assert [len(file.sha256) for file in files.values()] == [64, 64]
+    # Its first eight digits are in the published name of the file.
+    assert files["state_dict"].sha256[:8] in STATE_DICT
 
 
 def test_files_are_downloaded_and_checked(known, folder, tmp_path, monkeypatch):
@@ -245,7 +266,7 @@ def test_files_are_downloaded_and_checked(known, folder, tmp_path, monkeypatch):
     about = extractors.obtain("inception_v3", None, tmp_path / "new" / "e.json")
     for kind, names in inception_v3.NAMES.items():
         assert about["weights"][kind]["path"] == str(tmp_path / "new" / names[0])
-    known["state_dict"] = known["state_dict"]._replace(sha256="0" * 8)
+    known["state_dict"] = known["state_dict"]._replace(sha256="0" * 64)
     with pytest.raises(UserError, match=r"with SHA256 .*expected 0000.*set inception_weights"):
         extractors.obtain("inception_v3", None, tmp_path / "other" / "e.json")
     assert [p.name for p in (tmp_path / "other").glob("*.pt*")] == [TORCHSCRIPT]

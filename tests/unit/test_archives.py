@@ -1,5 +1,6 @@
 """Real files in every kind of archive, whole and broken: what is prepared, refused and reported."""
 
+import dataclasses
 import io
 import os
 import random
@@ -225,16 +226,33 @@ def test_expected_numbers_are_the_papers():
     }
 
 
-def test_another_archive_than_the_published_one_is_told(photographs, tmp_path, monkeypatch, caplog):
-    from dataclasses import replace
+@pytest.mark.parametrize("algorithm", ["md5", "sha256"])
+def test_another_archive_than_the_published_one_is_refused(
+    photographs, tmp_path, monkeypatch, algorithm
+):
+    files = {"img_align_celeba/1.jpg": jpeg(photographs[0])}
+    archive = make_zip(tmp_path / "x.zip", files)
 
-    archive = make_zip(tmp_path / "x.zip", {"img_align_celeba/1.jpg": jpeg(photographs[0])})
-    small = replace(SOURCES["celeba"], count=1)
-    monkeypatch.setattr(SOURCES, "_entries", {**dict(SOURCES.items()), "celeba": small})
-    caplog.set_level("WARNING", logger="fpa")
+    def publish(digest: str) -> None:
+        digests = {"md5": "", "sha256": "", algorithm: digest}
+        small = dataclasses.replace(SOURCES["celeba"], count=1, **digests)
+        monkeypatch.setattr(SOURCES, "_entries", {**dict(SOURCES.items()), "celeba": small})
+
+    publish("0" * 32)
+    refusal = r"not the archive as published .*; .*unpack it and set datasets\.celeba\.path"
+    with pytest.raises(UserError, match=refusal):
+        prepare(known("celeba", archive, None), tmp_path / "store")
+    # The way out that the message names.
+    unpacked = make_folder(tmp_path / "unpacked", files)
+    assert prepare(known("celeba", unpacked, None), tmp_path / "other")["count"] == 1
+    publish(file_digest(archive, algorithm))
     manifest = prepare(known("celeba", archive, None), tmp_path / "store")
-    assert manifest["source"]["md5"] == file_digest(archive, "md5")
-    assert "is not the archive as published" in caplog.text
+    assert manifest["source"][algorithm] == file_digest(archive, algorithm)
+
+
+def test_every_archive_that_is_downloaded_has_a_published_digest():
+    for name, source in SOURCES.items():
+        assert not source.url or len(source.sha256) == 64, name
 
 
 # Bad input ---------------------------------------------------------------------------------------

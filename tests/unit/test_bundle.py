@@ -176,6 +176,7 @@ def test_links_are_refused(bundle, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "runs").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "linked" / "experiment.json").write_bytes(files["experiment.json"])
     with pytest.raises(UserError, match="leads out of"):
         unpack(bundle, tmp_path / "linked")
     assert not list((tmp_path / "elsewhere").iterdir())
@@ -197,6 +198,15 @@ def test_other_results_are_not_overwritten(bundle, tmp_path):
     with pytest.raises(UserError, match=r"has results of another experiment .mine.; name another"):
         unpack(bundle, tmp_path / "into")
     assert len(list((tmp_path / "into").iterdir())) == 1
+
+
+def test_a_folder_of_something_else_is_left_alone(bundle, tmp_path):
+    (tmp_path / "project" / "fpa").mkdir(parents=True)
+    with pytest.raises(UserError, match="neither empty nor has results of this experiment"):
+        unpack(bundle, tmp_path / "project")
+    assert [p.name for p in (tmp_path / "project").rglob("*")] == ["fpa"]
+    (tmp_path / "empty").mkdir()
+    assert (unpack(bundle, tmp_path / "empty") / "experiment.json").exists()
 
 
 @pytest.mark.parametrize(

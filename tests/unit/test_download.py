@@ -15,7 +15,7 @@ from conftest import environment, fpa
 
 from fpa.common.errors import UserError
 from fpa.data import download
-from fpa.data.download import fetch
+from fpa.data.download import fetch, fetch_same
 
 DATA = np.random.default_rng(0).bytes(3_000_000)
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -155,6 +155,26 @@ def test_a_file_with_another_digest_is_refused_and_forgotten(server, tmp_path):
     server.data = DATA
     fetch(server.url, tmp_path / "file.zip", md5=MD5)
     assert (tmp_path / "file.zip").read_bytes() == DATA
+
+
+def test_a_file_without_a_published_digest_must_stay_the_first_one(server, tmp_path):
+    path, record = tmp_path / "file.zip", tmp_path / "file.zip.sha256"
+    fetch_same(server.url, path)
+    assert record.read_text() == f"{hashlib.sha256(DATA).hexdigest()}  file.zip\n"
+    path.unlink()
+    server.data, server.version = DATA[::-1], '"v2"'
+    with pytest.raises(UserError, match=rf"expected .*; delete {record} if the new file is right"):
+        fetch_same(server.url, path)
+    assert not path.exists()
+    server.data = DATA
+    fetch_same(server.url, path)
+    assert path.read_bytes() == DATA
+    path.unlink()
+    server.refuse = [404]
+    record.unlink()
+    with pytest.raises(UserError, match=r"answers 404 Not Found$"):
+        fetch_same(server.url, path)
+    assert not record.exists()
 
 
 def test_what_no_program_can_fetch_says_what_to_do(tmp_path):

@@ -8,11 +8,16 @@ sys.path.insert(0, str(ROOT))
 
 from fpa.common import artifacts
 from fpa.common.stages import STAGES
+from fpa.experiment.config import check_files
 from fpa.experiment.environment import prepare_environment
 from fpa.experiment.workflow import CONSTRAINTS, Workflow
 from fpa.reporting.tables import PUBLISHED
 
 prepare_environment(ROOT)
+
+# Snakemake's own reader takes the last of two equal keys without a word.
+if workflow.is_main_process:
+    check_files(workflow.configfiles)
 
 FPA = Workflow.start(
     config,

@@ -19,25 +19,26 @@ class FolderReader(Reader):
         self.root = str(self.path)
 
     def list(self) -> Iterator[Found]:
-        return self._list(self.root, "")
-
-    def _list(self, folder: str, prefix: str) -> Iterator[Found]:
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise UserError(f"cannot read {folder}: {error.strerror}") from error
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_symlink():
-                # A linked folder's images, if any, are missing: it is listed as one of them.
-                name += "/*.png" if entry.is_dir() else ""
-                yield Found(name, None, 0, "symbolic link; put the files themselves here")
-            elif entry.is_dir():
-                yield from self._list(entry.path, name + "/")
-            else:
-                about = entry.stat()
-                problem = "" if stat.S_ISREG(about.st_mode) else "not an ordinary file"
-                yield Found(name, (entry.path, about.st_mtime_ns), about.st_size, problem)
+        # A stack rather than a recursion: folders may lie in one another a thousand times.
+        left = [(self.root, "")]
+        while left:
+            folder, prefix = left.pop()
+            try:
+                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except OSError as error:
+                raise UserError(f"cannot read {folder}: {error.strerror}") from error
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.is_symlink():
+                    # A linked folder's images, if any, are missing: it is listed as one of them.
+                    name += "/*.png" if entry.is_dir() else ""
+                    yield Found(name, None, 0, "symbolic link; put the files themselves here")
+                elif entry.is_dir():
+                    left.append((entry.path, name + "/"))
+                else:
+                    about = entry.stat()
+                    problem = "" if stat.S_ISREG(about.st_mode) else "not an ordinary file"
+                    yield Found(name, (entry.path, about.st_mtime_ns), about.st_size, problem)
 
     def read(self, place: tuple[str, int]) -> bytes:
         with open(place[0], "rb") as file:

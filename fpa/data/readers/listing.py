@@ -11,6 +11,7 @@ IMAGE_SUFFIXES = frozenset("bmp gif jfif jpe jpeg jpg pbm pgm png ppm tif tiff w
 ODD = re.compile(r"(^|/)[./]|__MACOSX")
 """Names that need a closer look: few do, and there may be a million."""
 HIDDEN = re.compile(r"(^|/)(\.(?!\./)|__MACOSX/)")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 CLIMBING = re.compile(r"^/|(^|/)\.\.(/|$)")
 
 
@@ -33,7 +34,7 @@ def list_images(reader: Reader, folders: tuple[str, ...] = ("",)) -> Listing:
     candidates: list[Found] = []
     ignored: list[Found] = []
     for found in reader.list():
-        if ODD.search(found.name) or not found.name.isascii():
+        if ODD.search(found.name) or not (found.name.isascii() and found.name.isprintable()):
             found = found._replace(name=_tidy(found.name))
         problem = "" if reader.only_images else _no_image(found.name)
         if problem:
@@ -53,9 +54,11 @@ def list_images(reader: Reader, folders: tuple[str, ...] = ("",)) -> Listing:
 def _tidy(name: str) -> str:
     """The name without empty and '.' parts; a leading '/' and '..' stay and are found later.
 
-    Bytes that are not UTF-8 are escaped, so that the name can be printed and stored.
+    Bytes that are not UTF-8 and control characters are escaped, so that the name can be printed and
+    stored, in one line.
     """
     name = name.encode(errors="backslashreplace").decode()
+    name = CONTROLS.sub(lambda found: ascii(found[0])[1:-1], name)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return ("/" if name.startswith("/") else "") + "/".join(parts)
 

@@ -36,10 +36,15 @@ class LmdbReader(Reader):
         return lmdb.open(str(self.path), subdir=False, readonly=True, lock=False, readahead=False)
 
     def list(self) -> Iterator[Found]:
-        with self._open() as environment, environment.begin() as transaction:
-            # Keys alone: asking for the values' sizes would read all over the file.
-            for key in transaction.cursor().iternext(keys=True, values=False):
-                yield Found(key.decode("utf-8", "backslashreplace"), key, 0)
+        import lmdb
+
+        try:
+            with self._open() as environment, environment.begin() as transaction:
+                # Keys alone: asking for the values' sizes would read all over the file.
+                for key in transaction.cursor().iternext(keys=True, values=False):
+                    yield Found(key.decode("utf-8", "backslashreplace"), key, 0)
+        except lmdb.Error as error:
+            raise UserError(f"{self.path} is a damaged LMDB ({error}); fetch it again") from error
 
     def read(self, place: bytes) -> bytes:
         # An LMDB must not be used after a fork if it was opened before.

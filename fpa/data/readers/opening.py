@@ -7,7 +7,6 @@ one file in a scratch folder, under a name that no archive chooses.
 import bz2
 import gzip
 import lzma
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import atomic_open, digest
 from fpa.common.progress import log
 from fpa.common.registry import load_target
+from fpa.common.tars import MOST_BLOWN_UP, is_plain_file
 from fpa.data.readers.base import Reader
 from fpa.data.readers.folder import FolderReader
 from fpa.data.readers.lmdb import LmdbReader
@@ -25,8 +25,6 @@ from fpa.data.readers.tar import TarReader
 from fpa.data.readers.zip import ZipReader
 from fpa.data.sources import SOURCES, ReaderFactory
 
-MOST_BLOWN_UP = 100
-"""A compressed tar of images unpacks to about its own size; one that grows more is a bomb."""
 DATABASE = "data.mdb"
 COMPRESSED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -82,8 +80,12 @@ def _open_zip(path: Path, scratch: Path) -> Reader:
     database = _database(member.filename for member in reader.members)
     if database is None:
         return reader
-    with zipfile.ZipFile(path) as archive, archive.open(database) as source:
-        return LmdbReader(_copy(source, scratch, path, database))
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(database) as source:
+            return LmdbReader(_copy(source, scratch, path, database))
+    except (RuntimeError, zipfile.BadZipFile) as error:
+        # Encrypted, of an unknown compression (NotImplementedError), or with a damaged header.
+        raise UserError(f"{path}: {database} cannot be unpacked ({error})") from error
 
 
 def _open_tar(path: Path, scratch: Path) -> Reader:
@@ -91,11 +93,12 @@ def _open_tar(path: Path, scratch: Path) -> Reader:
     database = _database(member.name for member in reader.members)
     if database is None:
         return reader
-    with tarfile.open(path, mode="r:") as archive:
-        source = archive.extractfile(database)
-        if source is None:
-            raise UserError(f"{path}: {database} is not an ordinary file")
-        return LmdbReader(_copy(source, scratch, path, database))
+    member = next(member for member in reader.members if member.name == database)
+    if not is_plain_file(member):
+        raise UserError(f"{path}: {database} is not an ordinary file")
+    with open(path, "rb") as file:
+        file.seek(member.offset_data)
+        return LmdbReader(_copy(file, scratch, path, database, member.size))
 
 
 def _database(names: Iterable[str]) -> str | None:
@@ -105,11 +108,16 @@ def _database(names: Iterable[str]) -> str | None:
 
 def _unwrap_tar(path: Path, opener: Callable[..., Any], scratch: Path) -> Path:
     with opener(path) as source:
-        return _copy(source, scratch, path, "tar", MOST_BLOWN_UP * path.stat().st_size)
+        return _copy(source, scratch, path, "tar")
 
 
-def _copy(source: IO[bytes], scratch: Path, archive: Path, part: str, most: int = 0) -> Path:
-    """Unwrap a part of an archive into the scratch folder, unless it is there already."""
+def _copy(
+    source: IO[bytes], scratch: Path, archive: Path, part: str, size: int | None = None
+) -> Path:
+    """Unwrap a part of an archive into the scratch folder, unless it is there already.
+
+    size: its bytes, where the source does not end behind it.
+    """
     about = archive.stat()
     stamp = digest([str(archive), part, about.st_size, about.st_mtime_ns])[:10]
     target = scratch / f"unwrapped-{stamp}"
@@ -117,9 +125,10 @@ def _copy(source: IO[bytes], scratch: Path, archive: Path, part: str, most: int 
         return target
     log.info("unwrapping %s", archive)
     with atomic_open(target) as file:
-        while chunk := _read_on(source, archive):
+        while chunk := _read_on(source, archive, size):
             file.write(chunk)
-            if most and file.tell() > most:
+            size = None if size is None else size - len(chunk)
+            if file.tell() > MOST_BLOWN_UP * about.st_size:
                 raise UserError(
                     f"{archive} unpacks to more than {MOST_BLOWN_UP} times its size; "
                     "this is no archive of images"
@@ -127,8 +136,8 @@ def _copy(source: IO[bytes], scratch: Path, archive: Path, part: str, most: int 
     return target
 
 
-def _read_on(source: IO[bytes], archive: Path) -> bytes:
+def _read_on(source: IO[bytes], archive: Path, left: int | None) -> bytes:
     try:
-        return source.read(1 << 20)
+        return source.read(1 << 20 if left is None else min(1 << 20, left))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise UserError(f"{archive} is damaged ({error}); fetch it again, whole") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fpa.common.errors import UserError
+from fpa.common.tars import DAMAGED, is_plain_file, members, open_tar
 from fpa.data.readers.base import Found, Reader
 
 
@@ -18,10 +19,10 @@ class TarReader(Reader):
         self.path = path
         self.file = open(path, "rb")  # noqa: SIM115 (open as long as the reader)
         try:
-            with tarfile.open(fileobj=self.file, mode="r:") as archive:
-                self.members = archive.getmembers()
+            with open_tar(self.file) as archive:
+                self.members = list(members(archive))
                 end = archive.offset
-        except (tarfile.TarError, ValueError, EOFError) as error:
+        except DAMAGED as error:
             raise UserError(
                 f"{path} is not a whole zip or tar archive, nor a folder ({error}); fetch it again"
             ) from error
@@ -35,7 +36,7 @@ class TarReader(Reader):
                 place = (member.offset_data, member.size)
                 link = member.issym() or member.islnk()
                 problem = "link; pack the files themselves" if link else ""
-                if not link and (not member.isreg() or member.sparse is not None):
+                if not link and not is_plain_file(member):
                     problem = "not an ordinary file"
                 yield Found(member.name, place, member.size, problem)
 

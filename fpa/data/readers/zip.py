@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fpa.common.errors import UserError
-from fpa.data.readers.base import Found, Reader
+from fpa.data.readers.base import LARGEST_FILE, Found, Reader
 
 HEADER_MARGIN = 256
 """Bytes of name and extra field that a zip member is expected to have at most; more cost a read."""
@@ -26,7 +26,7 @@ class ZipReader(Reader):
         try:
             with zipfile.ZipFile(self.file) as archive:
                 self.members = archive.infolist()
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
             raise UserError(f"{path} is a damaged zip ({error}); fetch it again") from error
 
     def list(self) -> Iterator[Found]:
@@ -85,4 +85,6 @@ def _problem(member: zipfile.ZipInfo) -> str:
         return "encrypted"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return f"compression method {member.compress_type}; pack the zip the ordinary way"
+    if member.compress_size > LARGEST_FILE:
+        return f"{member.compress_size:,} packed bytes are too many for an image"
     return ""

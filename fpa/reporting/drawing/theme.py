@@ -89,6 +89,12 @@ def use_theme() -> None:
     )
 
 
+def as_drawn(label: str) -> str:
+    """A label as Matplotlib draws it unchanged: no formulas, and not left out of a legend."""
+    text = label.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
 def model_colours(models: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """One colour-blind-safe colour for each model, by its place in the experiment."""
     return dict(zip(models, map(to_rgb, itertools.cycle(COLOURS)), strict=False))

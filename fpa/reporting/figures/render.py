@@ -1,6 +1,7 @@
 """Draws figures from the artifacts in a results folder and saves them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fpa.common import artifacts
@@ -11,11 +12,12 @@ from fpa.reporting.figures.base import FIGURES, Animation, Spec
 
 def draw(spec: Spec, results: Path) -> None:
     """Write a figure's files; UserError when none of its inputs is there."""
-    from fpa.reporting.drawing.theme import save_figure, use_theme
+    from fpa.reporting.drawing.theme import as_drawn, save_figure, use_theme
 
     if spec.inputs and not any((results / part.path).exists() for part in spec.inputs):
         raise UserError(f"{spec.name}: nothing to draw, {spec.inputs[0].path} is missing")
     use_theme()
+    spec = replace(spec, models={name: as_drawn(label) for name, label in spec.models.items()})
     drawn = FIGURES.get(spec.kind).draw(spec, results)
     if isinstance(drawn, Animation):
         _save_animation(drawn, results / spec.files[0])

@@ -1,41 +1,69 @@
 """A table of text as Markdown and as LaTeX."""
 
+import html
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
+MARKDOWN = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown would take for markup, in a cell too; an underscore inside a word is none."""
+
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A table of text as Markdown under its caption; numbers to the right."""
+
+    def escape(text: Any) -> str:
+        # Not every reader lets backslashes escape these two.
+        plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text)).replace("<", "&lt;")
+        return MARKDOWN.sub(r"\\\g<0>", plain)
+
     align = ("left", *["right"] * table.shape[1])
-    return f"{caption}\n\n{table.to_markdown(colalign=align, disable_numparse=True)}\n"
+    shown = _escaped(table, escape)
+    text = shown.to_markdown(colalign=align, disable_numparse=True)
+    return f"{escape(caption)}\n\n{text}\n"
 
 
-LATEX = {
-    "_": r"\_",
-    "é": r"\'e",
-    "%": r"\%",
-    "&": r"\&",
-    "#": r"\#",
-    "±": r"$\pm$",
-    "∞": r"$\infty$",
-    "—": "---",
-}
+def from_markdown(cell: str) -> str:
+    """The text that `to_markdown` escaped."""
+    return html.unescape(re.sub(r"\\([^\w\s]|_)", r"\1", cell))
+
+
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "$": r"\$",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "`": r"\textasciigrave{}",
+        "_": r"\_",
+        "é": r"\'e",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "±": r"$\pm$",
+        "∞": r"$\infty$",
+        "—": "---",
+    }
+)
 
 
 def to_latex(table: pd.DataFrame, caption: str) -> str:
     """A table of text as LaTeX (needs the package booktabs)."""
 
     def escape(text: Any) -> str:
-        text = str(text)
-        for plain, escaped in LATEX.items():
-            text = text.replace(plain, escaped)
+        text = one_line(text).translate(LATEX)
+        # Behind a line's end, a bracket would be its argument and an asterisk its variant.
+        text = re.sub(r"^[\[*]", r"{\g<0>}", text)
         return re.sub(r" x (\d)", r" $\\times$ \1", text)
 
-    shown = table.map(escape)
-    shown.columns = pd.Index([escape(name) for name in table.columns])
-    shown.index = pd.Index([escape(name) for name in table.index])
+    shown = _escaped(table, escape)
     shown.columns.name = str(table.index.name or "Model")
     return shown.style.to_latex(
         hrules=True,
@@ -44,3 +72,16 @@ def to_latex(table: pd.DataFrame, caption: str) -> str:
         caption=escape(caption),
         column_format=f"l{'r' * table.shape[1]}",
     )
+
+
+def one_line(text: Any) -> str:
+    """A value as text in one line."""
+    return " ".join(str(text).split())
+
+
+def _escaped(table: pd.DataFrame, escape: Callable[[Any], str]) -> pd.DataFrame:
+    """The table with every cell and heading escaped."""
+    shown = table.map(escape)
+    shown.columns = pd.Index([escape(name) for name in table.columns])
+    shown.index = pd.Index([escape(name) for name in table.index], name=table.index.name)
+    return shown
