@@ -6,12 +6,13 @@ from collections.abc import Collection
 import torch
 
 from fpa.common.errors import UserError
-from fpa.training import gpus, launch
+from fpa.training import gpus, launch, memory
 from fpa.training.precision import allow
 
 
 def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torch.device:
-    """The device called `auto`, `cpu` or `cuda`; sets the number of CPU threads (0: as it is).
+    """The device called `auto`, `cpu` or `cuda`; sets the number of CPU threads (0: as it is)
+    and has the process keep the memory that it frees.
 
     precision: what may be less exact than float32 there (fpa.training.precision).
 
@@ -19,6 +20,7 @@ def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torc
     there is none, or fewer than a training's processes need.
     """
     allow(precision)
+    memory.keep_freed()
     if threads:
         torch.set_num_threads(threads)
     if name == "cuda" and not torch.cuda.is_available():
