@@ -9,7 +9,7 @@ from fpa.common.progress import log
 
 
 def _table(add: Add) -> None:
-    add("kind", help="fid, kid, scores, comparisons, models; models takes cost files")
+    add("kind", help="fid, kid, scores, comparisons, claims, models; models takes cost files")
     add("inputs", nargs="+", metavar="JSON", help="the files, in the order of the rows")
     add("--results", metavar="DIR", help="the experiment's results folder, for names as shown")
     add("--published", metavar="CSV", help="published scores, for a column of their own")

@@ -28,6 +28,7 @@ rule scores_table:
         experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
+        claims=FPA.about.get("claims", []),
     message:
         "Table {wildcards.table} of {params.experiment}"
     shell:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
+from fpa.reporting.claims import Claim
+from fpa.reporting.tables.claims import claims_caption, claims_frame, claims_layout
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
 from fpa.reporting.tables.pairwise import pairwise_caption, pairwise_frame, pairwise_layout
@@ -22,9 +24,10 @@ def build(
     labels: Mapping[str, str],
     experiment: str,
     published: pd.DataFrame | None = None,
+    claims: Sequence[Claim] = (),
 ) -> Built:
-    """A table of `kind`: a metric's name, `scores` or `comparisons` (of score files), or `models` (of
-    cost files).
+    """A table of `kind`: a metric's name, `scores`, `comparisons` or `claims` (of score files), or
+    `models` (of cost files).
 
     Its caption has a warning when the entries mix versions of a stage.
     """
@@ -37,6 +40,9 @@ def build(
             scores_layout(frame, labels),
             scores_caption(frame, absent(entries, METRICS)),
         )
+    elif kind == "claims":
+        frame = claims_frame(tidy_scores(entries, experiment), claims, published)
+        shown, caption = claims_layout(frame, labels), claims_caption(frame, experiment)
     elif kind == "comparisons":
         tidy = tidy_scores(entries, experiment)
         frame, seeds = pairwise_frame(tidy), tidy["seed"].nunique()
