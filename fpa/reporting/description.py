@@ -38,6 +38,17 @@ def claimed(about: Description) -> list[Claim]:
     return check_claims(about.get("claims", []), artifacts.EXPERIMENT)
 
 
+def watched(about: Description) -> list[str]:
+    """Names of the models that are scored while they train."""
+    models = about["config"]["models"]
+    return [name for name, model in models.items() if model["training"]["watch_kimg"]]
+
+
+def target_distance(about: Description | None) -> float | None:
+    """The distance that the table of targets asks for, if the configuration names one."""
+    return about["config"]["figures"].get("target") if about else None
+
+
 def score_file(protocol: Mapping[str, Any]) -> str:
     """A run's score by a protocol of the description, in the run's folder."""
     return f"{protocol['score']}.json"

@@ -107,7 +107,7 @@ def _tables(results: Path) -> list[dict[str, Any]]:
     """Each table in the paper's layout (from its .md) and whole (from its .csv)."""
     paths = sorted((results / artifacts.table("any")).parent.glob("*.csv"))
     # The experiment's tables come first, others follow by name.
-    rank = {name: i for i, name in enumerate(table_names(claims=True))}
+    rank = {name: i for i, name in enumerate(table_names())}
     paths.sort(key=lambda path: rank.get(path.stem, len(rank)))
     return [
         {"name": path.stem, **_layout(path.with_suffix(".md")), "all": _rows(path)}

@@ -6,6 +6,7 @@
     claims      what the paper states, with a verdict
     pairwise    which differences between models exceed the spread of trainings (comparisons)
     models      size and cost of the models
+    targets     images and hours to a given distance
     published   published scores, for a column of the metrics' tables
     comparison  two runs side by side
     kinds       which tables an experiment has

@@ -11,6 +11,7 @@ from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_lay
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
 from fpa.reporting.tables.pairwise import pairwise_caption, pairwise_frame, pairwise_layout
 from fpa.reporting.tables.scores import scores_caption, scores_layout
+from fpa.reporting.tables.targets import targets_caption, targets_frame, targets_layout
 from fpa.reporting.tables.text import absent, mixed_stages
 from fpa.reporting.tables.tidy import Entry, tidy_scores
 
@@ -25,12 +26,17 @@ def build(
     experiment: str,
     published: pd.DataFrame | None = None,
     claims: Sequence[Claim] = (),
+    target: float | None = None,
 ) -> Built:
     """A table of `kind`: a metric's name, `scores`, `comparisons` or `claims` (of score files), or
-    `models` (of cost files).
+    `models` (of cost files), or `targets` (of histories and costs).
 
     Its caption has a warning when the entries mix versions of a stage.
     """
+    if kind == "targets":
+        frame = targets_frame(entries, experiment, target)
+        shown = targets_layout(frame, labels)
+        return frame, shown, targets_caption(frame, target is not None, labels)
     if kind == "models":
         frame = models_frame(entries)
         shown, caption = models_layout(frame, labels), models_caption(frame, experiment)
