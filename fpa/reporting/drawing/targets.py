@@ -1,6 +1,7 @@
 """Images and hours to a target distance."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -28,20 +29,13 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
         for ax, column in zip(axes, ("kimg", "hours"), strict=True):
             for place, model in enumerate(models):
                 of_model = rows[rows["model"] == model]
-                there = of_model.dropna(subset="kimg")[column]
-                ax.plot(there, [place] * len(there), "o", color=colours[model], markersize=4)
-                missed = of_model[of_model["kimg"].isna()]
-                budget = missed["budget_kimg"]
-                if column == "hours":
-                    budget = budget * 1000 / 3600 / missed["images_per_second"]
-                ax.plot(
-                    budget,
-                    [place] * len(budget),
-                    "o",
-                    color=colours[model],
-                    markersize=4,
-                    fillstyle="none",
-                )
+                # Trainings that got there at once would hide each other.
+                heights = place + np.linspace(-0.25, 0.25, len(of_model) + 2)[1:-1]
+                reached = of_model["kimg"].notna()
+                style = {"color": colours[model], "markersize": 4, "linestyle": "", "marker": "o"}
+                ax.plot(of_model.loc[reached, column], heights[reached], **style)
+                budgets = of_model.loc[~reached, f"budget_{column}"]
+                ax.plot(budgets, heights[~reached], fillstyle="none", **style)
             ax.set_xlim(left=0)
             ax.margins(x=0.1)
         named = f"{dataset}, to {goal:.1f}" if len(datasets) > 1 else f"to {goal:.1f}"

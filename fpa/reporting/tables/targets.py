@@ -12,7 +12,7 @@ from fpa.reporting.words import in_words
 
 COLUMNS = [
     *("experiment", "dataset", "resolution", "model", "seed", "target", "kimg", "budget_kimg"),
-    *("base", "base_kimg", "images_per_second", "hours", "hardware"),
+    *("base", "base_kimg", "images_per_second", "hours", "budget_hours", "hardware"),
 ]
 
 
@@ -52,9 +52,10 @@ def targets_frame(
         scored = entry["history"].dropna(subset="fid")
         reached = scored.loc[scored["fid"] <= goal, "kimg"]
         kimg = float(reached.iloc[0]) if len(reached) else math.nan
-        hours = _hours(kimg, speeds.get((dataset, entry["model"])))
+        speed = speeds.get((dataset, entry["model"]), math.nan)
+        before = 0.0
         if entry["base"]:
-            hours += _hours(entry["base_kimg"], speeds.get((dataset, entry["base"])))
+            before = _hours(entry["base_kimg"], speeds.get((dataset, entry["base"]), math.nan))
         hardware = (entry["cost"] or {}).get("hardware", {})
         rows.append(
             {
@@ -63,16 +64,17 @@ def targets_frame(
                 **{k: entry[k] for k in ("base", "base_kimg")},
                 "target": goal,
                 "kimg": kimg,
-                "images_per_second": speeds.get((dataset, entry["model"]), math.nan),
-                "hours": hours,
+                "images_per_second": speed,
+                "hours": before + _hours(kimg, speed),
+                "budget_hours": before + _hours(entry["budget_kimg"], speed),
                 "hardware": hardware.get("gpu") or hardware.get("cpu") or "",
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _hours(kimg: float, images_per_second: float | None) -> float:
-    return 1000 * kimg / images_per_second / 3600 if images_per_second else math.nan
+def _hours(kimg: float, images_per_second: float) -> float:
+    return 1000 * kimg / images_per_second / 3600
 
 
 def targets_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
