@@ -5,12 +5,18 @@ from pathlib import Path
 
 from fpa.cli.verbs import Add, verb
 from fpa.common import artifacts
+from fpa.common.errors import UserError
 from fpa.common.progress import log
 
 
 def _table(add: Add) -> None:
-    add("kind", help="fid, kid, scores, comparisons, models; models takes cost files")
-    add("inputs", nargs="+", metavar="JSON", help="the files, in the order of the rows")
+    add("kind", help="fid, kid, scores, comparisons, claims, models or targets")
+    add(
+        "inputs",
+        nargs="*",
+        metavar="JSON",
+        help="score files (models: cost files) in the order of the rows; default: those in --results",
+    )
     add("--results", metavar="DIR", help="the experiment's results folder, for names as shown")
     add("--published", metavar="CSV", help="published scores, for a column of their own")
     add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
@@ -21,9 +27,14 @@ def table(options: argparse.Namespace) -> None:
     """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
     from fpa.common.files import read_json
     from fpa.reporting.make import make_table, read_description
+    from fpa.reporting.state import table_entries
 
-    entries = [read_json(path) for path in options.inputs]
     about = read_description(Path(options.results)) if options.results else None
+    entries = [read_json(path) for path in options.inputs]
+    if not entries and about:
+        entries = table_entries(about, options.kind, Path(options.results))
+    if not entries:
+        raise UserError("no scores: name score files, or with --results a folder that holds some")
     out = Path(options.out)
     markdown = make_table(options.kind, entries, about, options.published, out)
     print(f"\n{markdown}\n{out}", flush=True)

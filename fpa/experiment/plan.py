@@ -15,8 +15,11 @@ from fpa.evaluation.metrics import METRICS
 from fpa.experiment.config import check_config
 from fpa.experiment.digests import WITHOUT_EFFECT, run_digest, score_digest
 from fpa.models.loading import find_model, resolve_settings
+from fpa.reporting.claims import about_models, read_claims
 from fpa.training.run import Run
 
+UNDESCRIBED = ("runtime", "bundle", "claims")
+"""Sections that change nothing that is made, or are described otherwise."""
 FORMAT = 2
 """Of the description. What version 0.1 wrote has none, and its digests were others."""
 
@@ -43,6 +46,8 @@ class Experiment:
         }
         for metric in self.evaluation["metrics"]:
             METRICS.get(metric, "evaluation.metrics")
+        stated = read_claims(self.config["claims"]) if self.config["claims"] else []
+        self.claims = about_models(stated, self.models)
         self._check_protocol(self.config["training"], "training")
         self._check_figures()
         self._settings = {name: self._resolve(name) for name in self.models}
@@ -148,7 +153,7 @@ class Experiment:
             "format": FORMAT,
             "experiment": self.name,
             # How the work is done and packed changes nothing that is made, the report included.
-            "config": {k: v for k, v in self.config.items() if k not in ("runtime", "bundle")},
+            "config": {k: v for k, v in self.config.items() if k not in UNDESCRIBED},
             "samples": self.sampled.removeprefix("samples-").removesuffix(".npy"),
             "protocols": [
                 {**protocol.as_dict(), "score": self.score_file(name).removesuffix(".json")}
@@ -175,6 +180,8 @@ class Experiment:
                 }
                 for run in self.runs
             ],
+            # Left out where there are none, as by versions without them.
+            **({"claims": [c.model_dump(mode="json") for c in self.claims]} if self.claims else {}),
         }
 
     @property

@@ -21,6 +21,7 @@ from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
+from fpa.reporting.description import watched
 from fpa.reporting.figures import figures, played_inputs
 from fpa.reporting.tables import table_names
 from fpa.training.run import Run
@@ -128,7 +129,7 @@ class Workflow:
         """Every table's files."""
         return [
             self.in_results(artifacts.table(name, ending))
-            for name in table_names()
+            for name in table_names(self.about)
             for ending in ("csv", "md", "tex")
         ]
 
@@ -149,6 +150,12 @@ class Workflow:
         first = self.config["seeds"][0]
         runs = [run for run in self.experiment.runs if run.seed == first]
         return [self.in_results(run.folder, artifacts.COST) for run in runs]
+
+    def histories(self) -> list[str]:
+        """Losses and quick scores of every run that has some."""
+        named = watched(self.about)
+        runs = [run for run in self.experiment.runs if run.model["name"] in named]
+        return [self.in_results(run.folder, artifacts.HISTORY) for run in runs]
 
     def summaries(self) -> list[str]:
         """What every finished training says of itself."""

@@ -11,6 +11,7 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import read_json
+from fpa.reporting.claims import Claim, check_claims
 
 Description = Mapping[str, Any]
 
@@ -30,6 +31,22 @@ def read_description(results: str | Path) -> dict[str, Any]:
 def labels(about: Description) -> dict[str, str]:
     """Every model of the experiment, in its order: name -> name as shown."""
     return {model["name"]: model["label"] for model in about["models"]}
+
+
+def claimed(about: Description) -> list[Claim]:
+    """The claims that the experiment judges."""
+    return check_claims(about.get("claims", []), artifacts.EXPERIMENT)
+
+
+def watched(about: Description) -> list[str]:
+    """Names of the models that are scored while they train."""
+    models = about["config"]["models"]
+    return [name for name, model in models.items() if model["training"]["watch_kimg"]]
+
+
+def target_distance(about: Description | None) -> float | None:
+    """The distance that the table of targets asks for, if the configuration names one."""
+    return about["config"]["figures"].get("target") if about else None
 
 
 def score_file(protocol: Mapping[str, Any]) -> str:

@@ -11,7 +11,13 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError, did_you_mean
 from fpa.common.files import write_text
 from fpa.common.progress import log
-from fpa.reporting.description import Description, labels, read_description
+from fpa.reporting.description import (
+    Description,
+    claimed,
+    labels,
+    read_description,
+    target_distance,
+)
 from fpa.reporting.figures import figures
 from fpa.reporting.tables import PUBLISHED, read_published, table_names
 
@@ -27,8 +33,8 @@ def make_table(
 ) -> str:
     """Write a table beside `out` (.csv, .md and .tex) where it changed; its Markdown.
 
-    kind: a metric's name, `scores` or `comparisons` (entries: the contents of score files), or
-    `models` (of cost files). Without the experiment's description, models are shown by their names.
+    kind: a metric's name, `scores`, `comparisons` or `claims` (entries: the contents of score files),
+    `models` (of cost files), or `targets` (as `table_entries` gathers them). Without the experiment's description, models are shown by their names.
     """
     from fpa.reporting.tables.build import build
     from fpa.reporting.tables.writing import to_latex, to_markdown
@@ -36,7 +42,15 @@ def make_table(
     published = read_published(published_path) if published_path else None
     shown_names = labels(description) if description else {}
     experiment = description["experiment"] if description else ""
-    frame, shown, caption = build(kind, entries, shown_names, experiment, published)
+    claims = claimed(description) if description else []
+    if kind == "claims" and not claims:
+        raise UserError(
+            "no claim is about the models of this experiment; name a file of claims in its "
+            "configuration, as in 'claims: experiments/claims.yaml'"
+        )
+    frame, shown, caption = build(
+        kind, entries, shown_names, experiment, published, claims, target_distance(description)
+    )
     texts = {
         ".md": to_markdown(shown, caption),
         ".tex": to_latex(shown, caption),
@@ -54,7 +68,7 @@ def make_tables(about: Description, results: Path) -> None:
     from fpa.reporting.state import table_entries
 
     published = about["config"]["published"] or PUBLISHED
-    for kind in table_names():
+    for kind in table_names(about):
         entries = table_entries(about, kind, results)
         if entries:
             make_table(kind, entries, about, published, results / artifacts.table(kind))

@@ -1,6 +1,6 @@
 """What became of an experiment's runs, and what goes into its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
     """
     if kind == "models":
         first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
-        paths = (results / run["folder"] / artifacts.COST for run in first)
-        return [read_json(path) for path in paths if path.exists()]
+        return [cost for _, cost in _costs(first, results)]
+    if kind == "targets":
+        return _histories(about, results)
     found, any_score = [], False
     for protocol in about["protocols"]:
         for run in about["runs"]:
@@ -48,3 +49,39 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
                 checkpoint = about["config"]["evaluation"]["checkpoint"]
                 found.append(missing_score(run, protocol, checkpoint, status))
     return found if any_score else []
+
+
+def _histories(about: Description, results: Path) -> list[dict[str, Any]]:
+    """Of each run with quick scores, its history, its model's cost, and what it starts from."""
+    from fpa.reporting.figures.loading import read_table
+
+    runs, found = about["runs"], []
+    costs = {(run["dataset"], run["model"]): cost for run, cost in _costs(runs, results)}
+    bases = {name: model["base"] for name, model in about["config"]["models"].items()}
+    for run in runs:
+        path = results / run["folder"] / artifacts.HISTORY
+        history = read_table(path) if path.exists() else None
+        if history is None or "fid" not in history:
+            continue
+        base = bases[run["model"]]
+        budgets = {r["kimg"] for r in runs if (r["dataset"], r["model"]) == (run["dataset"], base)}
+        found.append(
+            {
+                **{key: run[key] for key in ("dataset", "resolution", "model", "seed")},
+                "budget_kimg": run["kimg"],
+                "history": history,
+                "cost": costs.get((run["dataset"], run["model"])),
+                "base": base,
+                "base_kimg": next(iter(budgets), None),
+            }
+        )
+    return found
+
+
+def _costs(
+    runs: Sequence[Mapping[str, Any]], results: Path
+) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+    for run in runs:
+        path = results / run["folder"] / artifacts.COST
+        if path.exists():
+            yield run, read_json(path)

@@ -17,7 +17,7 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="(?!models).*",
+        table="(?!models|targets).*",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -28,6 +28,7 @@ rule scores_table:
         experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
+        claims=FPA.about.get("claims", []),
     message:
         "Table {wildcards.table} of {params.experiment}"
     shell:
@@ -64,4 +65,37 @@ rule models_table:
         "Table of the models of {params.experiment}"
     shell:
         "python -m fpa table models {input:q} --results {params.results:q}"
+        " --out {output.csv:q} --log {log:q}"
+
+
+rule targets_table:
+    input:
+        histories=FPA.histories(),
+        costs=FPA.costs(),
+    output:
+        csv=report(
+            FPA.in_results(artifacts.table("targets")),
+            caption="../report/targets.rst",
+            category="Tables",
+            labels={"table": "targets", "format": "CSV"},
+        ),
+        md=FPA.in_results(artifacts.table("targets", "md")),
+        tex=FPA.in_results(artifacts.table("targets", "tex")),
+    log:
+        FPA.log("tables/targets.log"),
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=FPA.experiment.name,
+        results=subpath(output.csv, ancestor=2),
+        models=FPA.about["models"],
+        target=str(FPA.config["figures"]["target"]),
+    message:
+        "Table of the targets of {params.experiment}"
+    shell:
+        "python -m fpa table targets --results {params.results:q}"
         " --out {output.csv:q} --log {log:q}"

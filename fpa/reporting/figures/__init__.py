@@ -32,7 +32,7 @@ KINDS = (
     *("painting", "keys", "dynamics", "refined", "steps", "animation"),
     *("samples", "interpolation", "neighbours"),
     *("scores", "ablation"),
-    *("progress", "curves"),
+    *("progress", "targets", "curves"),
 )
 """The project's modules, in the order of the report."""
 

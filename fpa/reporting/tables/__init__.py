@@ -3,8 +3,10 @@
     tidy        one row for each run, protocol and metric (scores.csv)
     metric      one metric: models down, data sets across (fid, kid)
     scores      every metric: models down, metrics across
+    claims      what the paper states, with a verdict
     pairwise    which differences between models exceed the spread of trainings (comparisons)
     models      size and cost of the models
+    targets     images and hours to a given distance
     published   published scores, for a column of the metrics' tables
     comparison  two runs side by side
     kinds       which tables an experiment has

@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
+from fpa.reporting.claims import Claim
+from fpa.reporting.tables.claims import claims_caption, claims_frame, claims_layout
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
 from fpa.reporting.tables.pairwise import pairwise_caption, pairwise_frame, pairwise_layout
 from fpa.reporting.tables.scores import scores_caption, scores_layout
+from fpa.reporting.tables.targets import targets_caption, targets_frame, targets_layout
 from fpa.reporting.tables.text import absent, mixed_stages
 from fpa.reporting.tables.tidy import Entry, tidy_scores
 
@@ -22,12 +25,18 @@ def build(
     labels: Mapping[str, str],
     experiment: str,
     published: pd.DataFrame | None = None,
+    claims: Sequence[Claim] = (),
+    target: float | None = None,
 ) -> Built:
-    """A table of `kind`: a metric's name, `scores` or `comparisons` (of score files), or `models` (of
-    cost files).
+    """A table of `kind`: a metric's name, `scores`, `comparisons` or `claims` (of score files), or
+    `models` (of cost files), or `targets` (of histories and costs).
 
     Its caption has a warning when the entries mix versions of a stage.
     """
+    if kind == "targets":
+        frame = targets_frame(entries, experiment, target)
+        shown = targets_layout(frame, labels)
+        return frame, shown, targets_caption(frame, target is not None, labels)
     if kind == "models":
         frame = models_frame(entries)
         shown, caption = models_layout(frame, labels), models_caption(frame, experiment)
@@ -37,6 +46,9 @@ def build(
             scores_layout(frame, labels),
             scores_caption(frame, absent(entries, METRICS)),
         )
+    elif kind == "claims":
+        frame = claims_frame(tidy_scores(entries, experiment), claims, published)
+        shown, caption = claims_layout(frame, labels), claims_caption(frame, experiment)
     elif kind == "comparisons":
         tidy = tidy_scores(entries, experiment)
         frame, seeds = pairwise_frame(tidy), tidy["seed"].nunique()

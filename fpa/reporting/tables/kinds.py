@@ -1,9 +1,12 @@
 """Which tables an experiment has."""
 
 from fpa.evaluation.metrics import METRICS
+from fpa.reporting.description import Description, claimed, watched
 
 
-def table_names() -> list[str]:
-    """The metrics that have a table, then the others."""
+def table_names(about: Description | None = None) -> list[str]:
+    """Those of a described experiment, or all that there can be: claims first, then the metrics."""
     metrics = [name for name, metric in METRICS.items() if metric.table]
-    return [*metrics, "scores", "comparisons", "models"]
+    claims = ["claims"] if about is None or claimed(about) else []
+    targets = ["targets"] if about is None or watched(about) else []
+    return [*claims, *metrics, "scores", "comparisons", "models", *targets]

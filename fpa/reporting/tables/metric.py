@@ -50,7 +50,7 @@ def metric_frame(
             "n_seeds": len(group),
             "n_failed": int((group["status"] != "ok").sum()),
             "status": _statuses(group),
-            **_published_for(row, metric, published),
+            **published_for(row, metric, published),
             **{key: _first_known(group[key]) for key in CONSTANT},
             "experiment": experiment,
             "runs": " ".join(digest[:10] for digest in group["run"]),
@@ -71,7 +71,7 @@ def _statuses(runs: pd.DataFrame) -> str:
     return ", ".join(f"{n} {word}" for word, n in counts) or "ok"
 
 
-def _published_for(
+def published_for(
     row: Mapping[str, Any], metric: str, published: pd.DataFrame | None
 ) -> dict[str, Any]:
     """The published value of a row's data set, protocol and model, and its source."""

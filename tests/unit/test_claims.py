@@ -1,0 +1,211 @@
+"""Claims: how they are judged, what is wrong with a file of them, and the table."""
+
+import math
+
+import made_up
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from scipy.stats import ttest_rel
+from test_pairwise import entry
+
+from fpa.common.errors import UserError
+from fpa.experiment.plan import Experiment
+from fpa.reporting.claims import Claim, about_models, check_claims, read_claims
+from fpa.reporting.make import make_report
+from fpa.reporting.tables.build import build
+from fpa.reporting.tables.claims import claims_frame, student
+from fpa.reporting.tables.tidy import tidy_scores
+
+PAPERS = ROOT / "experiments/claims.yaml"
+SEEDS = np.arange(5)
+WAVE = np.array([-2.0, 1.0, 0.0, 2.0, -1.0])
+
+
+def claim(better: str = "a", than: str = "b", **more) -> Claim:
+    return Claim(
+        name="one",
+        says="A is better",
+        source="here",
+        better=better.split(),
+        than=than.split(),
+        **more,
+    )
+
+
+def judged(stated: Claim, metric: str = "fid", **scores) -> pd.Series:
+    """The row of a claim, of scores by model, one for each seed."""
+    entries = [
+        entry(model, seed, **{metric: float(value)})
+        for model, values in scores.items()
+        for seed, value in enumerate(values)
+    ]
+    frame = claims_frame(tidy_scores(entries, "test"), [stated])
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        (50 + WAVE, 60 + WAVE, "supported"),
+        (60 + WAVE, 50 + WAVE, "not supported"),
+        (50 + WAVE, 51 + WAVE, "undecided"),
+        (50 + WAVE[:2], 60 + WAVE, "undecided"),  # two trainings decide nothing
+        ([50], [60], "undecided"),
+        ([], 60 + WAVE, "undecided"),
+        ([50, math.nan, 51, math.nan, math.nan], 60 + WAVE, "undecided"),
+        (50 + 0 * WAVE, 60 + 0 * WAVE, "undecided"),  # no spread: nothing is known of it
+    ],
+)
+def test_a_verdict_follows_from_the_interval(a, b, verdict):
+    row = judged(claim(), a=a, b=b)
+    assert row["verdict"] == verdict
+
+
+def test_an_advantage_is_positive_where_the_claim_holds_whatever_the_metrics_direction():
+    low = judged(claim(), a=50 + WAVE, b=60 + WAVE)
+    high = judged(claim(metric="recall"), "recall", a=0.6 + WAVE / 100, b=0.5 + WAVE / 100)
+    assert (low["verdict"], high["verdict"]) == ("supported", "supported")
+    assert low["advantage"] == pytest.approx(10)
+    assert low["relative"] == pytest.approx(10 / 60)
+    assert high["advantage"] == pytest.approx(0.1)
+
+
+def test_paired_trainings_are_compared_seed_by_seed():
+    wide = 10 * WAVE
+    a, b = 50 + wide, 52 + wide + [0.1, -0.1, 0.2, 0, 0.1]
+    assert judged(claim(), a=a, b=b)["verdict"] == "undecided"
+    row = judged(claim(paired=True), a=a, b=b)
+    assert row["verdict"] == "supported"
+    expected = ttest_rel(b, a).confidence_interval(0.95)
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    assert student((b - a).tolist()).p == pytest.approx(ttest_rel(b, a).pvalue)
+    # A seed that one of them lacks counts for neither.
+    short = judged(claim(paired=True), a=a[:3], b=b)
+    assert (short["n_better"], short["n_than"]) == (3, 3)
+    assert short["mean_than"] == pytest.approx(b[:3].mean())
+
+
+def test_a_claim_about_several_models_is_as_strong_as_its_weakest_pair():
+    stated = claim("a b", "c")
+    row = judged(stated, a=30 + WAVE, b=45 + WAVE, c=60 + WAVE)
+    assert (row["verdict"], row["better"]) == ("supported", "b")
+    row = judged(stated, a=30 + WAVE, b=59.5 + WAVE, c=60 + WAVE)
+    assert (row["verdict"], row["better"]) == ("undecided", "b")
+    row = judged(stated, a=90 + WAVE, b=59.5 + WAVE, c=60 + WAVE)
+    assert (row["verdict"], row["better"]) == ("not supported", "a")
+
+
+@pytest.mark.parametrize(
+    ("a", "verdict"), [(51, "supported"), (70, "not supported"), (56, "undecided")]
+)
+def test_models_are_alike_within_a_margin(a, verdict):
+    assert judged(claim(alike=0.1), a=a + WAVE, b=50 + WAVE)["verdict"] == verdict
+
+
+def test_of_models_that_are_the_same_one_in_twenty_is_told_apart():
+    draw, wrong, trials = np.random.default_rng(0).normal, 0, 400
+    for _ in range(trials):
+        row = judged(claim(), a=50 + draw(size=5), b=50 + draw(size=5))
+        wrong += row["verdict"] != "undecided"
+    # 20 expected, with a standard deviation of 4.4.
+    assert 5 < wrong < 34
+
+
+def test_the_papers_claims_are_judged_where_their_models_are():
+    stated = read_claims(PAPERS)
+    assert len(stated) > 8
+    found = about_models(stated, ["fpa", "fpa_unet", "dcgan"])
+    assert [claim.name for claim in found] == ["unet_lowers_fid"]
+    for name in ("config.yaml", "experiments/paper.yaml"):
+        config = yaml.safe_load((ROOT / name).read_text())
+        assert config["claims"] == "experiments/claims.yaml"
+
+
+GOOD = {"name": "one", "says": "A", "source": "s", "better": ["a"], "than": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("a: 1", "holds no claims"),
+        ("- [", "is not valid YAML"),
+        ("- 3", "claim 1: "),
+        ([GOOD, GOOD], "two claims called one"),
+        ([{**GOOD, "better": []}], "claim one: better"),
+        ([{**GOOD, "than": ["a"]}], "no model can be better than itself"),
+        ([{**GOOD, "metric": "fit"}], "did you mean 'fid'"),
+        ([{**GOOD, "alike": 2}], "claim one: alike"),
+        ([{**GOOD, "worse": ["c"]}], "claim one: worse"),
+        ([{k: v for k, v in GOOD.items() if k != "says"}], "claim one: says"),
+    ],
+)
+def test_a_wrong_file_is_refused_when_planning(tmp_path, tiny, content, complaint):
+    path = tmp_path / "claims.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    with pytest.raises(UserError, match=complaint) as error:
+        Experiment({**tiny, "claims": str(path)})
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_is_found_from_another_working_directory(tmp_path, tiny, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Experiment({**tiny, "claims": "experiments/claims.yaml"}).claims
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path, tiny):
+    with pytest.raises(UserError, match=r"cannot read the claims .*none\.yaml"):
+        Experiment({**tiny, "claims": str(tmp_path / "none.yaml")})
+
+
+def test_an_experiment_without_claims_is_described_as_before(tiny):
+    assert "claims" not in Experiment(tiny).describe()
+    described = Experiment({**tiny, "claims": str(PAPERS)}).describe()
+    assert "unet_lowers_fid" in [claim["name"] for claim in described["claims"]]
+    assert "claims" not in described["config"]
+
+
+def test_the_table_says_claim_effect_interval_and_verdict():
+    entries = [
+        entry(model, seed, fid=mean + WAVE[seed])
+        for model, mean in {"fpa": 80, "fpa_unet": 50}.items()
+        for seed in SEEDS
+    ]
+    stated = about_models(read_claims(PAPERS), ["fpa", "fpa_unet"])
+    published = pd.DataFrame(
+        [["digits", "fpa", "fid", 81.5, "quick", "paper"]],
+        columns=["dataset", "model", "metric", "value", "protocol", "source"],
+    )
+    _, shown, caption = build(
+        "claims", entries, {"fpa": "FPA", "fpa_unet": "FPA + U-Net"}, "test", published, stated
+    )
+    (row,) = shown.reset_index().to_dict("records")
+    assert row == {
+        "Claim": "A U-Net lowers the FID of an FPA",
+        "measure": "Fréchet distance",
+        "claimed better": "FPA + U-Net: 50.00",
+        "than": "FPA: 80.00 (81.50)",
+        "advantage": "+30.00",
+        "95% interval": "—",  # paired, and every difference the same
+        "trainings": "5",
+        "verdict": "undecided",
+    }
+    assert "0 supported, 0 not supported, 1 undecided" in caption
+    assert "published value" in caption
+
+
+def test_the_page_and_its_tables_have_the_claims_first(tmp_path):
+    config = made_up.experiment(seeds=(0, 1, 2), claims=str(PAPERS))
+    _, _, results = made_up.fill(tmp_path, config)
+    assert (results / "tables/claims.md").exists()
+    page = make_report(results, tmp_path / "page.html", as_is=True).read_text()
+    claim, scores = (page.index(text) for text in ("A U-Net lowers the FID of an FPA", "n_failed"))
+    assert claim < scores
+
+
+def test_claims_in_a_results_folder_are_checked_like_any_other(tmp_path):
+    with pytest.raises(UserError, match="claim one: than"):
+        check_claims([{**GOOD, "than": []}], "experiment.json")

@@ -1,0 +1,80 @@
+"""Images and hours to a target distance."""
+
+import math
+
+import made_up
+import pandas as pd
+import pytest
+
+from fpa.reporting.description import read_description
+from fpa.reporting.make import make_figure
+from fpa.reporting.state import table_entries
+from fpa.reporting.tables.build import build
+from fpa.reporting.tables.targets import target_of, targets_frame
+
+KIMG = [0, 10, 20, 30]
+
+
+def entry(model: str, seed: int, *distances: float, base: str | None = None, **more) -> dict:
+    history = pd.DataFrame({"kimg": [5, *KIMG], "fid": [math.nan, *distances]})
+    return {
+        **{"dataset": "digits", "resolution": 16, "model": model, "seed": seed, "history": history},
+        **{"budget_kimg": 30, "base": base, "base_kimg": 30 if base else None},
+        "cost": {"training_images_per_second": 10, "hardware": {"cpu": "A", "threads": 1}},
+        **more,
+    }
+
+
+ENTRIES = [
+    entry("fpa", 0, 90, 80, 50, 55),
+    entry("fpa", 1, 90, 60, 60, 65),
+    entry("unet", 0, 95, 58, 70, 40, base="fpa"),
+]
+
+
+def test_the_target_is_what_every_model_reaches_in_its_mean():
+    # fpa's mean is 90, 70, 55, 60; the U-Net's lowest is 40.
+    assert target_of([(e["model"], e["history"]) for e in ENTRIES]) == 55
+
+
+@pytest.mark.parametrize(
+    ("target", "kimg"),
+    [(None, [20, math.nan, 30]), (60, [20, 10, 10]), (30, [math.nan] * 3), (1000, [0, 0, 0])],
+)
+def test_the_first_quick_score_not_above_the_target_counts(target, kimg):
+    frame = targets_frame(ENTRIES, "test", target)
+    assert frame["kimg"].tolist() == pytest.approx(kimg, nan_ok=True)
+
+
+def test_hours_are_of_the_measured_speed_and_a_refiners_include_its_painters():
+    frame = targets_frame(ENTRIES, "test", 60)
+    hours = [20_000 / 10 / 3600, 10_000 / 10 / 3600, (10_000 + 30_000) / 10 / 3600]
+    assert frame["hours"].tolist() == pytest.approx(hours)
+    unknown = targets_frame([{**ENTRIES[0], "cost": None}], "test", 60)
+    assert unknown["hours"].isna().all()
+    assert unknown["kimg"].tolist() == [20]
+
+
+def test_the_table_counts_who_got_there():
+    _, shown, caption = build(
+        "targets", ENTRIES, {"fpa": "FPA", "unet": "FPA + U-Net"}, "test", target=50
+    )
+    assert shown.loc["FPA"].to_dict() == {
+        "target": "50.0",
+        "thousand images": "20",
+        "hours": "0.556",
+        "images/s": "10",
+        "reached": "1 of 2",
+    }
+    assert "include the whole training of its painter" in caption
+    _, shown, _ = build("targets", ENTRIES, {}, "test", target=45)
+    assert shown.loc["fpa", "thousand images"] == "more than 30"
+
+
+def test_table_and_figure_are_made_of_a_results_folder(tmp_path):
+    about, figures, results = made_up.fill(tmp_path, made_up.experiment(seeds=(0, 1, 2)))
+    assert read_description(results) == about
+    assert len(table_entries(about, "targets", results)) == 9
+    assert "targets" in figures
+    make_figure(results, "targets")
+    assert (results / "figures/targets.png").stat().st_size > 10_000
