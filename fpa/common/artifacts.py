@@ -99,6 +99,10 @@ COST = "cost.json"
 """Parameters, multiply-adds and speed."""
 STATE = "state"
 """Folder of checkpoints."""
+STATUS = "status.json"
+"""What a training says of itself while it runs."""
+SNAPSHOTS = "snapshots.npz"
+"""Images of the same latents over training."""
 
 
 def samples(checkpoint: str, count: object, seed: object) -> str:

@@ -11,11 +11,14 @@ from fpa.data.sources import SOURCES, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes, check_settings
+from fpa.training.loggers import LOGGERS
 from fpa.training.run import Run
 
 
 def check_before_start(experiment: Experiment) -> None:
-    """UserError for missing files, sizes that do not fit, and folders that cannot be written."""
+    """UserError for missing files and packages, sizes that do not fit, folders without access."""
+    for name in experiment.config["runtime"]["loggers"]:
+        LOGGERS.get(name, "runtime.loggers").check("runtime.loggers")
     _check_files(experiment)
     for run in {(r.dataset["name"], r.model["name"]): r for r in experiment.runs}.values():
         _check_run(experiment, run)

@@ -247,7 +247,7 @@ def made(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("made"), made_up.experiment(seeds=(0, 1)))
 
 
-KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores progress curves".split()
+KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores progress curves film".split()
 
 
 @pytest.mark.parametrize("kind", KINDS)
