@@ -7,7 +7,6 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.files import read_json
 from fpa.reporting.description import Description, score_file
-from fpa.reporting.tables.tidy import missing_score
 
 
 def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
@@ -31,6 +30,9 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
 
     Empty where there is no file at all.
     """
+    # Only here: the state of a run needs no pandas.
+    from fpa.reporting.tables.tidy import missing_score
+
     if kind == "models":
         first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
         return [cost for _, cost in _costs(first, results)]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fpa.common.files import write_text
 from fpa.reporting.description import read_description
-from fpa.reporting.status.page import to_page
 from fpa.reporting.status.reading import RunState, run_states
 from fpa.reporting.status.text import to_text
 
@@ -29,7 +28,7 @@ def show(
         states = run_states(about, results)
         done = every is None or all(run.state == "trained" for run in states)
         if page:
-            write_text(page, to_page(about["experiment"], states, results, None if done else every))
+            _write_page(page, about["experiment"], states, results, None if done else every)
         elif as_json:
             _print_json(about["experiment"], states, following=every is not None)
         else:
@@ -40,6 +39,15 @@ def show(
             time.sleep(every)
         except KeyboardInterrupt:
             return
+
+
+def _write_page(
+    path: Path, experiment: str, states: list[RunState], results: Path, every: float | None
+) -> None:
+    # Only here: text needs no image library.
+    from fpa.reporting.status.page import to_page
+
+    write_text(path, to_page(experiment, states, results, every))
 
 
 def _print_text(experiment: str, states: list[RunState], following: bool) -> None:
