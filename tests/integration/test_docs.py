@@ -84,6 +84,8 @@ ELSEWHERE = {
         "tests/unit/test_trust.py",
         '"train"',
     ),
+    "pip install .[tensorboard]": ("pyproject.toml", "tensorboard = ["),
+    "python -m fpa status results/paper": ("tests/unit/test_status.py", '"status"'),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
 }
