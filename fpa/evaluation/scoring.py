@@ -59,6 +59,7 @@ def score_run(
         "model": run["model"]["name"],
         "seed": run["seed"],
         "run": summary["digest"],
+        "trained_sha256": summary.get("weights_sha256"),
         "kimg": summary["kimg"],
         "checkpoint": checkpoint,
         "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],

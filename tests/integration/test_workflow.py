@@ -187,6 +187,25 @@ def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, v
     assert bool(jobs) == bool(expected)
 
 
+@pytest.mark.parametrize("gone", ["data", "data/extractors", "data/digits-*"])
+def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(finished, tmp_path, gone):
+    copied = tmp_path / "copy"
+    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
+    for path in copied.glob(gone):
+        shutil.rmtree(path)
+    jobs = jobs_of_a_dry_run(changed("seeds", [0, 1]), copied)
+    assert {rule: jobs[rule] for rule in ("plan_run", "train", "score")} == {
+        **dict.fromkeys(("plan_run", "train", "score"), 2)
+    }
+    # Nor does force make them again; a finished file is a target like any other.
+    weights = next(copied.rglob("fpa/*/weights.safetensors"))
+    before = file_digest(weights)
+    done = snakemake(TINY, copied, "--forceall", str(weights.relative_to(copied)))
+    assert done.returncode == 0, done.stderr
+    assert "fpa train" not in done.stderr
+    assert file_digest(weights) == before
+
+
 def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):
     """As where Snakemake is installed, and the rules' own software is not yet."""
     for name in ("torch", "torchvision", "cleanfid", "torch_fidelity", "matplotlib", "seaborn"):
