@@ -63,11 +63,13 @@ def compute(
     about: dict[str, Any],
     progress: Callable[[int], None] = lambda n: None,
     not_finite: Sequence[int] = (),
+    logits: bool = True,
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
     not_finite: the places of images that stand for what is no image; their features are NaN.
-    extractor: the file that `extractors.obtain` wrote. Memory does not grow with N, except in
+    logits: whether to keep class logits, where there are any. extractor: the file that
+    `extractors.obtain` wrote. Memory does not grow with N, except in
     torch-fidelity's spaces.
     """
     network: Any
@@ -85,6 +87,7 @@ def compute(
     with atomic_path(out) as temporary:
         array, start = None, 0
         for block in blocks:
+            block = block if logits else block[:, : network.size]
             if array is None:
                 array = np.lib.format.open_memmap(
                     temporary, "w+", np.float32, (len(images), block.shape[1])
@@ -117,6 +120,8 @@ def compute_file(
 ) -> None:
     """Write the features of an image file (.npy) or of a prepared data set's folder to `out`.
 
+    Those of a data set come without class logits.
+
     count: only the first so many images; 0 for all. UserError when there are no such images.
     """
     images: np.ndarray
@@ -144,7 +149,9 @@ def compute_file(
         images, about = images[:count], {**about, "count": count}
         not_finite = [place for place in not_finite if place < count]
     bar = Progress(len(images), f"features of {'/'.join(source.parts[-2:])}", "images")
-    compute(images, space, extractor, device, out, about, bar.update, not_finite)
+    # Only the logits of samples are used: by the Inception Score.
+    logits = not source.is_dir()
+    compute(images, space, extractor, device, out, about, bar.update, not_finite, logits)
     bar.close()
 
 

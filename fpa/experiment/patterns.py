@@ -86,8 +86,12 @@ class Patterns:
         }
 
     def samples(self) -> str:
-        """The pattern of a run's samples."""
+        """The pattern of the samples that a run is scored by."""
         return self.in_run(self.experiment.sampled)
+
+    def shown(self) -> str:
+        """The pattern of the samples that the figures show."""
+        return self.in_run(self.experiment.shown)
 
     def features(self, count: object = "{images}", space: object = "{space}") -> str:
         """The pattern of a run's features."""
