@@ -19,6 +19,8 @@ from conftest import ROOT, environment, fpa, snakemake
 
 from fpa.common.files import file_digest
 from fpa.common.stages import STAGES
+from fpa.experiment.disk import estimate
+from fpa.experiment.plan import Experiment
 from fpa.reporting.figures import Spec, figures
 
 TINY = {
@@ -116,7 +118,10 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert score["metrics"]["fid"]["value"] == pytest.approx(row["fid"])
     assert row["fid_error"] > 0
     assert score["metrics"]["fid_difference"]["value"] < 1e-3
-    assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
+    # The samples are gone, and the same ones can be had again.
+    words = ("--checkpoint", "best", "--count", 32, "--out", folder / "samples.npy")
+    assert fpa("sample", run, *words, cwd=folder).returncode == 0
+    assert score["fake_sha256"] == file_digest(folder / "samples.npy")
     assert score["versions"]["fpa"]
     assert score["stages"] == STAGES
     assert score["n_precision_recall"] == 32
@@ -155,6 +160,31 @@ def test_snakemakes_own_report_holds_every_table_and_figure(finished):
         # reStructuredText breaks lines and turns quotes: a few words of the caption are enough.
         for text in (*spec.labels.values(), " ".join(spec.caption.split()[:3])):
             assert json.dumps(text)[1:-1] in report
+
+
+def test_it_takes_the_room_that_the_plan_shows(finished):
+    folder, _ = finished
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    # A file with two names takes room once.
+    sizes = {path.stat().st_ino: (path, path.stat().st_size) for path in files}.values()
+
+    def size(pattern: str) -> int:
+        return sum(size for path, size in sizes if path.match(pattern))
+
+    disk = estimate(Experiment(TINY))
+    expected = {
+        "archives": size("data/archives/*"),
+        "prepared images": size("data/*/images.npy"),
+        "features of real images": size("data/*/features.*.npy"),
+        "finished runs": size("weights.safetensors"),
+        "samples shown": size("samples-*.npy"),
+    }
+    # Headers of arrays, names of tensors and the like are not estimated.
+    assert disk.kept == pytest.approx(expected, rel=0.1)
+    rest = sum(size for _, size in sizes) - sum(expected.values()) - size(".snakemake/*")
+    assert rest < 8e6  # tables, figures, page, logs
+    assert not [path for path in files if path.suffix == ".pt"]
+    assert not list((folder / "results").rglob("features-*.npy"))
 
 
 def test_run_again_it_does_nothing(finished):
