@@ -38,6 +38,27 @@ def plan(options: argparse.Namespace) -> None:
             print(line)
 
 
+def _clean(add: Add) -> None:
+    add("configs", nargs="*", default=["config.yaml"], help="every experiment that is still needed")
+    add("--yes", action="store_true", help="delete what is listed")
+
+
+@verb(_clean)
+def clean(options: argparse.Namespace) -> None:
+    """List what no configuration needs, in its results and data folders; delete it with --yes."""
+    from fpa.experiment.clean import leftovers, remove
+    from fpa.experiment.config import read_config
+    from fpa.experiment.listing import list_leftovers
+    from fpa.experiment.plan import Experiment
+
+    found = list(leftovers([Experiment(read_config(path)) for path in options.configs]))
+    for line in list_leftovers(found, options.yes):
+        print(line)
+    if options.yes:
+        for leftover in found:
+            remove(leftover)
+
+
 def _models(add: Add) -> None:
     add("classes", nargs="*", default=SHIPPED, help="package.module:Class")
 

@@ -1,7 +1,7 @@
 """An experiment's runs and a model's settings, for the terminal."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fpa.common import artifacts
@@ -10,6 +10,7 @@ from fpa.experiment.plan import Experiment
 from fpa.models.loading import find_model
 
 if TYPE_CHECKING:
+    from fpa.experiment.clean import Leftover
     from fpa.experiment.disk import Disk
 
 
@@ -40,6 +41,14 @@ def list_disk(disk: "Disk", together: int) -> Iterator[str]:
     }
     for kind, count in rows.items():
         yield f"{kind:<40} {_bytes(count):>10}"
+
+
+def list_leftovers(found: Sequence["Leftover"], deleted: bool) -> Iterator[str]:
+    """One line for each file or folder that may go, and what they take together."""
+    for path, why in found:
+        yield f"{path}  {why}"
+    total = _bytes(sum(leftover.bytes for leftover in found))
+    yield f"{len(found)} to delete, {total}{'' if deleted or not found else ' (--yes deletes them)'}"
 
 
 def _bytes(count: float) -> str:
