@@ -52,6 +52,11 @@ def score_run(
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
     summary = read_summary(run_folder)
     run, about = summary["run"], main.fake.about
+    if summary["images_sha256"] != main.real.about["images_sha256"]:
+        raise UserError(
+            f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
+            "delete the run to train it on these"
+        )
     metrics = measure(main, libraries, settings, covered)
     return {
         "dataset": run["dataset"]["name"],

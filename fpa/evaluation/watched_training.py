@@ -11,6 +11,7 @@ from fpa.common.files import read_json
 from fpa.common.progress import log
 from fpa.data.feed import Feed
 from fpa.data.store import open_store
+from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
 from fpa.training.finished import load_weights
@@ -53,6 +54,10 @@ def train_run(
         )
     if launch.is_worker():
         distributed.init(chosen)
+    if real and features.load(real).about.get("images_sha256") != manifest["images_sha256"]:
+        raise UserError(
+            f"{real} is of other images than {store} holds; delete it, and it is made again"
+        )
     training = Training(
         run,
         Feed(images, run.training["batch_size"], run.seed),

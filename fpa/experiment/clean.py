@@ -68,7 +68,9 @@ def _runs(results: Path, experiments: Sequence[Experiment]) -> Iterator[Leftover
         run = needed.get(folder.relative_to(results).as_posix())
         if run is None:
             finished = (folder / artifacts.SUMMARY).exists()
-            yield Leftover(folder, f"{'finished' if finished else 'unfinished'} run of no model here")
+            yield Leftover(
+                folder, f"{'finished' if finished else 'unfinished'} run of no model here"
+            )
             continue
         if summary_of(folder, run) is None:
             continue

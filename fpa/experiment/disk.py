@@ -41,9 +41,7 @@ class Disk:
 
 def estimate(experiment: Experiment) -> Disk:
     """The room that an experiment takes; builds each model without memory for its weights."""
-    counts = {
-        name: _images(experiment, name, spec) for name, spec in experiment.datasets.items()
-    }
+    counts = {name: _images(experiment, name, spec) for name, spec in experiment.datasets.items()}
     sizes = {key: of_run(run) for key, run in _kinds_of_runs(experiment).items()}
     spaces = _spaces(experiment)
     widths = sum(_width(space, logits=False) for space in spaces)
@@ -100,7 +98,9 @@ def _spaces(experiment: Experiment) -> set[Space]:
 def _width(space: Space, logits: bool) -> int:
     """Numbers that are stored of an image."""
     network, _ = find_extractor(space.extractor, "protocol")
-    return network.features + CLASSES * (logits and space.resize == CHECK and len(network.layers) > 1)
+    return network.features + CLASSES * (
+        logits and space.resize == CHECK and len(network.layers) > 1
+    )
 
 
 def _kind(run: Run) -> tuple[str, int, int]:
