@@ -108,12 +108,11 @@ def _take(folder: Path) -> int | Holder:
                     "another folder"
                 ) from error
             raise
-        holder = _read(file)
-        elsewhere = holder is not None and holder.host != socket.gethostname()
-        if elsewhere and _alive(file, folder):
+        former = _read(file)
+        if former and former.host != socket.gethostname() and _alive(file, folder):
             # A file system whose locks do not reach other machines.
             os.close(file)
-            return holder  # type: ignore[return-value]
+            return former
         if _is_still(path, file):
             os.ftruncate(file, 0)
             os.pwrite(file, json.dumps(Holder.me()).encode(), 0)
