@@ -42,6 +42,9 @@ class Disk:
 def estimate(experiment: Experiment) -> Disk:
     """The room that an experiment takes; builds each model without memory for its weights."""
     counts = {name: _images(experiment, name, spec) for name, spec in experiment.datasets.items()}
+    # Planning imports no torch; only this question needs the models themselves.
+    from fpa.training.room import of_run
+
     sizes = {key: of_run(run) for key, run in _kinds_of_runs(experiment).items()}
     spaces = _spaces(experiment)
     widths = sum(_width(space, logits=False) for space in spaces)
@@ -110,29 +113,3 @@ def _kind(run: Run) -> tuple[str, int, int]:
 def _kinds_of_runs(experiment: Experiment) -> dict[tuple[str, int, int], Run]:
     """One run of every size."""
     return {_kind(run): run for run in experiment.all_runs()}
-
-
-def of_run(run: Run) -> tuple[int, int]:
-    """(bytes of a finished run, bytes of a checkpoint)."""
-    import torch
-
-    from fpa.models.interface import StartsOthers
-    from fpa.training.run import build_model
-
-    def size(tensors: Any) -> int:
-        if isinstance(tensors, torch.Tensor):
-            return tensors.numel() * tensors.element_size()
-        return sum(map(size, tensors.values())) if isinstance(tensors, dict) else 0
-
-    with torch.device("meta"):
-        model = build_model(run)
-    networks = {name: size(network.state_dict()) for name, network in model.networks.items()}
-    moments = {name: 2 * bytes_ for name, bytes_ in networks.items() if name != "ema"}
-    started: dict[str, int] = {}
-    if isinstance(model, StartsOthers):
-        for name in model.start_for_others():
-            network, _, what = name.partition("_")
-            started[name] = moments[network] if what == "optimizer" else networks.get(name, 0)
-    best = networks.get("ema", 0) + sum(started.values()) if run.training["watch_kimg"] else 0
-    finished = sum({**networks, **started}.values()) + best
-    return finished, sum(networks.values()) + sum(moments.values()) + best

@@ -12,6 +12,7 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import read_json
+from fpa.training.keeping import kept_folder
 from fpa.training.run import Run
 
 OF_TRAINING = (artifacts.RUN, artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
@@ -28,10 +29,10 @@ def kept_files(results: Path, runs: Iterable[Run], scores: Iterable[str]) -> lis
 
 def _kept(results: Path, run: Run, scores: Iterable[str]) -> Iterator[str]:
     folder = results / run.folder
-    summary = summary_of(folder, run)
+    summary = summary_of(folder, run) or summary_of(kept_folder(folder), run)
     if summary is None:
         return
-    if not (folder / artifacts.WEIGHTS).exists():
+    if not any((place / artifacts.WEIGHTS).exists() for place in (folder, kept_folder(folder))):
         # Unpacked from a bundle: it stays as it came, and its weights are not to be had by a job.
         yield artifacts.WEIGHTS
         yield from (path.name for path in sorted(folder.iterdir()) if path.is_file())

@@ -1,7 +1,7 @@
 """Stands in for the stages in tests of the workflow: `python -m fpa VERB`, in milliseconds.
 
-Every number follows from the files that it is made from; only weights are random, as on a GPU: a run
-that is trained twice has others. Trainings are counted in $STAND_IN/trained. The word in
+Every number follows from the files that it is made from. Weights are random, as on a GPU: a run that is
+trained twice has others; and a score that is made twice is another file. Trainings are counted in $STAND_IN/trained. The word in
 $STAND_IN/accident, if any, says how the next verbs of a name end.
 """
 
@@ -77,6 +77,7 @@ def score(folder: Path, out: Path) -> None:
     summary = read_json(folder / "train.json")
     fake, real = (Path(words_behind(name)[0]) for name in ("--fake", "--real"))
     about = {"run": summary["digest"], "trained_sha256": summary["weights_sha256"]}
+    about["when"] = os.urandom(8).hex()
     write(out, json.dumps({**about, "value": digest(fake.read_text(), real.read_text())}))
 
 

@@ -49,6 +49,8 @@ rule kept:
         dataset=FPA.asked_and_kept(sys.argv),
         kept="[^/]+",
     localrule: True
+    conda:
+        "../envs/fpa.yaml"
     threads: 1
     resources:
         mem_mb=100,
