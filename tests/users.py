@@ -62,7 +62,8 @@ class Users:
         }
         options = ["--cores", "2", "--directory", str(self.folder), "--latency-wait", "0"]
         config = ["--configfile", str(self.folder / "config.yaml")]
-        for attempt in range(4):
+        interrupted = False
+        for attempt in range(5):
             call = [TABLE, *options, *words, *config]
             accident = self.stand_in / "accident"
             ended = self.server(
@@ -70,9 +71,15 @@ class Users:
             )
             self.check()
             if ended.returncode == 0:
-                break
+                if not interrupted:
+                    break
+                # With a run's description left incomplete by a kill, Snakemake 9.27 may make only
+                # that and end well: the table lacks runs until the next call.
+                interrupted = False
+                continue
+            interrupted = True
             assert not accident.exists(), f"{self.done}: {ended.stderr[-3000:]}"
-            assert attempt < 3, f"{self.done}: {ended.stderr[-3000:]}"
+            assert attempt < 4, f"{self.done}: {ended.stderr[-3000:]}"
             # Jobs of a killed Snakemake may still be ending.
             time.sleep(0.2)
             self.server(["--unlock", *options, *config], ROOT, env, timeout=120)
