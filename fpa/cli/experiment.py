@@ -13,6 +13,8 @@ SHIPPED = [
 def _plan(add: Add) -> None:
     add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
     add("--write", action="store_true", help="write each run's run.json below the results folder")
+    add("--disk", action="store_true", help="show the room that the experiment takes")
+    add("--together", type=int, default=1, help="runs at a time, for --disk (1)")
 
 
 @verb(_plan)
@@ -20,7 +22,7 @@ def plan(options: argparse.Namespace) -> None:
     """List an experiment's runs, or write run files."""
     from fpa.experiment.checks import check_before_start
     from fpa.experiment.config import read_config
-    from fpa.experiment.listing import list_runs, write_runs
+    from fpa.experiment.listing import list_disk, list_runs, write_runs
     from fpa.experiment.plan import Experiment
 
     experiment = Experiment(read_config(options.config))
@@ -29,6 +31,32 @@ def plan(options: argparse.Namespace) -> None:
         write_runs(experiment)
     for line in list_runs(experiment):
         print(line)
+    if options.disk:
+        from fpa.experiment.disk import estimate
+
+        for line in list_disk(estimate(experiment), options.together):
+            print(line)
+
+
+def _clean(add: Add) -> None:
+    add("configs", nargs="*", default=["config.yaml"], help="every experiment that is still needed")
+    add("--yes", action="store_true", help="delete what is listed")
+
+
+@verb(_clean)
+def clean(options: argparse.Namespace) -> None:
+    """List what no configuration needs, in its results and data folders; delete it with --yes."""
+    from fpa.experiment.clean import leftovers, remove
+    from fpa.experiment.config import read_config
+    from fpa.experiment.listing import list_leftovers
+    from fpa.experiment.plan import Experiment
+
+    found = list(leftovers([Experiment(read_config(path)) for path in options.configs]))
+    for line in list_leftovers(found, options.yes):
+        print(line)
+    if options.yes:
+        for leftover in found:
+            remove(leftover)
 
 
 def _models(add: Add) -> None:

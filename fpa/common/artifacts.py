@@ -99,6 +99,8 @@ COST = "cost.json"
 """Parameters, multiply-adds and speed."""
 STATE = "state"
 """Folder of checkpoints."""
+KEPT = "finished"
+"""In that folder: hard links to a finished training's files."""
 
 
 def samples(checkpoint: str, count: object, seed: object) -> str:

@@ -11,9 +11,11 @@ from fpa.common.files import read_json
 from fpa.common.progress import log
 from fpa.data.feed import Feed
 from fpa.data.store import open_store
+from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
 from fpa.training.finished import load_weights
+from fpa.training.keeping import finish_again
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
@@ -42,6 +44,9 @@ def train_run(
     """
     run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
+    if finish_again(out, run.digest, manifest["images_sha256"]):
+        log.info("%s: trained already; delete the folder to train it again", out)
+        return
     chosen = devices.choose(device, threads, precision)
     if run.base and not base:
         raise UserError(
@@ -49,6 +54,10 @@ def train_run(
         )
     if launch.is_worker():
         distributed.init(chosen)
+    if real and features.load(real).about.get("images_sha256") != manifest["images_sha256"]:
+        raise UserError(
+            f"{real} is of other images than {store} holds; delete it, and it is made again"
+        )
     training = Training(
         run,
         Feed(images, run.training["batch_size"], run.seed),

@@ -7,8 +7,11 @@ from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
+from fpa.common.files import read_json
+from fpa.data.changes import check_source
 from fpa.data.sources import SOURCES, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
+from fpa.experiment.kept import summary_of
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes, check_settings
 from fpa.training.run import Run
@@ -17,6 +20,7 @@ from fpa.training.run import Run
 def check_before_start(experiment: Experiment) -> None:
     """UserError for missing files, sizes that do not fit, and folders that cannot be written."""
     _check_files(experiment)
+    _check_images(experiment)
     for run in {(r.dataset["name"], r.model["name"]): r for r in experiment.runs}.values():
         _check_run(experiment, run)
     for key, folder in (("results", experiment.results), ("data", experiment.data)):
@@ -45,6 +49,28 @@ def _check_files(experiment: Experiment) -> None:
     if missing:
         fetched = [f"{name}: not here, will be fetched" for name in to_fetch(experiment)]
         raise UserError("\n".join([*missing, *fetched]))
+
+
+def _check_images(experiment: Experiment) -> None:
+    """Prepared images are those of their source, and those that finished runs were trained on."""
+    for name, spec in experiment.datasets.items():
+        folder = experiment.data / store_name(spec)
+        if not check_source(spec, folder):
+            continue
+        images = read_json(folder / artifacts.MANIFEST)["images_sha256"]
+        others = [
+            run
+            for run in experiment.all_runs()
+            if run.store == folder.name
+            and (summary := summary_of(experiment.results / run.folder, run))
+            and summary.get("images_sha256") != images
+        ]
+        if others:
+            raise UserError(
+                f"{len(others)} finished runs on {name} were trained on other images than {folder} "
+                f"holds, the first is {experiment.results / others[0].folder}; delete or move these "
+                f"runs, or delete {folder} and prepare their images again"
+            )
 
 
 def _check_run(experiment: Experiment, run: Run) -> None:

@@ -1,13 +1,17 @@
 """An experiment's runs and a model's settings, for the terminal."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from fpa.common import artifacts
 from fpa.common.files import write_json
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import find_model
+
+if TYPE_CHECKING:
+    from fpa.experiment.clean import Leftover
+    from fpa.experiment.disk import Disk
 
 
 def write_runs(experiment: Experiment) -> None:
@@ -25,6 +29,34 @@ def list_runs(experiment: Experiment) -> Iterator[str]:
         folder = experiment.results / run.folder
         state = "trained" if (folder / artifacts.WEIGHTS).exists() else "to train"
         yield f"{folder}  {run.training['kimg']:g} kimg, {run.steps} steps, {state}"
+
+
+def list_disk(disk: "Disk", together: int) -> Iterator[str]:
+    """One line for each kind of file, and the peak."""
+    rows = {
+        **disk.kept,
+        f"checkpoints of {together} in training": together * disk.training,
+        f"samples and features of {together} in scoring": together * disk.scoring,
+        "at most, together": disk.peak(together),
+    }
+    for kind, count in rows.items():
+        yield f"{kind:<40} {_bytes(count):>10}"
+
+
+def list_leftovers(found: Sequence["Leftover"], deleted: bool) -> Iterator[str]:
+    """One line for each file or folder that may go, and what they take together."""
+    for path, why in found:
+        yield f"{path}  {why}"
+    total = _bytes(sum(leftover.bytes for leftover in found))
+    yield f"{len(found)} to delete, {total}{'' if deleted or not found else ' (--yes deletes them)'}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
 
 
 def list_settings(name: str) -> Iterator[str]:

@@ -155,6 +155,7 @@ class Experiment:
             # How the work is done and packed changes nothing that is made, the report included.
             "config": {k: v for k, v in self.config.items() if k not in UNDESCRIBED},
             "samples": self.sampled.removeprefix("samples-").removesuffix(".npy"),
+            "shown_samples": self.shown_count,
             "protocols": [
                 {**protocol.as_dict(), "score": self.score_file(name).removesuffix(".json")}
                 for name, protocol in self.protocols.items()
@@ -190,10 +191,23 @@ class Experiment:
         return max(protocol.n_fake for protocol in self.protocols.values())
 
     @property
+    def shown_count(self) -> int:
+        """Samples of a run that the figures show, and that are kept."""
+        return min(self.config["figures"]["grid"], self.sample_count)
+
+    @property
     def sampled(self) -> str:
-        """The file of the samples that are scored and shown, in a run's folder."""
+        """The file of the samples that are scored, in a run's folder."""
+        return self._samples(self.sample_count)
+
+    @property
+    def shown(self) -> str:
+        """The file of the samples that the figures show: the first of those that are scored."""
+        return self._samples(self.shown_count)
+
+    def _samples(self, count: int) -> str:
         evaluation = self.evaluation
-        return artifacts.samples(evaluation["checkpoint"], self.sample_count, evaluation["seed"])
+        return artifacts.samples(evaluation["checkpoint"], count, evaluation["seed"])
 
     def all_runs(self) -> list[Run]:
         """The experiment's runs and the ones that they start from."""

@@ -1,5 +1,6 @@
 """A finished training's artifacts: written at its end, and read by whatever needs its networks."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
 from fpa.common.stages import STAGES
 from fpa.models.interface import Model
-from fpa.training import export, tensors
+from fpa.training import export, keeping, tensors
 from fpa.training.precision import in_force
 from fpa.training.run import Run
 
@@ -21,22 +22,23 @@ if TYPE_CHECKING:
 
 
 def write(training: "Training", folder: Path, seconds: float) -> None:
-    """weights.safetensors (all of Training.weights), history.csv, train.json."""
+    """weights.safetensors (all of Training.weights), history.csv, train.json; drops checkpoints."""
     # Only here: whoever reads what is written needs no pandas.
     import pandas as pd
 
-    run = training.run
+    run, kept = training.run, keeping.kept_folder(folder)
     # Copies, because safetensors refuses tensors that share memory.
-    weights = {
+    named = {
         f"{name}.{key}": value.cpu().contiguous().clone()
         for name, part in training.weights().items()
         for key, value in part.items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
-    write_bytes(folder / artifacts.WEIGHTS, safetensors.torch.save(weights, metadata=about))
+    weights = safetensors.torch.save(named, metadata=about)
+    write_bytes(kept / artifacts.WEIGHTS, weights)
     history = pd.DataFrame(training.history).to_csv(index=False)
-    write_text(folder / artifacts.HISTORY, history)
+    write_text(kept / artifacts.HISTORY, history)
     parameters = {
         name: sum(p.numel() for p in network.parameters())
         for name, network in training.model.networks.items()
@@ -45,6 +47,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "run": run.config,
         "digest": run.digest,
         "images_sha256": training.images_digest,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "steps": training.step,
         "kimg": training.kimg(),
         "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
@@ -55,7 +58,8 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "precision": in_force(training.precision),
         "versions": provenance.versions(),
     }
-    write_json(folder / artifacts.SUMMARY, summary)
+    write_json(kept / artifacts.SUMMARY, summary)
+    keeping.publish(folder)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

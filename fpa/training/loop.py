@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fpa.common import artifacts, distributed
 from fpa.common.errors import Stopped, UserError
-from fpa.common.files import locked
+from fpa.common.locks import locked
 from fpa.common.progress import Progress, log
 from fpa.data.feed import Feed
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights

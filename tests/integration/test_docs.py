@@ -67,6 +67,8 @@ ELSEWHERE = {
         "workflow/rules/tables.smk",
         "--results",
     ),
+    "python -m fpa plan experiments/paper.yaml --disk": ("tests/unit/test_disk.py", '"--disk"'),
+    "python -m fpa clean config.yaml --yes": ("tests/unit/test_clean.py", '"--yes"'),
     "python -m fpa unpack bundle.tar.gz": ("tests/integration/test_workflow.py", '"unpack"'),
     "python -m fpa export RUN --out my-painter": (
         "tests/integration/test_workflow.py",

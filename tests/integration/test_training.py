@@ -20,7 +20,8 @@ import torch
 from conftest import ROOT, environment, fpa
 
 from fpa.common.errors import Stopped, UserError
-from fpa.common.files import file_digest, locked, write_json
+from fpa.common.files import file_digest, write_json
+from fpa.common.locks import locked
 from fpa.common.stages import STAGES
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare

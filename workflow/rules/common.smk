@@ -10,7 +10,7 @@ from fpa.common import artifacts
 from fpa.common.stages import STAGES
 from fpa.experiment.config import check_files
 from fpa.experiment.environment import prepare_environment
-from fpa.experiment.workflow import CONSTRAINTS, Workflow
+from fpa.experiment.workflow import Workflow
 from fpa.reporting.tables import PUBLISHED
 
 prepare_environment(ROOT)
@@ -41,4 +41,26 @@ OF_RUN = "{dataset}-{model}-{run}"
 
 
 wildcard_constraints:
-    **CONSTRAINTS,
+    **FPA.constraints(),
+
+
+# Finished weights, histories and scores, where they are named as targets: there is nothing to do.
+rule kept:
+    output:
+        update(FPA.in_run("{kept}")),
+    log:
+        FPA.log("kept", f"{OF_RUN}-{{kept}}.log"),
+    wildcard_constraints:
+        dataset=FPA.asked_and_kept(sys.argv),
+        kept="[^/]+",
+    localrule: True
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=5,
+    message:
+        "{output} is finished"
+    shell:
+        "echo {output:q} > {log:q}"

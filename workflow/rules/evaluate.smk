@@ -1,11 +1,13 @@
 # From trained weights to samples, their features, and one score file a run; what a run costs.
+# Samples and features go when the score is there: they can be made again from the weights, and
+# the priorities finish one run before the next is begun.
 
 
 rule sample:
     input:
         **FPA.finished_run(),
     output:
-        images=FPA.samples(),
+        images=temp(FPA.samples()),
         about=str(artifacts.describing(FPA.samples())),
     log:
         FPA.log("sample", f"{OF_RUN}.log"),
@@ -32,16 +34,37 @@ rule sample:
         " --threads {threads} --device {resources.device} --out {output.images:q} --log {log:q}"
 
 
+use rule sample as shown with:
+    output:
+        images=FPA.shown(),
+        about=str(artifacts.describing(FPA.shown())),
+    log:
+        FPA.log("shown", f"{OF_RUN}.log"),
+    params:
+        folder=subpath(input.weights, parent=True),
+        images=FPA.experiment.shown_count,
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
+    message:
+        "Sampling {wildcards.model} on {wildcards.dataset}, {wildcards.run}, for the figures"
+
+
+# Where as many are scored as shown, they are the same file, and it stays.
+ruleorder: shown > sample
+
+
 rule features:
     input:
         images=FPA.samples(),
         about=str(artifacts.describing(FPA.samples())),
         extractor=FPA.extractor,
     output:
-        features=FPA.features(),
+        features=temp(FPA.features()),
         about=str(artifacts.describing(FPA.features())),
     log:
         FPA.log("features", f"{OF_RUN}-n{{images}}-{{space}}.log"),
+    priority: 10
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
@@ -71,6 +94,7 @@ rule score:
         FPA.in_run("{score}.json"),
     log:
         FPA.log("score", f"{OF_RUN}-{{score}}.log"),
+    priority: 20
     cache: CACHE
     conda:
         "../envs/fpa.yaml"

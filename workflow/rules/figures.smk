@@ -92,6 +92,7 @@ rule neighbours:
         ),
     log:
         FPA.log("neighbours", f"{OF_RUN}-{{number}}-{{space}}.log"),
+    priority: 20
     conda:
         "../envs/fpa.yaml"
     threads: 1
