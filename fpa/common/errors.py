@@ -10,6 +10,9 @@ class UserError(Exception):
 class Stopped(Exception):
     """A signal asked a training to stop; everything up to now is saved."""
 
+    EXIT_CODE = 75
+    """EX_TEMPFAIL: try again later."""
+
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """'; did you mean X?' or the list of what is known, to end an error message with."""

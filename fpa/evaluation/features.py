@@ -15,7 +15,14 @@ from PIL import Image
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, file_digest, load_array, read_json, write_json
+from fpa.common.files import (
+    atomic_path,
+    file_digest,
+    load_array,
+    new_array,
+    read_json,
+    write_json,
+)
 from fpa.common.progress import Progress
 from fpa.common.stages import STAGES
 from fpa.data.store import open_store
@@ -86,9 +93,7 @@ def compute(
         array, start = None, 0
         for block in blocks:
             if array is None:
-                array = np.lib.format.open_memmap(
-                    temporary, "w+", np.float32, (len(images), block.shape[1])
-                )
+                array = new_array(temporary, np.float32, (len(images), block.shape[1]))
             array[start : start + len(block)] = block
             start += len(block)
         if array is not None:

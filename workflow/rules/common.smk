@@ -8,11 +8,13 @@ sys.path.insert(0, str(ROOT))
 
 from fpa.common import artifacts
 from fpa.common.stages import STAGES
+from fpa.experiment import retries
 from fpa.experiment.environment import prepare_environment
 from fpa.experiment.workflow import CONSTRAINTS, Workflow
 from fpa.reporting.tables import PUBLISHED
 
 prepare_environment(ROOT)
+retries.only_what_may_end_otherwise()
 
 FPA = Workflow.start(
     config,
@@ -30,6 +32,9 @@ if "gpu" in workflow.global_resources and workflow.resource_settings.nodes is No
 TRAIN_GPUS, gpu_shares = FPA.train_gpus(shared_gpus)
 if gpu_shares is not None:
     workflow.register_resource("gpu", gpu_shares)
+if workflow.resource_settings.nodes is not None and "gpu" not in workflow.global_resources:
+    # The jobs of a group use one after the other what a training has (slurm/config.yaml).
+    workflow.register_resource("gpu", RUNTIME["gpus"])
 
 # The folders' names alone do not tell a run's log from another's.
 OF_RUN = "{dataset}-{model}-{run}"

@@ -115,6 +115,7 @@ rule real_samples:
         FPA.in_results(artifacts.real_samples("{store}", "{number}")),
     log:
         FPA.log("real_samples/{store}-{number}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -142,6 +143,7 @@ rule figure:
         pdf=FPA.in_results(artifacts.figure("{figure}", "pdf")),
     log:
         FPA.log("figures/{figure}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -170,6 +172,7 @@ rule animation:
         ),
     log:
         FPA.log("figures/{figure}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1

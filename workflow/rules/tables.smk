@@ -16,6 +16,7 @@ rule scores_table:
         tex=FPA.in_results(artifacts.table("{table}", "tex")),
     log:
         FPA.log("tables/{table}.log"),
+    localrule: True
     wildcard_constraints:
         table="(?!models).*",
     conda:
@@ -50,6 +51,7 @@ rule models_table:
         tex=FPA.in_results(artifacts.table("models", "tex")),
     log:
         FPA.log("tables/models.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
