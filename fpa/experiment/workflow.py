@@ -128,7 +128,7 @@ class Workflow:
         """Every table's files."""
         return [
             self.in_results(artifacts.table(name, ending))
-            for name in table_names()
+            for name in table_names(self.evaluation["metrics"])
             for ending in ("csv", "md", "tex")
         ]
 

@@ -54,7 +54,7 @@ def make_tables(about: Description, results: Path) -> None:
     from fpa.reporting.state import table_entries
 
     published = about["config"]["published"] or PUBLISHED
-    for kind in table_names():
+    for kind in table_names(about["config"]["evaluation"]["metrics"]):
         entries = table_entries(about, kind, results)
         if entries:
             make_table(kind, entries, about, published, results / artifacts.table(kind))

@@ -11,7 +11,7 @@ from fpa.common.stages import STAGES
 from fpa.experiment import retries
 from fpa.experiment.environment import prepare_environment
 from fpa.experiment.workflow import CONSTRAINTS, Workflow
-from fpa.reporting.tables import PUBLISHED
+from fpa.reporting.tables import PUBLISHED, table_names
 
 prepare_environment(ROOT)
 retries.only_what_may_end_otherwise()

@@ -1,5 +1,7 @@
 # Tables from score and cost files.
 
+SCORES_TABLES = [n for n in table_names(FPA.evaluation["metrics"]) if n != "models"]
+
 
 rule scores_table:
     input:
@@ -18,7 +20,7 @@ rule scores_table:
         FPA.log("tables/{table}.log"),
     localrule: True
     wildcard_constraints:
-        table="(?!models).*",
+        table="|".join(SCORES_TABLES),
     conda:
         "../envs/fpa.yaml"
     threads: 1
