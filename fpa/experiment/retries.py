@@ -15,15 +15,16 @@ TAIL = 4096
 def only_what_may_end_otherwise() -> None:
     """Let `--retries` leave out jobs that said what is wrong: they would say it again.
 
-    What is left are jobs that were killed, as by a node's failure or for their memory. Local rules
-    keep the retries that they declare. Snakemake itself knows one number of retries for each rule.
+    What is left are jobs that were killed, as by a node's failure or for their memory. A rule with
+    `retries` of its own, as for downloads, keeps them. Snakemake itself knows one number for each rule.
     """
     from snakemake.jobs import GroupJob, Job
 
     started = time.time()
 
     def of_job(job: Any) -> int:
-        said = not job.is_local and says_what_is_wrong(map(Path, job.log), started)
+        own = job.rule._restart_times is not None
+        said = not own and says_what_is_wrong(map(Path, job.log), started)
         return 0 if said else job.rule.restart_times
 
     def of_group(group: Any) -> int:

@@ -6,8 +6,9 @@ import time
 
 from baselines.dcgan import DCGAN
 
-KILLED, LIMITED, PREEMPTED, SLICES = 0, 1, 2, 18
-"""Starts of the training, counted from 0, that end in such a way; all others are time slices."""
+KILLED, LIMITED, PREEMPTED, SLICES = 0, 1, 2, 16
+"""Starts of the training, counted from 0: three that end in such a way, and the first that none ends.
+All others are time slices."""
 
 
 class Sliced(DCGAN):

@@ -99,11 +99,12 @@ def disturbed(slurm, tmp_path_factory):
     """(folder, process) of an experiment whose training is killed, preempted and cut into slices."""
     folder = tmp_path_factory.mktemp("disturbed")
     site = copy.deepcopy(PROFILE)
-    # The first start takes 3 GB more than the others, which need somewhat over one. A time limit of a minute: Slurm looks every half minute.
+    # The first start takes 3 GB more than the others, which need somewhat over one. Slurm
+    # looks at time limits every half minute, and warns up to a minute early.
     site["set-resources"]["train"] |= {
         "mem_mb": "2500 * attempt",
-        "runtime": 1,
-        "slurm_extra": "'--signal=USR1@58'",
+        "runtime": 2,
+        "slurm_extra": "'--signal=USR1@75'",
     }
     process = start(slurm, folder, site, experiment(), "results/tiny/tables/fid.csv")
     yield folder, process
@@ -197,7 +198,7 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
     disturbed, slurm, monkeypatch
 ):
     folder, process = disturbed
-    said, _ = process.communicate(timeout=400)
+    said, _ = process.communicate(timeout=560)
     assert process.returncode == 0, said
     table = pd.read_csv(folder / "results/tiny/tables/fid.csv")
     assert table["fid"].notna().all()
