@@ -11,6 +11,10 @@ KILLED, LIMITED, PREEMPTED, SLICES = 0, 1, 2, 16
 All others are time slices."""
 
 
+def run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
 class Sliced(DCGAN):
     """Outside Slurm, DCGAN. In Slurm, a start before the last one ends by a signal or a kill."""
 
@@ -29,13 +33,16 @@ class Sliced(DCGAN):
     def _suffer(self, job: str) -> None:
         if self.starts == KILLED:
             self.waste = os.urandom(1000) * 3_000_000
+        elif self.starts == LIMITED and self.done == 1:
+            run("scontrol", "update", f"JobId={job}", "TimeLimit=2")
         elif self.starts == PREEMPTED and self.done == 1:
+            run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
             # Of all CPUs, in a partition that goes before this one.
-            urgent = ("sbatch", "--partition=urgent", "--cpus-per-task=16", "--output=/dev/null")
-            subprocess.run([*urgent, "--comment=urgent", "--wrap=true"], check=True)
+            urgent = ("--partition=urgent", "--cpus-per-task=16", "--comment=urgent")
+            run("sbatch", *urgent, "--output=/dev/null", "--wrap=true")
         elif self.starts > PREEMPTED and self.done == 2:
             # As Slurm warns of a time limit, which it has in whole minutes only.
-            subprocess.run(["scancel", "--signal=USR1", job], check=True)
+            run("scancel", "--signal=USR1", job)
         time.sleep(0.5)
 
     def state_dict(self):

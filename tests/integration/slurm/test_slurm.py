@@ -99,11 +99,11 @@ def disturbed(slurm, tmp_path_factory):
     """(folder, process) of an experiment whose training is killed, preempted and cut into slices."""
     folder = tmp_path_factory.mktemp("disturbed")
     site = copy.deepcopy(PROFILE)
-    # The first start takes 3 GB more than the others, which need somewhat over one. Slurm
-    # looks at time limits every half minute, and warns up to a minute early.
+    # The first start takes 3 GB more than the others, which need somewhat over one. The second has
+    # a time limit of two minutes: Slurm looks every half minute, and warns half a minute early.
     site["set-resources"]["train"] |= {
         "mem_mb": "2500 * attempt",
-        "runtime": 2,
+        "runtime": 60,
         "slurm_extra": "'--signal=USR1@75'",
     }
     process = start(slurm, folder, site, experiment(), "results/tiny/tables/fid.csv")
@@ -198,7 +198,7 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
     disturbed, slurm, monkeypatch
 ):
     folder, process = disturbed
-    said, _ = process.communicate(timeout=560)
+    said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
     table = pd.read_csv(folder / "results/tiny/tables/fid.csv")
     assert table["fid"].notna().all()
