@@ -36,7 +36,7 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
 class LogFile(logging.FileHandler):
     """A file of messages that is left incomplete on a full disk: the screen shows them all."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging names it)
         """Called where a message could not be written."""
 
     def close(self) -> None:

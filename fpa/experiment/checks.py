@@ -15,7 +15,6 @@ from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes, check_settings
 from fpa.training.run import Run
 
-
 NEIGHBOURS = 3
 """Of each image, for precision and recall (fpa.evaluation.precision_recall, which imports more)."""
 

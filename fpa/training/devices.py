@@ -55,6 +55,5 @@ def share_out(name: str, processes: int) -> dict[str, str]:
 def _check_count(asked: int, found: int) -> None:
     if asked > found:
         raise UserError(
-            f"{asked} GPUs are asked for, {found} found; "
-            "set runtime.gpus (--gpus) to what there is"
+            f"{asked} GPUs are asked for, {found} found; set runtime.gpus (--gpus) to what there is"
         )

@@ -210,7 +210,7 @@ MISTAKES = {
         ["fp8"],
         "runtime.precision.0: expected one of tf32_matmul",
     ),
-    "unknown device": ("runtime/device", "gpu", 'runtime.device: expected one of auto, cpu, cuda'),
+    "unknown device": ("runtime/device", "gpu", "runtime.device: expected one of auto, cpu, cuda"),
     "own images without a path": (
         "datasets/mine",
         {"source": "folder", "resolution": 16},

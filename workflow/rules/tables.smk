@@ -18,9 +18,9 @@ rule scores_table:
         tex=FPA.in_results(artifacts.table("{table}", "tex")),
     log:
         FPA.log("tables/{table}.log"),
-    localrule: True
     wildcard_constraints:
         table="|".join(SCORES_TABLES),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1

@@ -145,9 +145,12 @@ SITES = {
         },
     ),
     "gres": (
-        ("slurm_partition", "gpu", "gres"),
+        ("slurm_partition", "gpu", "gres", "slurm_extra"),
         {
-            "cost": {"Partition": "gpu", "TresPerNode": "gres:gpu:1", "TresPerJob": None},
+            "cost": {
+                **{"Partition": "gpu", "TresPerNode": "gres:gpu:1", "TresPerJob": None},
+                "OverSubscribe": "NO",
+            },
             "prepare": {"Partition": "cpu", "TresPerNode": None},
         },
     ),
