@@ -136,12 +136,15 @@ class OneNode:
         threading.Thread(target=self._start_again_at_once, daemon=True).start()
 
     def _start_again_at_once(self) -> None:
-        """A job that is queued again could start in the same second; Slurm waits for two minutes."""
+        """A job that is queued again could start in the same second; Slurm waits for two minutes.
+
+        A time limit that was shortened while it ran is an hour again.
+        """
         while not self._leaving.wait(0.5):
             for line in self._told("squeue", "-h", "-t", "PENDING", "-o", "%i %r").splitlines():
                 job, reason = line.split(maxsplit=1)
                 if reason == "BeginTime":
-                    self._told("scontrol", "update", f"JobId={job}", "StartTime=now")
+                    self._told("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=60")
 
     def __exit__(self, *_: object) -> None:
         self._leaving.set()

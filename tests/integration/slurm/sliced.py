@@ -36,7 +36,6 @@ class Sliced(DCGAN):
         elif self.starts == LIMITED and self.done == 1:
             run("scontrol", "update", f"JobId={job}", "TimeLimit=2")
         elif self.starts == PREEMPTED and self.done == 1:
-            run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
             # Of all CPUs, in a partition that goes before this one.
             urgent = ("--partition=urgent", "--cpus-per-task=16", "--comment=urgent")
             run("sbatch", *urgent, "--output=/dev/null", "--wrap=true")
