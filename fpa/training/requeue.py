@@ -1,6 +1,7 @@
 """A training whose time limit comes: saved, and queued again by Slurm as the same job."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ def at_the_time_limit(stop: StopSignal) -> Iterator[None]:
 
 
 def _queue_again(job: str) -> None:
+    # Everything is saved: Slurm's next signal may end this process, even before scontrol returns.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     command = ["scontrol", "requeue", job]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)

@@ -329,6 +329,15 @@ def test_what_would_fail_later_is_told_before_anything_runs(path, value, message
     assert message in str(error.value).splitlines()[0]
 
 
+def test_jobs_of_a_workflow_do_not_check_again_what_its_start_has_checked(monkeypatch):
+    checked = []
+    monkeypatch.setattr("fpa.experiment.workflow.check_before_start", checked.append)
+    Workflow.start(TINY, main=False)
+    assert not checked
+    Workflow.start(TINY)
+    assert len(checked) == 1
+
+
 def test_a_table_of_a_metric_that_is_not_measured_is_not_made():
     tables = Workflow(Experiment(change("evaluation/metrics", ["fid", "recall"]))).tables()
     assert not any("kid" in path for path in tables)

@@ -1,6 +1,13 @@
-"""When a training has Slurm queue its job again; that Slurm does so is in test_slurm.py."""
+"""How a training answers signals, and when it has Slurm queue its job again.
+
+That Slurm does so is in test_slurm.py.
+"""
+
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from fpa.common.errors import Stopped
 from fpa.training import requeue
@@ -11,6 +18,7 @@ from fpa.training.signals import StopSignal
 def asked(tmp_path, monkeypatch):
     """`asked(job, signal, code)` -> what scontrol was asked for by a training that a signal stopped."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(requeue.signal, "signal", lambda *_: None)
 
     def run(job: str | None, signal: str, code: int = 0) -> str:
         scontrol, told = tmp_path / "scontrol", tmp_path / "told"
@@ -52,3 +60,27 @@ def test_where_a_job_cannot_be_queued_again_it_says_so_and_ends(asked, caplog):
 def test_a_training_that_ends_well_asks_for_nothing(asked):
     with requeue.at_the_time_limit(StopSignal()):
         pass
+
+
+SIGNALLED = """
+import os, signal
+from fpa.training.signals import StopSignal
+with StopSignal() as stop:
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    print(stop.received, flush=True)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_scheduler_may_repeat_itself_and_ctrl_c_ends_at_once():
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["SIGUSR1", "interrupted"]
+    # Behind the block, everything is as it was.
+    assert done.returncode == -15

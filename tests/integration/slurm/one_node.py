@@ -144,7 +144,9 @@ class OneNode:
             for line in self._told("squeue", "-h", "-t", "PENDING", "-o", "%i %r").splitlines():
                 job, reason = line.split(maxsplit=1)
                 if reason == "BeginTime":
-                    self._told("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=60")
+                    self._told(
+                        "scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=60"
+                    )
 
     def __exit__(self, *_: object) -> None:
         self._leaving.set()

@@ -18,6 +18,7 @@ def run(*command: str) -> None:
 class Sliced(DCGAN):
     """Outside Slurm, DCGAN. In Slurm, a start before the last one ends by a signal or a kill."""
 
+    data_parallel = True
     starts = 0
     done = 0
     """Steps since the last start."""

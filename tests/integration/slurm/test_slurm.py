@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -173,15 +174,40 @@ def test_lines_for_sites_ask_slurm_for_what_they_say(
     config = experiment()
     store = store_name(Experiment(config).datasets["digits"])
     targets = (cost_of_a_run(config, tmp_path), f"data/{store}/images.npy")
-    process = start(slurm, tmp_path, site(*keys), config, *targets)
-    while set(jobs_of(slurm, tmp_path)) != set(expected):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.5)
-    # The jobs will not start.
+    with asked_for(slurm, tmp_path, site(*keys), config, *targets) as jobs:
+        for rule, asked in expected.items():
+            (job,) = jobs(*expected)[rule]
+            assert {key: job.get(key) for key in asked} == asked
+
+
+@contextmanager
+def asked_for(slurm, folder, profile, config, *targets):
+    """A function that waits for jobs of some rules, which do not start, and returns their records."""
+    process = start(slurm, folder, profile, config, *targets)
+
+    def jobs(*rules: str):
+        while not set(rules) <= set(jobs_of(slurm, folder)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.5)
+        return jobs_of(slurm, folder)
+
+    yield jobs
     process.kill()
-    for rule, asked in expected.items():
-        (job,) = jobs_of(slurm, tmp_path)[rule]
-        assert {key: job.get(key) for key in asked} == asked
+
+
+def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
+    disturbed, slurm, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(HERE)
+    config = experiment()
+    config["runtime"] |= {"gpus": 2, "train_threads": 3}
+    (run,) = Experiment(config).runs
+    for name in ("images.npy", "manifest.json"):
+        write_json(tmp_path / "data" / run.store / name, {})
+    target = f"results/tiny/{run.folder}/weights.safetensors"
+    with asked_for(slurm, tmp_path, site("slurm_partition"), config, target) as jobs:
+        ((job,),) = jobs("train").values()
+    assert (job["TresPerJob"], job["CPUs/Task"], job["NumNodes"]) == ("gres:gpu:2", "6", "1-1")
 
 
 def test_a_job_that_says_what_is_wrong_is_not_tried_again(disturbed, slurm, tmp_path, monkeypatch):
