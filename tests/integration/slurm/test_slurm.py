@@ -89,9 +89,9 @@ def jobs_of(slurm: OneNode, folder: Path) -> dict[str, list[dict[str, str]]]:
     """Slurm's records of the jobs that were handed in from a folder, by rule or group."""
     found: dict[str, list[dict[str, str]]] = {}
     for job in slurm.jobs():
-        if job["WorkDir"] == str(folder):
-            name = re.match(r"(?:rule|group)_([a-z_]+?)(_wildcards|$)", job["Comment"])[1]
-            found.setdefault(name, []).append(job)
+        name = re.match(r"rule_([a-z_]+?)(_wildcards|$)", job["Comment"])
+        if name and job["WorkDir"] == str(folder):
+            found.setdefault(name[1], []).append(job)
     return found
 
 
