@@ -252,15 +252,16 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
     assert f"[{killed['JobId']}.batch] error: Exceeded job memory limit" in told
 
     # Scores of a run are one job; tables are made here.
-    assert set(jobs) == {"prepare", "real_features", "scores"}
-    gpu = {"real_features", "scores"}
+    scores = "scores_features_sample_score"
+    assert set(jobs) == {"prepare", "real_features", scores}
+    gpu = {"real_features", scores}
     for name, (job,) in jobs.items():
         assert job["JobState"] == "COMPLETED"
         assert job.get("TresPerJob") == ("gres:gpu:1" if name in gpu else None)
     asked = PROFILE["set-resources"]
     largest = max(int(asked[r]["mem_mb"].split(" * ")[0]) for r in ("sample", "features", "score"))
-    assert jobs["scores"][0]["MinMemoryNode"] == f"{largest}M"
-    assert jobs["scores"][0]["CPUs/Task"] == "1"
+    assert jobs[scores][0]["MinMemoryNode"] == f"{largest}M"
+    assert jobs[scores][0]["CPUs/Task"] == "1"
     assert jobs["prepare"][0]["CPUs/Task"] == str(PROFILE["set-threads"]["prepare"])
 
     if not torch.cuda.is_available():
