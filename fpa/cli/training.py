@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_precision, add_trust, verb
+from fpa.common.errors import Stopped
 from fpa.common.progress import log
 
 COMMAND = (sys.executable, "-m", "fpa")
@@ -25,6 +27,11 @@ def _train(add: Add) -> None:
         help="thousand images between checkpoints (20)",
     )
     add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
+    add(
+        "--requeue",
+        action="store_true",
+        help="in a Slurm job: have it queued again when its time limit comes (on SIGUSR1)",
+    )
     add_device(add)
     add_precision(add)
     add_trust(add)
@@ -33,13 +40,20 @@ def _train(add: Add) -> None:
 @verb(_train)
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
-    from fpa.training import launch
+    from fpa.training import launch, requeue
     from fpa.training.signals import StopSignal
 
+    requeues = options.requeue and not launch.is_worker()
+    at_the_time_limit = requeue.at_the_time_limit if requeues else nullcontext
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
-    with StopSignal() as stop:
+    with StopSignal() as stop, at_the_time_limit(stop):
         if options.gpus > 1 and not launch.is_worker():
-            code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop)
+            from fpa.training.devices import share_out
+
+            gpus = share_out(options.device, options.gpus)
+            code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop, gpus)
+            if code == Stopped.EXIT_CODE:
+                raise Stopped(f"{stop.received}, in {options.gpus} processes")
             if code:
                 sys.exit(code)
             return

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -113,6 +114,27 @@ def save_npz(path: str | Path, **arrays: "np.ndarray") -> None:
 
     with atomic_open(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> "np.memmap":
+    """A new .npy file of zeros, mapped into memory, whose room on the disk is there already.
+
+    OSError when there is not enough. Without this, the first write into a page that finds no room
+    would kill the process (SIGBUS).
+    """
+    import numpy as np
+
+    with open(path, "wb") as file:
+        about = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(file, about)
+        file.flush()
+        size = file.tell() + math.prod(shape) * np.dtype(dtype).itemsize
+        os.posix_fallocate(file.fileno(), 0, size)
+    return np.lib.format.open_memmap(path, "r+")
 
 
 def load_array(path: str | Path, load: Callable[..., Any] | None = None, **options: Any) -> Any:

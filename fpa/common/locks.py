@@ -114,8 +114,12 @@ def _take(folder: Path) -> int | Holder:
             os.close(file)
             return former
         if _is_still(path, file):
-            os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps(Holder.me()).encode(), 0)
+            try:
+                os.ftruncate(file, 0)
+                os.pwrite(file, json.dumps(Holder.me()).encode(), 0)
+            except OSError as error:
+                os.close(file)
+                raise UserError(f"cannot write {folder}: {error.strerror}") from error
             return file
         os.close(file)
 

@@ -17,7 +17,14 @@ from PIL import Image
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, file_digest, load_array, read_json, write_json
+from fpa.common.files import (
+    atomic_path,
+    file_digest,
+    load_array,
+    new_array,
+    read_json,
+    write_json,
+)
 from fpa.common.locks import locked
 from fpa.common.progress import Progress
 from fpa.common.stages import STAGES
@@ -104,9 +111,7 @@ def compute(
         for block in blocks:
             block = block if logits else block[:, : network.size]
             if array is None:
-                array = np.lib.format.open_memmap(
-                    temporary, "w+", np.float32, (len(images), block.shape[1])
-                )
+                array = new_array(temporary, np.float32, (len(images), block.shape[1]))
             array[start : start + len(block)] = block
             start += len(block)
         if array is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fpa.common import artifacts
-from fpa.common.files import atomic_path, write_json
+from fpa.common.files import atomic_path, new_array, write_json
 from fpa.common.progress import Progress, log
 
 CHUNK = 64
@@ -95,7 +95,7 @@ def save(
         for images, finite in chunks:
             if array is None:
                 shape = (count, *images.shape[1:])
-                array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                array = new_array(temporary, np.uint8, shape)
             array[start : start + len(images)] = images
             not_finite += (start + np.flatnonzero(~finite)).tolist()
             start += len(images)

@@ -64,8 +64,8 @@ rule features:
         about=str(artifacts.describing(FPA.features())),
     log:
         FPA.log("features", f"{OF_RUN}-n{{images}}-{{space}}.log"),
-    priority: 10
     cache: CACHE
+    priority: 10
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -94,8 +94,8 @@ rule score:
         FPA.in_run("{score}.json"),
     log:
         FPA.log("score", f"{OF_RUN}-{{score}}.log"),
-    priority: 20
     cache: CACHE
+    priority: 20
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -121,16 +121,18 @@ rule cost:
         FPA.log("cost", f"{OF_RUN}.log"),
     conda:
         "../envs/fpa.yaml"
-    threads: RUNTIME["train_threads"]
+    # By itself on this machine: whatever ran beside it would slow it down.
+    threads: (workflow.cores if ON_THIS_MACHINE else None) or RUNTIME["train_threads"]
     resources:
         mem_mb=8000,
         runtime=30,
         device=RUNTIME["device"],
+        threads_each=RUNTIME["train_threads"],
         seconds=str(RUNTIME["cost_seconds"]),
         precision=FPA.precision,
         gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {threads} --device {resources.device}"
+        "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {resources.threads_each} --device {resources.device}"
         " --precision {resources.precision:q} --out {output:q} --log {log:q}"

@@ -116,6 +116,7 @@ rule real_samples:
         FPA.in_results(artifacts.real_samples("{store}", "{number}")),
     log:
         FPA.log("real_samples/{store}-{number}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -143,6 +144,7 @@ rule figure:
         pdf=FPA.in_results(artifacts.figure("{figure}", "pdf")),
     log:
         FPA.log("figures/{figure}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -171,6 +173,7 @@ rule animation:
         ),
     log:
         FPA.log("figures/{figure}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1

@@ -1,5 +1,9 @@
 # Tables from score and cost files.
 
+SCORES_TABLES = [
+    name for name in table_names(FPA.about) if name not in ("models", "targets")
+]
+
 
 rule scores_table:
     input:
@@ -17,7 +21,8 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="(?!models|targets).*",
+        table="|".join(SCORES_TABLES),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -51,6 +56,7 @@ rule models_table:
         tex=FPA.in_results(artifacts.table("models", "tex")),
     log:
         FPA.log("tables/models.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -83,6 +89,7 @@ rule targets_table:
         tex=FPA.in_results(artifacts.table("targets", "tex")),
     log:
         FPA.log("tables/targets.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
