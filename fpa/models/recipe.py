@@ -58,7 +58,9 @@ class AdversarialModel(Generic[G]):
 
     def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         s = self.settings
-        return torch.optim.Adam(parameters, lr=s.learning_rate, betas=s.betas, fused=True)
+        # One call for all parameters; shapes alone have no such kernel.
+        fused = self.device.type != "meta"
+        return torch.optim.Adam(parameters, lr=s.learning_rate, betas=s.betas, fused=fused)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
