@@ -76,6 +76,18 @@ ELSEWHERE = {
         "tests/integration/test_workflow.py",
         '"sample"',
     ),
+    **dict.fromkeys(
+        (
+            "python -m fpa score my-samples/ --against celeba --protocol paper --out my-samples.json",
+            "python -m fpa score my-samples/ --against real-photographs/ --protocol quick",
+            "python -m fpa score my-samples/ --against celeba-....npz --protocol paper --digest 0123456789",
+        ),
+        ("tests/unit/test_evaluate.py", '"score", "fakes", "--against"'),
+    ),
+    "python -m fpa reference celeba --protocol paper": (
+        "tests/unit/test_evaluate.py",
+        '"reference", "digits"',
+    ),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
 }
