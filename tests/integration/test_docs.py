@@ -101,8 +101,8 @@ def text_of(name: str) -> str:
 def commands() -> list[str]:
     """What the code blocks call, in their order, then the commands in the text."""
     text = "\n".join(map(text_of, DOCS))
-    blocks = re.findall(r"^```\n(.*?)^```$", text, flags=re.S | re.M)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.S | re.M)
+    lines = [line.strip() for kind, block in blocks if not kind for line in block.splitlines()]
     inline = re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
     found = [line for line in lines if re.match(rf"{PROGRAMS} ", line)] + inline
     return list(dict.fromkeys(found))

@@ -134,7 +134,7 @@ def test_a_reference_that_was_changed_or_is_another_is_refused(tmp_path):
     loaded = reference.load(path)
     assert loaded.digest == made.digest
     np.testing.assert_array_equal(loaded.moments.covariance, made.moments.covariance)
-    with pytest.raises(UserError, match="expected 00.*it is another reference"):
+    with pytest.raises(UserError, match=r"expected 00.*it is another reference"):
         reference.load(path, "00")
     with np.load(path) as saved:
         arrays = dict(saved)
