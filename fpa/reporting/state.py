@@ -7,6 +7,8 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.files import read_json
 from fpa.reporting.description import Description, score_file
+from fpa.reporting.figures.loading import load_file
+from fpa.reporting.tables.kinds import OF_RUNS, run_files
 from fpa.reporting.tables.tidy import missing_score
 
 
@@ -31,6 +33,8 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
 
     Empty where there is no file at all.
     """
+    if kind in OF_RUNS:
+        return run_entries(about, results)
     if kind == "models":
         first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
         paths = (results / run["folder"] / artifacts.COST for run in first)
@@ -48,3 +52,22 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
                 checkpoint = about["config"]["evaluation"]["checkpoint"]
                 found.append(missing_score(run, protocol, checkpoint, status))
     return found if any_score else []
+
+
+def run_entries(about: Description, results: Path) -> list[dict[str, Any]]:
+    """Each run with all that it left: its `summary`, `history`, `neighbours`, and `scores` by
+    protocol. What is not there is None, or no protocol's. Empty where no run left anything.
+    """
+    found, anything = [], False
+    for run in about["runs"]:
+        paths = {kind: results / path for kind, path in run_files(about, run).items()}
+        loaded = {kind: load_file(path) for kind, path in paths.items()}
+        anything |= any(part is not None for part in loaded.values())
+        scores = {
+            part["name"]: loaded[f"score-{part['name']}"]
+            for part in about["protocols"]
+            if loaded[f"score-{part['name']}"] is not None
+        }
+        parts = {kind: loaded.get(kind) for kind in ("summary", "history", "neighbours")}
+        found.append({**run, **parts, "scores": scores})
+    return found if anything else []

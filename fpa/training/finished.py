@@ -47,6 +47,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "images_sha256": training.images_digest,
         "steps": training.step,
         "kimg": training.kimg(),
+        "nan_reloads": training.nan_reloads,
         "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
         "parameters": parameters,
         "seconds_of_last_attempt": round(seconds, 1),

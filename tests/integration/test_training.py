@@ -280,6 +280,8 @@ def test_a_nan_loss_goes_back_to_the_last_checkpoint_and_on(tmp_path, run, store
     assert np.isfinite(history["g_loss"].iloc[1:]).all()
     weights = load_weights(tmp_path)
     assert all(v.isfinite().all() for network in weights.values() for v in network.values())
+    # Both are counted, though a checkpoint lies between them.
+    assert json.loads((tmp_path / "train.json").read_text())["nan_reloads"] == 2
 
 
 def test_a_loss_that_is_nan_again_and_again_ends_the_training(tmp_path, run, store):

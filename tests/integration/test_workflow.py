@@ -20,6 +20,7 @@ from conftest import ROOT, environment, fpa, snakemake
 from fpa.common.files import file_digest
 from fpa.common.stages import STAGES
 from fpa.reporting.figures import Spec, figures
+from fpa.reporting.tables import OF_RUNS
 
 TINY = {
     **conftest.TINY,
@@ -78,7 +79,7 @@ def drawn(results) -> list[Spec]:
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
-    names = ("fid", "kid", "scores", "comparisons", "models")
+    names = ("fid", "kid", "scores", "comparisons", *OF_RUNS, "models")
     expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
     made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}

@@ -247,7 +247,7 @@ def made(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("made"), made_up.experiment(seeds=(0, 1)))
 
 
-KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores progress curves".split()
+KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores agreement progress curves".split()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -426,7 +426,7 @@ def widest(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("widest"), config)
 
 
-WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores ablation-steps progress-celeba curves-celeba"
+WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores agreement ablation-steps progress-celeba curves-celeba"
 
 
 @pytest.mark.parametrize("name", WIDE.split())

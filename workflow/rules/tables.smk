@@ -17,7 +17,7 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="(?!models).*",
+        table=rf"(?!({'|'.join(['models', *OF_RUNS])})$).*",
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -33,6 +33,39 @@ rule scores_table:
     shell:
         "python -m fpa table {wildcards.table} {input.scores:q} --results {params.results:q}"
         " --published {input.published:q}"
+        " --out {output.csv:q} --log {log:q}"
+
+
+rule runs_table:
+    input:
+        [FPA.in_results(path) for path in files_of_runs(FPA.about)],
+    output:
+        csv=report(
+            FPA.in_results(artifacts.table("{table}")),
+            caption="../report/runs_table.rst",
+            category="Tables",
+            labels={"table": "{table}", "format": "CSV"},
+        ),
+        md=FPA.in_results(artifacts.table("{table}", "md")),
+        tex=FPA.in_results(artifacts.table("{table}", "tex")),
+    log:
+        FPA.log("tables/{table}.log"),
+    wildcard_constraints:
+        table="|".join(OF_RUNS),
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=FPA.experiment.name,
+        results=subpath(output.csv, ancestor=2),
+        models=FPA.about["models"],
+    message:
+        "Table {wildcards.table} of {params.experiment}"
+    shell:
+        "python -m fpa table {wildcards.table} --results {params.results:q}"
         " --out {output.csv:q} --log {log:q}"
 
 

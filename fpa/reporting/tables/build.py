@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
+from fpa.reporting.tables.agreement import agreement_caption, agreement_frame, agreement_layout
+from fpa.reporting.tables.choices import choices_caption, choices_frame, choices_layout
+from fpa.reporting.tables.health import health_caption, health_frame, health_layout
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
 from fpa.reporting.tables.pairwise import pairwise_caption, pairwise_frame, pairwise_layout
@@ -23,8 +26,8 @@ def build(
     experiment: str,
     published: pd.DataFrame | None = None,
 ) -> Built:
-    """A table of `kind`: a metric's name, `scores` or `comparisons` (of score files), or `models` (of
-    cost files).
+    """A table of `kind`: a metric's name, `scores` or `comparisons` (of score files), `models` (of
+    cost files), or `agreement`, `choices` or `health` (of what `run_entries` gives).
 
     Its caption has a warning when the entries mix versions of a stage.
     """
@@ -37,6 +40,15 @@ def build(
             scores_layout(frame, labels),
             scores_caption(frame, absent(entries, METRICS)),
         )
+    elif kind == "agreement":
+        frame = agreement_frame(entries, experiment)
+        shown, caption = agreement_layout(frame), agreement_caption(frame, experiment)
+    elif kind == "choices":
+        frame = choices_frame(entries, experiment)
+        shown, caption = choices_layout(frame, labels), choices_caption(frame, experiment)
+    elif kind == "health":
+        frame = health_frame(entries, experiment)
+        shown, caption = health_layout(frame, labels), health_caption(frame, experiment)
     elif kind == "comparisons":
         tidy = tidy_scores(entries, experiment)
         frame, seeds = pairwise_frame(tidy), tidy["seed"].nunique()
