@@ -162,11 +162,11 @@ def test_without_a_finished_training_the_table_says_so():
 
 def test_tables_and_page_of_an_experiment_say_what_was_noticed(tmp_path):
     about, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("fpa", "dcgan")))
-    run = about["runs"][1]
-    path = results / run["folder"] / score_file(about["protocols"][0])
-    score = read_json(path)
-    score["metrics"]["recall"]["value"] = 0.01
-    write_json(path, score)
+    for run, recall in zip(about["runs"], (0.5, 0.01), strict=True):
+        path = results / run["folder"] / score_file(about["protocols"][0])
+        score = read_json(path)
+        score["metrics"]["recall"]["value"] = recall
+        write_json(path, score)
     for kind in OF_RUNS:
         out = tmp_path / f"{kind}.csv"
         done = fpa("table", kind, "--results", results, "--out", out, cwd=tmp_path)
