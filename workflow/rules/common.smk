@@ -10,7 +10,7 @@ from fpa.common import artifacts
 from fpa.common.stages import STAGES
 from fpa.experiment.environment import prepare_environment
 from fpa.experiment.workflow import CONSTRAINTS, Workflow
-from fpa.reporting.tables import OF_RUNS, PUBLISHED, files_of_runs
+from fpa.reporting.tables import OF_RUNS, PUBLISHED, files_of_runs, table_names
 
 prepare_environment(ROOT)
 

@@ -17,7 +17,9 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table=rf"(?!({'|'.join(['models', *OF_RUNS])})$).*",
+        table="|".join(
+            name for name in table_names() if name not in (*OF_RUNS, "models")
+        ),
     conda:
         "../envs/fpa.yaml"
     threads: 1
