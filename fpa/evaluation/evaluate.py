@@ -19,7 +19,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol
 from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
 
-METRICS_OF_IMAGES = ("fid", "fid_infinity", "kid", "precision", "recall")
+METRICS_OF_IMAGES = ("fid", "fid_infinity", "kid", "cmmd", "precision", "recall")
 """What is measured where nothing else is asked for: all that needs no cross-check."""
 
 
