@@ -10,8 +10,8 @@ from fpa.common.progress import log
 
 
 def _extractor(add: Add) -> None:
-    add("name", help="inception_v3, or efficientnet_lite0-<n>px")
-    add("--weights", metavar="DIR", help="folder with Inception's files, if you have them")
+    add("name", help="inception_v3, efficientnet_lite0-<n>px, dinov2_vitl14, ...")
+    add("--weights", metavar="DIR", help="folder with the network's files, if you have them")
     add("--out", metavar="FILE", required=True, help="JSON file that describes the extractor")
 
 

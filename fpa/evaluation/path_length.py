@@ -6,12 +6,15 @@ percent left out. Images stay in floating point: in 8 bits most of so small a st
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fpa.evaluation.extractors import published
+from fpa.evaluation.extractors.vgg16 import FILE, LPIPS
 from fpa.evaluation.sampling import sample_latents
 
 EPSILON = 1e-4
@@ -30,6 +33,18 @@ class PathLength(NamedTuple):
     """Standard error of the mean over random paths"""
     n: int
     """Paths, those that are left out included"""
+
+
+def lpips(weights: str | None, folder: Path, device: torch.device) -> nn.Module:
+    """LPIPS with VGG16, as torch-fidelity has it.
+
+    weights: a user's folder of weights; folder: where downloads go. UserError where the two files
+    can neither be found nor downloaded.
+    """
+    from fpa.evaluation.extractors.fidelity_networks import load_lpips
+
+    vgg16, layers = (published.obtain(file, weights, folder) for file in (FILE, LPIPS))
+    return load_lpips(vgg16, layers, SIZE).to(device)
 
 
 def path_lengths(

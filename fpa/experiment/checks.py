@@ -10,6 +10,7 @@ from fpa.common.errors import UserError
 from fpa.data.sources import SOURCES, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.experiment.plan import Experiment
+from fpa.experiment.ranking import check_ranking
 from fpa.models.loading import check_processes, check_settings
 from fpa.training.run import Run
 
@@ -56,6 +57,7 @@ def _check_run(experiment: Experiment, run: Run) -> None:
             f"set {dataset['name']} ({count:,} images)"
         )
     check_processes(model["class"], batch_size, experiment.config["runtime"]["gpus"])
+    check_ranking(run, experiment.protocols.values())
     for protocol in experiment.protocols.values():
         if count is not None and (protocol.n_real or 0) > count:
             raise UserError(

@@ -84,6 +84,10 @@ ELSEWHERE = {
         ),
         ("tests/unit/test_evaluate.py", '"score", "fakes", "--against"'),
     ),
+    "python -m fpa path-length RUN --checkpoint best --out path-length.json": (
+        "tests/unit/test_perceptual_networks.py",
+        '"path-length"',
+    ),
     "python -m fpa reference celeba --protocol paper": (
         "tests/unit/test_evaluate.py",
         '"reference", "digits"',
@@ -474,9 +478,9 @@ def test_the_recipes_work_from_outside(plugins, tiny):
 
     if importlib.util.find_spec("timm") is None:
         with pytest.raises(UserError, match="pip install timm"):
-            find_extractor("dinov2_vits14", "here")
+            find_extractor("convnext_tiny", "here")
     else:
-        assert find_extractor("dinov2_vits14", "here")[1] == 224
+        assert find_extractor("convnext_tiny", "here")[1] == 224
 
     spec = figures(experiment.describe())["mean_image-digits"]
     for part in spec.inputs:

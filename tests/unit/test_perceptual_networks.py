@@ -4,14 +4,18 @@ The published files cannot be fetched here. What is known of them (names, number
 parameters) is compared with the networks that are built for them.
 """
 
+import dataclasses
+import json
 import math
 import pickle
 import warnings
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import fpa
 from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCLIP
@@ -21,12 +25,22 @@ from torchvision import models
 from fpa.common.errors import UserError
 from fpa.common.files import file_digest
 from fpa.data import download
-from fpa.evaluation import extractors, features
-from fpa.evaluation.extractors import EXTRACTORS, dinov2, published, torchscript, vgg16
+from fpa.evaluation import evaluate, extractors, features
+from fpa.evaluation.extractors import (
+    EXTRACTORS,
+    dinov2,
+    fidelity_networks,
+    published,
+    torchscript,
+    vgg16,
+)
 from fpa.evaluation.extractors.dinov2_network import DINOv2Network, load_dinov2
 from fpa.evaluation.extractors.fidelity_networks import load_clip, load_lpips, load_vgg16
-from fpa.experiment.checks import to_fetch
+from fpa.evaluation.path_length import SIZE
+from fpa.experiment.checks import check_before_start, to_fetch
 from fpa.experiment.plan import Experiment
+from fpa.experiment.ranking import check_ranking
+from fpa.training import finished
 
 CPU = torch.device("cpu")
 
@@ -351,3 +365,85 @@ def test_lpips_is_its_definition(vgg, tmp_path):
         found = distance(one, two).flatten()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert published.find(vgg16.FILE, str(vgg), tmp_path)[0] == vgg
+
+
+# What ranks what, and the path length -----------------------------------------------------------
+
+
+class Projected:
+    """A model that says which network it trains with; nothing of it is built."""
+
+    networks = ("efficientnet_lite0",)
+
+    def __init__(self, image_size: int, channels: int, width: int = 8) -> None: ...
+
+    def step(self, real): ...
+
+    def to(self, device): ...
+
+    def state_dict(self): ...
+
+    def load_state_dict(self, state): ...
+
+
+def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatch):
+    name = f"{__name__}:Projected"
+    tiny["models"] = {"projected": {"class": name}}
+    (run,) = Experiment(tiny).runs
+    protocols = {name: evaluate.resolve(name) for name in ("paper", "clip", "quick")}
+    check_ranking(run, [protocols["paper"], protocols["clip"]])
+    refused = "trains with efficientnet_lite0, so protocol quick, .* cannot rank it"
+    with pytest.raises(UserError, match=refused):
+        check_ranking(run, protocols.values())
+    # It is a check of every experiment, and of models that start from such a one.
+    with pytest.raises(UserError, match=refused):
+        check_before_start(Experiment(tiny))
+    refiner = dataclasses.replace(
+        run, base=run, model={**run.model, "class": "fpa.models:FPA", "name": "refiner"}
+    )
+    with pytest.raises(UserError, match=r"models.refiner: .*Projected trains with"):
+        check_ranking(refiner, protocols.values())
+    monkeypatch.setattr(Projected, "networks", ("efficientnet_lite",))
+    with pytest.raises(UserError, match=r"networks: unknown extractor.*did you mean"):
+        check_ranking(run, protocols.values())
+
+
+def test_a_path_length_is_measured_of_a_finished_run(tmp_path, monkeypatch):
+    """The command, with a distance that takes no weights: LPIPS itself is tested above."""
+
+    class Generator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(0.01))
+
+        def forward(self, z):
+            return (0.5 + self.scale * z[:, :1, None, None]).expand(-1, 1, 4, 4)
+
+    model = SimpleNamespace(ema=Generator(), latent_dim=2, to=lambda device: None)
+    monkeypatch.setattr(finished, "restore", lambda folder, checkpoint: model)
+    asked = []
+
+    def load(vgg, layers, size):
+        asked.extend([vgg, layers, size])
+        distance = nn.Module()
+        distance.forward = lambda one, two: ((one - two) ** 2).mean(dim=(1, 2, 3))
+        return distance
+
+    monkeypatch.setattr(fidelity_networks, "load_lpips", load)
+    for file in (vgg16.FILE, vgg16.LPIPS):
+        (tmp_path / file.name).write_bytes(b"x")
+    words = ("--count", 400, "--weights", tmp_path, "--device", "cpu", "--out", tmp_path / "p.json")
+    done = fpa("path-length", "run", *words, cwd=tmp_path)
+    assert "has SHA-256" in done.stderr
+    monkeypatch.setattr(
+        published, "file_digest", lambda path: asked.append(path) or expected.pop(0)
+    )
+    expected = [vgg16.FILE.sha256, vgg16.LPIPS.sha256]
+    done = fpa("path-length", "run", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert asked[-3:] == [tmp_path / vgg16.FILE.name, tmp_path / vgg16.LPIPS.name, SIZE]
+    found = json.loads((tmp_path / "p.json").read_text())
+    assert found["n"] == 400
+    # (255 * 0.01)² times the mean square of a difference of normal numbers, which is 2; float32
+    # leaves three digits of a step of 1e-4, and the ends are left out.
+    assert found["mean"] == pytest.approx(2 * 2.55**2, rel=0.2)
