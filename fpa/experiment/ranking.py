@@ -17,8 +17,8 @@ def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:
     part: Run | None = run
     while part is not None:
         name = part.model["name"]
-        for network in find_model(part.model["class"], f"models.{name}.class").networks:
-            EXTRACTORS.get(network, f"{part.model['class']}: networks")
+        for network in find_model(part.model["class"], f"models.{name}.class").trains_with:
+            EXTRACTORS.get(network, f"{part.model['class']}: trains_with")
             for protocol in protocols:
                 if find_extractor(protocol.extractor, protocol.name)[0].name == network:
                     raise UserError(

@@ -37,7 +37,7 @@ class Declaration:
     """Whether several processes may share a batch."""
     paints: bool = False
     """Whether it shows how it paints (interface.Paints)."""
-    networks: tuple[str, ...] = ()
+    trains_with: tuple[str, ...] = ()
     """Feature networks that it trains with, by the extractors' names without a size, as in a
     Projected GAN's ("efficientnet_lite0",): scores in their features do not rank it."""
 
