@@ -26,6 +26,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import file_digest
 from fpa.data import download
 from fpa.evaluation import evaluate, extractors, features
+from fpa.evaluation.cross_check import Extraction
 from fpa.evaluation.extractors import (
     EXTRACTORS,
     dinov2,
@@ -168,6 +169,11 @@ def test_an_extractor_is_found_described_and_run(small_dinov2, tmp_path):
     expected = load_dinov2(small_dinov2)(torch.from_numpy(resized).permute(0, 3, 1, 2))
     # Another memory layout.
     np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-3, atol=1e-4)
+    # The cross-check's half takes the same weights the same way, in torch-fidelity's loop.
+    checked = Extraction(about, CPU)
+    theirs = checked.features(pixels.numpy(), lambda image: features.as_stored(image, "array"), int)
+    np.testing.assert_allclose(theirs, found, rtol=1e-3, atol=1e-4)
+    assert checked.identity["weights_sha256"] == file_digest(small_dinov2)
     # The file itself, and torch's own cache.
     for given in (str(small_dinov2), None):
         if given is None:
