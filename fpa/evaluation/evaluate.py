@@ -107,6 +107,8 @@ def evaluate(
     for metric in settings.metrics:
         if METRICS.get(metric, "metrics").needs_cross_check:
             raise UserError(f"{metric} needs the cross-check of a workflow; leave it out here")
+    # Before images are read: weights may be missing.
+    place.extractor(protocol.extractor)
     opened = open_images(images)
     if len(opened) < protocol.n_fake:
         log.warning(
@@ -194,6 +196,7 @@ def make_reference(
     name: of the images, for tables. most: features that are kept beside the moments, drawn at random.
     """
     protocol = resolve(protocol)
+    place.extractor(protocol.extractor)
     found, size = place.real_features(real, protocol)
     chosen = choose(found, protocol.n_real, seed)
     about = {**chosen.about, "image_size": size, "name": name}

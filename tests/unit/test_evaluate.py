@@ -185,6 +185,20 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     refused("cannot read .*001.png", broken)
 
 
+def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
+    def missing(name, weights, out):
+        raise UserError(f"{name} is missing, {weights} lacks it")
+
+    monkeypatch.setattr(evaluate.extractors, "obtain", missing)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "1.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="inception_v3 is missing, mine lacks it"):
+        library.evaluate(broken, broken, "paper", data=tmp_path, weights="mine")
+    with pytest.raises(UserError, match="inception_v3 is missing"):
+        evaluate.make_reference(broken, "paper", evaluate.Place(tmp_path), "x", 10)
+
+
 def prepared(folder):
     words = ["digits", "resolution=16", "channels=1", "--no-config", "--workers", "1"]
     done = fpa("prepare", *words, cwd=folder)
