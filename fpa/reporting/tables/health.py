@@ -148,8 +148,8 @@ def health_caption(frame: pd.DataFrame, experiment: str) -> str:
     tested = int(frame["close"].notna().sum())
     parts = [
         "Signs of overfitting and of faults, the worst of each model's trainings",
-        f"close to training images: samples nearer to one than all but {CLOSE:.0%} of real images are "
-        f"that are held out of the search, so {CLOSE:.0%} is expected of a model that does not copy; "
+        "close to training images: the share of samples that are nearer to a training image than "
+        f"{1 - CLOSE:.0%} of held-out real images are, {CLOSE:.0%} for a model that does not copy; "
         f"'{COPIES}' for p < {LEVEL:g}; tested in {tested} of {len(frame)} trainings",
         f"'{LOST}' for a recall below {COLLAPSED:g}",
         f"discriminator loss: in the last quarter, as a share of its first value; '{UNBALANCED}' "
