@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_run, verb
+from fpa.common.errors import UserError
 from fpa.common.progress import Progress
 
 
@@ -101,6 +102,40 @@ def _generator(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     device = devices.choose(options.device, options.threads)
     model.to(device)
     return model, device
+
+
+def _path_length(add: Add) -> None:
+    add_run(add)
+    add("--count", type=int, default=50_000, help="random paths between latents")
+    add("--weights", metavar="DIR", help="folder with the weights of VGG16 and LPIPS")
+    add("--data", metavar="DIR", default="data", help="data folder, which keeps downloads (data)")
+    add("--out", metavar="FILE", required=True, help=".json")
+    add_device(add)
+
+
+@verb(_path_length)
+def path_length(options: argparse.Namespace) -> None:
+    """Measure how fast a finished run's images change between latents: perceptual path length."""
+    from fpa.common.files import write_json
+    from fpa.common.progress import log
+    from fpa.evaluation import path_length
+
+    if options.count < 2:
+        raise UserError(f"--count: found {options.count}, expected at least 2 paths")
+    model, device = _generator(options)
+    distance = path_length.lpips(options.weights, Path(options.data) / "extractors", device)
+    found = path_length.perceptual_path_length(
+        model.ema, distance, model.latent_dim, options.count, options.seed, device
+    )
+    about = {
+        "checkpoint": options.checkpoint,
+        "seed": options.seed,
+        "epsilon": path_length.EPSILON,
+        "size": path_length.SIZE,
+        "percentiles": path_length.PERCENTILES,
+    }
+    write_json(options.out, {**found._asdict(), **about})
+    log.info("perceptual path length %.4g ± %.2g", found.mean, found.error)
 
 
 def _neighbours(add: Add) -> None:

@@ -97,8 +97,10 @@ def summary_line(score: Mapping[str, Any]) -> str:
         _estimate(name, estimate["value"], estimate["error"])
         for name, estimate in score["metrics"].items()
     )
+    # Images that somebody brings are of no training that is known.
+    training = "" if score["seed"] is None else f" seed {score['seed']}"
     return (
-        f"{score['dataset']} {score['model']} seed {score['seed']}, {score['protocol']} protocol "
+        f"{score['dataset']} {score['model']}{training}, {score['protocol']} protocol "
         f"({score['extractor']}, {score['n_real']} real, {score['n_fake']} fake): "
         f"{values or _why_nan(score)}"
     )

@@ -15,6 +15,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol
 from fpa.experiment.kept import summary_of
 from fpa.experiment.plan import Experiment
+from fpa.experiment.ranking import check_ranking
 from fpa.models.loading import check_processes, check_settings
 from fpa.training.run import Run
 
@@ -149,6 +150,7 @@ def _check_run(experiment: Experiment, run: Run) -> None:
         )
     _check_strips(experiment, run)
     check_processes(model["class"], batch_size, experiment.config["runtime"]["gpus"])
+    check_ranking(run, experiment.protocols.values())
     for protocol in experiment.protocols.values():
         if count is not None and (protocol.n_real or 0) > count:
             raise UserError(

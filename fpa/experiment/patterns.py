@@ -10,7 +10,6 @@ from fpa.data.sources import store_name
 from fpa.experiment.kept import kept_files
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
-from fpa.reporting.description import watched
 from fpa.reporting.figures import figures, played_inputs
 from fpa.reporting.tables import table_names
 
@@ -123,12 +122,6 @@ class Patterns:
         first = self.config["seeds"][0]
         runs = [run for run in self.experiment.runs if run.seed == first]
         return [self.in_results(run.folder, artifacts.COST) for run in runs]
-
-    def histories(self) -> list[str]:
-        """Losses and quick scores of every run that has some."""
-        named = watched(self.about)
-        runs = [run for run in self.experiment.runs if run.model["name"] in named]
-        return [self.in_results(run.folder, artifacts.HISTORY) for run in runs]
 
     def summaries(self) -> list[str]:
         """What every finished training says of itself."""

@@ -68,3 +68,14 @@ def samples_file(about: Description) -> str:
 def feature_space(protocol: Mapping[str, Any]) -> str:
     """The name of a protocol's feature space, as file names have it."""
     return ".".join(protocol[part] for part in ("extractor", "resize", "format"))
+
+
+def neighbours_file(about: Description) -> str:
+    """A run's samples with their nearest training images, in its folder."""
+    evaluation = about["config"]["evaluation"]
+    return artifacts.neighbours(
+        evaluation["checkpoint"],
+        about["config"]["figures"]["neighbours"],
+        evaluation["seed"],
+        feature_space(about["protocols"][0]),
+    )

@@ -18,8 +18,8 @@ from fpa.reporting.description import Description, labels
 from fpa.reporting.drawing.theme import DPI, TEXT_WIDTH
 from fpa.reporting.figures import Spec, played_inputs
 from fpa.reporting.figures.loading import read_table
-from fpa.reporting.state import status_of, table_entries
-from fpa.reporting.tables import table_names
+from fpa.reporting.state import run_entries, status_of, table_entries
+from fpa.reporting.tables import health, table_names
 from fpa.reporting.tables.writing import from_markdown
 
 MEDIA = {".png": "image/png", ".gif": "image/gif"}
@@ -86,6 +86,7 @@ def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> lis
                     else "its images have no finite features"
                 )
             )
+    notes += health.notes(health.health_frame(run_entries(about, results), ""), names)
     if len(about["config"]["seeds"]) == 1:
         notes.append(
             "One training seed a model: ± and error bars are standard errors of sampling from the "

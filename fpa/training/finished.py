@@ -50,6 +50,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "steps": training.step,
         "kimg": training.kimg(),
+        "nan_reloads": training.nan_reloads,
         "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
         "parameters": parameters,
         "seconds_of_last_attempt": round(seconds, 1),

@@ -86,6 +86,22 @@ ELSEWHERE = {
         "tests/unit/test_trust.py",
         '"train"',
     ),
+    **dict.fromkeys(
+        (
+            "python -m fpa score my-samples/ --against celeba --protocol paper --out my-samples.json",
+            "python -m fpa score my-samples/ --against real-photographs/ --protocol quick",
+            "python -m fpa score my-samples/ --against celeba-....npz --protocol paper --digest 0123456789",
+        ),
+        ("tests/unit/test_evaluate.py", '"score", "fakes", "--against"'),
+    ),
+    "python -m fpa path-length RUN --checkpoint best --out path-length.json": (
+        "tests/unit/test_perceptual_networks.py",
+        '"path-length"',
+    ),
+    "python -m fpa reference celeba --protocol paper": (
+        "tests/unit/test_evaluate.py",
+        '"reference", "digits"',
+    ),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
 }
@@ -99,8 +115,8 @@ def text_of(name: str) -> str:
 def commands() -> list[str]:
     """What the code blocks call, in their order, then the commands in the text."""
     text = "\n".join(map(text_of, DOCS))
-    blocks = re.findall(r"^```\n(.*?)^```$", text, flags=re.S | re.M)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.S | re.M)
+    lines = [line.strip() for kind, block in blocks if not kind for line in block.splitlines()]
     inline = re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
     found = [line for line in lines if re.match(rf"{PROGRAMS} ", line)] + inline
     return list(dict.fromkeys(found))
@@ -472,9 +488,9 @@ def test_the_recipes_work_from_outside(plugins, tiny):
 
     if importlib.util.find_spec("timm") is None:
         with pytest.raises(UserError, match="pip install timm"):
-            find_extractor("dinov2_vits14", "here")
+            find_extractor("convnext_tiny", "here")
     else:
-        assert find_extractor("dinov2_vits14", "here")[1] == 224
+        assert find_extractor("convnext_tiny", "here")[1] == 224
 
     spec = figures(experiment.describe())["mean_image-digits"]
     for part in spec.inputs:

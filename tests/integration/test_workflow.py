@@ -22,6 +22,7 @@ from fpa.common.stages import STAGES
 from fpa.experiment.disk import estimate
 from fpa.experiment.plan import Experiment
 from fpa.reporting.figures import Spec, figures
+from fpa.reporting.tables import OF_RUNS
 
 TINY = {
     **conftest.TINY,
@@ -80,7 +81,7 @@ def drawn(results) -> list[Spec]:
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
-    names = ("fid", "kid", "scores", "comparisons", "models")
+    names = ("fid", "kid", "scores", "comparisons", *OF_RUNS, "models")
     expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
     made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}

@@ -418,7 +418,11 @@ def test_defaults_are_filled_in_down_to_every_model():
 
 
 @pytest.mark.parametrize(
-    "path", ["config.yaml", *sorted(p.name for p in (ROOT / "experiments").glob("*.yaml"))]
+    "path",
+    [
+        "config.yaml",
+        *sorted({p.name for p in (ROOT / "experiments").glob("*.yaml")} - {"claims.yaml"}),
+    ],
 )
 def test_the_shipped_experiments_are_sound(path, tmp_path):
     path = ROOT / path if path == "config.yaml" else ROOT / "experiments" / path

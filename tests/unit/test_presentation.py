@@ -10,7 +10,7 @@ from conftest import modules_loaded_by
 from fpa.common.errors import UserError
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.make import make_table
-from fpa.reporting.tables import PUBLISHED, compare_runs, read_published, table_names
+from fpa.reporting.tables import OF_RUNS, PUBLISHED, compare_runs, read_published, table_names
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.comparison import comparison
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
@@ -287,7 +287,7 @@ def test_metrics_are_shown_as_their_registry_says(entries):
     assert len(shown.columns) == len(expected) == 3
     assert "KID x 1000" in shown.columns
     assert "fid_torch_fidelity" in set(tidy["metric"])
-    assert table_names() == ["claims", "fid", "kid", "scores", "comparisons", "models", "targets"]
+    assert table_names() == ["claims", "fid", "kid", "scores", "comparisons", *OF_RUNS, "models"]
     with pytest.raises(UserError, match=r"unknown metric .fit..*did you mean 'fid'"):
         build("fit", entries, {}, "digits")
 
@@ -330,6 +330,7 @@ def test_a_table_says_where_it_mixes_versions_of_a_stage(entries, kind):
 
 DESCRIPTION = {
     "experiment": "mine",
+    "config": {"figures": {}},
     "models": [{"name": "fpa", "label": "FPA"}, {"name": "light_gan", "label": "LightGAN"}],
 }
 

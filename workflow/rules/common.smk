@@ -12,7 +12,7 @@ from fpa.experiment import retries
 from fpa.experiment.config import check_files
 from fpa.experiment.environment import prepare_environment
 from fpa.experiment.workflow import Workflow
-from fpa.reporting.tables import PUBLISHED, table_names
+from fpa.reporting.tables import OF_RUNS, PUBLISHED, files_of_runs, table_names
 
 prepare_environment(ROOT)
 retries.only_what_may_end_otherwise()
