@@ -1,4 +1,4 @@
-"""Settings of the painters, their discriminator, U-Net and recipe, and which sizes go together.
+"""Settings of the painters' models, their networks and recipe, and which sizes go together.
 
 Nothing here imports torch: an experiment is planned, and its mistakes are found, from this module.
 """
@@ -14,87 +14,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    model_validator,
 )
 
 from fpa.common.errors import UserError
-from fpa.models.learning_rules import RULES
-from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.models.painter_settings import PainterSettings
 
 UNET_GROUPS = 8
 """Groups of the U-Net's group norms."""
-
-
-class PainterSettings(BaseModel):
-    """Hyperparameters of a painter; the defaults are the paper's main model at 64 x 64."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: Annotated[PositiveInt, Field(description="T, the number of rank-1 updates")] = 64
-    latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 512
-    hidden_size: Annotated[PositiveInt, Field(description="units of each LSTM layer")] = 1024
-    layers: Annotated[PositiveInt, Field(description="LSTM layers")] = 1
-    rule: Annotated[str, Field(description="the learning rule: delta, additive")] = "delta"
-    inputs: Annotated[
-        str,
-        Field(
-            description="input generator: v1 the same latent at every step, v2 one latent a step"
-        ),
-    ] = "v2"
-    sequence: Annotated[str, Field(description="the sequence network: lstm")] = "lstm"
-    mini_latent_dim: Annotated[PositiveInt, Field(description="v2: size of each step's latent")] = 8
-    mini_input_size: Annotated[PositiveInt, Field(description="v2: size of each LSTM input")] = 128
-    mini_tanh: Annotated[bool, Field(description="v2: tanh on the step latents")] = True
-    latent_to_state: Annotated[
-        bool, Field(description="v2: (h_0, c_0) = linear(z), else zero; v1 always has it")
-    ] = True
-    position_codes: Annotated[
-        bool, Field(description="add a learned code to each step's input")
-    ] = False
-    wide_dim: Annotated[
-        int, Field(ge=0, description="width of a linear + ReLU before the key/value layer; 0: none")
-    ] = 0
-    softmax_keys: Annotated[bool, Field(description="softmax on the keys")] = True
-    tanh_values: Annotated[bool, Field(description="tanh on the values")] = False
-    vector_rates: Annotated[
-        bool, Field(description="one rate per row of W instead of one a step")
-    ] = False
-    sigmoid_rates: Annotated[bool, Field(description="sigmoid on the rates")] = True
-    learned_initial: Annotated[
-        bool, Field(description="W_0 is learned; then the first step uses its rate as well")
-    ] = False
-    tanh_image: Annotated[bool, Field(description="tanh on the finished image")] = True
-
-    @model_validator(mode="after")
-    def _known_parts(self) -> "PainterSettings":
-        try:
-            rule = RULES.get(self.rule)
-            INPUTS.get(self.inputs)
-            SEQUENCES.get(self.sequence)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        if self.vector_rates and not rule.vector_rates:
-            able = " or ".join(name for name, entry in RULES.items() if entry.vector_rates)
-            reason = "has one a step" if rule.has_rates else "has no rates"
-            raise ValueError(f"vector_rates needs rule: {able} (the {self.rule} rule {reason})")
-        return self
-
-    def part_versions(self) -> dict[str, int]:
-        """Versions of the parts and options in use, where they are not the first."""
-        chosen = {
-            f"rule {self.rule}": RULES[self.rule].version,
-            f"inputs {self.inputs}": INPUTS[self.inputs].version,
-            f"sequence {self.sequence}": SEQUENCES[self.sequence].version,
-        }
-        # Options whose start differs from version 1's.
-        options = {
-            "position codes": self.position_codes,
-            "learned W_0": self.learned_initial,
-            "vector rates": self.vector_rates,
-            "additive v1": (self.rule, self.inputs) == ("additive", "v1"),
-        }
-        chosen |= {name: 2 for name, used in options.items() if used}
-        return {name: version for name, version in chosen.items() if version != 1}
 
 
 class DiscriminatorSettings(BaseModel):
