@@ -3,6 +3,7 @@
 Nothing here imports torch: an experiment is planned, and its mistakes are found, from this module.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -97,11 +98,11 @@ class PainterSettings(BaseModel):
         except UserError as error:
             raise ValueError(str(error)) from None
         if self.vector_rates and not rule.vector_rates:
-            able = " or ".join(name for name, entry in RULES.items() if entry.vector_rates)
+            able = _either(name for name, entry in RULES.items() if entry.vector_rates)
             reason = "has one a step" if rule.has_rates else "has no rates"
             raise ValueError(f"vector_rates needs rule: {able} (the {self.rule} rule {reason})")
         if self.updates > 1 and not rule.several_updates:
-            able = " or ".join(name for name, entry in RULES.items() if entry.several_updates)
+            able = _either(name for name, entry in RULES.items() if entry.several_updates)
             raise ValueError(f"updates above 1 needs rule: {able} (a {self.rule} step makes one)")
         if self.inputs == "split" and self.latent_dim % self.steps:
             raise ValueError(
@@ -151,3 +152,9 @@ class PainterSettings(BaseModel):
         }
         chosen |= {name: 2 for name, used in options.items() if used}
         return {name: version for name, version in chosen.items() if version != 1}
+
+
+def _either(names: Iterable[str]) -> str:
+    """a, b or c."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}"

@@ -14,9 +14,11 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from fpa.common.errors import UserError
+from fpa.models.learning_rules import RULES
 from fpa.models.painter_settings import PainterSettings
 
 UNET_GROUPS = 8
@@ -69,6 +71,10 @@ class UNetSettings(BaseModel):
     max_multiplier: Annotated[
         PositiveInt, Field(description="widths are image size x 1, 2, 4, ... up to this")
     ] = 4
+    tanh_input: Annotated[
+        bool | None,
+        Field(description="tanh on what the U-Net gets; null: where the painter's image has one"),
+    ] = None
 
     def check(self, image_size: int) -> None:
         """UserError unless the U-Net can be built for images of this size (px)."""
@@ -82,12 +88,28 @@ class UNetSettings(BaseModel):
 
 
 class RecipeSettings(BaseModel):
-    """Hyperparameters of the recipe; the defaults are the published ones. Steps count from 0."""
+    """Hyperparameters of the recipe; the defaults are the paper's. Steps count from 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 2e-4
     betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.5, 0.9)
+    discriminator_rate_factor: Annotated[
+        PositiveFloat, Field(description="the discriminator's learning rate over learning_rate")
+    ] = 1.0
+    accumulation: Annotated[
+        PositiveInt,
+        Field(description="passes that a batch is computed in, gradients summed up"),
+    ] = 1
+    augment_probability: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of batches, real and fake, that the discriminator sees flipped, cut "
+            "out and moved (DiffAugment)",
+        ),
+    ] = 0.0
     penalty_every: Annotated[
         PositiveInt, Field(description="gradient penalty on every n-th step")
     ] = 4
@@ -113,6 +135,32 @@ class FPASettings(BaseModel):
     painter: PainterSettings = PainterSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     recipe: RecipeSettings = RecipeSettings()
+    partial_images: Annotated[
+        PositiveInt,
+        Field(
+            description="J, images of each latent to train on: W_t at J - 1 earlier steps and the "
+            "finished one; 1: that alone"
+        ),
+    ] = 1
+    scale_partial_images: Annotated[
+        bool, Field(description="partial image j times J / j, before the tanh")
+    ] = False
+
+    @model_validator(mode="after")
+    def _has_such_images(self) -> "FPASettings":
+        rule, steps = self.painter.rule, self.painter.steps
+        if self.partial_images > 1 and RULES[rule].decays:
+            raise ValueError(
+                f"partial_images above 1 needs a rule without a decay: {rule} gives its earlier "
+                "updates as they are left in the finished image"
+            )
+        if self.partial_images > steps:
+            raise ValueError(
+                f"partial_images {self.partial_images} is more than the painter's steps, {steps}"
+            )
+        if self.scale_partial_images and self.partial_images == 1:
+            raise ValueError("scale_partial_images needs partial_images above 1")
+        return self
 
     def check(self, image_size: int, channels: int, base: Mapping[str, Any] | None) -> None:
         """UserError unless the networks can be built for such images."""
@@ -145,6 +193,45 @@ class StartSettings(BaseModel):
     ] = "continued"
 
 
+class RefiningSettings(BaseModel):
+    """What is trained of painter and U-Net; the defaults are the paper's: the U-Net alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    painter: Annotated[
+        Literal["frozen", "trained"], Field(description="whether the painter is trained along")
+    ] = "frozen"
+    gradient_into_painter: Annotated[
+        bool, Field(description="the refined image's loss reaches a painter that is trained")
+    ] = False
+    unrefined_loss: Annotated[
+        bool, Field(description="the discriminator judges the painter's own image too")
+    ] = False
+    unet_learning_rate: Annotated[
+        PositiveFloat | None,
+        Field(description="Adam, the U-Net beside a trained painter; null: the recipe's"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _painter_learns(self) -> "RefiningSettings":
+        trained = self.painter == "trained"
+        if self.gradient_into_painter and not trained:
+            raise ValueError(
+                "gradient_into_painter needs painter: trained; a frozen one takes none"
+            )
+        if self.unet_learning_rate and not trained:
+            raise ValueError(
+                "unet_learning_rate needs painter: trained; a U-Net on a frozen painter has the "
+                "recipe's learning_rate"
+            )
+        if trained and not (self.gradient_into_painter or self.unrefined_loss):
+            raise ValueError(
+                "painter: trained needs gradient_into_painter or unrefined_loss; without either, no "
+                "loss reaches the painter"
+            )
+        return self
+
+
 class FPAUNetSettings(BaseModel):
     """Settings of `fpa.models:FPAUNet`."""
 
@@ -153,6 +240,7 @@ class FPAUNetSettings(BaseModel):
     unet: UNetSettings = UNetSettings()
     recipe: RecipeSettings = RecipeSettings()
     start: StartSettings = StartSettings()
+    refining: RefiningSettings = RefiningSettings()
 
     @property
     def base_checkpoint(self) -> str:
