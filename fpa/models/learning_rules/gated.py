@@ -1,4 +1,4 @@
-"""The gated delta rule (Yang, Kautz & Hatamizadeh, "Gated Delta Networks", ICLR 2025, eq. 10).
+"""The gated delta rule (Yang, Kautz & Hatamizadeh, "Gated Delta Networks", ICLR 2025).
 
 W_t = a_t W_{t-1} + b_t (v_t - a_t W_{t-1} k_t) k_t^T: before each update, what was painted so far
 fades by a decay a_t in (0, 1). Here one decay a step is shared by all channels, so colours do not

@@ -15,7 +15,7 @@ from fpa.models.settings import PainterSettings
 class DeltaProductRule(DeltaRule):
     """n updates a step, each of the matrix that the one before has left.
 
-    DeltaProduct (Siems et al., 2025, arXiv:2502.10297, section 3): a step's transition is a product
+    DeltaProduct (Siems et al., 2025, arXiv:2502.10297): a step's transition is a product
     of n (generalised) Householder matrices I - b k k^T. As all updates of a step are the delta
     rule's, so is the whole sequence of T n updates, and its parallel form.
     """

@@ -1,4 +1,4 @@
-"""Recurrent fast weight programmers in the LSTM's place (Irie et al., NeurIPS 2021, section 3.2).
+"""Recurrent fast weight programmers in the LSTM's place (Irie et al., NeurIPS 2021).
 
 As in the paper's public code: every layer has fast weights that the delta rule programs, and its
 queries, keys, values and rates depend on its own last output.
