@@ -81,6 +81,10 @@ LIGHTGAN = [
     (r"^layers\.(\d)\.0\.3\.", lambda m: f"grow.{int(m[1]) + 2}.noise."),
     (r"^layers\.(\d)\.0\.4\.", lambda m: f"grow.{int(m[1]) + 2}.norm."),
     (r"^out_conv\.", "to_image."),
+    (r"^layers\.(\d)\.1\.to_k\.", lambda m: f"excite.{int(m[1]) + 3}.to_weights."),
+    (r"^layers\.(\d)\.1\.net\.", lambda m: f"excite.{int(m[1]) + 3}.gate."),
+    (r"^layers\.(\d)\.2\.", lambda m: f"attention.{int(m[1]) + 2}."),
+    *ATTENTION,
 ]
 STYLEGAN2_GENERATOR = [
     (r"^mapping\.fc", "mapping.layers."),
@@ -101,6 +105,13 @@ STYLEGAN2_DISCRIMINATOR = [
     (r"\.conv0\.", ".first."),
     (r"\.conv1\.", ".second."),
 ]
+
+
+def renamed(name: str, names: list) -> str:
+    """Our name for a published one."""
+    for pattern, ours in names:
+        name = re.sub(pattern, ours, name)
+    return name
 
 
 class Reference:
@@ -126,8 +137,7 @@ class Reference:
             if not key or foreign or key.endswith((".f", "resample_filter", "noise_const")):
                 continue
             key = key.removeprefix(prefix)
-            for pattern, ours in names:
-                key = re.sub(pattern, ours, key)
+            key = renamed(key, names)
             # R_q (1, heads, E, E), ... of the recurrent fast weights; r_b (1, heads, 1, E).
             if ".R_" in key:
                 value = value[0]

@@ -103,3 +103,25 @@ def export(options: argparse.Namespace) -> None:
     run = read_summary(Path(options.run))["run"]
     export(model, run, options.checkpoint, Path(options.out))
     log.info("%s: `python -m fpa sample` paints from it", options.out)
+
+
+def _import_official(add: Add) -> None:
+    add("checkpoint", metavar="CHECKPOINT.PT", help="a checkpoint of the paper's public code")
+    add("--args", metavar="FILE", required=True, help="the args.txt beside it")
+    add("--out", metavar="DIR", required=True, help="folder of the run that it becomes")
+    add(
+        "--kimg",
+        type=float,
+        help="thousand images that it is to be trained on in all (default: what it has seen)",
+    )
+
+
+@verb(_import_official)
+def import_official(options: argparse.Namespace) -> None:
+    """Make a finished run of a checkpoint of the paper's public code."""
+    from fpa.training.official import import_official
+
+    run = import_official(
+        Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
+    )
+    log.info("%s: imported as %s", options.out, run.model["class"])

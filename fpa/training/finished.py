@@ -1,17 +1,19 @@
 """A finished training's artifacts: written at its end, and read by whatever needs its networks."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
 from fpa.common.stages import STAGES
-from fpa.models.interface import Model
+from fpa.models.interface import Model, Weights
+from fpa.models.unet import RefinedPainter
 from fpa.training import export
 from fpa.training.precision import in_force
 from fpa.training.run import Run, build_model
@@ -25,35 +27,65 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
     # Only here: whoever reads what is written needs no pandas.
     import pandas as pd
 
-    run = training.run
+    write_weights(folder / artifacts.WEIGHTS, training.weights(), training.run)
+    history = pd.DataFrame(training.history).to_csv(index=False)
+    write_text(folder / artifacts.HISTORY, history)
+    best = training.best
+    write_summary(
+        folder,
+        training.run,
+        images_sha256=training.images_digest,
+        steps=training.step,
+        kimg=training.kimg(),
+        best={key: best[key] for key in ("kimg", "fid")} if best else None,
+        networks=training.model.networks,
+        more={
+            "seconds_of_last_attempt": round(seconds, 1),
+            "hardware": provenance.hardware(training.device, torch.get_num_threads()),
+            "precision": in_force(training.precision),
+        },
+    )
+
+
+def write_weights(path: Path, weights: Weights, run: Run) -> None:
+    """Tensors by network and name as safetensors, with the run that they belong to."""
     # Copies, because safetensors refuses tensors that share memory.
     tensors = {
         f"{name}.{key}": value.cpu().contiguous().clone()
-        for name, part in training.weights().items()
+        for name, part in weights.items()
         for key, value in part.items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
     about = {"run": canonical_json(run.config)}
-    write_bytes(folder / artifacts.WEIGHTS, safetensors.torch.save(tensors, metadata=about))
-    history = pd.DataFrame(training.history).to_csv(index=False)
-    write_text(folder / artifacts.HISTORY, history)
+    write_bytes(path, safetensors.torch.save(tensors, metadata=about))
+
+
+def write_summary(
+    folder: Path,
+    run: Run,
+    *,
+    images_sha256: str | None,
+    steps: int,
+    kimg: float,
+    best: dict[str, Any] | None,
+    networks: Mapping[str, nn.Module],
+    more: dict[str, Any],
+) -> None:
+    """train.json, the last file of a finished run. more: what else there is to say of it."""
     parameters = {
-        name: sum(p.numel() for p in network.parameters())
-        for name, network in training.model.networks.items()
+        name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
     }
     summary = {
         "run": run.config,
         "digest": run.digest,
-        "images_sha256": training.images_digest,
-        "steps": training.step,
-        "kimg": training.kimg(),
-        "best": {key: training.best[key] for key in ("kimg", "fid")} if training.best else None,
+        "images_sha256": images_sha256,
+        "steps": steps,
+        "kimg": kimg,
+        "best": best,
         "parameters": parameters,
-        "seconds_of_last_attempt": round(seconds, 1),
-        "hardware": provenance.hardware(training.device, torch.get_num_threads()),
         "stages": {"train": STAGES["train"]},
-        "precision": in_force(training.precision),
         "versions": provenance.versions(),
+        **more,
     }
     write_json(folder / artifacts.SUMMARY, summary)
 
@@ -85,22 +117,57 @@ def restore(folder: Path, checkpoint: str = "last") -> Model:
     checkpoint: `best` or `last`, for a run; an export holds one of them. UserError when there is
     no such run, export or checkpoint.
     """
+    return restore_generator(folder, checkpoint)[0]
+
+
+def restore_generator(
+    folder: Path, checkpoint: str = "last", which: str = "ema"
+) -> tuple[Model, nn.Module]:
+    """The same, and one of its networks from latents to images, ready to sample from.
+
+    which: `ema`; `raw`, the trained generator itself; or `before_unet`, the painter below the EMA's
+    U-Net. UserError when there is none.
+    """
     if export.is_export(folder):
-        return export.load(folder)
+        model = export.load(folder)
+        if which == "raw":
+            raise UserError(f"{folder} is an export, which holds the EMA generator alone")
+        return model, _chosen(model, which, folder)
     summary = read_summary(folder)
     model = build_model(Run.from_config(summary["run"], folder / artifacts.SUMMARY))
     networks = load_weights(folder)
-    name = "best" if checkpoint == "best" else "ema"
+    best = checkpoint == "best"
+    name = "best" if best else "ema"
     if name not in networks:
         raise UserError(
             f"{folder} has no best checkpoint: its training was not watched; use --checkpoint last"
         )
-    try:
-        model.ema.load_state_dict(networks[name])
-    except RuntimeError as error:
-        raise UserError(
-            f"{folder / artifacts.WEIGHTS} does not fit this version of "
-            f"{summary['run']['model']['class']}: {str(error).splitlines()[0]}"
-        ) from error
+    places = {name: model.ema}
+    if which == "raw":
+        raw = "best_generator" if best else "generator"
+        if raw not in networks:
+            raise UserError(
+                f"{folder} keeps the trained generator itself of its last checkpoint alone; use "
+                "--checkpoint last"
+            )
+        places[raw] = model.networks["generator"]
+    for place, network in places.items():
+        try:
+            network.load_state_dict(networks[place])
+        except RuntimeError as error:
+            raise UserError(
+                f"{folder / artifacts.WEIGHTS} does not fit this version of "
+                f"{summary['run']['model']['class']}: {str(error).splitlines()[0]}"
+            ) from error
+    return model, _chosen(model, which, folder)
+
+
+def _chosen(model: Model, which: str, folder: Path) -> nn.Module:
     model.ema.eval()
-    return model
+    if which == "raw":
+        return model.networks["generator"].eval()
+    if which == "before_unet":
+        if not isinstance(model.ema, RefinedPainter):
+            raise UserError(f"{folder} has no U-Net; leave out --which before_unet")
+        return model.ema.painter
+    return model.ema
