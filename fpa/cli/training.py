@@ -15,6 +15,7 @@ def _train(add: Add) -> None:
     add("--store", metavar="DIR", required=True, help="the prepared data set")
     add("--out", metavar="DIR", help="default: the folder of RUN.JSON")
     add("--base", metavar="DIR", help="finished run to start from, for models that need one")
+    add("--finished", metavar="DIR", help="finished run in the place of this training")
     add("--real", metavar="FILE", help="features of the real images, for the quick scores")
     add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
     add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
@@ -49,6 +50,7 @@ def train(options: argparse.Namespace) -> None:
             Path(options.store),
             Path(options.out or Path(options.run).parent),
             base=options.base,
+            finished=options.finished,
             real=options.real,
             extractor=options.extractor,
             log_every=options.log_every,

@@ -243,13 +243,15 @@ class Workflow:
         write_text(log, f"{path}\n")
 
     def train_inputs(self, wildcards: Any) -> dict[str, Any]:
-        """Images and, where the run asks for them, base and real features.
+        """Images and, where the run asks for them, base and real features, or a finished run.
 
         What is there stays good: a run's folder names everything that it depends on, and the
         training refuses images that changed.
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
+        if finished := self.experiment.finished_run(run.model["name"]):
+            return {**inputs, "finished": _ancient(str(finished / artifacts.WEIGHTS))}
         if run.training["watch_kimg"]:
             space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
@@ -263,10 +265,11 @@ class Workflow:
         """The same on the command line."""
         options = ["--store", str(Path(input.images).parent)]
         # Iterating over Snakemake's input gives its values, not its keys.
-        if "real" in input.keys():  # noqa: SIM118
+        given = set(input.keys())
+        if "real" in given:
             options += ["--real", input.real, "--extractor", input.extractor]
-        if "base" in input.keys():  # noqa: SIM118
-            options += ["--base", str(Path(input.base).parent)]
+        for name in given & {"base", "finished"}:
+            options += [f"--{name}", str(Path(input[name]).parent)]
         return options
 
     def checkpoint_kimg(self, wildcards: Any) -> str:

@@ -1,5 +1,6 @@
 """A finished training's artifacts: written at its end, and read by whatever needs its networks."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,14 @@ from torch import Tensor, nn
 
 from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
-from fpa.common.files import canonical_json, read_json, write_bytes, write_json, write_text
+from fpa.common.files import (
+    atomic_path,
+    canonical_json,
+    read_json,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from fpa.common.stages import STAGES
 from fpa.models.interface import Model, Weights
 from fpa.models.unet import RefinedPainter
@@ -88,6 +96,24 @@ def write_summary(
         **more,
     }
     write_json(folder / artifacts.SUMMARY, summary)
+
+
+def take_over(source: Path, run: Run, images_sha256: str, folder: Path) -> None:
+    """Make a run's artifacts of a finished run that stands in the place of its training.
+
+    images_sha256: of the images that it is scored on. UserError when `source` is not the run that was
+    planned with.
+    """
+    summary = read_summary(source)
+    if summary["digest"] != run.model["finished"]:
+        raise UserError(
+            f"{source} is another run than the one that was planned with; plan the experiment again"
+        )
+    for name in (artifacts.WEIGHTS, artifacts.HISTORY):
+        with atomic_path(folder / name) as temporary:
+            shutil.copyfile(source / name, temporary)
+    about = {"run": run.config, "digest": run.digest, "images_sha256": images_sha256}
+    write_json(folder / artifacts.SUMMARY, {**summary, **about})
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

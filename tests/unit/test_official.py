@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ from reference import PAINTER as PAINTER_NAMES
 from reference import UNET as UNET_NAMES
 from reference import Reference, renamed
 
+from fpa.common.errors import UserError
+from fpa.experiment.checks import check_before_start
+from fpa.experiment.plan import Experiment
+from fpa.models import loading, optimizers
 from fpa.training import finished
 
 VECTORS = {
@@ -287,7 +292,7 @@ def test_arguments_that_make_no_model_are_refused(args, reason, tmp_path):
         ("model_1.pt", b"not torch's", "is not a file that torch has saved"),
         ("model_1.pt", None, "cannot read"),
         ("model_1.pt", pickle.dumps(Code(), protocol=2), "is refused: it asks to run"),
-        ("model_1.pt", pickle.dumps(Code(), protocol=4), "is refused: it is a pickle of something"),
+        ("model_1.pt", pickle.dumps(Code(), protocol=4), "holds something else than tensors"),
         ("args.txt", b"{", "is no args.txt of the public code: no JSON"),
         ("args.txt", b"[]", "is no args.txt of the public code: no JSON object"),
         ("args.txt", None, "cannot read"),
@@ -322,3 +327,135 @@ def test_latents_and_networks_that_a_run_does_not_have_are_refused(tmp_path):
     fpa("export", run, "--out", "export", cwd=tmp_path)
     done = fpa("sample", "export", "--out", "x.npy", "--which", "raw", cwd=tmp_path)
     assert "is an export, which holds the EMA generator alone" in done.stderr
+
+
+GREY = {
+    **official.ARGS,
+    "model_type": "lstm_delta_split_v2",
+    "greyscale": True,
+    "latent_dim": 8,
+    "fmap_max": 8,
+    "batch_size": 4,
+    "grad_cummulate_every": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """The digits at 16 px, grey."""
+    folder = tmp_path_factory.mktemp("digits")
+    words = ("resolution=16", "channels=1", "--no-config", "--out", "store")
+    done = fpa("prepare", "digits", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "store"
+
+
+def trained(run: Path, store: Path, *more: object) -> dict:
+    words = ("--store", store, "--device", "cpu", *more)
+    done = fpa("train", run / "run.json", *words, cwd=run)
+    assert done.returncode == 0, done.stderr
+    return json.loads((run / "train.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lstm_delta_split_v2", "lstm_delta_split_v2_unet"])
+def test_an_imported_run_can_be_trained_on(kind, store, tmp_path):
+    args = {**GREY, "model_type": kind, "max_unet_dim": 1, "frozen_base": True}
+    saved = official.contents(official.gan(args))
+    run = imported(tmp_path, saved, args, "--kimg", 0.032)
+    before = finished.load_weights(run)
+    summary = trained(run, store)
+    # 5 steps there and 3 here.
+    assert (summary["steps"], summary["kimg"]) == (8, 0.032)
+    after = finished.load_weights(run)
+    for network in ("generator", "discriminator"):
+        changed = {
+            name
+            for name, value in after[network].items()
+            if not torch.equal(value, before[network][name])
+        }
+        expected = {name for name in after[network] if not name.startswith("painter.")}
+        assert changed == expected
+    if kind == "lstm_delta_split_v2":
+        step = after["discriminator_optimizer"]
+        assert {int(value) for name, value in step.items() if name.startswith("step.")} == {8}
+
+
+@pytest.mark.slow
+def test_an_imported_painter_can_be_the_base_of_a_unet_stage(tmp_path):
+    run = imported(tmp_path, official.contents(official.gan(GREY)), GREY)
+    base = json.loads((run / "run.json").read_text())["model"]["settings"]
+    unet = loading.build("fpa.models:FPAUNet", {"unet": {"max_multiplier": 1}}, 16, 1, base)
+    weights = finished.load_weights(run)
+    unet.start_from(weights)
+    for ours, theirs in (
+        (unet.generator.painter, "generator"),
+        (unet.ema.painter, "ema"),
+        (unet.discriminator, "discriminator"),
+    ):
+        torch.testing.assert_close(ours.state_dict(), dict(weights[theirs]), atol=0, rtol=0)
+    moments = optimizers.tensors(unet.discriminator_optimizer, unet.discriminator)
+    torch.testing.assert_close(moments, dict(weights["discriminator_optimizer"]))
+    unet.step(torch.rand(4, 1, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def grey_run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("official")
+    return imported(folder, official.contents(official.gan(GREY)), GREY)
+
+
+def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_run, tiny, store):
+    tiny["models"] = {
+        "official": {"run": str(grey_run), "label": "published"},
+        "refined": {
+            "class": "fpa.models:FPAUNet",
+            "base": "official",
+            "settings": {"unet": {"max_multiplier": 1}},
+        },
+    }
+    tiny["seeds"] = [3, 4]
+    experiment = Experiment(tiny)
+    # One run of the official model, which is the base of both refined ones.
+    assert [(run.model["name"], run.seed) for run in experiment.runs] == [
+        ("official", 3),
+        ("refined", 3),
+        ("refined", 4),
+    ]
+    official_run, *refined = experiment.runs
+    assert {run.base.folder for run in refined} == {official_run.folder}
+    assert official_run.dataset["name"] == "digits"
+    check_before_start(experiment)
+    folder = experiment.results / official_run.folder
+    folder = grey_run.parent / folder
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(official_run.config))
+    summary = trained(folder, store, "--finished", grey_run)
+    assert summary["digest"] == official_run.digest
+    assert summary["kimg"] == 0.02
+    weights = finished.load_weights(folder)
+    torch.testing.assert_close(weights, finished.load_weights(grey_run), atol=0, rtol=0)
+    # Another run under the same path is noticed.
+    changed = {**official_run.config["model"], "finished": "of another"}
+    (folder / "run.json").write_text(json.dumps({**official_run.config, "model": changed}))
+    words = ("--store", store, "--finished", grey_run)
+    done = fpa("train", folder / "run.json", *words, cwd=folder)
+    assert "is another run than the one that was planned with" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "reason"),
+    [
+        ({"run": "nowhere"}, {}, "models.official.run: cannot read nowhere/train.json"),
+        ({"settings": {"painter": {}}}, {}, "models.official.settings: a finished run has its own"),
+        ({}, {"channels": 3}, "its images have channels 1, those of digits 3"),
+        ({}, {"resolution": 32}, "its images have resolution 16, those of digits 32"),
+        ({"run": None}, {}, "models.official: missing class"),
+    ],
+    ids=str,
+)
+def test_a_finished_run_that_does_not_fit_is_refused(grey_run, tiny, model, dataset, reason):
+    tiny["models"] = {"official": {"run": str(grey_run), **model}}
+    tiny["datasets"]["digits"] |= dataset
+    with pytest.raises(UserError, match=re.escape(reason)):
+        Experiment(tiny)

@@ -174,8 +174,9 @@ def _reason(error: Exception) -> str:
     asked = re.search(r"GLOBAL ([\w.]+)", str(error))
     if asked:
         return f"is refused: it asks to run {asked[1]}, and a checkpoint needs tensors and numbers alone"
-    if "Unsupported op" in str(error):
-        return "is refused: it is a pickle of something else than tensors and numbers"
     lines = str(error).splitlines() or [type(error).__name__]
     said = "" if "weights_only" in lines[0] else f" ({lines[0]})"
-    return f"is not a file that torch has saved, or it is damaged{said}"
+    return (
+        "is not a file that torch has saved, is damaged, or holds something else than tensors and "
+        f"numbers{said}"
+    )
