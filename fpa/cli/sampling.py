@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_run, verb
-from fpa.common.progress import Progress
+from fpa.common.progress import Progress, log
 
 
 def _sample(add: Add) -> None:
@@ -52,6 +52,7 @@ def sample(options: argparse.Namespace) -> None:
     if options.latents:
         latents = sampling.read_latents(options.latents, model.latent_dim)
         save_array(options.out, sampling.images_of(generator, latents, options.seed, device))
+        log.info("%s: %d images of %s", options.out, len(latents), options.latents)
         return
     bar = Progress(count, f"sampling {Path(options.run).name}", "images")
     chunks = sampling.sample_chunks(generator, model.latent_dim, count, options.seed, device)
@@ -89,6 +90,7 @@ def paint(options: argparse.Namespace) -> None:
     if options.latents:
         latents = read_latents(options.latents, model.latent_dim)
         save_npz(options.out, **steps_of(model, latents, device))
+        log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
     else:
         save_npz(options.out, **painting_traces(model, count, options.seed, device))
 

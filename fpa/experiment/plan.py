@@ -232,9 +232,11 @@ class Experiment:
         """Thousand images between two checkpoints of a model's training."""
         return self.models[model]["training"]["checkpoint_kimg"]
 
-    def finished_run(self, model: str) -> Path | None:
-        """The folder of the finished run in the place of a model's training, if there is one."""
-        return Path(self.models[model]["run"]) if model in self._finished else None
+    def finished_weights(self, model: str) -> str | None:
+        """The weights of the finished run in the place of a model's training, if there is one."""
+        return (
+            f"{self.models[model]['run']}/{artifacts.WEIGHTS}" if model in self._finished else None
+        )
 
     def paints(self, model: str) -> bool:
         """Whether a model shows how it paints."""

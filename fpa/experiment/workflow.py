@@ -168,8 +168,7 @@ class Workflow:
 
     def archive_source(self, wildcards: Any) -> str:
         """A data set that comes in this archive."""
-        named = (n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
-        return next(named)
+        return next(n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
 
     def archive(self, wildcards: Any) -> list[Any]:
         """The archive of a data set, if it is fetched unattended.
@@ -250,22 +249,20 @@ class Workflow:
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
-        if finished := self.experiment.finished_run(run.model["name"]):
-            return {**inputs, "finished": _ancient(str(finished / artifacts.WEIGHTS))}
+        if weights := self.experiment.finished_weights(run.model["name"]):
+            return {**inputs, "finished": _ancient(weights)}
         if run.training["watch_kimg"]:
             space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
             inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
-            weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
-            inputs["base"] = _ancient(weights)
+            inputs["base"] = _ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
         return inputs
 
     def train_options(self, wildcards: Any, input: Any) -> list[str]:
         """The same on the command line."""
         options = ["--store", str(Path(input.images).parent)]
-        # Iterating over Snakemake's input gives its values, not its keys.
-        given = set(input.keys())
+        given = set(input.keys())  # iterating over Snakemake's input gives its values
         if "real" in given:
             options += ["--real", input.real, "--extractor", input.extractor]
         for name in given & {"base", "finished"}:
