@@ -13,7 +13,7 @@ from fpa.data.feed import Feed
 from fpa.data.store import open_store
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
-from fpa.training.finished import load_weights, take_over
+from fpa.training.finished import is_finished, load_weights, take_over
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
@@ -44,6 +44,9 @@ def train_run(
     """
     run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
+    if is_finished(out, run):
+        log.info("%s: trained already, %g kimg", out, run.training["kimg"])
+        return
     if run.is_finished:
         if not finished:
             raise UserError(f"{run.model['name']} is a finished run; name its folder by --finished")

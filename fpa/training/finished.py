@@ -116,6 +116,14 @@ def take_over(source: Path, run: Run, images_sha256: str, folder: Path) -> None:
     write_json(folder / artifacts.SUMMARY, {**summary, **about})
 
 
+def is_finished(folder: Path, run: Run) -> bool:
+    """Whether a folder holds this run, trained to the end of its budget."""
+    if not all((folder / name).exists() for name in (artifacts.WEIGHTS, artifacts.SUMMARY)):
+        return False
+    summary = read_summary(folder)
+    return summary["digest"] == run.digest and summary["steps"] >= run.steps
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """What a finished training was; UserError when there is none."""
     return read_json(folder / artifacts.SUMMARY, made_by="python -m fpa train")

@@ -350,6 +350,12 @@ def store(tmp_path_factory) -> Path:
     return folder / "store"
 
 
+@pytest.fixture(scope="module")
+def grey_run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("official")
+    return imported(folder, official.contents(official.gan(GREY)), GREY)
+
+
 def trained(run: Path, store: Path, *more: object) -> dict:
     words = ("--store", store, "--device", "cpu", *more)
     done = fpa("train", run / "run.json", *words, cwd=run)
@@ -381,6 +387,12 @@ def test_an_imported_run_can_be_trained_on(kind, store, tmp_path):
         assert {int(value) for name, value in step.items() if name.startswith("step.")} == {8}
 
 
+def test_training_an_imported_run_to_what_it_has_seen_leaves_it_alone(grey_run, store):
+    before = {path.name: path.read_bytes() for path in grey_run.iterdir() if path.is_file()}
+    trained(grey_run, store)
+    assert before == {path.name: path.read_bytes() for path in grey_run.iterdir() if path.is_file()}
+
+
 @pytest.mark.slow
 def test_an_imported_painter_can_be_the_base_of_a_unet_stage(tmp_path):
     run = imported(tmp_path, official.contents(official.gan(GREY)), GREY)
@@ -397,12 +409,6 @@ def test_an_imported_painter_can_be_the_base_of_a_unet_stage(tmp_path):
     moments = optimizers.tensors(unet.discriminator_optimizer, unet.discriminator)
     torch.testing.assert_close(moments, dict(weights["discriminator_optimizer"]))
     unet.step(torch.rand(4, 1, 16, 16))
-
-
-@pytest.fixture(scope="module")
-def grey_run(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("official")
-    return imported(folder, official.contents(official.gan(GREY)), GREY)
 
 
 def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_run, tiny, store):
@@ -437,9 +443,10 @@ def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_r
     torch.testing.assert_close(weights, finished.load_weights(grey_run), atol=0, rtol=0)
     # Another run under the same path is noticed.
     changed = {**official_run.config["model"], "finished": "of another"}
-    (folder / "run.json").write_text(json.dumps({**official_run.config, "model": changed}))
-    words = ("--store", store, "--finished", grey_run)
-    done = fpa("train", folder / "run.json", *words, cwd=folder)
+    other = folder.parent / "other.json"
+    other.write_text(json.dumps({**official_run.config, "model": changed}))
+    words = ("--store", store, "--finished", grey_run, "--out", folder.parent / "other")
+    done = fpa("train", other, *words, cwd=folder)
     assert "is another run than the one that was planned with" in done.stderr
 
 
