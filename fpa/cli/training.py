@@ -17,6 +17,7 @@ def _train(add: Add) -> None:
     add("--store", metavar="DIR", required=True, help="the prepared data set")
     add("--out", metavar="DIR", help="default: the folder of RUN.JSON")
     add("--base", metavar="DIR", help="finished run to start from, for models that need one")
+    add("--finished", metavar="DIR", help="finished run in the place of this training")
     add("--real", metavar="FILE", help="features of the real images, for the quick scores")
     add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
     add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
@@ -64,6 +65,7 @@ def train(options: argparse.Namespace) -> None:
             Path(options.store),
             Path(options.out or Path(options.run).parent),
             base=options.base,
+            finished=options.finished,
             real=options.real,
             extractor=options.extractor,
             log_every=options.log_every,
@@ -120,3 +122,25 @@ def export(options: argparse.Namespace) -> None:
     run = read_summary(Path(options.run))["run"]
     export(model, run, options.checkpoint, Path(options.out))
     log.info("%s: `python -m fpa sample` paints from it", options.out)
+
+
+def _import_official(add: Add) -> None:
+    add("checkpoint", metavar="CHECKPOINT.PT", help="a checkpoint of the paper's public code")
+    add("--args", metavar="FILE", required=True, help="the args.txt beside it")
+    add("--out", metavar="DIR", required=True, help="folder of the run that it becomes")
+    add(
+        "--kimg",
+        type=float,
+        help="thousand images that it is to be trained on in all (default: what it has seen)",
+    )
+
+
+@verb(_import_official)
+def import_official(options: argparse.Namespace) -> None:
+    """Make a finished run of a checkpoint of the paper's public code."""
+    from fpa.training.official import import_official
+
+    run = import_official(
+        Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
+    )
+    log.info("%s: imported as %s", options.out, run.model["class"])

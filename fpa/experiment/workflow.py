@@ -60,8 +60,7 @@ class Workflow(Patterns):
 
     def archive_source(self, wildcards: Any) -> str:
         """A data set that comes in this archive."""
-        named = (n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
-        return next(named)
+        return next(n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
 
     def archive(self, wildcards: Any) -> list[Any]:
         """The archive of a data set, if it is fetched unattended.
@@ -135,30 +134,31 @@ class Workflow(Patterns):
         write_text(log, f"{path}\n")
 
     def train_inputs(self, wildcards: Any) -> dict[str, Any]:
-        """Images and, where the run asks for them, base and real features.
+        """Images and, where the run asks for them, base and real features, or a finished run.
 
         What is there stays good: a run's folder names everything that it depends on, and the
         training refuses images that changed.
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
+        if weights := self.experiment.finished_weights(run.model["name"]):
+            return {**inputs, "finished": _ancient(weights)}
         if run.training["watch_kimg"]:
             space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
             inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
-            weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
-            inputs["base"] = _ancient(weights)
+            inputs["base"] = _ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
         return inputs
 
     def train_options(self, wildcards: Any, input: Any) -> list[str]:
         """The same on the command line."""
         options = ["--store", str(Path(input.images).parent)]
-        # Iterating over Snakemake's input gives its values, not its keys.
-        if "real" in input.keys():  # noqa: SIM118
+        given = set(input.keys())  # iterating over Snakemake's input gives its values
+        if "real" in given:
             options += ["--real", input.real, "--extractor", input.extractor]
-        if "base" in input.keys():  # noqa: SIM118
-            options += ["--base", str(Path(input.base).parent)]
+        for name in given & {"base", "finished"}:
+            options += [f"--{name}", str(Path(input[name]).parent)]
         return options
 
     def checkpoint_kimg(self, wildcards: Any) -> str:

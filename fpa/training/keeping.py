@@ -13,6 +13,7 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_path, read_json
+from fpa.training.run import Run
 
 FILES = (artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
 """The summary is the last: where it is, all is."""
@@ -34,16 +35,16 @@ def publish(run_folder: Path) -> None:
         checkpoint.unlink(missing_ok=True)
 
 
-def finish_again(run_folder: Path, digest: str, images: str) -> bool:
+def finish_again(run_folder: Path, run: Run, images: str) -> bool:
     """Put a finished run's files back; whether this run is finished, so that nothing is to be done.
 
-    digest: of the run; images: the digest of the prepared images. UserError when the run was
-    trained on other images.
+    images: the digest of the prepared images. UserError when the run was trained on other ones.
     """
     for folder in (kept_folder(run_folder), run_folder):
         if all((folder / name).exists() for name in FILES):
             summary = read_json(folder / artifacts.SUMMARY)
-            if summary.get("digest") == digest:
+            # An imported run may have a budget that it has not spent.
+            if summary.get("digest") == run.digest and summary["steps"] >= run.steps:
                 _check_images(run_folder, summary, images)
                 if folder != run_folder:
                     publish(run_folder)
@@ -52,7 +53,7 @@ def finish_again(run_folder: Path, digest: str, images: str) -> bool:
 
 
 def _check_images(run_folder: Path, summary: dict[str, Any], images: str) -> None:
-    if summary["images_sha256"] != images:
+    if summary["images_sha256"] not in (images, None):
         raise UserError(
             f"{run_folder} was trained on other images than are prepared now; prepare the same "
             "images again, or delete the folder to train afresh"

@@ -184,7 +184,8 @@ class Training:
                 + "; ".join(f"{key} was {old}, is now {new}" for key, old, new in different)
                 + "; restore them, or train into another folder"
             )
-        if state["images"] != self.images_digest:
+        # An imported training does not know its images.
+        if state["images"] not in (None, self.images_digest):
             raise UserError(
                 "the prepared images changed since this training began; "
                 "prepare the same images again, or delete the run's state folder to train afresh"

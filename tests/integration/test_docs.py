@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import official
 import pytest
 import torch
 import yaml
@@ -115,6 +116,7 @@ def text_of(name: str) -> str:
 def commands() -> list[str]:
     """What the code blocks call, in their order, then the commands in the text."""
     text = "\n".join(map(text_of, DOCS))
+    # Blocks of any language are found, so that none's end is taken for another's beginning.
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.S | re.M)
     lines = [line.strip() for kind, block in blocks if not kind for line in block.splitlines()]
     inline = re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
@@ -160,6 +162,8 @@ def test_python_commands_run_in_the_order_of_the_documents(tmp_path, photographs
     with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
         for i, pixels in enumerate(photographs):
             archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
+    official.write(tmp_path, official.contents(official.gan(official.ARGS)), official.ARGS)
+    np.save(tmp_path / "z.npy", np.zeros((2, official.ARGS["latent_dim"]), np.float32))
     # A reader has run the first commands of the README by now.
     assert fpa("plan", "--write", cwd=tmp_path).returncode == 0
     for command in of("python -m fpa", "fpa"):
@@ -474,8 +478,8 @@ def test_the_recipes_work_from_outside(plugins, tiny):
         losses = model.step(torch.rand(8, 1, 16, 16))
         assert all(torch.isfinite(loss) for loss in losses.values())
 
-    # A Transformer's step must not see what comes later.
-    network = SEQUENCES["transformer"].load()(model.ema.settings, 5).eval()
+    # A recurrent network's step does not see what comes later.
+    network = SEQUENCES["gru"].load()(model.ema.settings, 5).eval()
     x = torch.randn(2, 4, 5)
     changed = torch.cat([x[:, :3], torch.randn(2, 1, 5)], dim=1)
     torch.testing.assert_close(network(x, None)[:, :3], network(changed, None)[:, :3])

@@ -113,7 +113,7 @@ MISTAKES = {
     "settings that contradict each other": (
         "models/fpa/settings/painter",
         {"rule": "additive", "vector_rates": True},
-        "vector_rates needs rule: delta (the additive rule has no rates)",
+        "vector_rates needs rule: delta, oja or delta_product (the additive rule has no rates)",
     ),
     "unknown data set": (
         "datasets/digit",
