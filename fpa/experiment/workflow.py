@@ -22,6 +22,7 @@ from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
 from fpa.reporting.figures import figures, played_inputs
+from fpa.reporting.player import live_files
 from fpa.reporting.tables import table_names
 from fpa.training.run import Run
 
@@ -163,6 +164,10 @@ class Workflow:
         """The painting traces that the report's player shows."""
         parts = played_inputs(self.drawn.values())
         return sorted(self.in_results(part.path) for part in parts)
+
+    def live(self) -> list[str]:
+        """The painters that the report's page runs."""
+        return sorted(self.in_results(path) for path in live_files(self.about, self.drawn).values())
 
     # Data ---------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from conftest import fpa, modules_loaded_by
 
 from fpa.common.files import load_array
 from fpa.evaluation import trace
-from fpa.reporting.report import pack
+from fpa.reporting.player import pack
 
 MOST_BYTES = 15e6
 

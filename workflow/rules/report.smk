@@ -6,6 +6,7 @@ rule report_page:
         tables=FPA.tables(),
         figures=FPA.figures(),
         paintings=FPA.played(),
+        painters=FPA.live(),
         summaries=FPA.summaries(),
     output:
         FPA.in_results(artifacts.REPORT),
