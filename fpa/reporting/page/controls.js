@@ -118,7 +118,6 @@ class Controls {
     $("rule").value = changes.rule;
     $("keys-of").value = changes.otherKeys ? "other" : "own";
     $("values-of").value = changes.otherValues ? "other" : "own";
-    $("all-rates").value = changes.allRates;
   }
 
   // The controls of one step: the painting's update number `shown`.
@@ -127,7 +126,10 @@ class Controls {
     Object.assign(this, { painting, shown });
     $("this-step").textContent = `Step ${this.step + 1}`;
     $("times").value = changes.times.get(this.step) ?? 1;
-    $("step-rate").value = changes.rates.get(this.step) ?? 1;
+    for (const [id, factor] of [["step-rate", changes.rates.get(this.step) ?? 1], ["all-rates", changes.allRates]]) {
+      $(id).value = factor;
+      $(`${id}-factor`).textContent = factor.toFixed(2);
+    }
     const at = (this.channel * painting.steps + shown) * painter.size;
     for (const [what, editor] of Object.entries(this.editors)) {
       const name = `${what === "keys" ? "Key" : "Value"} of step ${this.step + 1}${painter.channels > 1 ? `, ${COLOURS[this.channel]}` : ""}`;
@@ -157,7 +159,7 @@ class Controls {
       this.coordinates.set(i, Number(slider.value));
       this.update(true);
     });
-    label.append(`z${i + 1} `, slider);
+    label.append(`z${i + 1}`, slider);
     return label;
   }
 }

@@ -8,23 +8,25 @@ const newMap = (channels, size) => ({ data: new Float64Array(channels * size * s
 function convolve(tensors, name, x, stride = 1, padding = 0) {
   const { data: weight, shape: [outputs, inputs, side] } = tensors[`${name}.weight`];
   const bias = tensors[`${name}.bias`];
-  const y = newMap(outputs, Math.floor((x.size + 2 * padding - side) / stride) + 1);
-  const [area, outArea] = [x.size ** 2, y.size ** 2];
-  for (let o = 0; o < outputs; o++) {
-    const out = y.data.subarray(o * outArea, (o + 1) * outArea);
-    if (bias) out.fill(bias.data[o]);
+  const [source, width] = [x.data, x.size];
+  const y = newMap(outputs, Math.floor((width + 2 * padding - side) / stride) + 1);
+  const [out, outWidth] = [y.data, y.size];
+  for (let o = 0, w = 0; o < outputs; o++) {
+    const outStart = o * outWidth * outWidth;
+    if (bias) out.fill(bias.data[o], outStart, outStart + outWidth * outWidth);
     for (let i = 0; i < inputs; i++)
       for (let dy = 0; dy < side; dy++)
-        for (let dx = 0; dx < side; dx++) {
-          const w = weight[((o * inputs + i) * side + dy) * side + dx];
+        for (let dx = 0; dx < side; dx++, w++) {
+          const factor = weight[w];
           // Columns whose source is inside of the image.
           const from = Math.max(0, Math.ceil((padding - dx) / stride));
-          const to = Math.min(y.size, Math.floor((x.size - 1 + padding - dx) / stride) + 1);
-          for (let row = 0; row < y.size; row++) {
-            const source = row * stride + dy - padding;
-            if (source < 0 || source >= x.size) continue;
-            const at = i * area + source * x.size + dx - padding;
-            for (let column = from; column < to; column++) out[row * y.size + column] += w * x.data[at + column * stride];
+          const to = Math.min(outWidth, Math.floor((width - 1 + padding - dx) / stride) + 1);
+          for (let row = 0; row < outWidth; row++) {
+            const line = row * stride + dy - padding;
+            if (line < 0 || line >= width) continue;
+            let at = (i * width + line) * width + dx - padding + from * stride;
+            const end = outStart + row * outWidth + to;
+            for (let place = end - to + from; place < end; place++, at += stride) out[place] += factor * source[at];
           }
         }
   }
