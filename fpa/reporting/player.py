@@ -41,7 +41,8 @@ def live_files(about: Description, specs: Mapping[str, Spec]) -> dict[Input, str
         config["evaluation"]["seed"],
     )
     return {
-        part: str(PurePosixPath(part.path).with_name(file)) for part in played_inputs(specs.values())
+        part: str(PurePosixPath(part.path).with_name(file))
+        for part in played_inputs(specs.values())
     }
 
 
@@ -50,7 +51,7 @@ def players(about: Description, specs: Mapping[str, Spec], results: Path) -> lis
 
     Where weights would make the page too large, the painter's traces are shown.
     """
-    found = []
+    found: list[Player] = []
     names = labels(about)
     left = MOST_WEIGHTS
     for part, live in live_files(about, specs).items():
@@ -58,7 +59,9 @@ def players(about: Description, specs: Mapping[str, Spec], results: Path) -> lis
         described, weights = _read_live(results / live)
         note = described["left_out"]
         if weights and len(weights) > left:
-            note = f"the page holds {MOST_WEIGHTS / 1e6:.0f} MB of weights, and this one is too much"
+            note = (
+                f"the page holds {MOST_WEIGHTS / 1e6:.0f} MB of weights, and this one is too much"
+            )
         if weights and not note:
             left -= len(weights)
             text = base64.b64encode(weights).decode()

@@ -164,6 +164,7 @@ def _plates(
             "name": name,
             "title": title[0].upper() + title[1:],
             "caption": spec.caption,
+            "lines": spec.lines,
             "source": None,
         }
         if path.exists() and name not in not_drawn:

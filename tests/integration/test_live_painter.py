@@ -2,6 +2,8 @@
 
 import base64
 import json
+from itertools import pairwise
+from unittest import mock
 
 import made_up
 import numpy as np
@@ -69,7 +71,9 @@ def fill(folder, config: dict) -> dict:
         with torch.no_grad():
             painter = getattr(model.ema, "painter", model.ema)
             painter.program.to_kvb.weight.mul_(20 if painter.settings.softmax_keys else 10)
-        (results / path).write_bytes(live.pack(model, 3, seed=0))
+        # Few latents to check by: a U-Net takes its time.
+        with mock.patch.object(live, "CHECKED", 20):
+            (results / path).write_bytes(live.pack(model, 3, seed=0))
         models[part.model] = model
     done = fpa("report", results, "--as-is", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -233,7 +237,7 @@ def test_numbered_latents_are_standard_normal(page):
     # 25,600 numbers: standard errors are 0.006 (mean), 0.004 (deviation) and 0.05 (correlation).
     assert abs(latents.mean()) < 0.03
     assert abs(latents.std() - 1) < 0.02
-    neighbours = [np.corrcoef(a, b)[0, 1] for a, b in zip(latents, latents[1:], strict=False)]
+    neighbours = [np.corrcoef(a, b)[0, 1] for a, b in pairwise(latents)]
     assert abs(np.mean(neighbours)) < 0.03
     assert np.abs(np.corrcoef(latents[:, :8].T) - np.eye(8)).max() < 0.25
 
@@ -507,9 +511,7 @@ def test_a_page_takes_no_more_weights_than_it_can_hold(tmp_path, monkeypatch):
     fill(tmp_path, experiment(1, {"v2": {}}))
     path = tmp_path / "results" / "report.html"
     weights = path.read_text().split('id="weights-0">')[1].partition("<")[0]
-    monkeypatch.setattr(
-        "fpa.reporting.player.MOST_WEIGHTS", len(base64.b64decode(weights)) + 100
-    )
+    monkeypatch.setattr("fpa.reporting.player.MOST_WEIGHTS", len(base64.b64decode(weights)) + 100)
     assert fpa("report", tmp_path / "results", "--as-is", cwd=tmp_path).returncode == 0
     page = path.read_text()
     entries = json.loads(page.split('id="paintings-data">')[1].partition("<")[0])

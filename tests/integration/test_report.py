@@ -169,6 +169,7 @@ def test_a_mistake_is_one_line(tmp_path, arguments, content, message):
 
 # In a browser -------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def page(browser, made):
     """The report of the made-up experiment."""
