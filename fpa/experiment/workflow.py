@@ -21,8 +21,8 @@ from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
-from fpa.reporting.figures import figures, played_inputs
-from fpa.reporting.player import live_files
+from fpa.reporting.figures import figures
+from fpa.reporting.player import played_files
 from fpa.reporting.tables import table_names
 from fpa.training.run import Run
 
@@ -161,13 +161,8 @@ class Workflow:
         return [self.in_results(name) for name in names]
 
     def played(self) -> list[str]:
-        """The painting traces that the report's player shows."""
-        parts = played_inputs(self.drawn.values())
-        return sorted(self.in_results(part.path) for part in parts)
-
-    def live(self) -> list[str]:
-        """The painters that the report's page runs."""
-        return sorted(self.in_results(path) for path in live_files(self.about, self.drawn).values())
+        """The painting traces and the painters that the report's player shows."""
+        return [self.in_results(path) for path in played_files(self.about, self.drawn)]
 
     # Data ---------------------------------------------------------------------------------------
 

@@ -46,6 +46,13 @@ def live_files(about: Description, specs: Mapping[str, Spec]) -> dict[Input, str
     }
 
 
+def played_files(about: Description, specs: Mapping[str, Spec]) -> list[str]:
+    """The traces and painters that the page shows, below the results folder."""
+    return sorted(
+        {path for part, live in live_files(about, specs).items() for path in (part.path, live)}
+    )
+
+
 def players(about: Description, specs: Mapping[str, Spec], results: Path) -> list[Player]:
     """One player for each painter that left its weights or its traces, in the figures' order.
 
