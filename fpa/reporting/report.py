@@ -22,7 +22,15 @@ from fpa.reporting.state import status_of, table_entries
 from fpa.reporting.tables import table_names
 
 SCRIPTS = (
-    *("tables.js", "tensors.js", "programs.js", "rules.js", "unet.js", "latents.js"),
+    *(
+        "tables.js",
+        "tensors.js",
+        "programs.js",
+        "sequences.js",
+        "rules.js",
+        "unet.js",
+        "latents.js",
+    ),
     *("painting.js", "painter.js", "drawing.js", "editor.js", "controls.js", "player.js"),
 )
 """The page's scripts, each of one subject, in the order in which they need one another."""

@@ -18,6 +18,7 @@ from fpa.experiment.plan import Experiment
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.additive import additive_loop
 from fpa.models.learning_rules.delta import delta_loop
+from fpa.models.programs import INPUTS, SEQUENCES
 from fpa.reporting.player import live_files
 from fpa.training.run import build_model
 
@@ -35,9 +36,18 @@ PAINTERS = {
         "wide_dim": 24,
         "softmax_keys": False,
     },
-    **({"oja": {"rule": "oja"}} if "oja" in RULES else {}),
+    "oja": {"rule": "oja"},
+    "split": {"inputs": "split", "vector_rates": True},
+    "transformer": {"sequence": "transformer", "heads": 4, "feedforward_size": 24, "layers": 2},
+    "rfwp": {"inputs": "v1", "sequence": "rfwp", "heads": 4, "feedforward_size": 24, "layers": 2},
 }
 """Settings of painters that together use every part and option that the page knows."""
+REGISTRIES = {"rule": RULES, "inputs": INPUTS, "sequence": SEQUENCES}
+PAINTERS = {
+    name: settings
+    for name, settings in PAINTERS.items()
+    if all(settings.get(part, "v2") in (*known, "v2") for part, known in REGISTRIES.items())
+}
 
 
 def experiment(channels: int, painters: dict) -> dict:

@@ -16,7 +16,6 @@ function numberedLatent(number, length) {
 
 // Spherical interpolation, as in fpa/evaluation/interpolation.py.
 function slerp(start, end, share) {
-  const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
   const cosine = dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end));
   const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
   let [first, second] = [1 - share, share];

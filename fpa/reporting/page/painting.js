@@ -74,11 +74,6 @@ const toBytes = (image) => Uint8Array.from(image, (x) => Math.floor(Math.min(Mat
 // Singular values of a size x size matrix, largest first, by one-sided Jacobi rotations (Hestenes, 1958).
 function singularValues(matrix, size) {
   const columns = Array.from({ length: size }, (_, j) => Float64Array.from({ length: size }, (_, i) => matrix[i * size + j]));
-  const dot = (a, b) => {
-    let sum = 0;
-    for (let i = 0; i < size; i++) sum += a[i] * b[i];
-    return sum;
-  };
   const negligible = 1e-16 * norm(matrix) ** 2;
   for (let sweep = 0, turned = true; turned && sweep < 40; sweep++) {
     turned = false;

@@ -40,6 +40,21 @@ function linear(tensors, name, x) {
   return y;
 }
 
+function dot(x, y) {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
+  return sum;
+}
+
+// Mean 0 and variance 1 of data[start], data[start + stride], ..., in place; as torch's norms, with 1e-5.
+function standardise(data, start, count, stride) {
+  let [mean, variance] = [0, 0];
+  for (let n = 0, i = start; n < count; n++, i += stride) mean += data[i] / count;
+  for (let n = 0, i = start; n < count; n++, i += stride) variance += (data[i] - mean) ** 2 / count;
+  const scale = 1 / Math.sqrt(variance + 1e-5);
+  for (let n = 0, i = start; n < count; n++, i += stride) data[i] = (data[i] - mean) * scale;
+}
+
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
 // In place, of x[start], x[start + stride], ..., `count` entries.

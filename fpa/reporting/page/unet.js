@@ -1,7 +1,6 @@
 // The U-Net, as in fpa/models/unet.py. Maps are { data, channels, size }: channels of size x size.
 const GROUPS = 8;
 const HEADS = 4;
-const EPSILON = 1e-5;
 
 const newMap = (channels, size) => ({ data: new Float64Array(channels * size * size), channels, size });
 
@@ -54,15 +53,6 @@ function grow(tensors, name, x) {
           }
         }
   return y;
-}
-
-// Mean 0 and variance 1 of data[start], data[start + stride], ..., in place.
-function standardise(data, start, count, stride) {
-  let [mean, variance] = [0, 0];
-  for (let n = 0, i = start; n < count; n++, i += stride) mean += data[i] / count;
-  for (let n = 0, i = start; n < count; n++, i += stride) variance += (data[i] - mean) ** 2 / count;
-  const scale = 1 / Math.sqrt(variance + EPSILON);
-  for (let n = 0, i = start; n < count; n++, i += stride) data[i] = (data[i] - mean) * scale;
 }
 
 function scaleChannels(x, gain, shift) {
