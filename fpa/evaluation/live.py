@@ -67,8 +67,21 @@ def _describe(generator: nn.Module) -> dict[str, Any]:
         "channels": painter.channels,
         "painter": painter.settings.model_dump(mode="json"),
         "refined": isinstance(generator, RefinedPainter),
-        "left_out": not_run(painter.settings) or _too_large(smallest),
+        "left_out": not_run(painter.settings) or _too_large(smallest) or _not_refined(generator),
     }
+
+
+@torch.inference_mode()
+def _not_refined(generator: Painter | RefinedPainter) -> str | None:
+    """Why the page cannot run a U-Net: it may get something else than the finished image."""
+    if isinstance(generator, Painter):
+        return None
+    z = torch.zeros(1, generator.latent_dim, device=next(generator.parameters()).device)
+    refined = generator.unet(generator.painter(z))
+    if generator.painter.settings.tanh_image:
+        refined = refined.tanh()
+    same = torch.allclose(refined, generator(z))
+    return None if same else "its U-Net refines something else than the finished image"
 
 
 def _too_large(size: int) -> str | None:

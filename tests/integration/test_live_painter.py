@@ -517,6 +517,13 @@ def test_a_part_or_option_that_the_page_lacks_is_left_out(monkeypatch):
     assert {*live.PARTS, *("steps",)} <= set(live.PainterSettings.model_fields)
 
 
+def test_a_unet_that_gets_something_else_than_the_image_is_left_out(colour, monkeypatch):
+    generator = colour[0]["unet"].ema
+    assert live._describe(generator)["left_out"] is None
+    monkeypatch.setattr(generator, "forward", lambda z: generator.unet(generator.painter(z) / 2))
+    assert "refines something else" in live._describe(generator)["left_out"]
+
+
 def test_a_page_takes_no_more_weights_than_it_can_hold(tmp_path, monkeypatch):
     fill(tmp_path, experiment(1, {"v2": {}}))
     path = tmp_path / "results" / "report.html"
