@@ -32,7 +32,7 @@ class LivePainter {
   // Keys and values (C, T, D) and rates (C, T, R) that the program makes of a latent.
   sequence(z) {
     const { settings, channels, size } = this;
-    return activate(runProgram(this.program, settings, channels, size, z), settings, size);
+    return activate(runProgram(this.program, settings, channels, size, Float64Array.from(z)), settings, size);
   }
 
   // The painting of a sequence, with changes; `other` is the sequence whose keys or values they ask for.
