@@ -118,9 +118,10 @@ function linearRead(q, k, v, out, width, area) {
 
 function fullRead(q, k, v, out, width, area) {
   const scores = new Float64Array(area);
+  const scale = 1 / Math.sqrt(width);
   for (let p = 0; p < area; p++) {
     scores.fill(0);
-    for (let e = 0; e < width; e++) for (let other = 0; other < area; other++) scores[other] += (q[e * area + p] / Math.sqrt(width)) * k[e * area + other];
+    for (let e = 0; e < width; e++) for (let other = 0; other < area; other++) scores[other] += scale * q[e * area + p] * k[e * area + other];
     softmax(scores);
     for (let i = 0; i < width; i++) {
       let sum = 0;
