@@ -96,6 +96,23 @@ def paint(options: argparse.Namespace) -> None:
         save_npz(options.out, **painting_traces(model, count, options.seed, device))
 
 
+def _live(add: Add) -> None:
+    add_run(add)
+    add("--count", type=int, default=8, help="latents that the page begins with")
+    add("--out", metavar="FILE", required=True, help="the weights, .safetensors")
+    add_device(add)
+
+
+@verb(_live)
+def live(options: argparse.Namespace) -> None:
+    """Save a painter's weights as the report's page runs them."""
+    from fpa.common.files import write_bytes
+    from fpa.evaluation.live import pack
+
+    model, _ = _generator(options)
+    write_bytes(options.out, pack(model, options.count, options.seed))
+
+
 def _statistics(add: Add) -> None:
     add_run(add)
     add("--count", type=int, default=64, help="number of images")

@@ -128,6 +128,11 @@ def paintings(checkpoint: str, count: object, seed: object) -> str:
     return f"paintings-{checkpoint}-n{count}-seed{seed}.npz"
 
 
+def live_painter(checkpoint: str, count: object, seed: object) -> str:
+    """A painter's weights as the report's page runs them, with the first latents of a sample."""
+    return f"live-{checkpoint}-n{count}-seed{seed}.safetensors"
+
+
 def step_statistics(checkpoint: str, count: object, seed: object) -> str:
     """Numbers of every step of many paintings."""
     return f"statistics-{checkpoint}-n{count}-seed{seed}.npz"

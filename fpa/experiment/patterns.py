@@ -10,7 +10,8 @@ from fpa.data.sources import store_name
 from fpa.experiment.kept import kept_files
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
-from fpa.reporting.figures import figures, played_inputs
+from fpa.reporting.figures import figures
+from fpa.reporting.player import played_files
 from fpa.reporting.tables import table_names
 
 NAMES = ("model", "store", "extractor", "archive", "space", "figure", "table")
@@ -133,9 +134,8 @@ class Patterns:
         return [self.in_results(name) for name in names]
 
     def played(self) -> list[str]:
-        """The painting traces that the report's player shows."""
-        parts = played_inputs(self.drawn.values())
-        return sorted(self.in_results(part.path) for part in parts)
+        """The painting traces and the painters that the report's player shows."""
+        return [self.in_results(path) for path in played_files(self.about, self.drawn)]
 
 
 def _one_of(files: Collection[str]) -> str:

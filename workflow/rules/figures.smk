@@ -27,6 +27,31 @@ rule paint:
         " --device cpu --out {output:q} --log {log:q}"
 
 
+rule live_painter:
+    input:
+        **FPA.finished_run(),
+    output:
+        FPA.in_run(artifacts.live_painter(FPA.checkpoint, "{number}", FPA.seed)),
+    log:
+        FPA.log("live_painter", f"{OF_RUN}-{{number}}.log"),
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        folder=subpath(input.weights, parent=True),
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
+    message:
+        "Packing {wildcards.model} on {wildcards.dataset}, {wildcards.run} for the report"
+    shell:
+        "python -m fpa live {params.folder:q} --count {wildcards.number} --seed {params.seed}"
+        " --checkpoint {params.checkpoint} --threads {threads} --device cpu --out {output:q} --log {log:q}"
+
+
 rule statistics:
     input:
         **FPA.finished_run(),

@@ -5,7 +5,7 @@ rule report_page:
     input:
         tables=FPA.tables(),
         figures=FPA.figures(),
-        paintings=FPA.played(),
+        played=FPA.played(),
         summaries=FPA.summaries(),
     output:
         FPA.in_results(artifacts.REPORT),
