@@ -103,6 +103,8 @@ STATUS = "status.json"
 """What a training says of itself while it runs."""
 SNAPSHOTS = "snapshots.npz"
 """Images of the same latents over training."""
+KEPT = "finished"
+"""In that folder: hard links to a finished training's files."""
 
 
 def samples(checkpoint: str, count: object, seed: object) -> str:
@@ -128,6 +130,11 @@ def score(protocol: str, digest: str) -> str:
 def paintings(checkpoint: str, count: object, seed: object) -> str:
     """Painting traces: the factors of every update of a few paintings."""
     return f"paintings-{checkpoint}-n{count}-seed{seed}.npz"
+
+
+def live_painter(checkpoint: str, count: object, seed: object) -> str:
+    """A painter's weights as the report's page runs them, with the first latents of a sample."""
+    return f"live-{checkpoint}-n{count}-seed{seed}.safetensors"
 
 
 def step_statistics(checkpoint: str, count: object, seed: object) -> str:

@@ -84,7 +84,7 @@ class Observers:
     def _write_status(self, state: State, reason: str = "") -> None:
         training = self.training
         self.status.write(
-            state, training.step, training.history, training.best, training.reloads, reason
+            state, training.step, training.history, training.best, training.nan_reloads, reason
         )
 
     def _guarded(self, name: str, call: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from fpa.common.errors import UserError, one_line
+from fpa.common.errors import one_line
 from fpa.common.files import load_array, save_npz
 from fpa.common.progress import log
 
@@ -52,13 +52,16 @@ class Film:
         """Add the images of a history row, and write the file; a failure costs a warning."""
         self.cut(int(row["step"]) - 1)
         numbers = {key: np.asarray(row[key]) for key in ("step", "kimg", "fid")}
-        self.frames.append({**numbers, "images": images})
+        # Another version may have kept other images.
+        same = [frame for frame in self.frames if frame["images"].shape == images.shape]
+        self.frames = [*same, {**numbers, "images": images}]
         arrays = {key: np.stack([frame[key] for frame in self.frames]) for key in self.frames[0]}
         try:
             save_npz(self.path, **arrays)
-        except UserError as error:
+        except Exception as error:
+            # Whatever it is, the training is worth more.
             if not self._warned:
-                log.warning("%s; the training goes on without its snapshots", error)
+                log.warning("%s; the training goes on without its snapshots", one_line(error))
             self._warned = True
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from fpa.common.errors import UserError
+from fpa.common.errors import one_line
 from fpa.common.files import write_text
 from fpa.common.progress import log
 
@@ -39,8 +39,8 @@ class Status(BaseModel):
     """Over the last two minutes."""
     seconds_left: float | None = None
     """At the mean speed of this attempt, quick scores and checkpoints included."""
-    reloads: int = 0
-    """NaN losses since the last checkpoint."""
+    nan_reloads: int = 0
+    """How often it went back to a checkpoint, after a NaN."""
     losses: Numbers = {}
     """The newest history row."""
     score: Numbers = {}
@@ -82,17 +82,36 @@ class StatusFile:
         step: int,
         history: list[dict[str, float]],
         best: Mapping[str, float] | None = None,
-        reloads: int = 0,
+        nan_reloads: int = 0,
         reason: str = "",
     ) -> None:
-        """Write the status now."""
+        """Write the status now; a failure costs a warning."""
+        self._next = time.monotonic() + SECONDS
+        try:
+            found = self._status(state, step, history, best, nan_reloads, reason)
+            # NaN and infinity become null.
+            write_text(self.path, found.model_dump_json(indent=2) + "\n")
+        except Exception as error:
+            # Whatever it is, the training is worth more.
+            if not self._warned:
+                log.warning("%s; the training goes on without its status", one_line(error))
+            self._warned = True
+
+    def _status(
+        self,
+        state: State,
+        step: int,
+        history: list[dict[str, float]],
+        best: Mapping[str, float] | None,
+        nan_reloads: int,
+        reason: str,
+    ) -> Status:
         now = time.monotonic()
-        self._next = now + SECONDS
         if step < self._seen[-1][1]:
             # A reload went back: older speeds count no more.
             self._seen.clear()
         self._seen.append((now, step))
-        status = Status(
+        return Status(
             state=state,
             reason=reason,
             step=step,
@@ -100,7 +119,7 @@ class StatusFile:
             kimg=step * self.batch_size / 1000,
             images_per_second=self._images_per_second(),
             seconds_left=self._seconds_left(now, step) if state == "training" else None,
-            reloads=reloads,
+            nan_reloads=nan_reloads,
             losses=_losses(history),
             score=next((row for row in reversed(history) if "fid" in row), {}),
             best={key: best[key] for key in ("kimg", "fid")} if best else {},
@@ -110,13 +129,6 @@ class StatusFile:
             pid=os.getpid(),
             slurm_job=os.environ.get("SLURM_JOB_ID"),
         )
-        try:
-            # NaN and infinity become null.
-            write_text(self.path, status.model_dump_json(indent=2) + "\n")
-        except UserError as error:
-            if not self._warned:
-                log.warning("%s; the training goes on without its status", error)
-            self._warned = True
 
     def _images_per_second(self) -> float | None:
         (since, first), (until, last) = self._seen[0], self._seen[-1]

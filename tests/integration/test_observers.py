@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -158,19 +159,23 @@ def test_the_status_says_what_a_finished_training_did(run, store, tmp_path):
     assert found.seconds_left is None
 
 
-def test_a_stopped_training_says_so(run, store, tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "4711")
-    one = training(run, store)
+def stopping_at(last: int, one: Training) -> Training:
+    """The same, with a signal in the middle of a step."""
     step = one.model.step
 
     def stopped(real):
-        if one.step == 5:
+        if one.step == last - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(real)
 
     one.model.step = stopped
+    return one
+
+
+def test_a_stopped_training_says_so(run, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
     with pytest.raises(Stopped):
-        train(one, tmp_path)
+        train(stopping_at(6, training(run, store)), tmp_path)
     found = read_status(tmp_path / "status.json")
     assert (found.state, found.step, found.slurm_job) == ("stopped", 6, "4711")
     assert found.reason.startswith("SIGTERM: saved step 6 of 12")
@@ -224,14 +229,16 @@ def test_the_film_of_a_continued_training_is_that_of_an_undisturbed_one(run, sto
     assert whole["images"].shape == (4, COUNT, 1, 16, 16)
     assert whole["images"].dtype == np.uint8
     assert len({images.tobytes() for images in whole["images"]}) == 4
-    # As if it had been killed: the newest checkpoint is at step 10, the film is ahead of it.
-    newest = sorted((tmp_path / "state").glob("step-*.pt"))
-    newest[-1].unlink()
-    assert checkpoint.load_newest(tmp_path / "state")["step"] == 10
+    # As if it had been killed: the newest checkpoint is at step 6, the film is ahead of it.
+    with pytest.raises(Stopped):
+        train(stopping_at(6, training(run, store)), tmp_path / "again")
+    assert checkpoint.load_newest(tmp_path / "again" / "state")["step"] == 6
+    shutil.copy(tmp_path / "snapshots.npz", tmp_path / "again")
     told = with_own()
-    train(training(run, store), tmp_path, ["own"])
-    assert told[0] == ("begin", 10)
-    with np.load(tmp_path / "snapshots.npz") as found:
+    train(training(run, store), tmp_path / "again", ["own"])
+    assert told[:2] == [("begin", 6), ("log", 8, (COUNT, 1, 16, 16))]
+    assert digests(tmp_path / "again") == digests(tmp_path)
+    with np.load(tmp_path / "again" / "snapshots.npz") as found:
         assert all(np.array_equal(found[key], value) for key, value in whole.items())
 
 

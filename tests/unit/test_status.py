@@ -16,8 +16,9 @@ from conftest import fpa, modules_loaded_by
 from PIL import Image
 
 from fpa.common import artifacts
+from fpa.reporting.state import last_lines
 from fpa.reporting.status import following, page
-from fpa.reporting.status.reading import duration, last_lines, run_states
+from fpa.reporting.status.reading import duration, run_states
 from fpa.reporting.status.text import to_text
 from fpa.training.status import Status, read_status
 
@@ -44,6 +45,11 @@ def status(**changed) -> Status:
         "pid": os.getpid(),
     }
     return Status(**{**about, **changed})
+
+
+@pytest.fixture(autouse=True)
+def no_time_passes(monkeypatch):
+    monkeypatch.setattr("fpa.reporting.status.reading.time.time", lambda: NOW)
 
 
 @pytest.fixture
@@ -169,7 +175,7 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path):
     path = tmp_path / "long.log"
     path.write_bytes(b"".join(b"line %d\r\n" % i for i in range(100_000)) + b"\xff\n\n")
     assert last_lines(path, 3) == ("line 99998", "line 99999", "\ufffd")
-    assert last_lines(tmp_path / "missing.log") == ()
+    assert last_lines(tmp_path / "missing.log", 3) == ()
 
 
 def test_json_has_all_runs_and_no_nan(planned):

@@ -55,4 +55,4 @@ rule train:
     shell:
         "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
         " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device}"
-        " --precision {resources.precision:q} --loggers {resources.loggers:q} --log {log:q}"
+        " --precision {resources.precision:q} --loggers {resources.loggers:q} --requeue --log {log:q}"

@@ -27,7 +27,7 @@ def specs(context: Context) -> Iterator[Spec]:
                 caption=f"{context.labels[model]} training on {dataset} ({context.training_seed}): "
                 "the EMA generator's images of the same latents, one frame a quick score (of a "
                 "long training, of every second, third, ...).",
-                # A training makes both at once, but versions before made no snapshots.
+                # A training makes both, but older, cached or imported runs have no snapshots.
                 inputs=(
                     *context.first_inputs(artifacts.HISTORY, dataset, [model]),
                     *context.first_inputs(artifacts.SNAPSHOTS, dataset, [model], optional=True),
@@ -42,7 +42,7 @@ def draw(spec: Spec, results: Path) -> Animation:
 
     found = load(spec.inputs[-1], results)
     if found is None:
-        text = "No snapshots: trained\nby an older version,\nor taken from a cache."
+        text = "No snapshots: this run\ncame without them."
         return Animation([note(text)], [LAST_FRAME_SECONDS])
     frames = film_frames(found)
     return Animation(frames, [FRAME_SECONDS] * (len(frames) - 1) + [LAST_FRAME_SECONDS])

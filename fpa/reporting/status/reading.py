@@ -11,9 +11,8 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import read_json
-from fpa.common.progress import CONTROLS
 from fpa.reporting.description import Description, labels
-from fpa.reporting.state import status_of
+from fpa.reporting.state import last_lines, status_of
 from fpa.training.status import Numbers, Status, read_status
 
 SILENT_SECONDS = 900
@@ -21,8 +20,6 @@ SILENT_SECONDS = 900
 comes between two writes of its status."""
 LOG_LINES = 5
 """Shown of a failed training's log."""
-LARGEST_TAIL = 16_384
-"""Bytes of a log that are read, from its end."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def _run_state(run: Mapping[str, Any], label: str, results: Path) -> RunState:
         state=state,
         reason=reason,
         log=log,
-        log_lines=last_lines(results / log) if state in ("failed", "lost") else (),
+        log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
         snapshots=f"{run['folder']}/{artifacts.SNAPSHOTS}" if snapshots.exists() else None,
         **found,
     )
@@ -97,7 +94,7 @@ def _run_state(run: Mapping[str, Any], label: str, results: Path) -> RunState:
 
 def _numbers(status: Status) -> dict[str, Any]:
     kept = {field: getattr(status, field) for field in Status.model_fields}
-    return {k: v for k, v in kept.items() if k not in ("state", "reason", "started", "reloads")}
+    return {k: v for k, v in kept.items() if k not in ("state", "reason", "started", "nan_reloads")}
 
 
 def _of_summary(folder: Path) -> dict[str, Any]:
@@ -148,18 +145,6 @@ def _is_alive(pid: int) -> bool:
         # Somebody else's process is one too.
         return True
     return True
-
-
-def last_lines(path: Path, count: int = LOG_LINES) -> tuple[str, ...]:
-    """The last lines of a log, without what would move a terminal's cursor; none if there is none."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LARGEST_TAIL))
-            text = file.read(LARGEST_TAIL).decode(errors="replace")
-    except OSError:
-        return ()
-    lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return tuple(CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line) for line in lines[-count:])
 
 
 def duration(seconds: float) -> str:

@@ -15,8 +15,9 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A table of text as Markdown under its caption; numbers to the right."""
 
     def escape(text: Any) -> str:
-        # Not every reader lets backslashes escape these two.
-        plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text)).replace("<", "&lt;")
+        # Not every reader lets backslashes escape these two, which open entities and tags.
+        plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text))
+        plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
         return MARKDOWN.sub(r"\\\g<0>", plain)
 
     align = ("left", *["right"] * table.shape[1])
