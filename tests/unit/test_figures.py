@@ -333,6 +333,16 @@ def test_a_film_of_something_else_is_one_line(film, wrong):
         draw(spec, results)
 
 
+@pytest.mark.parametrize("place", [300, -40])
+def test_a_damaged_film_is_one_line(film, place):
+    spec, _, snapshots, results = film
+    content = snapshots.read_bytes()
+    # In the middle of an array, and in the list of arrays at the end.
+    snapshots.write_bytes(content[:place] + bytes(30) + content[place + 30 :])
+    with pytest.raises(UserError, match=r"snapshots\.npz is (damaged|not a NumPy array file)"):
+        draw(spec, results)
+
+
 def test_a_film_is_of_models_that_are_scored_while_they_train():
     config = made_up.experiment(models=("fpa", "dcgan"), seeds=(3, 4))
     config["models"]["fpa"]["training"] = {"watch_kimg": 0}
