@@ -35,6 +35,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.models.learning_rules import RULES
 from fpa.models.programs import INPUTS, SEQUENCES
 from fpa.reporting.figures import FIGURES
+from fpa.training.loggers import LOGGERS
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,7 +100,7 @@ def tiny() -> dict:
     return copy.deepcopy(TINY)
 
 
-REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES)
+REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES, LOGGERS)
 
 
 @pytest.fixture(autouse=True)

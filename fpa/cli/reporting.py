@@ -79,6 +79,27 @@ def report(options: argparse.Namespace) -> None:
     log.info("%s: %.1f MB; open it in a browser", out, out.stat().st_size / 1e6)
 
 
+def _status(add: Add) -> None:
+    add("results", metavar="RESULTS", nargs="?", default="results", help="default: results")
+    add("--follow", action="store_true", help="again and again, until all runs are trained")
+    add("--every", type=float, default=5, metavar="SECONDS", help="with --follow (5)")
+    add("--json", action="store_true", help="as JSON; with --follow, one object a line")
+    add("--html", metavar="FILE", help="as a page, which with --follow reloads itself")
+
+
+@verb(_status)
+def status(options: argparse.Namespace) -> None:
+    """Show what an experiment's trainings are doing: state, speed, time left, losses, scores."""
+    from fpa.reporting.status.following import show
+
+    if options.json and options.html:
+        raise UserError("--json and --html are two ways to show the same; choose one")
+    if not options.every > 0:
+        raise UserError(f"--every: {options.every:g} s is no time to wait; give more than 0")
+    page = Path(options.html) if options.html else None
+    show(Path(options.results), options.json, page, options.every if options.follow else None)
+
+
 def _bundle(add: Add) -> None:
     add("results", metavar="DIR", help="the experiment's results folder")
     add("--weights", action="store_true", help="the trained networks as well")

@@ -27,6 +27,14 @@ def _train(add: Add) -> None:
         metavar="KIMG",
         help="thousand images between checkpoints (20)",
     )
+    add(
+        "--loggers",
+        type=lambda text: [name for name in text.split(",") if name != "none"],
+        default=[],
+        metavar="NAMES",
+        help="what else is told of history and snapshots, separated by commas: tensorboard, wandb, "
+        "mlflow (default: none)",
+    )
     add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
     add(
         "--requeue",
@@ -74,6 +82,7 @@ def train(options: argparse.Namespace) -> None:
             threads=options.threads,
             precision=options.precision,
             stop=stop,
+            loggers=options.loggers,
         )
 
 

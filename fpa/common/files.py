@@ -5,6 +5,7 @@ import json
 import math
 import os
 import socket
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -145,7 +146,7 @@ def load_array(path: str | Path, load: Callable[..., Any] | None = None, **optio
         return (load or np.load)(path, allow_pickle=False, **options)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is not a NumPy array file ({error}); delete it and run again"
         ) from error

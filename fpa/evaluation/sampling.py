@@ -25,6 +25,8 @@ class Purpose(Enum):
     """To be scored and shown."""
     CHOOSE = (1,)
     """To choose the best checkpoint."""
+    FILM = (2,)
+    """To be watched while the generator trains."""
 
 
 class Sample(NamedTuple):

@@ -13,12 +13,14 @@ from fpa.data.feed import Feed
 from fpa.data.store import open_store
 from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
+from fpa.evaluation.snapshot import snapshot
 from fpa.training import devices, launch
 from fpa.training.finished import load_weights, take_over
 from fpa.training.keeping import finish_again
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
+from fpa.training.snapshots import Snapshot
 
 
 def train_run(
@@ -36,6 +38,7 @@ def train_run(
     threads: int,
     precision: Collection[str],
     stop: StopSignal,
+    loggers: Collection[str] = (),
 ) -> None:
     """Train a run to the end of its budget and write its artifacts to `out`.
 
@@ -67,29 +70,34 @@ def train_run(
         raise UserError(
             f"{real} is of other images than {store} holds; delete it, and it is made again"
         )
+    watch, picture = _watch(run, real, extractor, chosen)
     training = Training(
         run,
         Feed(images, run.training["batch_size"], run.seed),
         manifest["images_sha256"],
         chosen,
         log_every,
-        _watch(run, real, extractor, chosen),
+        watch,
         load_weights(Path(base)) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
         precision,
+        picture,
     )
-    train(training, out)
+    train(training, out, loggers)
     distributed.shut_down()
     log.info("%s: trained, %g kimg", out, training.kimg())
 
 
-def _watch(run: Run, real: str | None, extractor: str | None, device: torch.device) -> Watch | None:
-    """The quick score, if the run wants one and the real features are there."""
+def _watch(
+    run: Run, real: str | None, extractor: str | None, device: torch.device
+) -> tuple[Watch | None, Snapshot | None]:
+    """The quick score and its snapshots, if the run wants one and the real features are there."""
     if not run.training["watch_kimg"] or not real or launch.rank():
-        return None
+        return None, None
     if not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")
     with torch.device("meta"):
         latent_dim = build_model(run).latent_dim
-    return quick_score(run.training, real, extractor, latent_dim, run.seed, device)
+    watch = quick_score(run.training, real, extractor, latent_dim, run.seed, device)
+    return watch, snapshot(latent_dim, run.seed, device)

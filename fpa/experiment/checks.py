@@ -17,6 +17,7 @@ from fpa.experiment.kept import summary_of
 from fpa.experiment.plan import Experiment
 from fpa.experiment.ranking import check_ranking
 from fpa.models.loading import check_processes, check_settings
+from fpa.training.loggers import LOGGERS
 from fpa.training.run import Run
 
 NEIGHBOURS = 3
@@ -24,7 +25,7 @@ NEIGHBOURS = 3
 
 
 def check_before_start(experiment: Experiment) -> None:
-    """UserError for missing files, sizes that do not fit, and folders that cannot be written.
+    """UserError for missing files and packages, sizes that do not fit, and folders that cannot be written.
 
     And for what would be computed, but show nothing: scores without an error, tables of two models
     under one name.
@@ -33,6 +34,8 @@ def check_before_start(experiment: Experiment) -> None:
     _check_metrics(experiment)
     for protocol in experiment.protocols.values():
         _check_samples(experiment, protocol)
+    for name in experiment.config["runtime"]["loggers"]:
+        LOGGERS.get(name, "runtime.loggers").check("runtime.loggers")
     _check_files(experiment)
     _check_images(experiment)
     for run in {(r.dataset["name"], r.model["name"]): r for r in experiment.runs}.values():

@@ -223,7 +223,8 @@ class Workflow(Patterns):
 
     def figure_inputs(self, wildcards: Any) -> list[str]:
         """The artifacts that a figure shows."""
-        return [self.in_results(part.path) for part in self.drawn[wildcards.figure].inputs]
+        inputs = self.drawn[wildcards.figure].inputs
+        return [self.in_results(part.path) for part in inputs if not part.optional]
 
     def figure_spec(self, wildcards: Any) -> dict[str, Any]:
         """All else that a figure depends on: a change draws it again."""

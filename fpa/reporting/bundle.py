@@ -38,8 +38,11 @@ Files = Mapping[str, Mapping[str, Any]]
 """By name, each file's `bytes` and `sha256`."""
 
 
-def contents(about: Description, weights: bool = False) -> list[str]:
-    """The files of a finished experiment's bundle, below the results folder."""
+def contents(about: Description, weights: bool = False, optional: bool = False) -> list[str]:
+    """The files of a finished experiment's bundle, below the results folder.
+
+    optional: also those that it may lack.
+    """
     found: set[str] = set()
     first_seed = about["config"]["seeds"][0]
     for run in about["runs"]:
@@ -51,14 +54,21 @@ def contents(about: Description, weights: bool = False) -> list[str]:
     found |= set(played_files(about, specs))
     for spec in specs.values():
         # Everything but tables, which are made again from the scores.
-        found |= {part.path for part in spec.inputs if part.path.startswith(IN_FOLDERS)}
+        found |= {
+            part.path
+            for part in spec.inputs
+            if part.path.startswith(IN_FOLDERS) and (optional or not part.optional)
+        }
     return sorted(found)
 
 
 def pack(results: Path, out: Path, weights: bool = False) -> int:
     """Write the bundle of a finished experiment; its number of files. UserError if one is missing."""
     about = read_description(results)
-    names = [artifacts.EXPERIMENT, *contents(about, weights)]
+    needed = {artifacts.EXPERIMENT, *contents(about, weights)}
+    # The description comes first, right after the manifest.
+    names = [artifacts.EXPERIMENT, *contents(about, weights, optional=True)]
+    names = [name for name in names if name in needed or (results / name).is_file()]
     missing = [name for name in names if not (results / name).is_file()]
     if missing:
         raise UserError(
@@ -184,7 +194,7 @@ def _check_contents(path: Path, text: bytes, files: Files) -> Description:
     """The description; UserError when the bundle holds a file that it does not ask for."""
     try:
         about: Description = json.loads(text)
-        expected = {artifacts.EXPERIMENT, *contents(about, weights=True)}
+        expected = {artifacts.EXPERIMENT, *contents(about, weights=True, optional=True)}
         folders = [(run["folder"], _run_folder(run)) for run in about["runs"]]
     except Exception as error:
         # Whatever the figures of a made-up experiment lead to.

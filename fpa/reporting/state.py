@@ -1,15 +1,19 @@
 """What became of an experiment's runs, and what goes into its tables."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.files import read_json
+from fpa.common.progress import CONTROLS
 from fpa.reporting.description import Description, score_file
 from fpa.reporting.figures.loading import load_file
 from fpa.reporting.tables.kinds import OF_RUNS, run_files
-from fpa.reporting.tables.tidy import missing_score
+
+LARGEST_TAIL = 16_384
+"""Bytes of a log that are read, from its end."""
 
 
 def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
@@ -18,8 +22,8 @@ def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
     if (folder / artifacts.SUMMARY).exists():
         return "ok", ""
     log = results / artifacts.train_log(run["dataset"], run["model"], folder.name)
-    last = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
-    _, failed, reason = (last or [""])[0].partition("error: ")
+    last = last_lines(log, 1)
+    _, failed, reason = (last or ("",))[0].partition("error: ")
     if failed:
         return "failed", reason
     checkpoints = sorted((folder / artifacts.STATE).glob("step-*.pt"))
@@ -28,11 +32,26 @@ def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
     return "missing", "not begun"
 
 
+def last_lines(path: Path, count: int) -> tuple[str, ...]:
+    """The last lines of a log, without what would move a terminal's cursor; none if there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LARGEST_TAIL))
+            text = file.read(LARGEST_TAIL).decode(errors="replace")
+    except OSError:
+        return ()
+    lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    return tuple(CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line) for line in lines[-count:])
+
+
 def table_entries(about: Description, kind: str, results: Path) -> list[dict[str, Any]]:
     """What goes into a table of this kind: each run's file, or what stands in for a missing one.
 
     Empty where there is no file at all.
     """
+    # Only here: the state of a run needs no pandas.
+    from fpa.reporting.tables.tidy import missing_score
+
     if kind in OF_RUNS:
         return run_entries(about, results)
     if kind == "models":

@@ -17,10 +17,13 @@ from fpa.common.progress import Progress, log
 from fpa.data.feed import Feed
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
-from fpa.training import checkpoint, finished
+from fpa.training import checkpoint, finished, snapshots
+from fpa.training.observers import Observers
 from fpa.training.precision import casting
+from fpa.training.randomness import random_state, set_random_state, unchanged_random_state
 from fpa.training.run import Run, build_model, differences
 from fpa.training.signals import Interrupted, StopSignal
+from fpa.training.snapshots import Snapshot
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
@@ -52,6 +55,7 @@ class Training:
         stop: StopSignal | None = None,
         checkpoint_kimg: float = CHECKPOINT_KIMG,
         precision: Collection[str] = (),
+        snapshot: Snapshot | None = None,
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
         self.images_digest, self.precision = images_digest, precision
@@ -72,6 +76,9 @@ class Training:
         self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
+        self.snapshot = snapshot
+        self.pictures: dict[int, np.ndarray] = {}
+        """Snapshots by their steps, until an observer takes them."""
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -138,20 +145,19 @@ class Training:
         """The quick score if it is due; None when a signal ended it."""
         if not self.watch or not (self.step == 0 or self._due(self.watch_every)):
             return {}
-        state = _random_state(self.device)
         try:
             # It may take minutes, a scheduler waits for seconds.
-            with self.stop.breaking():
+            with unchanged_random_state(self.device), self.stop.breaking():
                 scores = self.watch(self.model.ema)
                 if self.step == 0 and isinstance(self.model, Refines):
                     # What its refinement has to improve on.
                     found = self.watch(self.model.unrefined)
                     scores |= {f"unrefined_{name}": value for name, value in found.items()}
+                if self.snapshot and snapshots.is_due(self.step, self.steps, self.watch_every):
+                    self.pictures[self.step] = self.snapshot(self.model.ema)
                 return scores
         except Interrupted:
             return None
-        finally:
-            _set_random_state(state, self.device)
 
     def healthy(self) -> bool:
         """Whether no loss since the last history row, nor in it, was NaN or infinite."""
@@ -168,7 +174,7 @@ class Training:
             "nan_reloads": self.nan_reloads,
             "model": self.model.state_dict(),
             "feed": self.feed.state_dict(),
-            "random": _random_state(self.device),
+            "random": random_state(self.device),
             "history": self.history,
             "best": self.best,
             "sums": self._sums,
@@ -195,7 +201,7 @@ class Training:
         self.nan_reloads = state.get("nan_reloads", 0)
         self.model.load_state_dict(state["model"])
         self.feed.load_state_dict(state["feed"])
-        _set_random_state(state["random"], self.device)
+        set_random_state(state["random"], self.device)
         self.history = list(state["history"])
         self.best = state["best"]
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
@@ -223,57 +229,77 @@ class Training:
         torch.manual_seed(self.run.seed + 1_000_003 * (self.step + reloads))
 
 
-def train(training: Training, folder: Path) -> None:
+def train(training: Training, folder: Path, loggers: Collection[str] = ()) -> None:
     """Train to the end of the budget and write the run's artifacts to `folder`.
 
-    Goes on from the newest checkpoint in `folder`/state. Raises Stopped, with everything saved,
-    when a signal asks for it, here or earlier in the block of `training.stop`.
+    Goes on from the newest checkpoint in `folder`/state. loggers: names of those that look on
+    (fpa.training.loggers). Raises Stopped, with everything saved, when a signal asks for it, here
+    or earlier in the block of `training.stop`.
     """
-    run, stop = training.run, training.stop
-    state_folder, started = folder / artifacts.STATE, time.monotonic()
+    state_folder = folder / artifacts.STATE
     first = distributed.rank() == 0
-    with stop, locked(state_folder, f"training in {folder}") if first else nullcontext():
-        state = checkpoint.load_newest(state_folder)
-        distributed.barrier()
-        if state is None:
-            training.save(state_folder)
-        else:
-            try:
-                training.load_state_dict(state)
-            except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-                raise UserError(
-                    f"the checkpoint in {state_folder} does not fit this version of the code "
-                    f"({str(error).splitlines()[0]}); delete the folder to train afresh"
-                ) from error
-            log.info("going on from step %d of %d", training.step, training.steps)
-        label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
-        bar = Progress(training.steps, label, "steps", training.step)
+    with (
+        training.stop,
+        locked(state_folder, f"training in {folder}") if first else nullcontext(),
+    ):
+        _begin(training, state_folder)
+        with Observers(training, folder, loggers) if first else nullcontext() as observers:
+            _advance(training, folder, observers)
+
+
+def _begin(training: Training, state_folder: Path) -> None:
+    """Go on from the newest checkpoint, or save the first one."""
+    state = checkpoint.load_newest(state_folder)
+    distributed.barrier()
+    if state is None:
+        training.save(state_folder)
+        return
+    try:
+        training.load_state_dict(state)
+    except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"the checkpoint in {state_folder} does not fit this version of the code "
+            f"({str(error).splitlines()[0]}); delete the folder to train afresh"
+        ) from error
+    log.info("going on from step %d of %d", training.step, training.steps)
+
+
+def _advance(training: Training, folder: Path, observers: Observers | None) -> None:
+    """Train from where it stands to the end, or to a signal."""
+    run, stop, started = training.run, training.stop, time.monotonic()
+    state_folder = folder / artifacts.STATE
+    label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
+    bar = Progress(training.steps, label, "steps", training.step)
+    stopping = distributed.broadcast_flag(bool(stop.received))
+    while _unfinished(training) and not stopping:
+        with suppress(Interrupted):
+            training.advance()
+        bar.update(training.step - bar.done, _note(training.history))
+        saving = training.step % training.checkpoint_every == 0
+        recorded = bool(training.history) and training.history[-1]["step"] == training.step
+        last = training.step == training.steps
         stopping = distributed.broadcast_flag(bool(stop.received))
-        while _unfinished(training) and not stopping:
-            with suppress(Interrupted):
-                training.advance()
-            bar.update(training.step - bar.done, _note(training.history))
-            saving = training.step % training.checkpoint_every == 0
-            recorded = bool(training.history) and training.history[-1]["step"] == training.step
-            last = training.step == training.steps
-            stopping = distributed.broadcast_flag(bool(stop.received))
-            if (saving or recorded or last or stopping) and not training.healthy():
-                training.reload(state_folder)
-                bar.update(training.step - bar.done)
-                continue
-            if saving or last:
-                training.reloads = 0
-                training.save(state_folder)
-        bar.close()
-        if _unfinished(training):
+        if (saving or recorded or last or stopping) and not training.healthy():
+            training.reload(state_folder)
+            bar.update(training.step - bar.done)
+            if observers:
+                observers.went_back()
+            continue
+        if observers:
+            observers.look()
+        if saving or last:
+            training.reloads = 0
             training.save(state_folder)
-            raise Stopped(
-                f"{stop.received}: saved step {training.step} of {training.steps}; "
-                "the same command goes on from there"
-            )
-        if first:
-            finished.write(training, folder, time.monotonic() - started)
-        distributed.barrier()
+    bar.close()
+    if _unfinished(training):
+        training.save(state_folder)
+        raise Stopped(
+            f"{stop.received}: saved step {training.step} of {training.steps}; "
+            "the same command goes on from there"
+        )
+    if observers:
+        finished.write(training, folder, time.monotonic() - started)
+    distributed.barrier()
 
 
 def _unfinished(training: Training) -> bool:
@@ -299,16 +325,3 @@ def _note(history: list[dict[str, float]]) -> str:
             shown["fid"] = row["fid"]
             break
     return ", ".join(f"{name} {value:.3g}" for name, value in shown.items())
-
-
-def _random_state(device: torch.device) -> dict[str, Any]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"], device)

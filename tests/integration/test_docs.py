@@ -87,6 +87,8 @@ ELSEWHERE = {
         "tests/unit/test_trust.py",
         '"train"',
     ),
+    "pip install .[tensorboard]": ("pyproject.toml", "tensorboard = ["),
+    "python -m fpa status results/paper": ("tests/unit/test_status.py", '"status"'),
     **dict.fromkeys(
         (
             "python -m fpa score my-samples/ --against celeba --protocol paper --out my-samples.json",

@@ -21,6 +21,7 @@ DATA = (
     "fpa/reporting/page/report.css",
     "fpa/reporting/page/report.html",
     "fpa/reporting/page/report.js",
+    "fpa/reporting/page/status.html",
 )
 
 

@@ -167,6 +167,18 @@ def test_a_wrong_bundle_is_refused_and_restores_nothing(bundle, tmp_path, kind):
     assert not (tmp_path / "into" / "outside.txt").exists()
 
 
+def test_a_bundle_has_the_snapshots_where_there_are_some(results, tmp_path):
+    snapshots = sorted(results.rglob("snapshots.npz"))
+    assert len(snapshots) == 3
+    snapshots[0].unlink()
+    pack(results, tmp_path / "bundle.tar.gz")
+    folder = unpack(tmp_path / "bundle.tar.gz", tmp_path / "into")
+    expected = [path.relative_to(results) for path in snapshots[1:]]
+    assert sorted(path.relative_to(folder) for path in folder.rglob("snapshots.npz")) == expected
+    for path in expected:
+        assert file_digest(folder / path) == file_digest(results / path)
+
+
 def test_links_are_refused(bundle, tmp_path):
     files = members(bundle)
     name = some(files)

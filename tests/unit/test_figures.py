@@ -247,7 +247,7 @@ def made(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("made"), made_up.experiment(seeds=(0, 1)))
 
 
-KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores agreement progress curves".split()
+KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores agreement progress curves film".split()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -276,6 +276,81 @@ def test_an_animation_shows_each_step_and_stays_on_the_last(made):
             gif.seek(frame)
             times.append(gif.info["duration"])
     assert times == 5 * [150] + [2000]
+
+
+@pytest.fixture
+def film(tmp_path):
+    """The film of a small experiment's one model; its specification, its snapshots, the folder."""
+    _, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("dcgan",)))
+    spec = specs["training_digits_dcgan"]
+    history, snapshots = (results / part.path for part in spec.inputs)
+    return spec, history, snapshots, results
+
+
+def test_a_film_has_a_frame_for_each_snapshot(film):
+    spec, _, snapshots, results = film
+    draw(spec, results)
+    assert spec.files == ["figures/training_digits_dcgan.gif"]
+    shown = np.load(snapshots)["images"]
+    with Image.open(results / spec.files[0]) as gif:
+        assert gif.n_frames == len(shown) == 3
+        for number, images in enumerate(shown):
+            gif.seek(number)
+            assert gif.info["duration"] == (3000 if number == 2 else 400)
+            # Sixteen pixels, enlarged six times, with a gap: the middle of the first of them.
+            pixels = np.asarray(gif.convert("RGB")).astype(int)
+            found = pixels[3:96:6, 3:96:6].transpose(2, 0, 1)
+            # GIF has 256 colours a frame: these images are noise, the worst case.
+            assert np.abs(found - images[0]).mean() < 25
+            assert np.abs(found - images[1]).mean() > 50
+
+
+def test_a_film_is_drawn_of_what_there_is(film):
+    spec, history, snapshots, results = film
+    # Still in training: no history yet, and the film so far.
+    history.unlink()
+    draw(spec, results)
+    with Image.open(results / spec.files[0]) as gif:
+        assert gif.n_frames == 3
+    snapshots.unlink()
+    with pytest.raises(UserError, match="nothing to draw"):
+        draw(spec, results)
+    # Trained by a version that took no snapshots.
+    history.write_text("step,kimg\n1,1\n")
+    draw(spec, results)
+    with Image.open(results / spec.files[0]) as gif:
+        assert gif.n_frames == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"images": np.zeros((2, 3), np.uint8)}, {"kimg": np.zeros(9)}, {"fid": None}]
+)
+def test_a_film_of_something_else_is_one_line(film, wrong):
+    spec, _, snapshots, results = film
+    arrays = {k: v for k, v in {**np.load(snapshots), **wrong}.items() if v is not None}
+    np.savez(snapshots, **arrays)
+    with pytest.raises(UserError, match="these are no snapshots of a training"):
+        draw(spec, results)
+
+
+@pytest.mark.parametrize("place", [300, -40])
+def test_a_damaged_film_is_one_line(film, place):
+    spec, _, snapshots, results = film
+    content = snapshots.read_bytes()
+    # In the middle of an array, and in the list of arrays at the end.
+    snapshots.write_bytes(content[:place] + bytes(30) + content[place + 30 :])
+    with pytest.raises(UserError, match=r"snapshots\.npz is (damaged|not a NumPy array file)"):
+        draw(spec, results)
+
+
+def test_a_film_is_of_models_that_are_scored_while_they_train():
+    config = made_up.experiment(models=("fpa", "dcgan"), seeds=(3, 4))
+    config["models"]["fpa"]["training"] = {"watch_kimg": 0}
+    config["evaluation"]["checkpoint"] = "last"
+    found = [s for s in figures(Experiment(config).describe()).values() if s.kind == "film"]
+    assert [spec.name for spec in found] == ["training_digits_dcgan"]
+    assert {part.seed for part in found[0].inputs} == {3}
+    assert [part.optional for part in found[0].inputs] == [False, True]
 
 
 def test_each_model_keeps_its_colour_in_every_figure(made):

@@ -46,6 +46,7 @@ rule train:
         log_every=RUNTIME["log_every"],
         checkpoint_kimg=FPA.checkpoint_kimg,
         precision=FPA.precision,
+        loggers=",".join(RUNTIME["loggers"]) or "none",
     params:
         options=FPA.train_options,
     message:
@@ -54,4 +55,4 @@ rule train:
     shell:
         "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
         " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device}"
-        " --precision {resources.precision:q} --requeue --log {log:q}"
+        " --precision {resources.precision:q} --loggers {resources.loggers:q} --requeue --log {log:q}"

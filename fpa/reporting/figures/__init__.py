@@ -32,7 +32,7 @@ KINDS = (
     *("painting", "keys", "dynamics", "refined", "steps", "animation"),
     *("samples", "interpolation", "neighbours"),
     *("scores", "agreement", "ablation"),
-    *("progress", "targets", "curves"),
+    *("progress", "targets", "curves", "film"),
 )
 """The project's modules, in the order of the report."""
 

@@ -33,6 +33,8 @@ class Input:
     dataset: str = ""
     model: str = ""
     seed: int = 0
+    optional: bool = False
+    """Whether it is shown where it is there: no job waits for it, and a bundle may lack it."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,11 @@ class Context:
         dataset: str | None = None,
         models: Sequence[str] | None = None,
         seeds: Sequence[int] | None = None,
+        optional: bool = False,
     ) -> tuple[Input, ...]:
         """A file of every run, or of those on a data set, of some models, with some seeds."""
         return tuple(
-            Input(f"{run['folder']}/{file}", run["dataset"], run["model"], run["seed"])
+            Input(f"{run['folder']}/{file}", run["dataset"], run["model"], run["seed"], optional)
             for run in self.runs
             if (dataset is None or run["dataset"] == dataset)
             and (models is None or run["model"] in models)
@@ -116,10 +119,14 @@ class Context:
         )
 
     def first_inputs(
-        self, file: str, dataset: str | None = None, models: Sequence[str] | None = None
+        self,
+        file: str,
+        dataset: str | None = None,
+        models: Sequence[str] | None = None,
+        optional: bool = False,
     ) -> tuple[Input, ...]:
         """The same of the runs with the first training seed only."""
-        return self.inputs(file, dataset, models, [self.first_seed])
+        return self.inputs(file, dataset, models, [self.first_seed], optional)
 
     def traces(self, dataset: str, model: str) -> tuple[Input, ...]:
         """The painting traces of a model on a data set."""

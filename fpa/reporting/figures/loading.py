@@ -1,5 +1,7 @@
 """Reads what figures show; what is missing is None or a UserError."""
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +38,11 @@ def load_file(path: Path) -> Any:
     found = load_array(path)
     if isinstance(found, np.ndarray):
         return found
-    with found:
-        return dict(found)
+    try:
+        with found:
+            return dict(found)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
 
 
 def load_needed(part: Input, results: Path) -> Any:

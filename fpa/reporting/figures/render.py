@@ -54,7 +54,11 @@ def draw_missing(specs: Mapping[str, Spec], results: Path) -> dict[str, str]:
 def _is_current(spec: Spec, results: Path) -> bool:
     """Whether a figure is newer than all that it shows, and than the experiment's description."""
     files = [results / file for file in spec.files]
-    inputs = [results / artifacts.EXPERIMENT, *(results / part.path for part in spec.inputs)]
+    inputs = [results / artifacts.EXPERIMENT]
+    for part in spec.inputs:
+        path = results / part.path
+        if path.exists() or not part.optional:
+            inputs.append(path)
     # Without all inputs nobody knows what an older figure was drawn from.
     if not all(path.exists() for path in [*files, *inputs]):
         return False

@@ -1,0 +1,1 @@
+"""What an experiment's trainings are doing now, in a terminal, as JSON and as a page."""
