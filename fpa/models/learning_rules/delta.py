@@ -37,7 +37,9 @@ class DeltaRule:
         rates = raw_rates.sigmoid() if self.settings.sigmoid_rates else raw_rates
         if initial is None:
             rates = first_rate_one(rates)
-        matrix, left = self._write(keys, values, rates, initial)
+        # ONNX has no operator that solves triangular systems.
+        write = delta_loop if torch.onnx.is_in_onnx_export() else self._write
+        matrix, left = write(keys, values, rates, initial)
         return Writing(matrix, left, keys, rates)
 
 

@@ -1,0 +1,56 @@
+"""Generators in folders of their own: weights, configuration, card, a picture of samples."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpa.common.files import file_digest, read_json, write_text
+from fpa.reporting.inspection import contact_sheet
+from fpa.reporting.publication.card import CARD, SAMPLES, Exported, model_card, scores_of
+
+SHOWN = 64
+"""Samples in the picture."""
+ONNX = "generator.onnx"
+
+
+def export_run(
+    run_folder: Path,
+    checkpoint: str,
+    out: Path,
+    *,
+    onnx: bool = False,
+    licence: str | None = None,
+    scores: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Write a finished run's EMA generator to the folder `out`, with its card.
+
+    checkpoint: `best` or `last`. onnx: as ONNX too. licence: SPDX identifier for the weights.
+    scores: those that the card shows (None: the run's). UserError when the run is not finished, has
+    no such checkpoint, or cannot be exported.
+    """
+    import torch
+
+    from fpa.evaluation.sampling import sample
+    from fpa.training.export import CONFIGURATION, WEIGHTS, export
+    from fpa.training.finished import read_summary, restore
+
+    model = restore(run_folder, checkpoint)
+    training = read_summary(run_folder)
+    difference = None
+    if onnx:
+        from fpa.training.onnx_export import export_onnx
+
+        difference = export_onnx(model, out / ONNX)
+    export(model, training["run"], checkpoint, out)
+    images = sample(model.ema, model.latent_dim, SHOWN, 0, torch.device("cpu"))
+    contact_sheet(images, SHOWN, out / SAMPLES)
+    names = [WEIGHTS, CONFIGURATION, SAMPLES, *([ONNX] if onnx else [])]
+    about = Exported(
+        read_json(out / CONFIGURATION),
+        training,
+        scores_of(run_folder, checkpoint) if scores is None else scores,
+        {name: file_digest(out / name) for name in names},
+        licence,
+        difference,
+    )
+    write_text(out / CARD, model_card(about, out.resolve().name))
