@@ -1,7 +1,10 @@
 """A generator as ONNX, for runtimes without PyTorch: the image, and every step of a painting."""
 
 import importlib.util
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +74,7 @@ def export_onnx(model: Model, path: Path) -> float:
         expected = outputs(z)
     with atomic_path(path) as temporary:
         try:
-            with warnings.catch_warnings():
-                # About torch's own future.
-                warnings.simplefilter("ignore")
+            with _quiet():
                 torch.onnx.export(
                     outputs,
                     (z[:2],),
@@ -101,6 +102,19 @@ def export_onnx(model: Model, path: Path) -> float:
                 f"{TOLERANCE:.0e} (a generator that draws noise cannot be compared); leave --onnx out"
             )
     return difference
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings about torch's own future, none about what the exporter does not optimise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _run(path: Path, z: np.ndarray) -> list[np.ndarray]:

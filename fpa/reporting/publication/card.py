@@ -1,5 +1,6 @@
 """An exported generator's card: a README.md with the front matter that model hubs read."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +11,15 @@ import yaml
 from fpa.common.files import read_json
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.tables.writing import escape_markdown, to_markdown
+from fpa.reporting.measures import FRECHET, heading, measure
+from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
 
 CARD = "README.md"
 SAMPLES = "samples.png"
 LOAD = """\
 import fpa
 
-model = fpa.load("{folder}")
+model = fpa.load({folder})
 images = fpa.paint(model, 64, seed=0)  # uint8 (64, {channels}, {size}, {size})
 """
 PAPER = (
@@ -64,9 +66,10 @@ def model_card(about: Exported, folder: str) -> str:
     run = about.export["run"]
     dataset, model = run["dataset"], run["model"]
     size, channels = dataset["resolution"], dataset["channels"]
-    title = f"{model['name']} on {dataset['name']}, {size} px, seed {run['seed']}"
+    # In the front matter, a line of its own could end it.
+    title = one_line(f"{model['name']} on {dataset['name']}, {size} px, seed {run['seed']}")
     sections = {
-        "How to load it": f"```python\n{LOAD.format(folder=folder, channels=channels, size=size)}```\n\n"
+        "How to load it": f"```python\n{LOAD.format(folder=json.dumps(folder), channels=channels, size=size)}```\n\n"
         f"This needs the Python package `fpa`, version {escape_markdown(about.export['versions']['fpa'])}. "
         "Nothing in this folder is executed.",
         "Model": _model(about),
@@ -94,20 +97,25 @@ def _front_matter(about: Exported, title: str) -> dict[str, Any]:
         **({"license": about.licence} if about.licence else {}),
         "library_name": "fpa",
         "pipeline_tag": "unconditional-image-generation",
-        "tags": ["fast-weight-painter", "gan", run["model"]["class"]],
+        "tags": ["fast-weight-painter", "gan"],
     }
     results = [
         {
             "task": {"type": "unconditional-image-generation"},
-            "dataset": {"type": dataset["name"], "name": source_of(dataset).description},
+            "dataset": {
+                "type": one_line(dataset["name"]),
+                "name": one_line(source_of(dataset).description),
+            },
             "metrics": [
                 {
-                    "type": name,
-                    "name": f"{METRICS[name].label}, {protocol_in_words(score)}",
+                    # A hub compares what is called `fid` with Inception's.
+                    "type": "frechet_distance" if label == FRECHET else name,
+                    "name": one_line(f"{label}, {protocol_in_words(score)}"),
                     "value": value["value"],
                 }
                 for name, value in score["metrics"].items()
                 if name in METRICS and value["value"] is not None
+                for label in [measure(name, [score["extractor"]])]
             ],
         }
         for score in about.scores
@@ -152,8 +160,7 @@ def _data(about: Exported) -> str:
         [
             f"- {escape_markdown(source.description)}",
             f"- {count}, resized to {dataset['resolution']} px ({dataset['filter']}), "
-            f"{dataset['channels']} {'channel' if dataset['channels'] == 1 else 'channels'}; digest "
-            f"`{about.training['images_sha256']}`",
+            f"{'grey' if dataset['channels'] == 1 else 'RGB'}; digest `{about.training['images_sha256']}`",
             f"- Licence of the data: {escape_markdown(source.licence or 'not known')}",
         ]
     )
@@ -171,7 +178,7 @@ def _training(about: Exported) -> str:
     lines = [
         f"{1000 * training['kimg']:,.0f} images seen in {training['steps']:,} steps of "
         f"{run['training']['batch_size']}, seed {run['seed']}",
-        *([f"Starts from the run `{base['digest']}` ({base['model']['name']})"] if base else []),
+        *([f"Starts from the run `{base['digest']}` ({escape_markdown(base['model']['name'])})"] if base else []),
         f"On {escape_markdown(machine(hardware))}; precision: {precision}",
         f"Seconds of the last attempt: {training['seconds_of_last_attempt']:,.0f}",
         "Versions: " + escape_markdown(", ".join(f"{k} {v}" for k, v in versions.items())),
@@ -183,7 +190,8 @@ def _training(about: Exported) -> str:
 def machine(hardware: Mapping[str, Any]) -> str:
     """A training's machine in words."""
     processor = hardware.get("gpu") or hardware.get("cpu") or "an unknown processor"
-    return f"{hardware['device']}: {processor}, {hardware.get('threads')} CPU threads"
+    threads = hardware.get("threads")
+    return f"{hardware['device']}, {processor}, {threads} CPU {'thread' if threads == 1 else 'threads'}"
 
 
 def _scores(about: Exported) -> str:
@@ -192,10 +200,13 @@ def _scores(about: Exported) -> str:
     parts = []
     for score in about.scores:
         rows = [
-            (METRICS[name].label, _number(value, name), "lower" if lower else "higher")
+            (
+                heading(name, measure(name, [score["extractor"]]), "x"),
+                _number(value, name),
+                "lower" if METRICS[name].lower_is_better else "higher",
+            )
             for name, value in score["metrics"].items()
             if name in METRICS
-            for lower in [METRICS[name].lower_is_better]
         ]
         words = protocol_in_words(score)
         caption = f"{words[0].upper()}{words[1:]}, {score['checkpoint']} checkpoint." + (
