@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fpa.cli import data, evaluation, experiment, reporting, sampling, training
+from fpa.cli import data, evaluation, experiment, publication, reporting, sampling, training
 from fpa.cli.verbs import VERBS
 from fpa.common.errors import Stopped, UserError
 from fpa.common.progress import log, start_logging
@@ -17,7 +17,7 @@ from fpa.common.registry import load_inherited_plugins
 from fpa.common.trust import trust
 
 EXIT_STOPPED = 75
-GROUPS = (experiment, data, training, sampling, evaluation, reporting)
+GROUPS = (experiment, data, training, sampling, evaluation, reporting, publication)
 """Modules that bring verbs."""
 
 EPILOG = """\

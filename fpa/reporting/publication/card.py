@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml
 
+from fpa.common import artifacts
 from fpa.common.files import read_json
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import FRECHET, heading, measure
 from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
 
-CARD = "README.md"
-SAMPLES = "samples.png"
 LOAD = """\
 import fpa
 
@@ -86,7 +85,7 @@ def model_card(about: Exported, folder: str) -> str:
     }
     front = yaml.safe_dump(_front_matter(about, title), sort_keys=False, allow_unicode=True)
     body = "\n\n".join(f"## {name}\n\n{text}" for name, text in sections.items())
-    picture = f"![64 samples, not chosen]({SAMPLES})\n\n*64 samples of seed 0, not chosen.*"
+    picture = f"![64 samples, not chosen]({artifacts.CARD_SAMPLES})\n\n*64 samples of seed 0, not chosen.*"
     return f"---\n{front}---\n\n# {escape_markdown(title)}\n\n{picture}\n\n{body}\n"
 
 

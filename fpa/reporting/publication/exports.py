@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fpa.common import artifacts
 from fpa.common.files import file_digest, read_json, write_text
 from fpa.reporting.inspection import contact_sheet
-from fpa.reporting.publication.card import CARD, SAMPLES, Exported, model_card, scores_of
+from fpa.reporting.publication.card import Exported, model_card, scores_of
 
 SHOWN = 64
 """Samples in the picture."""
-ONNX = "generator.onnx"
 
 
 def export_run(
@@ -31,7 +31,7 @@ def export_run(
     import torch
 
     from fpa.evaluation.sampling import sample
-    from fpa.training.export import CONFIGURATION, WEIGHTS, export
+    from fpa.training.export import export
     from fpa.training.finished import read_summary, restore
 
     model = restore(run_folder, checkpoint)
@@ -40,17 +40,20 @@ def export_run(
     if onnx:
         from fpa.training.onnx_export import export_onnx
 
-        difference = export_onnx(model, out / ONNX)
+        difference = export_onnx(model, out / artifacts.GENERATOR_ONNX)
     export(model, training["run"], checkpoint, out)
     images = sample(model.ema, model.latent_dim, SHOWN, 0, torch.device("cpu"))
-    contact_sheet(images, SHOWN, out / SAMPLES)
-    names = [WEIGHTS, CONFIGURATION, SAMPLES, *([ONNX] if onnx else [])]
+    contact_sheet(images, SHOWN, out / artifacts.CARD_SAMPLES)
+    names = [
+        *(artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION, artifacts.CARD_SAMPLES),
+        *([artifacts.GENERATOR_ONNX] if onnx else []),
+    ]
     about = Exported(
-        read_json(out / CONFIGURATION),
+        read_json(out / artifacts.GENERATOR_CONFIGURATION),
         training,
         scores_of(run_folder, checkpoint) if scores is None else scores,
         {name: file_digest(out / name) for name in names},
         licence,
         difference,
     )
-    write_text(out / CARD, model_card(about, out.resolve().name))
+    write_text(out / artifacts.CARD, model_card(about, out.resolve().name))
