@@ -175,6 +175,7 @@ def test_a_generator_that_draws_noise_is_refused(tiny, tmp_path):
 
 def test_an_export_says_the_version_that_made_it(run_folder, tmp_path):
     export_run(run_folder, "last", tmp_path / "out")
-    assert read_json(tmp_path / "out" / "generator.json")["versions"]["fpa"] in card_of(
-        tmp_path / "out"
-    )[1]
+    assert (
+        read_json(tmp_path / "out" / "generator.json")["versions"]["fpa"]
+        in card_of(tmp_path / "out")[1]
+    )

@@ -177,7 +177,11 @@ def _training(about: Exported) -> str:
     lines = [
         f"{1000 * training['kimg']:,.0f} images seen in {training['steps']:,} steps of "
         f"{run['training']['batch_size']}, seed {run['seed']}",
-        *([f"Starts from the run `{base['digest']}` ({escape_markdown(base['model']['name'])})"] if base else []),
+        *(
+            [f"Starts from the run `{base['digest']}` ({escape_markdown(base['model']['name'])})"]
+            if base
+            else []
+        ),
         f"On {escape_markdown(machine(hardware))}; precision: {precision}",
         f"Seconds of the last attempt: {training['seconds_of_last_attempt']:,.0f}",
         "Versions: " + escape_markdown(", ".join(f"{k} {v}" for k, v in versions.items())),

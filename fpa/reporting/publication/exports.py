@@ -28,8 +28,6 @@ def export_run(
     scores: those that the card shows (None: the run's). UserError when the run is not finished, has
     no such checkpoint, or cannot be exported.
     """
-    import torch
-
     from fpa.evaluation.sampling import sample
     from fpa.training.export import export
     from fpa.training.finished import read_summary, restore
@@ -42,7 +40,8 @@ def export_run(
 
         difference = export_onnx(model, out / artifacts.GENERATOR_ONNX)
     export(model, training["run"], checkpoint, out)
-    images = sample(model.ema, model.latent_dim, SHOWN, 0, torch.device("cpu"))
+    device = next(model.ema.parameters()).device
+    images = sample(model.ema, model.latent_dim, SHOWN, 0, device)
     contact_sheet(images, SHOWN, out / artifacts.CARD_SAMPLES)
     names = [
         *(artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION, artifacts.CARD_SAMPLES),

@@ -44,6 +44,7 @@ def publish(
         publication = {
             "format": layout.FORMAT,
             "experiment": about["experiment"],
+            "configuration": about["config"],
             "versions": layout.versions(),
             "datasets": datasheet.datasets(about, remade),
             "trainings": datasheet.rows(about, remade),
@@ -111,10 +112,7 @@ def _readme(about: Description, folder: Path, licence: str | None) -> str:
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"
         f"# Results of {escape_markdown(about['experiment'])}\n\n"
         "Fast Weight Painters (Irie & Schmidhuber, ICLR 2023), reproduced and measured with the "
-        "Python package `fpa`.\n\n"
-        + "\n".join(there)
-        + table
-        + "\n\n## Verify\n\n"
+        "Python package `fpa`.\n\n" + "\n".join(there) + table + "\n\n## Verify\n\n"
         "```\npython -m fpa verify .\n```\n\n"
         "makes every table and figure again from the bundle and compares digests. With the data, "
         "`--rescore 0.1 --data data` also samples from a tenth of the models and scores them again.\n"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fpa.common import artifacts
-from fpa.common.errors import UserError
+from fpa.common.errors import UserError, one_line
 from fpa.common.files import file_digest, read_json
 from fpa.common.progress import log
 from fpa.reporting.description import Description, read_description, score_file
@@ -30,23 +30,26 @@ def verify(
     one, drawn at random by `seed`, that are sampled from and scored again with the images in the
     folder `data`, on `device`. UserError when there is no such folder.
     """
+    if not 0 <= rescore <= 1:
+        raise UserError(f"--rescore is a share of the models, from 0 to 1, found {rescore}")
     about = read_publication(folder)
+    if rescore and data is None:
+        raise UserError("to score again needs the images; name the data folder by --data")
     problems = _wrong_checksums(folder)
     with tempfile.TemporaryDirectory(prefix="fpa-verify-") as name:
         scratch = Path(name)
         try:
             results = layout.remake(folder / artifacts.BUNDLE, scratch)
-        except UserError as error:
-            return [*problems, f"the bundle cannot be used: {error}"]
+        except Exception as error:
+            # Whatever the arrays and numbers of a made-up experiment lead to.
+            return [*problems, f"the bundle cannot be used: {one_line(error)}"]
         made = _not_remade(folder, results)
         if made:
             made += _other_versions(about["versions"])
         problems += made
         description = read_description(results)
         problems += _wrong_models(folder, about["models"], description)
-        if rescore:
-            if data is None:
-                raise UserError("to score again needs the data; name their folder by --data")
+        if rescore and data is not None:
             problems += _rescored(
                 folder, about["models"], description, results, rescore, data, seed, scratch, device
             )
@@ -60,7 +63,7 @@ def read_publication(folder: Path) -> dict[str, Any]:
     whole = (
         isinstance(about, dict)
         and about.get("format") == layout.FORMAT
-        and all(isinstance(about.get(key), dict) for key in ("versions", "models"))
+        and all(isinstance(about.get(key), dict) for key in ("configuration", "versions", "models"))
         and all(isinstance(about.get(key), list) for key in ("datasets", "trainings"))
     )
     if not whole:
@@ -81,7 +84,9 @@ def _wrong_checksums(folder: Path) -> list[str]:
             problems.append(f"{name} is not in {layout.CHECKSUMS}")
         elif file_digest(folder / name) != listed[name]:
             problems.append(f"{name} is not the file that was published")
-    log.info("%d of %d files are those in %s", len(listed) - len(problems), len(listed), layout.CHECKSUMS)
+    log.info(
+        "%d of %d files are those in %s", len(listed) - len(problems), len(listed), layout.CHECKSUMS
+    )
     return problems
 
 
@@ -119,9 +124,7 @@ def _other_versions(published: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _wrong_models(
-    folder: Path, models: Mapping[str, Any], description: Description
-) -> list[str]:
+def _wrong_models(folder: Path, models: Mapping[str, Any], description: Description) -> list[str]:
     """Models that are not of the experiment, or whose card states something else."""
     runs = {run["digest"]: layout.model_folder(run) for run in description["runs"]}
     problems = []
@@ -155,8 +158,6 @@ def _rescored(
     from fpa.evaluation.rescoring import differences
     from fpa.evaluation.rescoring import rescore as score_again
 
-    if not 0 < share <= 1:
-        raise UserError(f"--rescore is a share of the models, above 0 and at most 1, found {share}")
     runs = [run for run in description["runs"] if run["digest"] in models]
     if not runs:
         return ["there is no model to sample from"]
