@@ -1,4 +1,4 @@
-"""The delta rule as a loop and in its parallel form: forward and backward times, and their ratio.
+"""The learning rules as loops and in their parallel forms: forward and backward times, and their ratio.
 
     python benchmarks/rules.py
 
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from fpa.models.learning_rules.delta import delta, delta_loop
+from fpa.models.learning_rules.gated import gated_delta, gated_delta_loop
+from fpa.models.learning_rules.oja import oja, oja_loop
+from fpa.models.learning_rules.products import rank_r_delta, rank_r_delta_loop
 
 SIZE = (20, 3, 64, 64)  # B, C, T, D
 REPEATS = 10
@@ -44,15 +47,28 @@ def measure(
 def main() -> None:
     torch.manual_seed(0)
     B, C, T, D = SIZE
-    for name, rate_size in (("scalar rates", 1), ("vector rates", D)):
-        leaves = [
-            torch.randn(SIZE).softmax(-1).requires_grad_(),
-            torch.randn(SIZE).requires_grad_(),
-            torch.rand(B, C, T, rate_size).requires_grad_(),
-        ]
-        loop, parallel = measure(delta_loop, leaves), measure(delta, leaves)
+    keys, values = torch.randn(SIZE).softmax(-1), torch.randn(SIZE)
+    rates, vectors = torch.rand(B, C, T, 1), torch.rand(B, C, T, D)
+    decays = -0.02 * torch.rand(B, 1, T, 1)
+    forms: dict[str, tuple[Callable, Callable, list[Tensor]]] = {
+        "delta": (delta_loop, delta, [keys, values, rates]),
+        "delta, vector rates": (delta_loop, delta, [keys, values, vectors]),
+        # Small values: its system's entries are their products.
+        "oja": (oja_loop, oja, [keys, values / 16, rates]),
+        "gated_delta": (gated_delta_loop, gated_delta, [keys, values, rates, decays]),
+        "rank_r_delta, rank 4": (
+            lambda k, v, b: rank_r_delta_loop(k, v, b, 4),
+            lambda k, v, b: rank_r_delta(k, v, b, 4),
+            [keys, values, rates],
+        ),
+    }
+    for name, (loop_form, parallel_form, inputs) in forms.items():
+        leaves = [part.clone().requires_grad_() for part in inputs]
+        loop, parallel = measure(loop_form, leaves), measure(parallel_form, leaves)
         for what, a, b in zip(("forward", "with backward"), loop, parallel, strict=True):
-            print(f"{name}, {what:13}  loop {a:7.1f} ms  parallel {b:7.1f} ms  ratio {a / b:5.1f}")
+            print(
+                f"{name:20} {what:13}  loop {a:7.1f} ms  parallel {b:7.1f} ms  ratio {a / b:5.1f}"
+            )
 
 
 if __name__ == "__main__":

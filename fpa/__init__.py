@@ -7,6 +7,7 @@ The names below are for use as a library; everything else is the project's own b
     model = fpa.load("results/runs/digits/fpa/seed0-0123456789")   # a run's or an export's folder
     images = fpa.paint(model, 16, seed=0)                          # uint8 (16, C, H, W)
     distance = fpa.frechet_distance(real_features, fake_features)  # two arrays (N, d)
+    score = fpa.evaluate("my-images/", "real-images/", "quick")    # FID, KID, precision, recall
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from fpa.library import frechet_distance, load, paint
+    from fpa.library import evaluate, frechet_distance, load, paint
     from fpa.models.painter import Painter
     from fpa.models.settings import PainterSettings
 
 _HOMES = {
     "Painter": "fpa.models.painter",
     "PainterSettings": "fpa.models.settings",
+    "evaluate": "fpa.library",
     "frechet_distance": "fpa.library",
     "load": "fpa.library",
     "paint": "fpa.library",
 }
 
-__all__ = ["Painter", "PainterSettings", "__version__", "frechet_distance", "load", "paint"]
+__all__ = [
+    "Painter",
+    "PainterSettings",
+    "__version__",
+    "evaluate",
+    "frechet_distance",
+    "load",
+    "paint",
+]
 
 
 def __getattr__(name: str) -> Any:

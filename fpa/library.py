@@ -1,12 +1,16 @@
 """What users of the library call; `import fpa` offers these functions by name."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from fpa.common.trust import trust
 from fpa.evaluation import distances, sampling
+from fpa.evaluation import evaluate as evaluation
+from fpa.evaluation.scores import Settings
 from fpa.models.interface import Model
 from fpa.training.finished import restore
 
@@ -39,3 +43,34 @@ def paint(model: Model, count: int, seed: int = 0) -> np.ndarray:
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     """Fréchet distance of two feature sets (N, d); in Inception-v3 features this is the FID."""
     return distances.frechet_of(np.asarray(real), np.asarray(fake))
+
+
+def evaluate(
+    images: np.ndarray | str | Path,
+    real: np.ndarray | str | Path,
+    protocol: str | Mapping[str, Any] = "quick",
+    *,
+    metrics: Sequence[str] = evaluation.METRICS_OF_IMAGES,
+    seed: int = 0,
+    data: str | Path = "data",
+    weights: str | None = None,
+    device: str = "auto",
+    digest: str = "",
+) -> dict[str, Any]:
+    """The score of any images against real ones, as the contents of a score file.
+
+    images: uint8 (N, C, H, W) with C 1 or 3, a .npy file of such an array, or a folder, zip or tar of
+    image files of one size. real: the same, the folder of a prepared data set, or the reference file
+    that `fpa reference` wrote; of it, `digest` is the SHA-256 that it must have, or its beginning.
+    protocol: paper, clean, quick, or settings of your own, as in
+    `{"extractor": "efficientnet_lite0-64px", "n_fake": 5000}`. seed: of random subsets. data: the
+    folder that keeps what is found about networks and prepared data sets. weights: a folder with the
+    network's weights; without it, they are looked for in the usual caches or downloaded.
+
+    `["metrics"]["fid"]` of the result has a `value` and its standard `error`. Raises
+    fpa.common.errors.UserError for images that cannot be read or compared, and missing networks.
+    """
+    place = evaluation.Place(data, weights, device)
+    return evaluation.evaluate(
+        images, real, protocol, place, Settings(metrics, seed=seed), digest=digest
+    )

@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import copy
 import functools
 import io
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from browsing import BROWSERS
 from PIL import Image
 from warm import Warm
 
@@ -132,6 +134,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first = ("test_workflow.py", "test_slurm.py", "test_training.py")
     places = {name: place for place, name in enumerate(first)}
     items.sort(key=lambda item: places.get(item.path.name, len(first)))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium: one that is installed, else Playwright's own."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        path = next(filter(None, map(shutil.which, BROWSERS)), started.chromium.executable_path)
+        if not os.path.exists(path):
+            pytest.skip("no browser is installed (Debian: apt-get install chromium)")
+        # Chromium's sandbox does not start for root.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = started.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
 
 
 def environment() -> dict[str, str]:

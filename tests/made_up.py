@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import save_file
 
 from fpa.common import artifacts
 from fpa.evaluation.metrics import METRICS, Metric
@@ -17,6 +18,7 @@ from fpa.reporting.description import score_file
 from fpa.reporting.figures import Input, figures
 from fpa.reporting.make import make_tables
 from fpa.reporting.measures import drawn_metrics
+from fpa.reporting.player import live_files
 from fpa.reporting.tables.tidy import missing_score, tidy_scores
 
 
@@ -89,6 +91,9 @@ def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
             if not path.exists() and part.dataset:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _write(path, about, part, random)
+    for path in live_files(about, specs).values():
+        left_out = {"about": json.dumps({"left_out": "it is made up"})}
+        save_file({}, results / path, metadata=left_out)
     (protocol,) = about["protocols"]
     for i, run in enumerate(about["runs"]):
         folder = results / run["folder"]

@@ -46,5 +46,5 @@ def mean_gap(measurement: Measurement) -> dict[str, Estimate]:
     return {"mean_gap": Estimate(float(np.linalg.norm(real - fake)), float("nan"))}
 
 
-RULES.register("oja", Rule(OjaRule, has_rates=False))
+RULES.register("fixed_rate_oja", Rule(OjaRule, has_rates=False))
 METRICS.register("mean_gap", Metric("mean_gap", "mean gap", True, mean_gap, drawn=True))

@@ -16,7 +16,18 @@ PAINTER = [
     (r"^per_time_linear_input\.", "program.inputs.to_input."),
     (r"^decoder_rnn\.", "program.sequence.lstm."),
     (r"^kvb_net\.", "program.to_kvb."),
+    (r"^wide_net\.", "program.wide."),
     (r"^decoder_time_enc$", "program.position_codes"),
+    (r"^learned_init$", "initial"),
+    (r"^transformer_encoder\.", "program.sequence.layers."),
+    (r"^latent_to_input\.", "program.sequence.to_width."),
+    (r"^rfwp_layers\.", "program.sequence.layers."),
+    (r"^ff_layers\.", "program.sequence.feedforward."),
+    (r"\.slow_net\.", ".projection."),
+    (r"\.out_linear\.", ".out."),
+    (r"\.layer_norm\.", ".norm."),
+    (r"\.ff_layers\.0\.", ".layers.0."),
+    (r"\.ff_layers\.3\.", ".layers.2."),
 ]
 UNET = [
     (r"^init_conv\.", "first."),
@@ -70,6 +81,10 @@ LIGHTGAN = [
     (r"^layers\.(\d)\.0\.3\.", lambda m: f"grow.{int(m[1]) + 2}.noise."),
     (r"^layers\.(\d)\.0\.4\.", lambda m: f"grow.{int(m[1]) + 2}.norm."),
     (r"^out_conv\.", "to_image."),
+    (r"^layers\.(\d)\.1\.to_k\.", lambda m: f"excite.{int(m[1]) + 3}.to_weights."),
+    (r"^layers\.(\d)\.1\.net\.", lambda m: f"excite.{int(m[1]) + 3}.gate."),
+    (r"^layers\.(\d)\.2\.", lambda m: f"attention.{int(m[1]) + 2}."),
+    *ATTENTION,
 ]
 STYLEGAN2_GENERATOR = [
     (r"^mapping\.fc", "mapping.layers."),
@@ -92,13 +107,20 @@ STYLEGAN2_DISCRIMINATOR = [
 ]
 
 
+def renamed(name: str, names: list) -> str:
+    """Our name for a published one."""
+    for pattern, ours in names:
+        name = re.sub(pattern, ours, name)
+    return name
+
+
 class Reference:
     """One `.npz` of vectors."""
 
     def __init__(self, name: str) -> None:
         with np.load(DATA / f"reference_{name}.npz") as file:
             self.arrays = {k: torch.from_numpy(file[k]) for k in file.files if k != "config"}
-            self.config = json.loads(str(file["config"]))
+            self.config = json.loads(str(file["config"])) if "config" in file else {}
 
     def __getitem__(self, name: str) -> Tensor:
         return self.arrays[name]
@@ -115,7 +137,11 @@ class Reference:
             if not key or foreign or key.endswith((".f", "resample_filter", "noise_const")):
                 continue
             key = key.removeprefix(prefix)
-            for pattern, ours in names:
-                key = re.sub(pattern, ours, key)
+            key = renamed(key, names)
+            # R_q (1, heads, E, E), ... of the recurrent fast weights; r_b (1, heads, 1, E).
+            if ".R_" in key:
+                value = value[0]
+            elif key.endswith(".r_b"):
+                value = value[0].transpose(1, 2)
             state[key] = value
         module.load_state_dict(state, strict=True)

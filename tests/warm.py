@@ -50,14 +50,23 @@ class Warm:
             self.process.wait()
 
     def __call__(
-        self, words: list[str], cwd: Path, env: dict[str, str], timeout: float
+        self,
+        words: list[str],
+        cwd: Path,
+        env: dict[str, str],
+        timeout: float,
+        pid_file: Path | None = None,
     ) -> subprocess.CompletedProcess:
-        """What `python -m snakemake WORDS` does in a folder and an environment."""
+        """What `python -m snakemake WORDS` does in a folder and an environment.
+
+        pid_file: where to write its process's number.
+        """
         if self.process.poll() is not None:
             self.start()
         with tempfile.TemporaryDirectory() as folder:
             said = {name: f"{folder}/{name}" for name in ("stdout", "stderr")}
             call = {"words": words, "cwd": str(cwd), "env": env, **said}
+            call["pid_file"] = str(pid_file) if pid_file else None
             print(json.dumps(call), file=self.process.stdin, flush=True)
             if not select.select([self.process.stdout], [], [], timeout)[0]:
                 self.close()
@@ -81,8 +90,17 @@ def serve() -> None:
         sys.exit(sys.modules["snakemake.cli"].main())
 
 
-def become(words: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str) -> None:
+def become(
+    words: list[str],
+    cwd: str,
+    env: dict[str, str],
+    stdout: str,
+    stderr: str,
+    pid_file: str | None,
+) -> None:
     """Make this process one that was started as `python -m snakemake WORDS`."""
+    if pid_file:
+        Path(pid_file).write_text(str(os.getpid()))
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

@@ -165,7 +165,13 @@ class _SampleBackward(torch.autograd.Function):
 
 
 def _margins(inverse: Tensor, width: int, height: int, edge: int) -> tuple[int, int, int, int]:
-    """How far (px: left, right, top, bottom) the image must be continued for all that is sampled."""
+    """How far (px: left, right, top, bottom) the image must be continued for all that is sampled.
+
+    As far as it can be, on a device whose numbers the host would have to wait for: what is sampled
+    is the same.
+    """
+    if inverse.device.type != "cpu":
+        return width - 1, width - 1, height - 1, height - 1
     x, y = (width - 1) / 2, (height - 1) / 2
     corners = inverse.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
     places = (inverse @ corners.T)[:, :2].transpose(0, 1).flatten(1)  # (2, 4B)

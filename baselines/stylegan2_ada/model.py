@@ -79,7 +79,9 @@ class StyleGAN2ADA:
         share = every / (every + 1)
         betas = tuple(beta**share for beta in self.recipe.betas)
         rate = self.recipe.learning_rate * share
-        return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, eps=1e-8, fused=True)
+        # One call for all parameters; shapes alone have no such kernel.
+        fused = self.device.type != "meta"
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=betas, eps=1e-8, fused=fused)
 
     @property
     def networks(self) -> dict[str, nn.Module]:

@@ -9,15 +9,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fpa.cli import data, evaluation, experiment, publication, reporting, sampling, training
+from fpa.cli import (
+    data,
+    evaluation,
+    experiment,
+    images,
+    publication,
+    reporting,
+    sampling,
+    training,
+)
 from fpa.cli.verbs import VERBS
 from fpa.common.errors import Stopped, UserError
 from fpa.common.progress import log, start_logging
 from fpa.common.registry import load_inherited_plugins
 from fpa.common.trust import trust
 
-EXIT_STOPPED = 75
-GROUPS = (experiment, data, training, sampling, evaluation, reporting, publication)
+GROUPS = (experiment, data, training, sampling, evaluation, images, reporting, publication)
 """Modules that bring verbs."""
 
 EPILOG = """\
@@ -40,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         VERBS[options.verb].action(options)
     except Stopped as reason:
         log.warning("stopped by %s", reason)
-        return EXIT_STOPPED
+        return Stopped.EXIT_CODE
     except UserError as error:
         return _fail(options.verb, str(error), 1)
     except BrokenPipeError:
@@ -48,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _fail(options.verb, f"{error.strerror or error}:{where}", 1)
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(options.verb, f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:
         return _fail(options.verb, "interrupted; no half-written file is left", 130)
     return 0

@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
+from fpa.cli.images import add_place, score_images
 from fpa.cli.verbs import Add, add_device, verb
+from fpa.common.errors import UserError
 from fpa.common.progress import log
 
 
 def _extractor(add: Add) -> None:
-    add("name", help="inception_v3, or efficientnet_lite0-<n>px")
-    add("--weights", metavar="DIR", help="folder with Inception's files, if you have them")
+    add("name", help="inception_v3, efficientnet_lite0-<n>px, dinov2_vitl14, ...")
+    add("--weights", metavar="DIR", help="folder with the network's files, if you have them")
     add("--out", metavar="FILE", required=True, help="JSON file that describes the extractor")
 
 
@@ -67,9 +69,11 @@ def radii(options: argparse.Namespace) -> None:
 
 
 def _score(add: Add) -> None:
-    add("run", metavar="DIR", help="folder of the finished run")
-    add("--fake", metavar="FILE", required=True, help="features of its samples")
-    add("--real", metavar="FILE", required=True, help="features of the real images")
+    add("run", metavar="DIR", help="folder of the finished run; with --against, any images")
+    add("--against", metavar="REAL", help="score images: a data set, folder or reference")
+    add_place(add)
+    add("--fake", metavar="FILE", help="features of the run's samples")
+    add("--real", metavar="FILE", help="features of the real images")
     add(
         "--check",
         nargs=4,
@@ -77,13 +81,13 @@ def _score(add: Add) -> None:
         help="fake and real features of clean-fid's and of torch-fidelity's half of the check",
     )
     add("--radii", metavar="FILE", help="from python -m fpa radii; computed if it is not given")
-    add("--protocol", default="by hand", help="its name, for the tables")
+    add("--protocol", help="with --against, how images are scored (quick); else a name for tables")
     add("--checkpoint", choices=["best", "last"], default="last", help="that was sampled from")
     add(
         "--metrics",
         nargs="+",
-        default=["fid", "kid"],
-        help="fid, fid_infinity, kid, precision, recall, and, with --check, inception_score",
+        help="fid, fid_infinity, kid, precision, recall, and, with --check, inception_score "
+        "(fid and kid; with --against, all but the last)",
     )
     add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
     add("--n-real", type=int, help="real images, drawn at random (all)")
@@ -91,18 +95,27 @@ def _score(add: Add) -> None:
     add("--kid-subset-size", type=int, default=1000, help="images a subset, at most")
     add("--groups", type=int, default=10, help="parts of the samples, for sampling errors")
     add("--seed", type=int, default=0, help="seed of all random subsets")
-    add("--out", metavar="FILE", required=True, help=".json")
+    add("--out", metavar="FILE", help=".json; with --against it may be left out")
 
 
 @verb(_score)
 def score(options: argparse.Namespace) -> None:
-    """FID, KID and more of a run's features against the real ones."""
+    """FID, KID and more: of a run's features against the real ones, or of any images."""
     from fpa.common.files import write_json
     from fpa.evaluation.scores import Settings
     from fpa.evaluation.scoring import score_run, summary_line
 
+    if options.against:
+        score_images(options)
+        return
+    for name in ("fake", "real", "out"):
+        if not getattr(options, name):
+            raise UserError(
+                f"scoring a run takes --{name} (python -m fpa score --help); to score a folder of "
+                "images, name what to compare it with by --against"
+            )
     settings = Settings(
-        options.metrics,
+        options.metrics or ["fid", "kid"],
         options.frechet,
         options.kid_subsets,
         options.kid_subset_size,
@@ -115,7 +128,7 @@ def score(options: argparse.Namespace) -> None:
         options.real,
         options.check,
         settings,
-        protocol=options.protocol,
+        protocol=options.protocol or "by hand",
         checkpoint=options.checkpoint,
         n_real=options.n_real,
         radii=options.radii,

@@ -3,6 +3,10 @@
 import argparse
 
 from fpa.cli.verbs import Add, verb
+from fpa.common.errors import UserError
+
+MEASURED_SECONDS = 2
+"""About how long a model's speed is measured for a plan."""
 
 SHIPPED = [
     *("fpa.models:FPA", "fpa.models:FPAUNet", "baselines.lightgan:LightGAN"),
@@ -13,22 +17,71 @@ SHIPPED = [
 def _plan(add: Add) -> None:
     add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
     add("--write", action="store_true", help="write each run's run.json below the results folder")
+    add("--disk", action="store_true", help="show the room that the experiment takes")
+    add("--cost", action="store_true", help="show steps, hours and energy of what is to be trained")
+    add(
+        "--rate",
+        nargs="+",
+        default=[],
+        metavar="[MODEL=]IMAGES/S",
+        help="speed of training, for --cost; without it, that of measured runs",
+    )
+    add("--measure", action="store_true", help="measure unknown speeds here, some seconds a model")
+    add("--watts", type=float, help="power that one training takes, for --cost")
+    add("--together", type=int, default=1, help="runs at a time, for --cost and --disk (1)")
 
 
 @verb(_plan)
 def plan(options: argparse.Namespace) -> None:
-    """List an experiment's runs, or write run files."""
+    """List an experiment's runs, and what they cost; or write run files."""
     from fpa.experiment.checks import check_before_start
     from fpa.experiment.config import read_config
-    from fpa.experiment.listing import list_runs, write_runs
+    from fpa.experiment.effort import efforts, read_rates, shortest_hours
+    from fpa.experiment.listing import list_cost, list_disk, list_runs, write_runs
     from fpa.experiment.plan import Experiment
 
     experiment = Experiment(read_config(options.config))
     check_before_start(experiment)
     if options.write:
         write_runs(experiment)
+    if options.together < 1 or (options.watts or 1) <= 0:
+        raise UserError("--together and --watts take positive numbers")
+    rates = read_rates(options.rate, experiment)
     for line in list_runs(experiment):
         print(line)
+    if options.cost:
+        found = list(efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))
+        hours = shortest_hours(experiment, found, options.together)
+        runtime = experiment.config["runtime"]
+        gpus = 0 if runtime["device"] == "cpu" else runtime["gpus"]
+        for line in list_cost(found, options.together, hours, gpus, options.watts):
+            print(line)
+    if options.disk:
+        from fpa.experiment.disk import estimate
+
+        for line in list_disk(estimate(experiment), options.together):
+            print(line)
+
+
+def _clean(add: Add) -> None:
+    add("configs", nargs="*", default=["config.yaml"], help="every experiment that is still needed")
+    add("--yes", action="store_true", help="delete what is listed")
+
+
+@verb(_clean)
+def clean(options: argparse.Namespace) -> None:
+    """List what no configuration needs, in its results and data folders; delete it with --yes."""
+    from fpa.experiment.clean import leftovers, remove
+    from fpa.experiment.config import read_config
+    from fpa.experiment.listing import list_leftovers
+    from fpa.experiment.plan import Experiment
+
+    found = list(leftovers([Experiment(read_config(path)) for path in options.configs]))
+    for line in list_leftovers(found, options.yes):
+        print(line)
+    if options.yes:
+        for leftover in found:
+            remove(leftover)
 
 
 def _models(add: Add) -> None:

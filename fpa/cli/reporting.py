@@ -10,14 +10,17 @@ from fpa.common.progress import log
 
 
 def _table(add: Add) -> None:
-    add("kind", help="fid, kid, scores, comparisons, claims, models or targets")
     add(
-        "inputs",
-        nargs="*",
-        metavar="JSON",
-        help="score files (models: cost files) in the order of the rows; default: those in --results",
+        "kind",
+        help="claims, fid, kid, scores, comparisons, agreement, choices, health, targets, models",
     )
-    add("--results", metavar="DIR", help="the experiment's results folder, for names as shown")
+    add("inputs", nargs="*", metavar="JSON", help="score files, or cost files for models")
+    add(
+        "--results",
+        metavar="DIR",
+        help="the experiment's results folder, for names as shown; of agreement, choices, health and "
+        "targets all else comes from there",
+    )
     add("--published", metavar="CSV", help="published scores, for a column of their own")
     add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
 
@@ -27,14 +30,20 @@ def table(options: argparse.Namespace) -> None:
     """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
     from fpa.common.files import read_json
     from fpa.reporting.make import make_table, read_description
-    from fpa.reporting.state import table_entries
+    from fpa.reporting.state import run_entries
+    from fpa.reporting.tables import OF_RUNS
 
     about = read_description(Path(options.results)) if options.results else None
-    entries = [read_json(path) for path in options.inputs]
-    if not entries and about:
-        entries = table_entries(about, options.kind, Path(options.results))
+    if options.kind in OF_RUNS:
+        if about is None or options.inputs:
+            raise UserError(
+                f"the table {options.kind} takes no files; name the experiment's folder by --results"
+            )
+        entries = run_entries(about, Path(options.results))
+    else:
+        entries = [read_json(path) for path in options.inputs]
     if not entries:
-        raise UserError("no scores: name score files, or with --results a folder that holds some")
+        raise UserError(f"nothing to make the table {options.kind} of; name files, in row order")
     out = Path(options.out)
     markdown = make_table(options.kind, entries, about, options.published, out)
     print(f"\n{markdown}\n{out}", flush=True)

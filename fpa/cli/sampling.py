@@ -4,40 +4,78 @@ import argparse
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_run, verb
-from fpa.common.progress import Progress
+from fpa.common.errors import UserError
+from fpa.common.progress import Progress, log
 
 
 def _sample(add: Add) -> None:
     add_run(add)
-    add("--count", type=int, default=64, help="number of images")
-    add("--out", metavar="FILE", required=True, help="the images, .npy; a .json goes beside it")
+    _add_latents(add)
+    add(
+        "--which",
+        choices=["ema", "raw", "before_unet"],
+        default="ema",
+        help="EMA generator, the trained one itself, or the EMA's painter below its U-Net",
+    )
+    add(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="the images, .npy: uint8, and a .json beside it; of given latents float32, not clamped",
+    )
     add_device(add)
+
+
+def _add_latents(add: Add) -> None:
+    given = "latents (N, L), .npy, in place of --count and --seed"
+    add("--latents", metavar="FILE", help=given)
+    add("--count", type=int, help="number of images (64)")
+
+
+def _count(options: argparse.Namespace) -> int:
+    """The number of images, where no latents are given."""
+    from fpa.common.errors import UserError
+
+    if options.latents and options.count:
+        raise UserError("--latents says how many images there are; leave out --count")
+    return options.count or 64
 
 
 @verb(_sample)
 def sample(options: argparse.Namespace) -> None:
     """Draw images from a finished run's generator."""
+    from fpa.common.files import save_array
     from fpa.common.stages import STAGES
     from fpa.evaluation import sampling
 
-    model, device = _generator(options)
-    bar = Progress(options.count, f"sampling {Path(options.run).name}", "images")
-    chunks = sampling.sample_chunks(
-        model.ema, model.latent_dim, options.count, options.seed, device
-    )
+    count = _count(options)
+    model, device, generator = _generator(options, options.which)
+    if options.latents:
+        latents = sampling.read_latents(options.latents, model.latent_dim)
+        save_array(options.out, sampling.images_of(generator, latents, options.seed, device))
+        log.info("%s: %d images of %s", options.out, len(latents), options.latents)
+        return
+    bar = Progress(count, f"sampling {Path(options.run).name}", "images")
+    chunks = sampling.sample_chunks(generator, model.latent_dim, count, options.seed, device)
     about = {
         "checkpoint": options.checkpoint,
         "seed": options.seed,
         "stages": {"sample": STAGES["sample"]},
+        **({} if options.which == "ema" else {"which": options.which}),
     }
-    sampling.save(options.out, chunks, options.count, about, bar)
+    sampling.save(options.out, chunks, count, about, bar)
     bar.close()
 
 
 def _paint(add: Add) -> None:
     add_run(add)
-    add("--count", type=int, default=64, help="number of images")
-    add("--out", metavar="FILE", required=True, help="the painting traces, .npz")
+    _add_latents(add)
+    add(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="the painting traces, .npz; of given latents with the pictures of all steps",
+    )
     add_device(add)
 
 
@@ -45,10 +83,34 @@ def _paint(add: Add) -> None:
 def paint(options: argparse.Namespace) -> None:
     """Save painting traces: both factors of every update of a few paintings."""
     from fpa.common.files import save_npz
-    from fpa.evaluation.paintings import painting_traces
+    from fpa.evaluation.paintings import painting_traces, steps_of
+    from fpa.evaluation.sampling import read_latents
 
-    model, device = _generator(options)
-    save_npz(options.out, **painting_traces(model, options.count, options.seed, device))
+    count = _count(options)
+    model, device, _ = _generator(options)
+    if options.latents:
+        latents = read_latents(options.latents, model.latent_dim)
+        save_npz(options.out, **steps_of(model, latents, device))
+        log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
+    else:
+        save_npz(options.out, **painting_traces(model, count, options.seed, device))
+
+
+def _live(add: Add) -> None:
+    add_run(add)
+    add("--count", type=int, default=8, help="latents that the page begins with")
+    add("--out", metavar="FILE", required=True, help="the weights, .safetensors")
+    add_device(add)
+
+
+@verb(_live)
+def live(options: argparse.Namespace) -> None:
+    """Save a painter's weights as the report's page runs them."""
+    from fpa.common.files import write_bytes
+    from fpa.evaluation.live import pack
+
+    model, _ = _generator(options)
+    write_bytes(options.out, pack(model, options.count, options.seed))
 
 
 def _statistics(add: Add) -> None:
@@ -64,7 +126,7 @@ def statistics(options: argparse.Namespace) -> None:
     from fpa.common.files import save_npz
     from fpa.evaluation.paintings import step_statistics
 
-    model, device = _generator(options)
+    model, device, _ = _generator(options)
     bar = Progress(options.count, f"painting {Path(options.run).name}", "paintings")
     found = step_statistics(model, options.count, options.seed, device, bar.update)
     bar.close()
@@ -85,22 +147,56 @@ def interpolate(options: argparse.Namespace) -> None:
     from fpa.common.files import save_array
     from fpa.evaluation.interpolation import interpolate
 
-    model, device = _generator(options)
+    model, device, _ = _generator(options)
     images = interpolate(
         model.ema, model.latent_dim, options.count, options.frames, options.seed, device
     )
     save_array(options.out, images)
 
 
-def _generator(options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    """A finished run's or an export's model on its device, ready to sample from."""
+def _generator(options: argparse.Namespace, which: str = "ema"):  # type: ignore[no-untyped-def]
+    """A finished run's or an export's model on its device, that device, and the generator asked for."""
     from fpa.training import devices
-    from fpa.training.finished import restore
+    from fpa.training.finished import restore_generator
 
-    model = restore(Path(options.run), options.checkpoint)
+    model, generator = restore_generator(Path(options.run), options.checkpoint, which)
     device = devices.choose(options.device, options.threads)
     model.to(device)
-    return model, device
+    return model, device, generator
+
+
+def _path_length(add: Add) -> None:
+    add_run(add)
+    add("--count", type=int, default=50_000, help="random paths between latents")
+    add("--weights", metavar="DIR", help="folder with the weights of VGG16 and LPIPS")
+    add("--data", metavar="DIR", default="data", help="data folder, which keeps downloads (data)")
+    add("--out", metavar="FILE", required=True, help=".json")
+    add_device(add)
+
+
+@verb(_path_length)
+def path_length(options: argparse.Namespace) -> None:
+    """Measure how fast a finished run's images change between latents: perceptual path length."""
+    from fpa.common.files import write_json
+    from fpa.common.progress import log
+    from fpa.evaluation import path_length
+
+    if options.count < 2:
+        raise UserError(f"--count: found {options.count}, expected at least 2 paths")
+    model, device = _generator(options)
+    distance = path_length.lpips(options.weights, Path(options.data) / "extractors", device)
+    found = path_length.perceptual_path_length(
+        model.ema, distance, model.latent_dim, options.count, options.seed, device
+    )
+    about = {
+        "checkpoint": options.checkpoint,
+        "seed": options.seed,
+        "epsilon": path_length.EPSILON,
+        "size": path_length.SIZE,
+        "percentiles": path_length.PERCENTILES,
+    }
+    write_json(options.out, {**found._asdict(), **about})
+    log.info("perceptual path length %.4g ± %.2g", found.mean, found.error)
 
 
 def _neighbours(add: Add) -> None:

@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_precision, add_trust, verb
+from fpa.common.errors import Stopped
 from fpa.common.progress import log
 
 COMMAND = (sys.executable, "-m", "fpa")
@@ -15,6 +17,7 @@ def _train(add: Add) -> None:
     add("--store", metavar="DIR", required=True, help="the prepared data set")
     add("--out", metavar="DIR", help="default: the folder of RUN.JSON")
     add("--base", metavar="DIR", help="finished run to start from, for models that need one")
+    add("--finished", metavar="DIR", help="finished run in the place of this training")
     add("--real", metavar="FILE", help="features of the real images, for the quick scores")
     add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
     add("--log-every", type=int, default=100, metavar="STEPS", help="steps between history rows")
@@ -25,6 +28,11 @@ def _train(add: Add) -> None:
         help="thousand images between checkpoints (20)",
     )
     add("--gpus", type=int, default=1, help="GPUs (or processes on the CPU) that share each batch")
+    add(
+        "--requeue",
+        action="store_true",
+        help="in a Slurm job: have it queued again when its time limit comes (on SIGUSR1)",
+    )
     add_device(add)
     add_precision(add)
     add_trust(add)
@@ -33,13 +41,20 @@ def _train(add: Add) -> None:
 @verb(_train)
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
-    from fpa.training import launch
+    from fpa.training import launch, requeue
     from fpa.training.signals import StopSignal
 
+    requeues = options.requeue and not launch.is_worker()
+    at_the_time_limit = requeue.at_the_time_limit if requeues else nullcontext
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
-    with StopSignal() as stop:
+    with StopSignal() as stop, at_the_time_limit(stop):
         if options.gpus > 1 and not launch.is_worker():
-            code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop)
+            from fpa.training.devices import share_out
+
+            gpus = share_out(options.device, options.gpus)
+            code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop, gpus)
+            if code == Stopped.EXIT_CODE:
+                raise Stopped(f"{stop.received}, in {options.gpus} processes")
             if code:
                 sys.exit(code)
             return
@@ -50,6 +65,7 @@ def train(options: argparse.Namespace) -> None:
             Path(options.store),
             Path(options.out or Path(options.run).parent),
             base=options.base,
+            finished=options.finished,
             real=options.real,
             extractor=options.extractor,
             log_every=options.log_every,
@@ -111,3 +127,25 @@ def export(options: argparse.Namespace) -> None:
         licence=options.licence,
     )
     log.info("%s: `python -m fpa sample` paints from it", options.out)
+
+
+def _import_official(add: Add) -> None:
+    add("checkpoint", metavar="CHECKPOINT.PT", help="a checkpoint of the paper's public code")
+    add("--args", metavar="FILE", required=True, help="the args.txt beside it")
+    add("--out", metavar="DIR", required=True, help="folder of the run that it becomes")
+    add(
+        "--kimg",
+        type=float,
+        help="thousand images that it is to be trained on in all (default: what it has seen)",
+    )
+
+
+@verb(_import_official)
+def import_official(options: argparse.Namespace) -> None:
+    """Make a finished run of a checkpoint of the paper's public code."""
+    from fpa.training.official import import_official
+
+    run = import_official(
+        Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
+    )
+    log.info("%s: imported as %s", options.out, run.model["class"])

@@ -111,6 +111,8 @@ COST = "cost.json"
 """Parameters, multiply-adds and speed."""
 STATE = "state"
 """Folder of checkpoints."""
+KEPT = "finished"
+"""In that folder: hard links to a finished training's files."""
 
 
 def samples(checkpoint: str, count: object, seed: object) -> str:
@@ -136,6 +138,11 @@ def score(protocol: str, digest: str) -> str:
 def paintings(checkpoint: str, count: object, seed: object) -> str:
     """Painting traces: the factors of every update of a few paintings."""
     return f"paintings-{checkpoint}-n{count}-seed{seed}.npz"
+
+
+def live_painter(checkpoint: str, count: object, seed: object) -> str:
+    """A painter's weights as the report's page runs them, with the first latents of a sample."""
+    return f"live-{checkpoint}-n{count}-seed{seed}.safetensors"
 
 
 def step_statistics(checkpoint: str, count: object, seed: object) -> str:

@@ -10,6 +10,9 @@ class UserError(Exception):
 class Stopped(Exception):
     """A signal asked a training to stop; everything up to now is saved."""
 
+    EXIT_CODE = 75
+    """EX_TEMPFAIL: try again later."""
+
 
 def one_line(error: object) -> str:
     """The first line of what an error says, or its name if it says nothing."""

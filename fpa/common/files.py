@@ -1,9 +1,10 @@
 """Files that appear whole or not at all, and digests that name what is in them."""
 
-import fcntl
 import hashlib
 import json
+import math
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,7 +48,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises UserError with the reason when the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -115,6 +116,27 @@ def save_npz(path: str | Path, **arrays: "np.ndarray") -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
+def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> "np.memmap":
+    """A new .npy file of zeros, mapped into memory, whose room on the disk is there already.
+
+    OSError when there is not enough. Without this, the first write into a page that finds no room
+    would kill the process (SIGBUS).
+    """
+    import numpy as np
+
+    with open(path, "wb") as file:
+        about = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(file, about)
+        file.flush()
+        size = file.tell() + math.prod(shape) * np.dtype(dtype).itemsize
+        os.posix_fallocate(file.fileno(), 0, size)
+    return np.lib.format.open_memmap(path, "r+")
+
+
 def load_array(path: str | Path, load: Callable[..., Any] | None = None, **options: Any) -> Any:
     """`numpy.load` without pickles; UserError when the file is missing or not an array file."""
     import numpy as np
@@ -127,25 +149,3 @@ def load_array(path: str | Path, load: Callable[..., Any] | None = None, **optio
         raise UserError(
             f"{path} is not a NumPy array file ({error}); delete it and run again"
         ) from error
-
-
-@contextmanager
-def locked(folder: Path, doing: str) -> Iterator[None]:
-    """Hold the folder for this process; the lock dies with the process, however it dies.
-
-    UserError, with what another process is `doing`, when the folder is held already.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "w")  # noqa: SIM115 (held while the block runs)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is {doing}; wait for it or stop it first") from None
-        # For whoever looks: the lock itself is the flock.
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -37,9 +38,20 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
     log.addHandler(screen)
     if log_file and first:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file)
+        file = LogFile(log_file)
         file.setFormatter(_Printable("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(file)
+
+
+class LogFile(logging.FileHandler):
+    """A file of messages that is left incomplete on a full disk: the screen shows them all."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging names it)
+        """Called where a message could not be written."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 class Progress:

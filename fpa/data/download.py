@@ -8,7 +8,8 @@ from pathlib import Path
 import requests
 
 from fpa.common.errors import UserError
-from fpa.common.files import file_digest, locked, read_json, write_json, write_text
+from fpa.common.files import file_digest, read_json, write_json, write_text
+from fpa.common.locks import locked
 from fpa.common.progress import Progress, log
 from fpa.data.sources import SOURCES, instructions
 
@@ -45,10 +46,15 @@ def fetch(url: str, path: Path, md5: str = "", sha256: str = "") -> None:
 
     md5, sha256: the expected digest, or the beginning of it; empty when it is not known. What has
     been downloaded so far is kept in a folder beside the file, and the next call continues from
-    there. UserError when the server refuses, does not answer, or sends something else.
+    there. A download of the same file by another process is waited for. UserError when the server
+    refuses, does not answer, or sends something else.
     """
     part = path.with_name(f".{path.name}.part")
-    with locked(part, f"downloading {path}"):
+    before = _which(path)
+    with locked(part, f"downloading {path}", wait=True):
+        if _which(path) not in (None, before):
+            shutil.rmtree(part)
+            return
         failures, most = 0, 0
         while True:
             try:
@@ -94,6 +100,11 @@ def fetch_same(url: str, path: Path) -> None:
         raise UserError(f"{error}; delete {record} if the new file is right") from error
     if not known:
         write_text(record, f"{file_digest(path)}  {path.name}\n")
+
+
+def _which(path: Path) -> tuple[int, int] | None:
+    """What tells a file from a later one of its name."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def _attempt(url: str, data: Path, about: Path, label: str) -> None:

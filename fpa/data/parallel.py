@@ -25,6 +25,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from fpa.common.errors import UserError
+from fpa.common.files import new_array
 from fpa.common.progress import Progress, log
 from fpa.data.picture import FILTERS, decode
 from fpa.data.readers import LARGEST_FILE, Found, Reader
@@ -112,10 +113,7 @@ class Job:
 def _make_room(path: Path, shape: tuple[int, ...]) -> None:
     """An empty array file of its full size, so that a full disk is noticed now, not in an hour."""
     try:
-        with open(path, "wb") as file:
-            about = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, about)
-            os.posix_fallocate(file.fileno(), 0, file.tell() + math.prod(shape))
+        new_array(path, np.uint8, shape)
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -215,7 +213,7 @@ def drop(rows: list[int], path: Path) -> None:
     kept = np.setdiff1d(np.arange(len(images)), rows)
     smaller = path.with_name("kept.npy")
     shape = (len(kept), *images.shape[1:])
-    target = np.lib.format.open_memmap(smaller, "w+", np.uint8, shape)
+    target = new_array(smaller, np.uint8, shape)
     for start in range(0, len(kept), 1024):
         target[start : start + 1024] = images[kept[start : start + 1024]]
     target.flush()

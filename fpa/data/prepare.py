@@ -11,14 +11,16 @@ from typing import Any
 
 from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, digest_of_many, file_digest, locked, write_json
+from fpa.common.files import atomic_path, digest_of_many, file_digest, write_json
+from fpa.common.locks import locked
 from fpa.common.progress import log
 from fpa.common.stages import STAGES
 from fpa.data import parallel
+from fpa.data.changes import check_source, stamp
 from fpa.data.parallel import Outcome
 from fpa.data.readers import Found, Listing, Reader, list_images, open_source
 from fpa.data.sources import SOURCES, identity, instructions
-from fpa.data.store import images_digest
+from fpa.data.store import images_digest, open_store
 
 SCRATCH = "unfinished"
 """Folder below a store for unfinished work; the next call continues from it."""
@@ -30,13 +32,21 @@ def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[
     dataset: as fpa.data.sources.resolve returns it. workers: processes; 0 for one a core. The
     manifest is written last, and each file appears whole. UserError when the source is missing or
     damaged, when it does not hold the expected number of images, or when more images are
-    unreadable than the data set allows.
+    unreadable than the data set allows. Another process that prepares the same folder is waited for.
+    What is prepared already, from the same images, stays as it is.
     """
     path = dataset["path"]
     if path is not None and not Path(path).expanduser().exists():
         raise UserError(instructions(dataset))
     scratch = folder / SCRATCH
-    with locked(scratch, f"preparing {folder}"), _cleaning_up(scratch), _write_errors(folder):
+    with (
+        locked(scratch, f"preparing {folder}", wait=True),
+        _cleaning_up(scratch),
+        _write_errors(folder),
+    ):
+        if check_source(dataset, folder):
+            log.info("%s: prepared already; delete the folder to prepare it again", folder)
+            return open_store(folder)[1]
         reader = open_source(dataset["source"], path, scratch)
         with contextlib.closing(reader):
             manifest = _prepare(dataset, reader, folder, workers)
@@ -61,7 +71,7 @@ def _prepare(
     )
     with parallel.Job(dataset, reader, listing.images, array, plan) as job:
         outcomes = parallel.carry_out(job, workers or len(os.sched_getaffinity(0)))
-    manifest = _describe(dataset, source, listing, outcomes)
+    manifest = _describe(dataset, source, stamp(reader, listing), listing, outcomes)
     _check_unreadable(dataset, manifest, folder)
     if manifest["unreadable"]:
         parallel.drop([i for i, outcome in enumerate(outcomes) if len(outcome) == 1], array)
@@ -165,6 +175,7 @@ def _signature(found: Found) -> list[Any]:
 def _describe(
     dataset: Mapping[str, Any],
     source: Mapping[str, Any],
+    made_from: str,
     listing: Listing,
     outcomes: list[Outcome],
 ) -> dict[str, Any]:
@@ -181,6 +192,7 @@ def _describe(
         # The same for a zip, a tar and a folder of the same images.
         "source": {
             **source,
+            "stamp": made_from,
             "files_sha256": digest_of_many((name, file) for name, file, _ in read),
         },
         "images_sha256": images_digest(pixels for _, _, pixels in read),

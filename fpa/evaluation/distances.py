@@ -70,7 +70,12 @@ def gaussian(moments: Sums, shift: np.ndarray) -> Gaussian:
     """Mean, unbiased covariance, and a factor of it; any n from 2 on will do."""
     mean = moments.first / moments.n
     covariance = (moments.second - moments.n * np.outer(mean, mean)) / (moments.n - 1)
-    return Gaussian(mean + shift, covariance, _factor(covariance, moments.n))
+    return from_covariance(mean + shift, covariance, moments.n)
+
+
+def from_covariance(mean: np.ndarray, covariance: np.ndarray, n: int) -> Gaussian:
+    """The same from the mean (d,) and covariance (d, d) of n features."""
+    return Gaussian(mean, covariance, _factor(covariance, n))
 
 
 def _factor(covariance: np.ndarray, n: int) -> np.ndarray:

@@ -44,14 +44,20 @@ class Moments(NamedTuple):
 
 
 def frechet_estimates(
-    real: np.ndarray, fake: np.ndarray, groups: int, seed: int, method: Method = "symmetric"
+    real: np.ndarray,
+    fake: np.ndarray,
+    groups: int,
+    seed: int,
+    method: Method = "symmetric",
+    reference: Gaussian | None = None,
 ) -> tuple[Estimate, Estimate | None]:
     """Fréchet distance of two feature sets (N, d) with its standard error, and its limit.
 
-    See `estimates_from`. method: of the distance itself.
+    See `estimates_from`. method: of the distance itself. reference: the moments to take in place of
+    those of `real`, where that is only a part of the real images.
     """
     shift = origin(real)
-    reference = gaussian(sums(real, shift), shift)
+    reference = reference or gaussian(sums(real, shift), shift)
     value = frechet(reference, gaussian(sums(fake, shift), shift), method)
     fid, limit = estimates_from(reference, fake, groups, seed)
     return Estimate(value, fid.error), limit

@@ -6,7 +6,9 @@ features imports no torch.
 """
 
 import io
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +17,15 @@ from PIL import Image
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, file_digest, load_array, read_json, write_json
+from fpa.common.files import (
+    atomic_path,
+    file_digest,
+    load_array,
+    new_array,
+    read_json,
+    write_json,
+)
+from fpa.common.locks import locked
 from fpa.common.progress import Progress
 from fpa.common.stages import STAGES
 from fpa.data.store import open_store
@@ -63,11 +73,13 @@ def compute(
     about: dict[str, Any],
     progress: Callable[[int], None] = lambda n: None,
     not_finite: Sequence[int] = (),
+    logits: bool = True,
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
     not_finite: the places of images that stand for what is no image; their features are NaN.
-    extractor: the file that `extractors.obtain` wrote. Memory does not grow with N, except in
+    logits: whether to keep class logits, where there are any. extractor: the file that
+    `extractors.obtain` wrote. Memory does not grow with N, except in
     torch-fidelity's spaces.
     """
     network: Any
@@ -82,29 +94,30 @@ def compute(
     else:
         network = load_extractor(extractor, space.resize, device)
         blocks = _blocks(images, network, space.format, progress)
+    described = {
+        **about,
+        "stages": {**about.get("stages", {}), "features": STAGES["features"]},
+        **network.identity,
+        "format": space.format,
+        "features": network.size,
+        "not_finite": len(not_finite),
+    }
+    beside = artifacts.describing(out)
+    if out.exists() and beside.exists() and read_json(beside) == described:
+        # Another working directory may have made it meanwhile, and read it now.
+        return
     with atomic_path(out) as temporary:
         array, start = None, 0
         for block in blocks:
+            block = block if logits else block[:, : network.size]
             if array is None:
-                array = np.lib.format.open_memmap(
-                    temporary, "w+", np.float32, (len(images), block.shape[1])
-                )
+                array = new_array(temporary, np.float32, (len(images), block.shape[1]))
             array[start : start + len(block)] = block
             start += len(block)
         if array is not None:
             array[list(not_finite)] = np.nan
             array.flush()
-    write_json(
-        artifacts.describing(out),
-        {
-            **about,
-            "stages": {**about.get("stages", {}), "features": STAGES["features"]},
-            **network.identity,
-            "format": space.format,
-            "features": network.size,
-            "not_finite": len(not_finite),
-        },
-    )
+    write_json(beside, described)
 
 
 def compute_file(
@@ -116,6 +129,8 @@ def compute_file(
     count: int = 0,
 ) -> None:
     """Write the features of an image file (.npy) or of a prepared data set's folder to `out`.
+
+    Those of a data set come without class logits.
 
     count: only the first so many images; 0 for all. UserError when there are no such images.
     """
@@ -144,7 +159,13 @@ def compute_file(
         images, about = images[:count], {**about, "count": count}
         not_finite = [place for place in not_finite if place < count]
     bar = Progress(len(images), f"features of {'/'.join(source.parts[-2:])}", "images")
-    compute(images, space, extractor, device, out, about, bar.update, not_finite)
+    shared = source.is_dir()
+    room = out.with_name(f".{out.name}.part")
+    with locked(room, f"computing {out}", wait=True) if shared else nullcontext():
+        # Only the logits of samples are used: by the Inception Score.
+        compute(images, space, extractor, device, out, about, bar.update, not_finite, not shared)
+        if shared:
+            shutil.rmtree(room)
     bar.close()
 
 

@@ -37,10 +37,24 @@ KNOWN: dict[str, dict[str, Any]] = {
         "n_fake": 2_000,
         "n_real": None,
     },
+    "dinov2": {
+        "extractor": "dinov2_vitl14",
+        "resize": "clean",
+        "format": "array",
+        "n_fake": 50_000,
+        "n_real": None,
+    },
+    "clip": {
+        "extractor": "clip_vit_l14_336",
+        "resize": "clean",
+        "format": "array",
+        "n_fake": 5_000,
+        "n_real": None,
+    },
 }
 """`paper`: pytorch-fid's network and resize, JPEG files, as in the paper; `clean`: as clean-fid
-recommends (Parmar et al. 2022); `quick`: a network that installs with pip. n_real None: all real
-images."""
+recommends (Parmar et al. 2022); `quick`: a network that installs with pip; `dinov2`: FD-DINOv2 (Stein et
+al. 2023); `clip`: CMMD's network (Jayasumana et al. 2024). n_real None: all real images."""
 
 
 class Space(NamedTuple):

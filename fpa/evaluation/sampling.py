@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fpa.common import artifacts
-from fpa.common.files import atomic_path, write_json
+from fpa.common.errors import UserError
+from fpa.common.files import atomic_path, load_array, new_array, write_json
 from fpa.common.progress import Progress, log
 
 CHUNK = 64
@@ -78,6 +79,28 @@ def sample_chunks(
         yield Sample(to_uint8(images), images.isfinite().flatten(1).all(dim=1).cpu().numpy())
 
 
+def read_latents(path: str | Path, latent_dim: int) -> Tensor:
+    """Latents (N, L) float32 of a .npy file; UserError when they are something else."""
+    found = load_array(path)
+    if found.ndim != 2 or found.shape[1] != latent_dim or found.dtype.kind != "f":
+        raise UserError(
+            f"{path} holds {found.dtype} {found.shape}, expected latents as floats "
+            f"(N, {latent_dim})"
+        )
+    return torch.from_numpy(found.astype(np.float32))
+
+
+@torch.inference_mode()
+def images_of(generator: nn.Module, latents: Tensor, seed: int, device: torch.device) -> np.ndarray:
+    """What a generator returns for latents (N, L), before clamping: (N, C, H, W) float32.
+
+    seed: of noise inside the generator, where it has any.
+    """
+    torch.manual_seed(seed)
+    parts = [generator(z.to(device)).float().cpu().numpy() for z in latents.split(CHUNK)]
+    return np.concatenate(parts)
+
+
 def save(
     path: str | Path,
     chunks: Iterator[Sample],
@@ -95,7 +118,7 @@ def save(
         for images, finite in chunks:
             if array is None:
                 shape = (count, *images.shape[1:])
-                array = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                array = new_array(temporary, np.uint8, shape)
             array[start : start + len(images)] = images
             not_finite += (start + np.flatnonzero(~finite)).tolist()
             start += len(images)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fpa.common.errors import UserError
-from fpa.evaluation.distances import Method
+from fpa.evaluation.distances import Gaussian, Method
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement
 from fpa.evaluation.precision_recall import Covered
@@ -18,11 +18,11 @@ class Settings(NamedTuple):
 
     metrics: Sequence[str]
     """Names in METRICS."""
-    frechet: Method
-    kid_subsets: int
-    kid_subset_size: int
-    groups: int
-    seed: int
+    frechet: Method = "symmetric"
+    kid_subsets: int = 100
+    kid_subset_size: int = 1000
+    groups: int = 10
+    seed: int = 0
 
 
 class Pair(NamedTuple):
@@ -68,14 +68,15 @@ def measure(
     libraries: tuple[Pair, Pair] | None,
     settings: Settings,
     real_covered: Covered | None = None,
+    real_moments: Gaussian | None = None,
 ) -> dict[str, Any]:
     """The requested metrics by name, each with its value and standard error (None: unknown).
 
     libraries: clean-fid's and torch-fidelity's features of the same images. With them, FID and KID
     are computed by both libraries, and the metrics that need torch-fidelity's features are not
-    left out. real_covered: for precision and recall, if it is known already. Empty when features are
-    not finite. UserError for an unknown metric, and when the
-    libraries disagree.
+    left out. real_covered: for precision and recall, if it is known already. real_moments: of all
+    real images, where `main` holds only a part of them. Empty when features are not finite. UserError
+    for an unknown metric, and when the libraries disagree.
     """
     for name in settings.metrics:
         METRICS.get(name, "evaluation.metrics")
@@ -87,7 +88,7 @@ def measure(
             f"a distance needs 2 images on either side, found {len(real)} real and "
             f"{len(fake)} generated ones"
         )
-    measurement = Measurement(main, libraries, settings, real_covered)
+    measurement = Measurement(main, libraries, settings, real_covered, real_moments)
     return {
         name: {"value": _number(estimate.value), "error": _number(estimate.error)}
         for metric in METRICS.values()

@@ -52,6 +52,11 @@ def score_run(
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
     summary = read_summary(run_folder)
     run, about = summary["run"], main.fake.about
+    if summary["images_sha256"] != main.real.about["images_sha256"]:
+        raise UserError(
+            f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
+            "delete the run to train it on these"
+        )
     metrics = measure(main, libraries, settings, covered)
     return {
         "dataset": run["dataset"]["name"],
@@ -59,6 +64,7 @@ def score_run(
         "model": run["model"]["name"],
         "seed": run["seed"],
         "run": summary["digest"],
+        "trained_sha256": summary.get("weights_sha256"),
         "kimg": summary["kimg"],
         "checkpoint": checkpoint,
         "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],
@@ -91,8 +97,10 @@ def summary_line(score: Mapping[str, Any]) -> str:
         _estimate(name, estimate["value"], estimate["error"])
         for name, estimate in score["metrics"].items()
     )
+    # Images that somebody brings are of no training that is known.
+    training = "" if score["seed"] is None else f" seed {score['seed']}"
     return (
-        f"{score['dataset']} {score['model']} seed {score['seed']}, {score['protocol']} protocol "
+        f"{score['dataset']} {score['model']}{training}, {score['protocol']} protocol "
         f"({score['extractor']}, {score['n_real']} real, {score['n_fake']} fake): "
         f"{values or _why_nan(score)}"
     )

@@ -61,7 +61,7 @@ def statistics(trace: Trace) -> dict[str, np.ndarray]:
     spectrum        singular values of W_t over the largest one of W_T, mean over channels
     """
     # One painting at a time: all partial images of many would not fit into memory.
-    rows = [_of_one(_pick(trace, n)) for n in range(len(trace["right"]))]
+    rows = [_of_one(pick(trace, n)) for n in range(len(trace["right"]))]
     return _stack(rows)
 
 
@@ -75,7 +75,8 @@ PER_EXPERIMENT = ("tanh", "initial")
 """Arrays that all paintings share."""
 
 
-def _pick(trace: Trace, n: int) -> dict[str, np.ndarray]:
+def pick(trace: Trace, n: int) -> dict[str, np.ndarray]:
+    """The trace of one painting of several."""
     return {k: v if k in PER_EXPERIMENT else v[n : n + 1] for k, v in trace.items()}
 
 

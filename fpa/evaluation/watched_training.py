@@ -5,15 +5,17 @@ from pathlib import Path
 
 import torch
 
-from fpa.common import distributed
+from fpa.common import artifacts, distributed
 from fpa.common.errors import UserError
 from fpa.common.files import read_json
 from fpa.common.progress import log
 from fpa.data.feed import Feed
 from fpa.data.store import open_store
+from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
 from fpa.training import devices, launch
-from fpa.training.finished import load_weights
+from fpa.training.finished import load_weights, take_over
+from fpa.training.keeping import finish_again
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
 from fpa.training.run import Run, build_model
 from fpa.training.signals import StopSignal
@@ -25,6 +27,7 @@ def train_run(
     out: Path,
     *,
     base: str | None,
+    finished: str | None,
     real: str | None,
     extractor: str | None,
     log_every: int,
@@ -36,19 +39,34 @@ def train_run(
 ) -> None:
     """Train a run to the end of its budget and write its artifacts to `out`.
 
-    base: folder of the finished run to start from. real, extractor: features of the real images and
+    base: folder of the finished run to start from. finished: that of one that stands in the place of
+    this training and is taken over. real, extractor: features of the real images and
     the description of their network, for quick scores. Raises Stopped, with everything saved, when
     a signal asks for it.
     """
     run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
+    if finish_again(out, run, manifest["images_sha256"]):
+        log.info("%s: trained already; delete the folder to train it again", out)
+        return
+    if run.is_finished:
+        if not finished:
+            raise UserError(f"{run.model['name']} is a finished run; name its folder by --finished")
+        take_over(Path(finished), run, manifest["images_sha256"], out)
+        log.info("%s: taken over from %s", out, finished)
+        return
     chosen = devices.choose(device, threads, precision)
-    if run.base and not base:
+    # What goes on from a state of its own needs no base any more.
+    if run.base and not base and not any((out / artifacts.STATE).glob("step-*.pt")):
         raise UserError(
             f"{run.model['name']} starts from a finished run; name its folder by --base"
         )
     if launch.is_worker():
         distributed.init(chosen)
+    if real and features.load(real).about.get("images_sha256") != manifest["images_sha256"]:
+        raise UserError(
+            f"{real} is of other images than {store} holds; delete it, and it is made again"
+        )
     training = Training(
         run,
         Feed(images, run.training["batch_size"], run.seed),

@@ -7,16 +7,34 @@ from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
+from fpa.common.files import read_json
+from fpa.data.changes import check_source
 from fpa.data.sources import SOURCES, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.protocols import Protocol
+from fpa.experiment.kept import summary_of
 from fpa.experiment.plan import Experiment
+from fpa.experiment.ranking import check_ranking
 from fpa.models.loading import check_processes, check_settings
 from fpa.training.run import Run
 
+NEIGHBOURS = 3
+"""Of each image, for precision and recall (fpa.evaluation.precision_recall, which imports more)."""
+
 
 def check_before_start(experiment: Experiment) -> None:
-    """UserError for missing files, sizes that do not fit, and folders that cannot be written."""
+    """UserError for missing files, sizes that do not fit, and folders that cannot be written.
+
+    And for what would be computed, but show nothing: scores without an error, tables of two models
+    under one name.
+    """
+    _check_labels(experiment)
+    _check_metrics(experiment)
+    for protocol in experiment.protocols.values():
+        _check_samples(experiment, protocol)
     _check_files(experiment)
+    _check_images(experiment)
     for run in {(r.dataset["name"], r.model["name"]): r for r in experiment.runs}.values():
         _check_run(experiment, run)
     for key, folder in (("results", experiment.results), ("data", experiment.data)):
@@ -31,6 +49,56 @@ def check_before_start(experiment: Experiment) -> None:
             ) from error
 
 
+def _check_labels(experiment: Experiment) -> None:
+    """Rows, curves and legends know a model by its label."""
+    owners: dict[str, str] = {}
+    for model in experiment.models:
+        label = experiment.label(model)
+        if label in owners:
+            raise UserError(
+                f"models.{model}.label: '{label}' is what models.{owners[label]} is called too; "
+                "give each model a label of its own"
+            )
+        owners[label] = model
+
+
+def _check_metrics(experiment: Experiment) -> None:
+    evaluation = experiment.evaluation
+    if evaluation["cross_check"] or not all(
+        METRICS[name].needs_cross_check for name in evaluation["metrics"]
+    ):
+        return
+    raise UserError(
+        f"evaluation.metrics: {', '.join(evaluation['metrics'])} cannot be computed without the "
+        "cross-check; set evaluation.cross_check: true, or add another metric"
+    )
+
+
+def _check_samples(experiment: Experiment, protocol: Protocol) -> None:
+    """UserError when a protocol has too few images for what is measured."""
+    evaluation, n = experiment.evaluation, protocol.n_fake
+    measured, groups = set(evaluation["metrics"]), evaluation["groups"]
+    where = f"evaluation.protocols.{protocol.name}"
+    if measured & {"fid", "fid_infinity", "kid"} and n < 2 * groups:
+        raise UserError(
+            f"{where}.n_fake: {n} samples cannot be split into {groups} groups of 2 or more, which "
+            f"sampling errors need; raise it to {2 * groups}, or lower evaluation.groups"
+        )
+    size = evaluation["kid_subset_size"]
+    if "kid" in measured and size > min(n, protocol.n_real or n):
+        raise UserError(
+            f"evaluation.kid_subset_size: subsets of {size:,} images cannot be drawn from the "
+            f"{min(n, protocol.n_real or n):,} of {where}; lower it, or have more images"
+        )
+    covering = [name for name in evaluation["metrics"] if METRICS[name].uses_real_radii]
+    if covering and protocol.most_covered <= NEIGHBOURS:
+        raise UserError(
+            f"{where}: {NEIGHBOURS + 1} images on either side are needed for "
+            f"{' and '.join(covering)}, found {protocol.most_covered}; raise n_fake and n_real, or "
+            "change evaluation.metrics"
+        )
+
+
 def _check_files(experiment: Experiment) -> None:
     missing = [
         instructions(spec) for spec in experiment.datasets.values() if _is_missing(experiment, spec)
@@ -42,9 +110,34 @@ def _check_files(experiment: Experiment) -> None:
             "leave the key out to have it downloaded"
             for name in _missing_weights(experiment)
         ]
+    published = experiment.config["published"]
+    if published and not Path(published).is_file():
+        missing.append(f"published: there is no file {published}; name a CSV, or leave the key out")
     if missing:
         fetched = [f"{name}: not here, will be fetched" for name in to_fetch(experiment)]
         raise UserError("\n".join([*missing, *fetched]))
+
+
+def _check_images(experiment: Experiment) -> None:
+    """Prepared images are those of their source, and those that finished runs were trained on."""
+    for name, spec in experiment.datasets.items():
+        folder = experiment.data / store_name(spec)
+        if not check_source(spec, folder):
+            continue
+        images = read_json(folder / artifacts.MANIFEST)["images_sha256"]
+        others = [
+            run
+            for run in experiment.all_runs()
+            if run.store == folder.name
+            and (summary := summary_of(experiment.results / run.folder, run))
+            and summary.get("images_sha256") != images
+        ]
+        if others:
+            raise UserError(
+                f"{len(others)} finished runs on {name} were trained on other images than {folder} "
+                f"holds, the first is {experiment.results / others[0].folder}; delete or move these "
+                f"runs, or delete {folder} and prepare their images again"
+            )
 
 
 def _check_run(experiment: Experiment, run: Run) -> None:
@@ -55,7 +148,9 @@ def _check_run(experiment: Experiment, run: Run) -> None:
             f"models.{model['name']}.training.batch_size: {batch_size} is larger than the data "
             f"set {dataset['name']} ({count:,} images)"
         )
+    _check_strips(experiment, run)
     check_processes(model["class"], batch_size, experiment.config["runtime"]["gpus"])
+    check_ranking(run, experiment.protocols.values())
     for protocol in experiment.protocols.values():
         if count is not None and (protocol.n_real or 0) > count:
             raise UserError(
@@ -68,6 +163,17 @@ def _check_run(experiment: Experiment, run: Run) -> None:
         check_settings(model["class"], model["settings"], size, dataset["channels"], base)
     except UserError as error:
         raise UserError(f"model {model['name']} on {dataset['name']}: {error}") from error
+
+
+def _check_strips(experiment: Experiment, run: Run) -> None:
+    """Of the steps that are drawn, a painter must have at least one."""
+    steps = run.model["settings"].get("painter", {}).get("steps")
+    chosen = experiment.config["figures"]["strip_steps"]
+    if steps and isinstance(chosen, list) and min(chosen) > steps:
+        raise UserError(
+            f"figures.strip_steps: none of {chosen} is among the {steps} steps of "
+            f"models.{run.model['name']}; name steps from 1 to {steps}"
+        )
 
 
 def check_shareable(experiment: Experiment) -> None:

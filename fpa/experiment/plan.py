@@ -12,6 +12,7 @@ from fpa.common.trust import trust
 from fpa.data.sources import identity, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
+from fpa.experiment import given as finished
 from fpa.experiment.config import check_config
 from fpa.experiment.digests import WITHOUT_EFFECT, run_digest, score_digest
 from fpa.models.loading import find_model, resolve_settings
@@ -50,19 +51,46 @@ class Experiment:
         self.claims = about_models(stated, self.models)
         self._check_protocol(self.config["training"], "training")
         self._check_figures()
+        self._finished = self._find_finished(config["models"])
         self._settings = {name: self._resolve(name) for name in self.models}
         self.runs = [
             self._run(dataset, model, seed)
             for dataset in self.datasets
             for model in self.models
-            for seed in self.config["seeds"]
+            for seed in self.config["seeds"][: 1 if model in self._finished else None]
         ]
         check_owner(self.results, self.name)
+
+    def _find_finished(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What finished runs in the place of a training say of themselves, by model."""
+        found = {}
+        for name, model in self.models.items():
+            where = f"models.{name}"
+            if model["run"] is not None:
+                found[name] = finished.find(model, given[name], where)
+                about = found[name]["run"]["model"]
+                model |= {"class": about["class"], "settings": about["settings"]}
+            elif model["class"] is None:
+                raise UserError(f"{where}: missing class")
+        return found
+
+    def _has_best(self, name: str) -> bool:
+        """Whether a model's runs keep their best checkpoint."""
+        if name in self._finished:
+            return self._finished[name]["best"] is not None
+        return bool(self.models[name]["training"]["watch_kimg"])
 
     def _resolve(self, name: str) -> dict[str, Any]:
         """A model's complete settings, after checks of its class and base."""
         model, where = self.models[name], f"models.{name}"
         found = find_model(model["class"], f"{where}.class")
+        if name in self._finished:
+            if self.evaluation["checkpoint"] == "best" and not self._has_best(name):
+                raise UserError(
+                    f"{where}.run: its training was not watched, so it has no best checkpoint; set "
+                    "evaluation.checkpoint: last"
+                )
+            return resolve_settings(found, model["settings"], f"{where}.settings")
         if found.needs_base and model["base"] is None:
             raise UserError(
                 f"{where}: {model['class']} starts from another model; name it as 'base'"
@@ -81,7 +109,7 @@ class Experiment:
                     f"{where}.base: {' <- '.join([*seen, base])} goes round in a circle"
                 )
             seen.append(base)
-        if self.evaluation["checkpoint"] == "best" and not model["training"]["watch_kimg"]:
+        if self.evaluation["checkpoint"] == "best" and not self._has_best(name):
             raise UserError(
                 f"evaluation.checkpoint: best needs a quick score of every model; set "
                 f"{where}.training.watch_kimg above 0, or checkpoint: last"
@@ -89,7 +117,7 @@ class Experiment:
         self._check_protocol(model["training"], f"{where}.training")
         settings = resolve_settings(found, model["settings"], f"{where}.settings")
         checkpoint = getattr(found.settings(**settings), "base_checkpoint", None)
-        if checkpoint == "best" and not self.models[model["base"]]["training"]["watch_kimg"]:
+        if checkpoint == "best" and not self._has_best(model["base"]):
             raise UserError(
                 f"{where} starts from the best checkpoint of {model['base']}, which needs a quick "
                 f"score; set models.{model['base']}.training.watch_kimg above 0, or start from "
@@ -134,8 +162,11 @@ class Experiment:
 
     def _run(self, dataset: str, name: str, seed: int) -> Run:
         model = self.models[name]
-        base = self._run(dataset, model["base"], seed) if model["base"] else None
         images = identity(self.datasets[dataset])
+        if name in self._finished:
+            where, first = f"models.{name}.run", self.config["seeds"][0]
+            return finished.resolve(self._finished[name], name, images, first, where)
+        base = self._run(dataset, model["base"], seed) if model["base"] else None
         resolved = {"name": name, "class": model["class"], "settings": self._settings[name]}
         training = self._training(model)
         digest = run_digest(images, resolved, training, seed, base.digest if base else None)
@@ -155,6 +186,7 @@ class Experiment:
             # How the work is done and packed changes nothing that is made, the report included.
             "config": {k: v for k, v in self.config.items() if k not in UNDESCRIBED},
             "samples": self.sampled.removeprefix("samples-").removesuffix(".npy"),
+            "shown_samples": self.shown_count,
             "protocols": [
                 {**protocol.as_dict(), "score": self.score_file(name).removesuffix(".json")}
                 for name, protocol in self.protocols.items()
@@ -190,10 +222,23 @@ class Experiment:
         return max(protocol.n_fake for protocol in self.protocols.values())
 
     @property
+    def shown_count(self) -> int:
+        """Samples of a run that the figures show, and that are kept."""
+        return min(self.config["figures"]["grid"], self.sample_count)
+
+    @property
     def sampled(self) -> str:
-        """The file of the samples that are scored and shown, in a run's folder."""
+        """The file of the samples that are scored, in a run's folder."""
+        return self._samples(self.sample_count)
+
+    @property
+    def shown(self) -> str:
+        """The file of the samples that the figures show: the first of those that are scored."""
+        return self._samples(self.shown_count)
+
+    def _samples(self, count: int) -> str:
         evaluation = self.evaluation
-        return artifacts.samples(evaluation["checkpoint"], self.sample_count, evaluation["seed"])
+        return artifacts.samples(evaluation["checkpoint"], count, evaluation["seed"])
 
     def all_runs(self) -> list[Run]:
         """The experiment's runs and the ones that they start from."""
@@ -202,12 +247,19 @@ class Experiment:
             part: Run | None = run
             while part is not None:
                 found[part.folder] = part
-                part = part.base
+                # What a finished run started from is no business of this experiment.
+                part = None if part.is_finished else part.base
         return list(found.values())
 
     def checkpoint_kimg(self, model: str) -> float:
         """Thousand images between two checkpoints of a model's training."""
         return self.models[model]["training"]["checkpoint_kimg"]
+
+    def finished_weights(self, model: str) -> str | None:
+        """The weights of the finished run in the place of a model's training, if there is one."""
+        return (
+            f"{self.models[model]['run']}/{artifacts.WEIGHTS}" if model in self._finished else None
+        )
 
     def paints(self, model: str) -> bool:
         """Whether a model shows how it paints."""

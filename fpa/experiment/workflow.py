@@ -6,7 +6,6 @@ functions.
 """
 
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,16 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import write_json, write_text
-from fpa.data.sources import SOURCES, downloadable, store_name
+from fpa.data.sources import SOURCES, downloadable
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
+from fpa.experiment.patterns import Patterns
 from fpa.experiment.plan import Experiment
-from fpa.reporting import bundle
-from fpa.reporting.description import watched
-from fpa.reporting.figures import figures, played_inputs
-from fpa.reporting.tables import table_names
 from fpa.training.run import Run
 
 SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
-CONSTRAINTS = {
-    **dict.fromkeys(
-        ("dataset", "model", "store", "extractor", "archive", "space", "figure", "table"), r"[^/]+"
-    ),
-    **dict.fromkeys(("images", "number", "frames"), r"\d+"),
-    "run": r"seed\d+-[0-9a-f]+",
-    "score": r"score-[^/]+",
-}
-"""What wildcards may stand for."""
-
-RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")
 
 
 def _ancient(path: str) -> Any:
@@ -47,29 +32,8 @@ def _ancient(path: str) -> Any:
     return ancient(path)
 
 
-class Workflow:
+class Workflow(Patterns):
     """An experiment as Snakemake's rules see it."""
-
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
-        self.config = experiment.config
-        self.runtime: dict[str, Any] = self.config["runtime"]
-        self.evaluation: dict[str, Any] = self.config["evaluation"]
-        self.checkpoint: str = self.evaluation["checkpoint"]
-        self.seed: int = self.evaluation["seed"]
-        self.results, self.data = str(experiment.results), str(experiment.data)
-        self.runs = {run.folder: run for run in experiment.all_runs()}
-        self.stores = {store_name(spec): spec for spec in experiment.datasets.values()}
-        self.about = experiment.describe()
-        self.drawn = figures(self.about)
-        self.protocols = {
-            experiment.score_file(name): p for name, p in experiment.protocols.items()
-        }
-        # As text, because resources are words or whole numbers.
-        self.precision = ",".join(self.runtime["precision"]) or "float32"
-        # What a job that can use a GPU asks for.
-        self.gpus = 0 if self.runtime["device"] == "cpu" else 1
-        self._claiming = threading.Lock()
 
     @classmethod
     def start(
@@ -92,91 +56,11 @@ class Workflow:
             print("not here, will be fetched:", ", ".join(fetched), file=sys.stderr)
         return cls(experiment)
 
-    # Files --------------------------------------------------------------------------------------
-
-    def in_results(self, *parts: str) -> str:
-        """A path below the results folder."""
-        return "/".join([self.results, *parts])
-
-    def in_data(self, *parts: str) -> str:
-        """A path below the data folder."""
-        return "/".join([self.data, *parts])
-
-    def in_run(self, file: str) -> str:
-        """The pattern of a file in a run's folder."""
-        return self.in_results(RUN, file)
-
-    def log(self, *parts: str) -> str:
-        """The pattern of a job's log."""
-        return self.in_results(artifacts.LOGS, *parts)
-
-    def finished_run(self) -> dict[str, str]:
-        """What a finished training leaves, as patterns."""
-        return {
-            "weights": self.in_run(artifacts.WEIGHTS),
-            "summary": self.in_run(artifacts.SUMMARY),
-        }
-
-    def samples(self) -> str:
-        """The pattern of a run's samples."""
-        return self.in_run(self.experiment.sampled)
-
-    def features(self, count: object = "{images}", space: object = "{space}") -> str:
-        """The pattern of a run's features."""
-        return self.in_run(artifacts.features(self.checkpoint, count, self.seed, space))
-
-    def tables(self) -> list[str]:
-        """Every table's files."""
-        return [
-            self.in_results(artifacts.table(name, ending))
-            for name in table_names(self.about)
-            for ending in ("csv", "md", "tex")
-        ]
-
-    def figures(self) -> list[str]:
-        """Every figure's files."""
-        return [self.in_results(file) for spec in self.drawn.values() for file in spec.files]
-
-    def scores(self) -> list[str]:
-        """Every score file, in the order of the tables' rows."""
-        return [
-            self.in_results(run.folder, name)
-            for name in self.protocols
-            for run in self.experiment.runs
-        ]
-
-    def costs(self) -> list[str]:
-        """A cost file for every model and data set."""
-        first = self.config["seeds"][0]
-        runs = [run for run in self.experiment.runs if run.seed == first]
-        return [self.in_results(run.folder, artifacts.COST) for run in runs]
-
-    def histories(self) -> list[str]:
-        """Losses and quick scores of every run that has some."""
-        named = watched(self.about)
-        runs = [run for run in self.experiment.runs if run.model["name"] in named]
-        return [self.in_results(run.folder, artifacts.HISTORY) for run in runs]
-
-    def summaries(self) -> list[str]:
-        """What every finished training says of itself."""
-        return [self.in_results(r.folder, artifacts.SUMMARY) for r in self.experiment.runs]
-
-    def bundled(self) -> list[str]:
-        """What a bundle holds."""
-        names = bundle.contents(self.about, self.config["bundle"]["weights"])
-        return [self.in_results(name) for name in names]
-
-    def played(self) -> list[str]:
-        """The painting traces that the report's player shows."""
-        parts = played_inputs(self.drawn.values())
-        return sorted(self.in_results(part.path) for part in parts)
-
     # Data ---------------------------------------------------------------------------------------
 
     def archive_source(self, wildcards: Any) -> str:
         """A data set that comes in this archive."""
-        named = (n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
-        return next(named)
+        return next(n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
 
     def archive(self, wildcards: Any) -> list[Any]:
         """The archive of a data set, if it is fetched unattended.
@@ -250,30 +134,31 @@ class Workflow:
         write_text(log, f"{path}\n")
 
     def train_inputs(self, wildcards: Any) -> dict[str, Any]:
-        """Images and, where the run asks for them, base and real features.
+        """Images and, where the run asks for them, base and real features, or a finished run.
 
         What is there stays good: a run's folder names everything that it depends on, and the
         training refuses images that changed.
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
+        if weights := self.experiment.finished_weights(run.model["name"]):
+            return {**inputs, "finished": _ancient(weights)}
         if run.training["watch_kimg"]:
             space = Space.parse(run.training["watch_space"])
             inputs["real"] = self.real_features(run.store, space)
             inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
-            weights = self.in_results(run.base.folder, artifacts.WEIGHTS)
-            inputs["base"] = _ancient(weights)
+            inputs["base"] = _ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
         return inputs
 
     def train_options(self, wildcards: Any, input: Any) -> list[str]:
         """The same on the command line."""
         options = ["--store", str(Path(input.images).parent)]
-        # Iterating over Snakemake's input gives its values, not its keys.
-        if "real" in input.keys():  # noqa: SIM118
+        given = set(input.keys())  # iterating over Snakemake's input gives its values
+        if "real" in given:
             options += ["--real", input.real, "--extractor", input.extractor]
-        if "base" in input.keys():  # noqa: SIM118
-            options += ["--base", str(Path(input.base).parent)]
+        for name in given & {"base", "finished"}:
+            options += [f"--{name}", str(Path(input[name]).parent)]
         return options
 
     def checkpoint_kimg(self, wildcards: Any) -> str:

@@ -37,6 +37,9 @@ class Declaration:
     """Whether several processes may share a batch."""
     paints: bool = False
     """Whether it shows how it paints (interface.Paints)."""
+    trains_with: tuple[str, ...] = ()
+    """Feature networks that it trains with, by the extractors' names without a size, as in a
+    Projected GAN's ("efficientnet_lite0",): scores in their features do not rank it."""
 
     def load(self) -> type:
         """The class itself."""

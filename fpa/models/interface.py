@@ -83,11 +83,11 @@ class StartsFromRun(Protocol):
 
 @runtime_checkable
 class Refines(Protocol):
-    """A model whose generator refines the images of a frozen one."""
+    """A model whose generator refines the images of another one."""
 
     @property
     def unrefined(self) -> nn.Module:
-        """The frozen generator, latents (B, L) -> images; scored once, when training begins."""
+        """That generator, latents (B, L) -> images; scored once, when training begins."""
 
 
 @runtime_checkable

@@ -51,6 +51,7 @@ def declare(model_class: type) -> Declaration:
         needs_base=getattr(model_class, "needs_base", False),
         data_parallel=getattr(model_class, "data_parallel", False),
         paints=hasattr(model_class, "paint"),
+        trains_with=tuple(getattr(model_class, "trains_with", ())),
     )
 
 

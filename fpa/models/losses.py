@@ -6,10 +6,20 @@ from torch import Tensor
 from fpa.models.discriminator import Judgement
 
 
-def d_hinge(real: Judgement, fake: Judgement) -> Tensor:
-    """mean(relu(1 + D(real)) + relu(1 - D(fake))), summed over the two logits. Scalar."""
-    pairs = ((real.logits, fake.logits), (real.view_logits, fake.view_logits))
-    return torch.stack([((1 + r).relu() + (1 - f).relu()).mean() for r, f in pairs]).sum()
+def d_hinge(real: Judgement, fake: Judgement, pooled: bool = False) -> Tensor:
+    """mean(relu(1 + D(real))) + mean(relu(1 - D(fake))), summed over the two logits. Scalar.
+
+    pooled: one mean over all real and fake images together, as published for the U-Net stage and
+    for losses on partial images: for as many fake as real images, half as much.
+    """
+
+    def loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        parts = (1 + real_logits).relu(), (1 - fake_logits).relu()
+        if pooled:
+            return torch.cat(parts).mean()
+        return parts[0].mean() + parts[1].mean()
+
+    return loss(real.logits, fake.logits) + loss(real.view_logits, fake.view_logits)
 
 
 def g_loss(fake: Judgement) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fpa.common.autocast import at_least_float32, without_autocast
 from fpa.models.learning_rules import RULES
-from fpa.models.learning_rules.base import LearningRule, Writing
+from fpa.models.learning_rules.base import LearningRule, Writing, accumulate
 from fpa.models.programs.program import Program
 from fpa.models.settings import PainterSettings
 
@@ -43,8 +43,24 @@ class Painter(nn.Module):
         if settings.learned_initial:
             self.initial = nn.Parameter(torch.randn(channels, image_size, image_size))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.paint(z).image
+    def forward(self, z: Tensor, images: int = 1, scaled: bool = False) -> Tensor:
+        """The finished images (B, C, D, D), behind images - 1 partial ones of each.
+
+        As in the paper's public code, partial image j of J is W_t with t = floor(j T / J), counted
+        from 0, times J / j where `scaled`, and takes the tanh of finished ones. Stacked, all of
+        j = 1 first: (J B, C, D, D).
+        """
+        painting = self.paint(z)
+        if images == 1:
+            return painting.image
+        s, (_, left, right, _) = self.settings, painting.writing
+        stacked = []
+        for j in range(1, images):
+            written = (j * s.steps // images + 1) * s.updates
+            part = accumulate(left[:, :, :written], right[:, :, :written], self.initial)
+            part = part * (images / j) if scaled else part
+            stacked.append(part.tanh() if s.tanh_image else part)
+        return torch.cat([*stacked, painting.image])
 
     def paint(self, z: Tensor) -> Painting:
         """The forward pass with the factors of its rank-1 updates."""

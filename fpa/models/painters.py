@@ -1,6 +1,8 @@
 """The painters as models of an experiment: `fpa.models:FPA` and `fpa.models:FPAUNet`."""
 
-from torch import Tensor
+from typing import Any
+
+from torch import Tensor, nn
 
 from fpa.models import optimizers
 from fpa.models.discriminator import Discriminator
@@ -11,6 +13,7 @@ from fpa.models.settings import (
     DiscriminatorSettings,
     PainterSettings,
     RecipeSettings,
+    RefiningSettings,
     StartSettings,
     UNetSettings,
 )
@@ -28,12 +31,19 @@ class FPA(AdversarialModel[Painter]):
         painter: PainterSettings = PainterSettings(),
         discriminator: DiscriminatorSettings = DiscriminatorSettings(),
         recipe: RecipeSettings = RecipeSettings(),
+        partial_images: int = 1,
+        scale_partial_images: bool = False,
     ) -> None:
         super().__init__(
             Painter(image_size, channels, painter),
             Discriminator(image_size, channels, discriminator),
             recipe,
+            pooled=partial_images > 1,
         )
+        self.partial_images, self.scale_partial_images = partial_images, scale_partial_images
+
+    def fakes(self, generator: nn.Module, z: Tensor) -> Tensor:
+        return generator(z, self.partial_images, self.scale_partial_images)
 
     def start_for_others(self) -> dict[str, dict[str, Tensor]]:
         """The trained painter, the discriminator, and the discriminator's Adam state."""
@@ -52,7 +62,7 @@ class FPA(AdversarialModel[Painter]):
 
 
 class FPAUNet(AdversarialModel[RefinedPainter]):
-    """A U-Net on the frozen painter of a finished FPA run (paper, section 3.3).
+    """A U-Net on the painter of a finished FPA run, frozen unless set otherwise (paper, section 3.3).
 
     As published, the stage starts from the painter's best checkpoint: the trained painter, not its
     EMA, below a new U-Net; the painter's discriminator and that one's Adam state; a new optimizer
@@ -68,16 +78,36 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
         unet: UNetSettings = UNetSettings(),
         recipe: RecipeSettings = RecipeSettings(),
         start: StartSettings = StartSettings(),
+        refining: RefiningSettings = RefiningSettings(),
     ) -> None:
         painter = Painter(image_size, channels, PainterSettings(**base["painter"]))
         discriminator = DiscriminatorSettings(**base["discriminator"])
         super().__init__(
-            RefinedPainter(painter, UNet(image_size, channels, unet)),
+            RefinedPainter(
+                painter,
+                UNet(image_size, channels, unet),
+                frozen=refining.painter == "frozen",
+                gradient=refining.gradient_into_painter,
+            ),
             Discriminator(image_size, channels, discriminator),
             recipe,
-            adversarial_weight=0.5,
+            pooled=True,
         )
-        self.start = start
+        self.start, self.refining = start, refining
+
+    def fakes(self, generator: nn.Module, z: Tensor) -> Tensor:
+        return generator(z, self.refining.unrefined_loss)
+
+    def generator_groups(self) -> list[dict[str, Any]]:
+        groups = super().generator_groups()
+        rate = self.refining.unet_learning_rate
+        if rate is None:
+            return groups
+        painter, unet = self.generator.painter, self.generator.unet
+        return [
+            {"params": list(painter.parameters())},
+            {"params": list(unet.parameters()), "lr": rate},
+        ]
 
     def start_from(self, weights: Weights) -> None:
         """Take over the finished run's painter and, unless set otherwise, its discriminator."""
@@ -98,9 +128,9 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
 
     @property
     def unrefined(self) -> Painter:
-        """The frozen painter."""
+        """The painter."""
         return self.generator.painter
 
     def paint(self, z: Tensor) -> dict[str, Tensor]:
-        """The frozen painter's trace for latents (B, L), and the refined image."""
+        """The painter's trace for latents (B, L), and the refined image."""
         return {"image": self.ema(z), **self.ema.painter.trace(z)}

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fpa.common import distributed
+from fpa.common.errors import UserError
 from fpa.models import losses
+from fpa.models.augment import augment
 from fpa.models.settings import RecipeSettings
 
 G = TypeVar("G", bound=nn.Module)
@@ -25,8 +27,8 @@ def ema_action(step: int, settings: RecipeSettings) -> tuple[bool, bool]:
 class AdversarialModel(Generic[G]):
     """A generator and a discriminator trained by the published recipe; implements fpa.models.interface.Model.
 
-    `adversarial_weight` scales the discriminator's hinge loss: 1 for painters and LightGAN, 1/2
-    for the U-Net stage, whose published loss is summed over real and fake and divided by 2B.
+    pooled: whether the discriminator's hinge loss is one mean over real and fake images together,
+    as published for the U-Net stage and for partial images.
     """
 
     def __init__(
@@ -34,11 +36,11 @@ class AdversarialModel(Generic[G]):
         generator: G,
         discriminator: nn.Module,
         settings: RecipeSettings,
-        adversarial_weight: float = 1.0,
+        pooled: bool = False,
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.latent_dim = int(generator.latent_dim)  # type: ignore[arg-type]
-        self.settings, self.adversarial_weight = settings, adversarial_weight
+        self.settings, self.pooled = settings, pooled
         self.ema: G = copy.deepcopy(generator).requires_grad_(False).eval()
         self.device = torch.device("cpu")
         self.steps = 0
@@ -50,15 +52,21 @@ class AdversarialModel(Generic[G]):
 
     @cached_property
     def generator_optimizer(self) -> torch.optim.Optimizer:
-        return self._adam([p for p in self.generator.parameters() if p.requires_grad])
+        return self._adam(self.generator_groups(), self.settings.learning_rate)
 
     @cached_property
     def discriminator_optimizer(self) -> torch.optim.Optimizer:
-        return self._adam(list(self.discriminator.parameters()))
+        rate = self.settings.learning_rate * self.settings.discriminator_rate_factor
+        return self._adam([{"params": list(self.discriminator.parameters())}], rate)
 
-    def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        s = self.settings
-        return torch.optim.Adam(parameters, lr=s.learning_rate, betas=s.betas, fused=True)
+    def _adam(self, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+        # One call for all parameters; shapes alone have no such kernel.
+        fused = self.device.type != "meta"
+        return torch.optim.Adam(groups, lr=rate, betas=self.settings.betas, fused=fused)
+
+    def generator_groups(self) -> list[dict[str, Any]]:
+        """What the generator's optimizer trains, as torch's parameter groups."""
+        return [{"params": [p for p in self.generator.parameters() if p.requires_grad]}]
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -75,8 +83,21 @@ class AdversarialModel(Generic[G]):
         """(n, L) standard normal, drawn on the CPU so that every device sees the same ones."""
         return distributed.randn(n, self.latent_dim).to(self.device)
 
+    def fakes(self, generator: nn.Module, z: Tensor) -> Tensor:
+        """Images to train on of latents (B, L): (B, C, H, W), or several stacked, (n B, C, H, W)."""
+        return generator(z)
+
     def step(self, real: Tensor) -> dict[str, Tensor]:
-        """One update of each network on real images (B, C, H, W) in [0, 1]; its losses, detached."""
+        """One update of each network on real images (B, C, H, W) in [0, 1]; its losses, detached.
+
+        UserError for a batch that cannot be shared evenly between `accumulation` passes.
+        """
+        if len(real) % self.settings.accumulation:
+            raise UserError(
+                f"a batch of {len(real)} images cannot be shared evenly between "
+                f"{self.settings.accumulation} passes; change training.batch_size or "
+                "recipe.accumulation"
+            )
         result = self._discriminator_step(real)
         result["g_loss"] = self._generator_step(len(real))
         update, reset = ema_action(self.steps, self.settings)
@@ -88,41 +109,58 @@ class AdversarialModel(Generic[G]):
         return result
 
     def _discriminator_step(self, real: Tensor) -> dict[str, Tensor]:
+        passes = self.settings.accumulation
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        results = []
+        for part in real.chunk(passes):
+            loss, result = self._discriminator_loss(part)
+            (loss / passes).backward()
+            results.append(result)
+        self.discriminator_optimizer.step()
+        return {name: torch.stack([r[name] for r in results]).mean() for name in results[0]}
+
+    def _discriminator_loss(self, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         s = self.settings
         penalised = self.steps % s.penalty_every == 0
         with torch.no_grad():
-            fake = self.generator(self.latents(len(real)))
+            fake = self.fakes(self.generator, self.latents(len(real)))
         count = len(real)
+        fake = augment(fake, s.augment_probability, len(fake) // count)
         if penalised:
             # Apart: the penalty differentiates twice, and the real images' judgement alone.
             real = real.requires_grad_()
-            on_real = self._trained_discriminator(real, reconstruct=count)
+            shown = augment(real, s.augment_probability)
+            on_real = self._trained_discriminator(shown, reconstruct=count)
             on_fake = self._trained_discriminator(fake)
         else:
             # Each image is judged by itself, so both batches can be one.
-            both = self._trained_discriminator(torch.cat([real, fake]), reconstruct=count)
+            shown = augment(real, s.augment_probability)
+            both = self._trained_discriminator(torch.cat([shown, fake]), reconstruct=count)
             on_real, on_fake = both.split(count)
-        hinge = self.adversarial_weight * losses.d_hinge(on_real, on_fake)
+        hinge = losses.d_hinge(on_real, on_fake, self.pooled)
         loss = hinge + on_real.reconstruction
         result = {"d_loss": hinge.detach(), "reconstruction": on_real.reconstruction.detach()}
         if penalised:
             penalty = losses.gradient_penalty(real, on_real, s.penalty_weight)
             loss = loss + penalty
             result["gradient_penalty"] = penalty.detach()
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.discriminator_optimizer.step()
-        return result
+        return loss, result
 
     def _generator_step(self, batch_size: int) -> Tensor:
+        s = self.settings
+        count = batch_size // s.accumulation
         self.discriminator.requires_grad_(False)
-        fake = self._trained_generator(self.latents(batch_size))
-        loss = losses.g_loss(self.discriminator(fake))
         self.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        found = []
+        for _ in range(s.accumulation):
+            fake = self.fakes(self._trained_generator, self.latents(count))
+            fake = augment(fake, s.augment_probability, len(fake) // count)
+            loss = losses.g_loss(self.discriminator(fake))
+            (loss / s.accumulation).backward()
+            found.append(loss.detach())
         self.generator_optimizer.step()
         self.discriminator.requires_grad_(True)
-        return loss.detach()
+        return torch.stack(found).mean()
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""Settings of the painters, their discriminator, U-Net and recipe, and which sizes go together.
+"""Settings of the painters' models, their networks and recipe, and which sizes go together.
 
 Nothing here imports torch: an experiment is planned, and its mistakes are found, from this module.
 """
@@ -19,82 +19,10 @@ from pydantic import (
 
 from fpa.common.errors import UserError
 from fpa.models.learning_rules import RULES
-from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.models.painter_settings import PainterSettings
 
 UNET_GROUPS = 8
 """Groups of the U-Net's group norms."""
-
-
-class PainterSettings(BaseModel):
-    """Hyperparameters of a painter; the defaults are the paper's main model at 64 x 64."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: Annotated[PositiveInt, Field(description="T, the number of rank-1 updates")] = 64
-    latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 512
-    hidden_size: Annotated[PositiveInt, Field(description="units of each LSTM layer")] = 1024
-    layers: Annotated[PositiveInt, Field(description="LSTM layers")] = 1
-    rule: Annotated[str, Field(description="the learning rule: delta, additive")] = "delta"
-    inputs: Annotated[
-        str,
-        Field(
-            description="input generator: v1 the same latent at every step, v2 one latent a step"
-        ),
-    ] = "v2"
-    sequence: Annotated[str, Field(description="the sequence network: lstm")] = "lstm"
-    mini_latent_dim: Annotated[PositiveInt, Field(description="v2: size of each step's latent")] = 8
-    mini_input_size: Annotated[PositiveInt, Field(description="v2: size of each LSTM input")] = 128
-    mini_tanh: Annotated[bool, Field(description="v2: tanh on the step latents")] = True
-    latent_to_state: Annotated[
-        bool, Field(description="v2: (h_0, c_0) = linear(z), else zero; v1 always has it")
-    ] = True
-    position_codes: Annotated[
-        bool, Field(description="add a learned code to each step's input")
-    ] = False
-    wide_dim: Annotated[
-        int, Field(ge=0, description="width of a linear + ReLU before the key/value layer; 0: none")
-    ] = 0
-    softmax_keys: Annotated[bool, Field(description="softmax on the keys")] = True
-    tanh_values: Annotated[bool, Field(description="tanh on the values")] = False
-    vector_rates: Annotated[
-        bool, Field(description="one rate per row of W instead of one a step")
-    ] = False
-    sigmoid_rates: Annotated[bool, Field(description="sigmoid on the rates")] = True
-    learned_initial: Annotated[
-        bool, Field(description="W_0 is learned; then the first step uses its rate as well")
-    ] = False
-    tanh_image: Annotated[bool, Field(description="tanh on the finished image")] = True
-
-    @model_validator(mode="after")
-    def _known_parts(self) -> "PainterSettings":
-        try:
-            rule = RULES.get(self.rule)
-            INPUTS.get(self.inputs)
-            SEQUENCES.get(self.sequence)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        if self.vector_rates and not rule.vector_rates:
-            able = " or ".join(name for name, entry in RULES.items() if entry.vector_rates)
-            reason = "has one a step" if rule.has_rates else "has no rates"
-            raise ValueError(f"vector_rates needs rule: {able} (the {self.rule} rule {reason})")
-        return self
-
-    def part_versions(self) -> dict[str, int]:
-        """Versions of the parts and options in use, where they are not the first."""
-        chosen = {
-            f"rule {self.rule}": RULES[self.rule].version,
-            f"inputs {self.inputs}": INPUTS[self.inputs].version,
-            f"sequence {self.sequence}": SEQUENCES[self.sequence].version,
-        }
-        # Options whose start differs from version 1's.
-        options = {
-            "position codes": self.position_codes,
-            "learned W_0": self.learned_initial,
-            "vector rates": self.vector_rates,
-            "additive v1": (self.rule, self.inputs) == ("additive", "v1"),
-        }
-        chosen |= {name: 2 for name, used in options.items() if used}
-        return {name: version for name, version in chosen.items() if version != 1}
 
 
 class DiscriminatorSettings(BaseModel):
@@ -147,6 +75,10 @@ class UNetSettings(BaseModel):
         PositiveInt | None,
         Field(multiple_of=UNET_GROUPS, description="the base width; null: the image size"),
     ] = None
+    tanh_input: Annotated[
+        bool | None,
+        Field(description="tanh on what the U-Net gets; null: where the painter's image has one"),
+    ] = None
 
     def check(self, image_size: int) -> None:
         """UserError unless the U-Net can be built for images of this size (px)."""
@@ -160,12 +92,28 @@ class UNetSettings(BaseModel):
 
 
 class RecipeSettings(BaseModel):
-    """Hyperparameters of the recipe; the defaults are the published ones. Steps count from 0."""
+    """Hyperparameters of the recipe; the defaults are the paper's. Steps count from 0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 2e-4
     betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.5, 0.9)
+    discriminator_rate_factor: Annotated[
+        PositiveFloat, Field(description="the discriminator's learning rate over learning_rate")
+    ] = 1.0
+    accumulation: Annotated[
+        PositiveInt,
+        Field(description="passes that a batch is computed in, gradients summed up"),
+    ] = 1
+    augment_probability: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of batches, real and fake, that the discriminator sees flipped, cut "
+            "out and moved (DiffAugment)",
+        ),
+    ] = 0.0
     penalty_every: Annotated[
         PositiveInt, Field(description="gradient penalty on every n-th step")
     ] = 4
@@ -191,6 +139,32 @@ class FPASettings(BaseModel):
     painter: PainterSettings = PainterSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     recipe: RecipeSettings = RecipeSettings()
+    partial_images: Annotated[
+        PositiveInt,
+        Field(
+            description="J, images of each latent to train on: W_t at J - 1 earlier steps and the "
+            "finished one; 1: that alone"
+        ),
+    ] = 1
+    scale_partial_images: Annotated[
+        bool, Field(description="partial image j times J / j, before the tanh")
+    ] = False
+
+    @model_validator(mode="after")
+    def _has_such_images(self) -> "FPASettings":
+        rule, steps = self.painter.rule, self.painter.steps
+        if self.partial_images > 1 and RULES[rule].decays:
+            raise ValueError(
+                f"partial_images above 1 needs a rule without a decay: {rule} gives its earlier "
+                "updates as they are left in the finished image"
+            )
+        if self.partial_images > steps:
+            raise ValueError(
+                f"partial_images {self.partial_images} is more than the painter's steps, {steps}"
+            )
+        if self.scale_partial_images and self.partial_images == 1:
+            raise ValueError("scale_partial_images needs partial_images above 1")
+        return self
 
     def check(self, image_size: int, channels: int, base: Mapping[str, Any] | None) -> None:
         """UserError unless the networks can be built for such images."""
@@ -223,6 +197,45 @@ class StartSettings(BaseModel):
     ] = "continued"
 
 
+class RefiningSettings(BaseModel):
+    """What is trained of painter and U-Net; the defaults are the paper's: the U-Net alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    painter: Annotated[
+        Literal["frozen", "trained"], Field(description="whether the painter is trained along")
+    ] = "frozen"
+    gradient_into_painter: Annotated[
+        bool, Field(description="the refined image's loss reaches a painter that is trained")
+    ] = False
+    unrefined_loss: Annotated[
+        bool, Field(description="the discriminator judges the painter's own image too")
+    ] = False
+    unet_learning_rate: Annotated[
+        PositiveFloat | None,
+        Field(description="Adam, the U-Net beside a trained painter; null: the recipe's"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _painter_learns(self) -> "RefiningSettings":
+        trained = self.painter == "trained"
+        if self.gradient_into_painter and not trained:
+            raise ValueError(
+                "gradient_into_painter needs painter: trained; a frozen one takes none"
+            )
+        if self.unet_learning_rate and not trained:
+            raise ValueError(
+                "unet_learning_rate needs painter: trained; a U-Net on a frozen painter has the "
+                "recipe's learning_rate"
+            )
+        if trained and not (self.gradient_into_painter or self.unrefined_loss):
+            raise ValueError(
+                "painter: trained needs gradient_into_painter or unrefined_loss; without either, no "
+                "loss reaches the painter"
+            )
+        return self
+
+
 class FPAUNetSettings(BaseModel):
     """Settings of `fpa.models:FPAUNet`."""
 
@@ -231,6 +244,7 @@ class FPAUNetSettings(BaseModel):
     unet: UNetSettings = UNetSettings()
     recipe: RecipeSettings = RecipeSettings()
     start: StartSettings = StartSettings()
+    refining: RefiningSettings = RefiningSettings()
 
     @property
     def base_checkpoint(self) -> str:

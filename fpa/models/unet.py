@@ -1,5 +1,6 @@
 """The one-step U-Net that may refine a painted image (paper, section 3.3)."""
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
@@ -90,6 +91,7 @@ class UNet(nn.Module):
 
     def __init__(self, image_size: int, channels: int, settings: UNetSettings) -> None:
         super().__init__()
+        self.tanh_input = settings.tanh_input
         width = settings.width or image_size
         widths = [width]
         multiplier = 1
@@ -131,16 +133,29 @@ class UNet(nn.Module):
 class RefinedPainter(nn.Module):
     """A painter and the U-Net on its image; the U-Net's output takes the painter's last tanh too.
 
-    The painter is frozen: it gets no gradient and is not among the parameters that require one.
+    By default the painter is frozen: it gets no gradient and is not among the parameters that
+    require one. Otherwise it is trained along, by a loss on its own image or, with `gradient`, by
+    that on the refined one.
     """
 
-    def __init__(self, painter: Painter, unet: UNet) -> None:
+    def __init__(
+        self, painter: Painter, unet: UNet, frozen: bool = True, gradient: bool = False
+    ) -> None:
         super().__init__()
-        self.painter, self.unet = painter.requires_grad_(False), unet
+        self.painter, self.unet = painter.requires_grad_(not frozen), unet
         self.latent_dim = painter.latent_dim
+        self.frozen, self.gradient = frozen, gradient
+        self.tanh = painter.settings.tanh_image
+        self.tanh_input = self.tanh if unet.tanh_input is None else unet.tanh_input
 
-    def forward(self, z: Tensor) -> Tensor:
-        with torch.no_grad():
-            painted = self.painter(z)
-        refined = self.unet(painted)
-        return refined.tanh() if self.painter.settings.tanh_image else refined
+    def forward(self, z: Tensor, unrefined: bool = False) -> Tensor:
+        """Refined images (B, C, D, D); (2B, C, D, D) with the `unrefined` ones before them."""
+        with torch.no_grad() if self.frozen else nullcontext():
+            painting = self.painter.paint(z)
+        seen = painting.image
+        if self.tanh_input != self.tanh:
+            seen = painting.writing.matrix
+            seen = seen.tanh() if self.tanh_input else seen
+        refined = self.unet(seen if self.gradient else seen.detach())
+        refined = refined.tanh() if self.tanh else refined
+        return torch.cat([painting.image, refined]) if unrefined else refined

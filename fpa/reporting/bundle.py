@@ -24,6 +24,7 @@ from fpa.common.files import atomic_open, canonical_json, file_digest, read_json
 from fpa.common.tars import DAMAGED, MOST_BLOWN_UP, is_plain_file, members, open_tar
 from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.figures import figures
+from fpa.reporting.player import played_files
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -46,7 +47,9 @@ def contents(about: Description, weights: bool = False) -> list[str]:
         names += [score_file(protocol) for protocol in about["protocols"]]
         names += [artifacts.COST] * (run["seed"] == first_seed) + [artifacts.WEIGHTS] * weights
         found |= {f"{run['folder']}/{name}" for name in names}
-    for spec in figures(about).values():
+    specs = figures(about)
+    found |= set(played_files(about, specs))
+    for spec in specs.values():
         # Everything but tables, which are made again from the scores.
         found |= {part.path for part in spec.inputs if part.path.startswith(IN_FOLDERS)}
     return sorted(found)

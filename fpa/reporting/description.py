@@ -55,12 +55,27 @@ def score_file(protocol: Mapping[str, Any]) -> str:
 
 
 def samples_file(about: Description) -> str:
-    """A run's generated images, in its folder: as many as the largest protocol needs."""
+    """A run's generated images for the figures, in its folder.
+
+    Descriptions made before they were files of their own mean those that are scored.
+    """
     evaluation = about["config"]["evaluation"]
-    count = max(protocol["n_fake"] for protocol in about["protocols"])
+    scored = max(protocol["n_fake"] for protocol in about["protocols"])
+    count = about.get("shown_samples", scored)
     return artifacts.samples(evaluation["checkpoint"], count, evaluation["seed"])
 
 
 def feature_space(protocol: Mapping[str, Any]) -> str:
     """The name of a protocol's feature space, as file names have it."""
     return ".".join(protocol[part] for part in ("extractor", "resize", "format"))
+
+
+def neighbours_file(about: Description) -> str:
+    """A run's samples with their nearest training images, in its folder."""
+    evaluation = about["config"]["evaluation"]
+    return artifacts.neighbours(
+        evaluation["checkpoint"],
+        about["config"]["figures"]["neighbours"],
+        evaluation["seed"],
+        feature_space(about["protocols"][0]),
+    )

@@ -33,8 +33,9 @@ def make_table(
 ) -> str:
     """Write a table beside `out` (.csv, .md and .tex) where it changed; its Markdown.
 
-    kind: a metric's name, `scores`, `comparisons` or `claims` (entries: the contents of score files),
-    `models` (of cost files), or `targets` (as `table_entries` gathers them). Without the experiment's description, models are shown by their names.
+    kind: a metric's name, `scores`, `comparisons` or `claims` (entries: the contents of score files), `models`
+    (of cost files), or one of OF_RUNS (what `run_entries` gives). Without the experiment's
+    description, models are shown by their names.
     """
     from fpa.reporting.tables.build import build
     from fpa.reporting.tables.writing import to_latex, to_markdown

@@ -1,4 +1,4 @@
-"""The report: tables, figures and the painting player in one HTML file."""
+"""The report: tables, figures and the painters in one HTML file."""
 
 import base64
 import re
@@ -12,16 +12,29 @@ import yaml
 from PIL import Image
 
 from fpa.common import artifacts
-from fpa.common.files import load_array, read_json
-from fpa.evaluation.trace import Trace, to_uint8
+from fpa.common.files import read_json
 from fpa.reporting.description import Description, labels
 from fpa.reporting.drawing.theme import DPI, TEXT_WIDTH
-from fpa.reporting.figures import Spec, played_inputs
+from fpa.reporting.figures import Spec
 from fpa.reporting.figures.loading import read_table
-from fpa.reporting.state import status_of, table_entries
-from fpa.reporting.tables import table_names
+from fpa.reporting.player import players
+from fpa.reporting.state import run_entries, status_of, table_entries
+from fpa.reporting.tables import health, table_names
 from fpa.reporting.tables.writing import from_markdown
 
+SCRIPTS = (
+    *(
+        "tables.js",
+        "tensors.js",
+        "programs.js",
+        "sequences.js",
+        "rules.js",
+        "unet.js",
+        "latents.js",
+    ),
+    *("painting.js", "painter.js", "drawing.js", "editor.js", "controls.js", "player.js"),
+)
+"""The page's scripts, each of one subject, in the order in which they need one another."""
 MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
 
@@ -37,16 +50,23 @@ def render(
         lstrip_blocks=True,
     )
     runs = [_run(run, results) for run in about["runs"]]
+    shown = players(about, specs, results)
+    tables = {table["name"]: table for table in _tables(results)}
+    here = sum(player.weights is not None for player in shown)
     return environment.get_template("report.html").render(
         about=about,
+        scripts=SCRIPTS,
+        players=shown,
+        painting_here=here,
+        player_title="Paint it yourself" if here else "Watch it paint",
         config=yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True),
         labels=labels(about),
         runs=runs,
         notes=_notes(about, runs, results),
         versions=_versions(runs),
-        tables=_tables(results),
+        claims=tables.pop("claims", None),
+        tables=list(tables.values()),
         figures=_plates(specs, results, not_drawn),
-        paintings=_paintings(about, specs, results),
     )
 
 
@@ -86,6 +106,7 @@ def _notes(about: Description, runs: list[dict[str, Any]], results: Path) -> lis
                     else "its images have no finite features"
                 )
             )
+    notes += health.notes(health.health_frame(run_entries(about, results), ""), names)
     if len(about["config"]["seeds"]) == 1:
         notes.append(
             "One training seed a model: ± and error bars are standard errors of sampling from the "
@@ -157,6 +178,7 @@ def _plates(
             "name": name,
             "title": title[0].upper() + title[1:],
             "caption": spec.caption,
+            "lines": spec.lines,
             "source": None,
         }
         if path.exists() and name not in not_drawn:
@@ -167,48 +189,3 @@ def _plates(
         entry["reason"] = not_drawn.get(name, "it has not been drawn")
         found.setdefault(spec.category, []).append(entry)
     return found
-
-
-def _paintings(
-    about: Description, specs: Mapping[str, Spec], results: Path
-) -> list[dict[str, Any]]:
-    """What the player plays: one entry for each painting trace."""
-    found = []
-    names = labels(about)
-    for part in played_inputs(specs.values()):
-        if (results / part.path).exists():
-            with load_array(results / part.path) as trace:
-                packed = pack(dict(trace))
-            name = f"{names[part.model]} on {part.dataset}"
-            found.append({"name": name, "seed": part.seed, **packed})
-    return found
-
-
-def pack(trace: Trace) -> dict[str, Any]:
-    """A painting trace as JSON: sizes, and arrays as base64 of little-endian numbers.
-
-    left and right (N, C, T, D) float32, from which the page computes every picture; values as
-    int8 of their largest magnitude, for their heat strip; rates (N, T) float32; initial (C, D, D)
-    float32 if there is one; refined (N, C, D, D) uint8 if a U-Net changed the painting.
-    """
-
-    def base(array: np.ndarray, kind: str) -> str:
-        return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
-
-    paintings, channels, steps, size = trace["right"].shape
-    values = trace["values"]
-    largest = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12)
-    refined = not np.array_equal(trace["image"], trace["painted"])
-    return {
-        "paintings": paintings,
-        "channels": channels,
-        "steps": steps,
-        "size": size,
-        "tanh": bool(trace["tanh"]),
-        "left": base(trace["left"], "<f4"),
-        "right": base(trace["right"], "<f4"),
-        "values": base(np.round(127 * values / largest), "<i1"),
-        "rates": base(trace["rates"].mean(axis=(1, 3)), "<f4"),
-        "initial": base(trace["initial"], "<f4") if "initial" in trace else None,
-        "refined": base(to_uint8(trace["image"]), "<u1") if refined else None,
-    }

@@ -1,12 +1,14 @@
 """What became of an experiment's runs, and what goes into its tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.files import read_json
 from fpa.reporting.description import Description, score_file
+from fpa.reporting.figures.loading import load_file
+from fpa.reporting.tables.kinds import OF_RUNS, run_files
 from fpa.reporting.tables.tidy import missing_score
 
 
@@ -31,11 +33,12 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
 
     Empty where there is no file at all.
     """
+    if kind in OF_RUNS:
+        return run_entries(about, results)
     if kind == "models":
         first = [run for run in about["runs"] if run["seed"] == about["config"]["seeds"][0]]
-        return [cost for _, cost in _costs(first, results)]
-    if kind == "targets":
-        return _histories(about, results)
+        paths = (results / run["folder"] / artifacts.COST for run in first)
+        return [read_json(path) for path in paths if path.exists()]
     found, any_score = [], False
     for protocol in about["protocols"]:
         for run in about["runs"]:
@@ -51,37 +54,22 @@ def table_entries(about: Description, kind: str, results: Path) -> list[dict[str
     return found if any_score else []
 
 
-def _histories(about: Description, results: Path) -> list[dict[str, Any]]:
-    """Of each run with quick scores, its history, its model's cost, and what it starts from."""
-    from fpa.reporting.figures.loading import read_table
-
-    runs, found = about["runs"], []
-    costs = {(run["dataset"], run["model"]): cost for run, cost in _costs(runs, results)}
-    bases = {name: model["base"] for name, model in about["config"]["models"].items()}
-    for run in runs:
-        path = results / run["folder"] / artifacts.HISTORY
-        history = read_table(path) if path.exists() else None
-        if history is None or "fid" not in history:
-            continue
-        base = bases[run["model"]]
-        budgets = {r["kimg"] for r in runs if (r["dataset"], r["model"]) == (run["dataset"], base)}
-        found.append(
-            {
-                **{key: run[key] for key in ("dataset", "resolution", "model", "seed")},
-                "budget_kimg": run["kimg"],
-                "history": history,
-                "cost": costs.get((run["dataset"], run["model"])),
-                "base": base,
-                "base_kimg": next(iter(budgets), None),
-            }
-        )
-    return found
-
-
-def _costs(
-    runs: Sequence[Mapping[str, Any]], results: Path
-) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
-    for run in runs:
-        path = results / run["folder"] / artifacts.COST
-        if path.exists():
-            yield run, read_json(path)
+def run_entries(about: Description, results: Path) -> list[dict[str, Any]]:
+    """Each run with the model that it starts from (`base`) and all that it left: its `summary`,
+    `history`, `neighbours`, `cost`, and `scores` by protocol. What is not there is None, or no
+    protocol's. Empty where no run left anything.
+    """
+    found, anything = [], False
+    for run in about["runs"]:
+        paths = {kind: results / path for kind, path in run_files(about, run).items()}
+        loaded = {kind: load_file(path) for kind, path in paths.items()}
+        anything |= any(part is not None for part in loaded.values())
+        scores = {
+            part["name"]: loaded[f"score-{part['name']}"]
+            for part in about["protocols"]
+            if loaded[f"score-{part['name']}"] is not None
+        }
+        parts = {kind: loaded.get(kind) for kind in ("summary", "history", "neighbours", "cost")}
+        base = about["config"]["models"][run["model"]]["base"]
+        found.append({**run, **parts, "scores": scores, "base": base})
+    return found if anything else []

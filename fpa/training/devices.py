@@ -28,14 +28,34 @@ def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torc
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     count = torch.cuda.device_count()
+    names = gpus.visible(count)
     if launch.is_worker():
         place = int(os.environ["LOCAL_RANK"])
+        _check_count(int(os.environ["LOCAL_WORLD_SIZE"]), count)
+        if launch.is_torchrun():
+            gpus.take(names[place : place + 1])
     else:
-        place = gpus.take(gpus.visible(count)) if count > 1 else 0
-    if place >= count:
-        raise UserError(
-            f"{os.environ['WORLD_SIZE']} GPUs are asked for, {count} found; "
-            "set runtime.gpus (--gpus) to what there is"
-        )
+        (place,) = gpus.take(names) if count > 1 else (0,)
     torch.cuda.set_device(place)
     return torch.device("cuda", place)
+
+
+def share_out(name: str, processes: int) -> dict[str, str]:
+    """Environment in which the processes of one training see a GPU for each of them.
+
+    The GPUs are taken by this process, which has to outlive them. Nothing on the CPU. UserError when
+    there are fewer GPUs than processes.
+    """
+    if name == "cpu" or not torch.cuda.is_available():
+        return {}
+    count = torch.cuda.device_count()
+    _check_count(processes, count)
+    names = gpus.visible(count)
+    return {gpus.VISIBLE: ",".join(names[place] for place in gpus.take(names, processes))}
+
+
+def _check_count(asked: int, found: int) -> None:
+    if asked > found:
+        raise UserError(
+            f"{asked} GPUs are asked for, {found} found; set runtime.gpus (--gpus) to what there is"
+        )

@@ -28,16 +28,32 @@ def is_worker() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def launch(command: Sequence[str], processes: int, stop: StopSignal) -> int:
+def is_torchrun() -> bool:
+    """Whether torchrun started this process, which then has its GPU from no process of ours."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(
+    command: Sequence[str],
+    processes: int,
+    stop: StopSignal,
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Run a command in so many processes that find each other; the exit code of what failed first.
 
-    A signal noted in `stop` is handed to the first process, which the others follow. None of them
+    environment: further variables of theirs, as those that `devices.share_out` returns. A signal noted in `stop` is handed to the first process, which the others follow. None of them
     outlives the others, nor this process.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    shared = {
+        **(environment or {}),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+    }
     libc = ctypes.CDLL(None)
 
     def prepare() -> None:

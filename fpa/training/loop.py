@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fpa.common import artifacts, distributed
 from fpa.common.errors import Stopped, UserError
-from fpa.common.files import locked
+from fpa.common.locks import locked
 from fpa.common.progress import Progress, log
 from fpa.data.feed import Feed
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
@@ -58,6 +58,7 @@ class Training:
         batch_size = run.training["batch_size"]
         check_processes(run.model["class"], batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
+        self.nan_reloads = 0
         self.checkpoint_every = _every(checkpoint_kimg, batch_size)
         self.watch_every = _every(run.training["watch_kimg"], batch_size)
         torch.manual_seed(run.seed)
@@ -164,6 +165,7 @@ class Training:
             "images": self.images_digest,
             "step": self.step,
             "reloads": self.reloads,
+            "nan_reloads": self.nan_reloads,
             "model": self.model.state_dict(),
             "feed": self.feed.state_dict(),
             "random": _random_state(self.device),
@@ -182,12 +184,15 @@ class Training:
                 + "; ".join(f"{key} was {old}, is now {new}" for key, old, new in different)
                 + "; restore them, or train into another folder"
             )
-        if state["images"] != self.images_digest:
+        # An imported training does not know its images.
+        if state["images"] not in (None, self.images_digest):
             raise UserError(
                 "the prepared images changed since this training began; "
                 "prepare the same images again, or delete the run's state folder to train afresh"
             )
         self.step, self.reloads = state["step"], state["reloads"]
+        # Checkpoints of version 0.2's first days do not count them.
+        self.nan_reloads = state.get("nan_reloads", 0)
         self.model.load_state_dict(state["model"])
         self.feed.load_state_dict(state["feed"])
         _set_random_state(state["random"], self.device)
@@ -203,7 +208,7 @@ class Training:
 
     def reload(self, folder: Path) -> None:
         """After a NaN: back to the last checkpoint, and on with other random numbers."""
-        reloads = self.reloads + 1
+        reloads, nan_reloads = self.reloads + 1, self.nan_reloads + 1
         state = checkpoint.load_newest(folder)
         if state is None or reloads > MAX_RELOADS:
             raise UserError(
@@ -214,7 +219,7 @@ class Training:
             "NaN at step %d; going on from the checkpoint of step %d", self.step, state["step"]
         )
         self.load_state_dict(state)
-        self.reloads = reloads
+        self.reloads, self.nan_reloads = reloads, nan_reloads
         torch.manual_seed(self.run.seed + 1_000_003 * (self.step + reloads))
 
 

@@ -27,7 +27,7 @@ class Run:
     dataset: Mapping[str, Any]
     """What defines the images (fpa.data.sources.identity)."""
     model: Mapping[str, Any]
-    """name, class, settings (complete)."""
+    """name, class, settings (complete); finished, its digest, where it was not trained for this."""
     training: Mapping[str, Any]
     """kimg, batch_size, ... (schema: training), without what cannot change weights."""
     seed: int
@@ -51,6 +51,11 @@ class Run:
     def steps(self) -> int:
         """Training steps that the budget pays for."""
         return max(1, round(self.training["kimg"] * 1000 / self.training["batch_size"]))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a finished run stands in the place of its training."""
+        return "finished" in self.model
 
     @property
     def name(self) -> str:

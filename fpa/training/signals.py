@@ -11,9 +11,11 @@ class Interrupted(Exception):
 
 
 class StopSignal:
-    """Notes SIGINT, SIGTERM and SIGUSR1 inside its block; a second one acts as without it.
+    """Notes the first SIGINT, SIGTERM or SIGUSR1 inside its block.
 
-    A block inside its own block changes nothing.
+    Of those behind it, SIGINT acts as without the block: whoever presses Ctrl-C twice will not wait. The
+    others are what schedulers send to every process of a job, often more than once, while it saves; they
+    are left alone. A block inside its own block changes nothing.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -35,8 +37,10 @@ class StopSignal:
             self._restore()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.received:
+            return
         self.received = signal.Signals(number).name
-        self._restore()
+        signal.signal(signal.SIGINT, self.before[signal.SIGINT])
         if self._breaks:
             raise Interrupted
 

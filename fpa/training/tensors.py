@@ -5,7 +5,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpa.common.errors import UserError, one_line
 from fpa.models.interface import Model
@@ -26,22 +26,33 @@ def restored(run: Run, tensors: Mapping[str, Tensor], path: Path) -> Model:
     UserError unless names, shapes and types are the generator's. That is found out on torch's meta
     device, so that nothing larger than the file at `path` is allocated for settings that are made up.
     """
-    name = run.model["class"]
     try:
         with torch.device("meta"):
             expected = build_model(run).ema.state_dict()
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         # torch's own words for sizes that no tensor can have.
         raise UserError(
-            f"{name} cannot be built with the settings of {path.parent}: {one_line(error)}"
+            f"{run.model['class']} cannot be built with the settings of {path.parent}: {one_line(error)}"
         ) from error
-    problem = _mismatch(expected, tensors)
-    if problem:
-        raise UserError(f"{path} does not fit this version of {name}: {problem}")
+    _check(expected, tensors, path, run)
     model = build_model(run)
-    model.ema.load_state_dict(dict(tensors))
+    load(model.ema, tensors, path, run)
     model.ema.eval()
     return model
+
+
+def load(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, run: Run) -> None:
+    """Put a run's weights into one of its networks; UserError unless they are that network's."""
+    _check(network.state_dict(), tensors, path, run)
+    network.load_state_dict(dict(tensors))
+
+
+def _check(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path, run: Run
+) -> None:
+    problem = _mismatch(expected, found)
+    if problem:
+        raise UserError(f"{path} does not fit this version of {run.model['class']}: {problem}")
 
 
 def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

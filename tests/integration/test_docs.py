@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import official
 import pytest
 import torch
 import yaml
@@ -67,6 +68,8 @@ ELSEWHERE = {
         "workflow/rules/tables.smk",
         "--results",
     ),
+    "python -m fpa plan experiments/paper.yaml --disk": ("tests/unit/test_disk.py", '"--disk"'),
+    "python -m fpa clean config.yaml --yes": ("tests/unit/test_clean.py", '"--yes"'),
     "python -m fpa unpack bundle.tar.gz": ("tests/integration/test_workflow.py", '"unpack"'),
     "python -m fpa export RUN --out my-painter": (
         "tests/integration/test_workflow.py",
@@ -83,6 +86,22 @@ ELSEWHERE = {
     "python -m fpa train RUN/run.json ... --trust-class my_models:Mine": (
         "tests/unit/test_trust.py",
         '"train"',
+    ),
+    **dict.fromkeys(
+        (
+            "python -m fpa score my-samples/ --against celeba --protocol paper --out my-samples.json",
+            "python -m fpa score my-samples/ --against real-photographs/ --protocol quick",
+            "python -m fpa score my-samples/ --against celeba-....npz --protocol paper --digest 0123456789",
+        ),
+        ("tests/unit/test_evaluate.py", '"score", "fakes", "--against"'),
+    ),
+    "python -m fpa path-length RUN --checkpoint best --out path-length.json": (
+        "tests/unit/test_perceptual_networks.py",
+        '"path-length"',
+    ),
+    "python -m fpa reference celeba --protocol paper": (
+        "tests/unit/test_evaluate.py",
+        '"reference", "digits"',
     ),
     'python -m fpa publish results --out published --author "Family, Given" --licence CC-BY-4.0': (
         "tests/integration/test_publication.py",
@@ -108,8 +127,9 @@ def text_of(name: str) -> str:
 def commands() -> list[str]:
     """What the code blocks call, in their order, then the commands in the text."""
     text = "\n".join(map(text_of, DOCS))
-    blocks = re.findall(r"^```\n(.*?)^```$", text, flags=re.S | re.M)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    # Blocks of any language are found, so that none's end is taken for another's beginning.
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.S | re.M)
+    lines = [line.strip() for kind, block in blocks if not kind for line in block.splitlines()]
     inline = re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
     found = [line for line in lines if re.match(rf"{PROGRAMS} ", line)] + inline
     return list(dict.fromkeys(found))
@@ -153,6 +173,8 @@ def test_python_commands_run_in_the_order_of_the_documents(tmp_path, photographs
     with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
         for i, pixels in enumerate(photographs):
             archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
+    official.write(tmp_path, official.contents(official.gan(official.ARGS)), official.ARGS)
+    np.save(tmp_path / "z.npy", np.zeros((2, official.ARGS["latent_dim"]), np.float32))
     # A reader has run the first commands of the README by now.
     assert fpa("plan", "--write", cwd=tmp_path).returncode == 0
     for command in of("python -m fpa", "fpa"):
@@ -467,8 +489,8 @@ def test_the_recipes_work_from_outside(plugins, tiny):
         losses = model.step(torch.rand(8, 1, 16, 16))
         assert all(torch.isfinite(loss) for loss in losses.values())
 
-    # A Transformer's step must not see what comes later.
-    network = SEQUENCES["transformer"].load()(model.ema.settings, 5).eval()
+    # A recurrent network's step does not see what comes later.
+    network = SEQUENCES["gru"].load()(model.ema.settings, 5).eval()
     x = torch.randn(2, 4, 5)
     changed = torch.cat([x[:, :3], torch.randn(2, 1, 5)], dim=1)
     torch.testing.assert_close(network(x, None)[:, :3], network(changed, None)[:, :3])
@@ -481,9 +503,9 @@ def test_the_recipes_work_from_outside(plugins, tiny):
 
     if importlib.util.find_spec("timm") is None:
         with pytest.raises(UserError, match="pip install timm"):
-            find_extractor("dinov2_vits14", "here")
+            find_extractor("convnext_tiny", "here")
     else:
-        assert find_extractor("dinov2_vits14", "here")[1] == 224
+        assert find_extractor("convnext_tiny", "here")[1] == 224
 
     spec = figures(experiment.describe())["mean_image-digits"]
     for part in spec.inputs:

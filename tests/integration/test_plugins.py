@@ -17,7 +17,7 @@ from fpa.experiment.plan import Experiment
 def config(tiny):
     del tiny["models"]["fpa_unet"], tiny["models"]["lightgan"]
     tiny["plugins"] = ["plugin_example", "thumbnails"]
-    tiny["models"]["fpa"]["settings"]["painter"]["rule"] = "oja"
+    tiny["models"]["fpa"]["settings"]["painter"]["rule"] = "fixed_rate_oja"
     tiny["training"]["watch_kimg"] = 0
     tiny["evaluation"] = {
         "protocols": {"small": {"extractor": "thumbnails-16px", "n_fake": 32}},
@@ -40,7 +40,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     experiment = Experiment(config)
     (planned,) = experiment.runs
     folder = tmp_path / experiment.results / planned.folder
-    assert planned.model["settings"]["painter"]["rule"] == "oja"
+    assert planned.model["settings"]["painter"]["rule"] == "fixed_rate_oja"
     run("prepare", "digits")
     store = tmp_path / "data" / store_name(experiment.datasets["digits"])
     extractor = tmp_path / "data/extractors/thumbnails-16px.json"
@@ -69,7 +69,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     page = (results / "report.html").read_text()
     assert "mean gap" in page
     assert "thumbnails-16px" in page
-    assert "rule: oja" in page
+    assert "rule: fixed_rate_oja" in page
     # The page's player and the figures need nothing but the two factors of each update.
     with np.load(paintings) as trace:
         made = np.einsum("ncti,nctj->ncij", trace["left"], trace["right"])

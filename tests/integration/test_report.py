@@ -3,18 +3,18 @@
 import base64
 import html
 import json
-import os
 import re
 import shutil
 
 import made_up
 import numpy as np
 import pytest
+from browsing import opened, pixels
 from conftest import fpa, modules_loaded_by
 
 from fpa.common.files import load_array
 from fpa.evaluation import trace
-from fpa.reporting.report import pack
+from fpa.reporting.player import pack
 
 MOST_BYTES = 15e6
 
@@ -169,54 +169,13 @@ def test_a_mistake_is_one_line(tmp_path, arguments, content, message):
 
 # In a browser -------------------------------------------------------------------------------
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium: one that is installed, else Playwright's own."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as started:
-        path = next(filter(None, map(shutil.which, BROWSERS)), started.chromium.executable_path)
-        if not os.path.exists(path):
-            pytest.skip("no browser is installed (Debian: apt-get install chromium)")
-        # Chromium's sandbox does not start for root.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = started.chromium.launch(executable_path=path, args=arguments)
-        yield opened
-        opened.close()
-
 
 @pytest.fixture
 def page(browser, made):
-    """The report, opened as by a double click; it must ask for nothing and complain of nothing."""
+    """The report of the made-up experiment."""
     _, _, results, _ = made
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    opened, heard = context.new_page(), []
-    opened.on("console", lambda message: message.type == "error" and heard.append(message.text))
-    opened.on("pageerror", lambda error: heard.append(str(error)))
-    address = (results / "report.html").absolute().as_uri()
-    opened.on(
-        "request",
-        lambda asked: (
-            asked.url == address or asked.url.startswith("data:") or heard.append(asked.url)
-        ),
-    )
-    opened.goto(address)
-    yield opened
-    context.close()
-    assert heard == []
-
-
-def pixels(page, canvas: str) -> np.ndarray:
-    """What a canvas shows: uint8 (3, H, W)."""
-    code = """id => {
-        const canvas = document.getElementById(id);
-        const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-        return [height, width, Array.from(data)];
-    }"""
-    height, width, data = page.evaluate(code, canvas)
-    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
+    with opened(browser, results / "report.html") as page:
+        yield page
 
 
 def move_slider(page, step: int) -> None:

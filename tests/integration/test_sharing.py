@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import TINY, snakemake
 
-from fpa.common.files import write_json
+from fpa.common.files import write_json, write_text
 from fpa.experiment.plan import Experiment
 
 
@@ -14,17 +14,48 @@ from fpa.experiment.plan import Experiment
 )
 def test_so_many_jobs_share_a_gpu(tiny, tmp_path, device, runs_per_gpu, together):
     tiny["runtime"] |= {"device": device, "runs_per_gpu": runs_per_gpu}
-    runs = Experiment(tiny).runs
-    targets = [f"results/tiny/{run.folder}/cost.json" for run in runs]
-    for run in runs:
-        # Each job fails as soon as it reads this: when it starts is all that counts here.
-        write_json(tmp_path / "results/tiny" / run.folder / "run.json", {})
+    experiment = Experiment(tiny)
+    folders = [f"results/tiny/{run.folder}" for run in experiment.runs]
+    for folder in folders:
+        for name in ("weights.safetensors", "train.json"):
+            # Each job fails as soon as it reads this: when it starts is all that counts here.
+            write_text(tmp_path / folder / name, "nothing")
+    targets = [f"{folder}/{experiment.sampled}" for folder in folders]
     options = ("--cores", "3", "--resources", "gpu=1", "--keep-going")
     done = snakemake(tiny, tmp_path, *targets, *options)
-    assert done.stderr.count("is not a resolved run of this version") == len(runs)
-    batches = [int(n) for n in re.findall(r"^Execute (\d+) jobs", done.stderr, flags=re.M)]
-    assert sum(batches) == len(runs) == 3
+    assert done.stderr.count("error: ") == done.stderr.count("is not valid JSON") == len(folders)
+    batches = batch_sizes(done)
+    assert sum(batches) == len(folders) == 3
     assert max(batches) == together
+
+
+def batch_sizes(done) -> list[int]:
+    """How many jobs Snakemake started at once, each time."""
+    return [int(n) for n in re.findall(r"^Execute (\d+) jobs", done.stderr, flags=re.M)]
+
+
+def failing_costs(config: dict, folder) -> list[str]:
+    """Targets of jobs that fail at once, because what they read is no run."""
+    runs = [f"results/tiny/{run.folder}" for run in Experiment(config).runs]
+    for run in runs:
+        write_json(folder / run / "run.json", {})
+    return [f"{run}/cost.json" for run in runs]
+
+
+def test_speeds_are_measured_one_after_the_other(tiny, tmp_path):
+    targets = failing_costs(tiny, tmp_path)
+    done = snakemake(tiny, tmp_path, *targets, "--cores", "3", "--keep-going")
+    assert batch_sizes(done) == [1] * len(targets)
+
+
+def test_a_job_that_says_what_is_wrong_is_not_tried_again_and_a_killed_one_is(tiny, tmp_path):
+    target, *_ = failing_costs(tiny, tmp_path)
+    done = snakemake(tiny, tmp_path, target, "--retries", "2")
+    assert done.stderr.count("is not a resolved run of this version") == 1
+    # As after a kill: the program says nothing in its log.
+    (tmp_path / "fpa.py").write_text("import os; os.kill(os.getpid(), 9)")
+    done = snakemake(tiny, tmp_path, target, "--retries", "2")
+    assert done.stderr.count("Trying to restart job") == 2
 
 
 def test_a_second_clone_takes_everything_from_the_cache(small, tmp_path, monkeypatch):
@@ -39,13 +70,13 @@ def test_a_second_clone_takes_everything_from_the_cache(small, tmp_path, monkeyp
         done = snakemake(small, folder, table, "--cache")
         assert done.returncode == 0, done.stderr
     assert (first / table).read_bytes() == (second / table).read_bytes()
-    assert list(first.rglob("step-*.pt"))
-    assert not list(second.rglob("step-*.pt"))
+    assert list(first.rglob("state/finished/train.json"))
+    assert not list(second.rglob("state"))
     (images,) = second.glob("data/digits-*/images.npy")
     assert images.is_symlink()
     # What differs in a wildcard only must not meet in the cache.
     features = [*second.rglob("features*.npy")]
-    assert len({path.resolve() for path in features}) == len(features) == 4
+    assert len({path.resolve() for path in features}) == len(features) == 2
     assert "Symlinking output file" in done.stderr
     assert "fpa train" not in done.stderr
 

@@ -19,7 +19,10 @@ from conftest import ROOT, environment, fpa, snakemake
 
 from fpa.common.files import file_digest
 from fpa.common.stages import STAGES
+from fpa.experiment.disk import estimate
+from fpa.experiment.plan import Experiment
 from fpa.reporting.figures import Spec, figures
+from fpa.reporting.tables import OF_RUNS
 
 TINY = {
     **conftest.TINY,
@@ -78,7 +81,7 @@ def drawn(results) -> list[Spec]:
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
-    names = ("fid", "kid", "scores", "comparisons", "models")
+    names = ("fid", "kid", "scores", "comparisons", *OF_RUNS, "models")
     expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
     made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}
@@ -116,7 +119,10 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert score["metrics"]["fid"]["value"] == pytest.approx(row["fid"])
     assert row["fid_error"] > 0
     assert score["metrics"]["fid_difference"]["value"] < 1e-3
-    assert score["fake_sha256"] == file_digest(next(run.glob("samples-*.npy")))
+    # The samples are gone, and the same ones can be had again.
+    words = ("--checkpoint", "best", "--count", 32, "--out", folder / "samples.npy")
+    assert fpa("sample", run, *words, cwd=folder).returncode == 0
+    assert score["fake_sha256"] == file_digest(folder / "samples.npy")
     assert score["versions"]["fpa"]
     assert score["stages"] == STAGES
     assert score["n_precision_recall"] == 32
@@ -157,6 +163,31 @@ def test_snakemakes_own_report_holds_every_table_and_figure(finished):
             assert json.dumps(text)[1:-1] in report
 
 
+def test_it_takes_the_room_that_the_plan_shows(finished):
+    folder, _ = finished
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    # A file with two names takes room once.
+    sizes = {path.stat().st_ino: (path, path.stat().st_size) for path in files}.values()
+
+    def size(pattern: str) -> int:
+        return sum(size for path, size in sizes if path.match(pattern))
+
+    disk = estimate(Experiment(TINY))
+    expected = {
+        "archives": size("data/archives/*"),
+        "prepared images": size("data/*/images.npy"),
+        "features of real images": size("data/*/features.*.npy"),
+        "finished runs": size("weights.safetensors"),
+        "samples shown": size("samples-*.npy"),
+    }
+    # Headers of arrays, names of tensors and the like are not estimated.
+    assert disk.kept == pytest.approx(expected, rel=0.1)
+    rest = sum(size for _, size in sizes) - sum(expected.values()) - size(".snakemake/*")
+    assert rest < 8e6  # tables, figures, page, logs
+    assert not [path for path in files if path.suffix == ".pt"]
+    assert not list((folder / "results").rglob("features-*.npy"))
+
+
 def test_run_again_it_does_nothing(finished):
     assert jobs_of_a_dry_run(TINY, finished[0]) == {}
 
@@ -185,6 +216,25 @@ def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, v
         shown.pop("sample", None)
     assert shown == expected
     assert bool(jobs) == bool(expected)
+
+
+@pytest.mark.parametrize("gone", ["data", "data/extractors", "data/digits-*"])
+def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(finished, tmp_path, gone):
+    copied = tmp_path / "copy"
+    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
+    for path in copied.glob(gone):
+        shutil.rmtree(path)
+    jobs = jobs_of_a_dry_run(changed("seeds", [0, 1]), copied)
+    assert {rule: jobs[rule] for rule in ("plan_run", "train", "score")} == {
+        **dict.fromkeys(("plan_run", "train", "score"), 2)
+    }
+    # Nor does force make them again; a finished file is a target like any other.
+    weights = next(copied.rglob("fpa/*/weights.safetensors"))
+    before = file_digest(weights)
+    done = snakemake(TINY, copied, "--forceall", str(weights.relative_to(copied)))
+    assert done.returncode == 0, done.stderr
+    assert "fpa train" not in done.stderr
+    assert file_digest(weights) == before
 
 
 def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):

@@ -563,13 +563,3 @@ def test_a_disk_without_room_is_told_before_the_work(slow, tmp_path):
     assert done.returncode == 1
     assert "cannot write store: File too large" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_two_preparations_of_one_store_do_not_meet(slow, tmp_path):
-    from fpa.common.files import locked
-
-    with (
-        locked(tmp_path / "store/unfinished", "at it"),
-        pytest.raises(UserError, match="another process is preparing"),
-    ):
-        prepare(images_dataset(slow), tmp_path / "store")

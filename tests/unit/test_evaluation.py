@@ -324,7 +324,7 @@ def save_scored(folder) -> scores.Settings:
     """Feature files and a finished run's summary."""
     run = {"dataset": {"name": "d", "resolution": 16}, "model": {"name": "m"}, "seed": 7}
     summary = {"run": run, "digest": "0" * 64, "kimg": 4, "best": {"kimg": 3, "fid": 1.0}}
-    summary["parameters"] = {"ema": 11, "generator": 12}
+    summary |= {"parameters": {"ema": 11, "generator": 12}, "images_sha256": ""}
     (folder / "train.json").write_text(json.dumps(summary))
     draw = np.random.default_rng(0).normal
     save_features(folder / "real.npy", draw(size=(60, 4)))
@@ -362,13 +362,14 @@ def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_pa
     """The code that scores does not know by which version a file was made: the file does."""
     settings = save_scored(tmp_path)
     summary = json.loads((tmp_path / "train.json").read_text())
-    (tmp_path / "train.json").write_text(json.dumps({**summary, "stages": {"train": 101}}))
     chunk = sampling.Sample(noise_images(50), np.ones(50, bool))
     stages = {"stages": {"sample": 102}}
     sampling.save(tmp_path / "x.npy", iter([chunk]), 50, stages, Progress(50, "", ""))
     experiment = Experiment({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
     monkeypatch.setitem(STAGES, "prepare", 103)
-    prepare(experiment.datasets["digits"], tmp_path / "store")
+    images = prepare(experiment.datasets["digits"], tmp_path / "store")["images_sha256"]
+    summary |= {"stages": {"train": 101}, "images_sha256": images}
+    (tmp_path / "train.json").write_text(json.dumps(summary))
     monkeypatch.setitem(STAGES, "prepare", 1)
     monkeypatch.setitem(STAGES, "features", 104)
     for name in ("x.npy", "store"):

@@ -247,7 +247,7 @@ def made(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("made"), made_up.experiment(seeds=(0, 1)))
 
 
-KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores progress curves".split()
+KINDS = "painting keys dynamics refined steps animation samples interpolation neighbours scores agreement progress curves".split()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -319,6 +319,7 @@ def test_a_drawn_metric_of_a_plugin_is_a_panel_of_the_scores_and_of_the_ablation
     tmp_path, sharpness
 ):
     config = made_up.experiment(models=("fpa_4", "fpa_16", "fpa_64"), seeds=(0, 1))
+    config["evaluation"]["metrics"] = ["fid", "sharpness"]
     _, specs, results = made_up.fill(tmp_path, config)
     theme.use_theme()
     assert drawn_metrics()[-1] == "sharpness"
@@ -426,7 +427,7 @@ def widest(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("widest"), config)
 
 
-WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores ablation-steps progress-celeba curves-celeba"
+WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores agreement ablation-steps progress-celeba curves-celeba"
 
 
 @pytest.mark.parametrize("name", WIDE.split())

@@ -112,6 +112,18 @@ def fpa(painter: dict) -> dict:
 
 
 BASE = fpa({})
+SPLIT = [
+    (r"program\.inputs\.to_input\.weight", KAIMING),
+    (r"program\.inputs\.to_input\.bias", DEFAULT),
+]
+OWN = r"program\.sequence\..*(projection|out|layers\.[02]|to_width)\.(weight|bias)"
+LAYER_NORMS = [
+    (r"program\.sequence\..*\.norm\.weight", ONE),
+    (r"program\.sequence\..*\.norm\.bias", ZERO),
+]
+"""Of the Transformer and the recurrent fast weights, which start as torch's layers do."""
+HIDDEN_OF_A_HEAD = 4
+HEADS = {"heads": HIDDEN // HIDDEN_OF_A_HEAD, "feedforward_size": 12}
 # What is built: class, settings, size and channels, distributions of painter and the rest.
 MODELS = {
     "v2": ("fpa.models:FPA", fpa({}), 1, [*V2, (KVB, kvb(1))]),
@@ -139,6 +151,38 @@ MODELS = {
         fpa({"inputs": "v1", "rule": "additive"}),
         1,
         [*LSTM, (r"program\.(inputs\.to_state|to_kvb)\.(weight|bias)", DEFAULT)],
+    ),
+    "v2 by Oja's rule": (
+        "fpa.models:FPA",
+        fpa({"rule": "oja", "latent_to_state": False, "vector_rates": True}),
+        3,
+        [(where.replace("(state|mini)", "mini"), what) for where, what in [*V2, (KVB, kvb(3))]],
+    ),
+    "v2 with a decay": ("fpa.models:FPA", fpa({"rule": "gated_delta"}), 3, [*V2, (KVB, kvb(3))]),
+    "split": ("fpa.models:FPA", fpa({"inputs": "split"}), 3, [*LSTM, *SPLIT, (KVB, kvb(3))]),
+    "Transformer": (
+        "fpa.models:FPA",
+        fpa({"inputs": "split", "sequence": "transformer", **HEADS, "position_codes": True}),
+        3,
+        [
+            (r"program\.inputs\.to_input\.(weight|bias)", DEFAULT),
+            (r"program\.position_codes", UNIT),
+            (OWN, DEFAULT),
+            *LAYER_NORMS,
+            (KVB, DEFAULT),
+        ],
+    ),
+    "recurrent fast weights": (
+        "fpa.models:FPA",
+        fpa({"inputs": "v1", "sequence": "rfwp", **HEADS}),
+        3,
+        [
+            (r"program\.inputs\.to_state\.(weight|bias)", DEFAULT),
+            (r"program\.sequence\..*\.(R_[qkv]|r_b)", Normal(HIDDEN_OF_A_HEAD**-0.5)),
+            (OWN, DEFAULT),
+            *LAYER_NORMS,
+            (KVB, DEFAULT),
+        ],
     ),
 }
 TABLES = {

@@ -103,10 +103,11 @@ def test_ema_averages_batch_norm_statistics_too():
     assert any("running_var" in name for name in theirs)
 
 
-def test_published_loss_weights_differ_between_the_stages():
-    assert build("fpa").adversarial_weight == 1.0
-    assert build("lightgan").adversarial_weight == 1.0
-    assert build("fpa_unet").adversarial_weight == 0.5
+def test_the_hinge_is_pooled_where_it_is_as_published():
+    assert not build("fpa").pooled
+    assert not build("lightgan").pooled
+    assert build("fpa_unet").pooled
+    assert build("fpa", partial_images=2).pooled
 
 
 def test_unet_stage_trains_the_unet_on_a_frozen_painter():

@@ -19,7 +19,7 @@ def entry(model: str, seed: int, *distances: float, base: str | None = None, **m
     history = pd.DataFrame({"kimg": [5, *KIMG], "fid": [math.nan, *distances]})
     return {
         **{"dataset": "digits", "resolution": 16, "model": model, "seed": seed, "history": history},
-        **{"budget_kimg": 30, "base": base, "base_kimg": 30 if base else None},
+        **{"kimg": 30, "base": base},
         "cost": {"training_images_per_second": 10, "hardware": {"cpu": "A", "threads": 1}},
         **more,
     }
@@ -78,3 +78,9 @@ def test_table_and_figure_are_made_of_a_results_folder(tmp_path):
     assert "targets" in figures
     make_figure(results, "targets")
     assert (results / "figures/targets.png").stat().st_size > 10_000
+
+
+def test_without_any_quick_score_the_table_is_empty():
+    frame, shown, _ = build("targets", [{**ENTRIES[0], "history": None}], {}, "test")
+    assert frame.empty
+    assert shown.empty

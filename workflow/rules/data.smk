@@ -1,4 +1,5 @@
-# Data sets, feature extractors, and the features of the real images: once each.
+# Data sets, feature extractors, and the features of the real images: once each. Other working
+# directories may share them: `update` leaves a file in its place until a new one is whole.
 
 
 REAL_FEATURES = artifacts.real_features("{store}", "{space}")
@@ -7,7 +8,7 @@ REAL_RADII = artifacts.real_radii("{store}", "{space}", "{number}", FPA.seed)
 
 rule download:
     output:
-        FPA.in_data(artifacts.archive("{archive}")),
+        update(FPA.in_data(artifacts.archive("{archive}"))),
     log:
         FPA.log("download/{archive}.log"),
     retries: 3
@@ -31,8 +32,8 @@ rule prepare:
         # Only what is fetched for it.
         FPA.archive,
     output:
-        images=FPA.in_data(artifacts.store_images("{store}")),
-        manifest=FPA.in_data(artifacts.store_manifest("{store}")),
+        images=update(FPA.in_data(artifacts.store_images("{store}"))),
+        manifest=update(FPA.in_data(artifacts.store_manifest("{store}"))),
     log:
         FPA.log("prepare/{store}.log"),
     cache: CACHE
@@ -53,7 +54,7 @@ rule prepare:
 
 rule extractor:
     output:
-        FPA.in_data(artifacts.extractor("{extractor}")),
+        update(FPA.in_data(artifacts.extractor("{extractor}"))),
     log:
         FPA.log("extractor/{extractor}.log"),
     localrule: True
@@ -77,8 +78,8 @@ rule real_features:
         manifest=ancient(FPA.in_data(artifacts.store_manifest("{store}"))),
         extractor=FPA.extractor,
     output:
-        features=FPA.in_data(REAL_FEATURES),
-        about=str(artifacts.describing(FPA.in_data(REAL_FEATURES))),
+        features=update(FPA.in_data(REAL_FEATURES)),
+        about=update(str(artifacts.describing(FPA.in_data(REAL_FEATURES)))),
     log:
         FPA.log("features/{store}-{space}.log"),
     cache: CACHE
@@ -107,7 +108,7 @@ rule real_radii:
         features=FPA.in_data(REAL_FEATURES),
         about=str(artifacts.describing(FPA.in_data(REAL_FEATURES))),
     output:
-        FPA.in_data(REAL_RADII),
+        update(FPA.in_data(REAL_RADII)),
     log:
         FPA.log("radii/{store}-{space}-{number}.log"),
     cache: CACHE

@@ -1,11 +1,13 @@
 # From trained weights to samples, their features, and one score file a run; what a run costs.
+# Samples and features go when the score is there: they can be made again from the weights, and
+# the priorities finish one run before the next is begun.
 
 
 rule sample:
     input:
         **FPA.finished_run(),
     output:
-        images=FPA.samples(),
+        images=temp(FPA.samples()),
         about=str(artifacts.describing(FPA.samples())),
     log:
         FPA.log("sample", f"{OF_RUN}.log"),
@@ -32,17 +34,38 @@ rule sample:
         " --threads {threads} --device {resources.device} --out {output.images:q} --log {log:q}"
 
 
+use rule sample as shown with:
+    output:
+        images=FPA.shown(),
+        about=str(artifacts.describing(FPA.shown())),
+    log:
+        FPA.log("shown", f"{OF_RUN}.log"),
+    params:
+        folder=subpath(input.weights, parent=True),
+        images=FPA.experiment.shown_count,
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
+    message:
+        "Sampling {wildcards.model} on {wildcards.dataset}, {wildcards.run}, for the figures"
+
+
+# Where as many are scored as shown, they are the same file, and it stays.
+ruleorder: shown > sample
+
+
 rule features:
     input:
         images=FPA.samples(),
         about=str(artifacts.describing(FPA.samples())),
         extractor=FPA.extractor,
     output:
-        features=FPA.features(),
+        features=temp(FPA.features()),
         about=str(artifacts.describing(FPA.features())),
     log:
         FPA.log("features", f"{OF_RUN}-n{{images}}-{{space}}.log"),
     cache: CACHE
+    priority: 10
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -72,6 +95,7 @@ rule score:
     log:
         FPA.log("score", f"{OF_RUN}-{{score}}.log"),
     cache: CACHE
+    priority: 20
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -97,16 +121,18 @@ rule cost:
         FPA.log("cost", f"{OF_RUN}.log"),
     conda:
         "../envs/fpa.yaml"
-    threads: RUNTIME["train_threads"]
+    # By itself on this machine: whatever ran beside it would slow it down.
+    threads: (workflow.cores if ON_THIS_MACHINE else None) or RUNTIME["train_threads"]
     resources:
         mem_mb=8000,
         runtime=30,
         device=RUNTIME["device"],
+        threads_each=RUNTIME["train_threads"],
         seconds=str(RUNTIME["cost_seconds"]),
         precision=FPA.precision,
         gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {threads} --device {resources.device}"
+        "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {resources.threads_each} --device {resources.device}"
         " --precision {resources.precision:q} --out {output:q} --log {log:q}"

@@ -27,6 +27,31 @@ rule paint:
         " --device cpu --out {output:q} --log {log:q}"
 
 
+rule live_painter:
+    input:
+        **FPA.finished_run(),
+    output:
+        FPA.in_run(artifacts.live_painter(FPA.checkpoint, "{number}", FPA.seed)),
+    log:
+        FPA.log("live_painter", f"{OF_RUN}-{{number}}.log"),
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        folder=subpath(input.weights, parent=True),
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["sample"],
+    message:
+        "Packing {wildcards.model} on {wildcards.dataset}, {wildcards.run} for the report"
+    shell:
+        "python -m fpa live {params.folder:q} --count {wildcards.number} --seed {params.seed}"
+        " --checkpoint {params.checkpoint} --threads {threads} --device cpu --out {output:q} --log {log:q}"
+
+
 rule statistics:
     input:
         **FPA.finished_run(),
@@ -92,6 +117,7 @@ rule neighbours:
         ),
     log:
         FPA.log("neighbours", f"{OF_RUN}-{{number}}-{{space}}.log"),
+    priority: 20
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -115,6 +141,7 @@ rule real_samples:
         FPA.in_results(artifacts.real_samples("{store}", "{number}")),
     log:
         FPA.log("real_samples/{store}-{number}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -142,6 +169,7 @@ rule figure:
         pdf=FPA.in_results(artifacts.figure("{figure}", "pdf")),
     log:
         FPA.log("figures/{figure}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -170,6 +198,7 @@ rule animation:
         ),
     log:
         FPA.log("figures/{figure}.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1

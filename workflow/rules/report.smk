@@ -5,12 +5,13 @@ rule report_page:
     input:
         tables=FPA.tables(),
         figures=FPA.figures(),
-        paintings=FPA.played(),
+        played=FPA.played(),
         summaries=FPA.summaries(),
     output:
         FPA.in_results(artifacts.REPORT),
     log:
         FPA.log("report.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -33,6 +34,7 @@ rule bundle:
         FPA.in_results(artifacts.BUNDLE),
     log:
         FPA.log("bundle.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1

@@ -1,5 +1,8 @@
 # Tables from score and cost files.
 
+TABLES = table_names(FPA.about)
+SCORES_TABLES = [name for name in TABLES if name not in (*OF_RUNS, "models")]
+
 
 rule scores_table:
     input:
@@ -17,7 +20,8 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="(?!models|targets).*",
+        table="|".join(SCORES_TABLES),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -37,6 +41,41 @@ rule scores_table:
         " --out {output.csv:q} --log {log:q}"
 
 
+rule runs_table:
+    input:
+        [FPA.in_results(path) for path in files_of_runs(FPA.about)],
+    output:
+        csv=report(
+            FPA.in_results(artifacts.table("{table}")),
+            caption="../report/runs_table.rst",
+            category="Tables",
+            labels={"table": "{table}", "format": "CSV"},
+        ),
+        md=FPA.in_results(artifacts.table("{table}", "md")),
+        tex=FPA.in_results(artifacts.table("{table}", "tex")),
+    log:
+        FPA.log("tables/{table}.log"),
+    wildcard_constraints:
+        table="|".join(OF_RUNS),
+    localrule: True
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        experiment=FPA.experiment.name,
+        results=subpath(output.csv, ancestor=2),
+        models=FPA.about["models"],
+        target=str(FPA.config["figures"]["target"]),
+    message:
+        "Table {wildcards.table} of {params.experiment}"
+    shell:
+        "python -m fpa table {wildcards.table} --results {params.results:q}"
+        " --out {output.csv:q} --log {log:q}"
+
+
 rule models_table:
     input:
         FPA.costs(),
@@ -51,6 +90,7 @@ rule models_table:
         tex=FPA.in_results(artifacts.table("models", "tex")),
     log:
         FPA.log("tables/models.log"),
+    localrule: True
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -65,37 +105,4 @@ rule models_table:
         "Table of the models of {params.experiment}"
     shell:
         "python -m fpa table models {input:q} --results {params.results:q}"
-        " --out {output.csv:q} --log {log:q}"
-
-
-rule targets_table:
-    input:
-        histories=FPA.histories(),
-        costs=FPA.costs(),
-    output:
-        csv=report(
-            FPA.in_results(artifacts.table("targets")),
-            caption="../report/targets.rst",
-            category="Tables",
-            labels={"table": "targets", "format": "CSV"},
-        ),
-        md=FPA.in_results(artifacts.table("targets", "md")),
-        tex=FPA.in_results(artifacts.table("targets", "tex")),
-    log:
-        FPA.log("tables/targets.log"),
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        experiment=FPA.experiment.name,
-        results=subpath(output.csv, ancestor=2),
-        models=FPA.about["models"],
-        target=str(FPA.config["figures"]["target"]),
-    message:
-        "Table of the targets of {params.experiment}"
-    shell:
-        "python -m fpa table targets --results {params.results:q}"
         " --out {output.csv:q} --log {log:q}"

@@ -54,4 +54,4 @@ rule train:
     shell:
         "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
         " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device}"
-        " --precision {resources.precision:q} --log {log:q}"
+        " --precision {resources.precision:q} --requeue --log {log:q}"

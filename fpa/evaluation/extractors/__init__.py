@@ -7,10 +7,13 @@ imports torch before a network is loaded.
 """
 
 from fpa.evaluation.extractors.base import EXTRACTORS, FeatureNetwork, find_extractor
+from fpa.evaluation.extractors.clip import CLIP, VARIANTS
+from fpa.evaluation.extractors.dinov2 import WIDTHS, DINOv2
 from fpa.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0
 from fpa.evaluation.extractors.files import obtain, read_about, weights_path
 from fpa.evaluation.extractors.inception_v3 import InceptionV3
 from fpa.evaluation.extractors.loading import load
+from fpa.evaluation.extractors.vgg16 import VGG16
 
 __all__ = [
     "EXTRACTORS",
@@ -24,3 +27,8 @@ __all__ = [
 
 EXTRACTORS.register("inception_v3", InceptionV3())
 EXTRACTORS.register("efficientnet_lite0", EfficientNetLite0())
+for _name in WIDTHS:
+    EXTRACTORS.register(_name, DINOv2(_name))
+for _name in VARIANTS:
+    EXTRACTORS.register(_name, CLIP(_name))
+EXTRACTORS.register("vgg16", VGG16())

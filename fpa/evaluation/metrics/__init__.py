@@ -7,6 +7,7 @@ or SciPy before a metric is computed.
 
 from fpa.common.registry import Registry
 from fpa.evaluation.metrics.base import Measurement, Metric
+from fpa.evaluation.metrics.cmmd import CMMD
 from fpa.evaluation.metrics.fid import FID
 from fpa.evaluation.metrics.fid_infinity import FID_INFINITY
 from fpa.evaluation.metrics.inception_score import INCEPTION_SCORE
@@ -20,6 +21,7 @@ METRICS: Registry[Metric] = Registry("metric")
 METRICS.register("fid", FID)
 METRICS.register("fid_infinity", FID_INFINITY)
 METRICS.register("kid", KID)
+METRICS.register("cmmd", CMMD)
 METRICS.register("precision", PRECISION)
 METRICS.register("recall", RECALL)
 METRICS.register("inception_score", INCEPTION_SCORE)

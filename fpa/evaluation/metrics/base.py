@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fpa.evaluation.estimate import Estimate
 
 if TYPE_CHECKING:
+    from fpa.evaluation.distances import Gaussian
     from fpa.evaluation.precision_recall import Covered
     from fpa.evaluation.scores import Pair, Settings
 
@@ -24,6 +25,8 @@ class Measurement:
     settings: "Settings"
     real_covered: "Covered | None" = None
     """What the real images cover, for precision and recall, where it is known already."""
+    real_moments: "Gaussian | None" = None
+    """Of all real images, where `main` holds only a part of them."""
 
     @property
     def torch_fidelity(self) -> "Pair | None":
@@ -42,6 +45,7 @@ class Measurement:
             settings.groups,
             settings.seed,
             settings.frechet,
+            self.real_moments,
         )
 
     @cached_property

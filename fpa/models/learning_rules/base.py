@@ -1,20 +1,26 @@
 """What a learning rule brings, and what several rules share."""
 
+import math
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from fpa.models.settings import PainterSettings
+
 
 class Writing(NamedTuple):
-    """What a rule makes of keys, values and rates: W_T = W_0 + sum_t left_t right_t^T."""
+    """What a rule makes of keys, values and rates: W_T = W_0 + sum_t left_t right_t^T.
+
+    T counts updates: `settings.updates` for each step of the sequence network.
+    """
 
     matrix: Tensor
     """W_T, (B, C, D, D): rows are indexed by values, columns by keys."""
     left: Tensor
-    """Left factor of each update as written, (B, C, T, D)."""
+    """Left factor of each update as it is in W_T, (B, C, T, D)."""
     right: Tensor
-    """Right factor of each update as written, (B, C, T, D)."""
+    """Right factor of each update, (B, C, T, D)."""
     rates: Tensor
     """Learning rates as used, (B, C, T, 1), or (B, C, T, D) for one a row; 1 without a rate."""
 
@@ -23,7 +29,10 @@ class LearningRule(Protocol):
     """A learning rule, built from `fpa.models.settings.PainterSettings`."""
 
     def rate_size(self, size: int) -> int:
-        """Rates that one step needs for a matrix of this size D: 0, 1 or D."""
+        """Numbers beside key and value that one update needs, for a matrix of this size D.
+
+        0 without a rate, 1 or D with rates, one more with a decay.
+        """
 
     def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
         """Set the start of the layer that makes raw keys, values and rates, where it is special.
@@ -44,6 +53,18 @@ class LearningRule(Protocol):
 def first_rate_one(rates: Tensor) -> Tensor:
     """Rates (B, C, T, R) with b_1 = 1: as published, a painter without W_0 has no first rate."""
     return torch.cat([torch.ones_like(rates[:, :, :1]), rates[:, :, 1:]], dim=2)
+
+
+def start_uniform(layer: nn.Linear, size: int, channels: int, settings: PainterSettings) -> None:
+    """The published start of the layer behind an LSTM: uniform within +-1 / sqrt(C (2D + 1)).
+
+    As published, this counts one rate a channel even where there is one for each row.
+    """
+    if settings.starts_as_torch:
+        return
+    bound = settings.kvb_init_factor / math.sqrt(channels * (2 * size + 1))
+    nn.init.uniform_(layer.weight, -bound, bound)
+    nn.init.uniform_(layer.bias, -bound, bound)
 
 
 def accumulate(left: Tensor, right: Tensor, initial: Tensor | None) -> Tensor:

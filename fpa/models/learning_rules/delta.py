@@ -4,12 +4,16 @@ It stands here twice: as the plain loop (the oracle) and in its exact parallel f
 uses). Both return the left factors u_t = b_t (v_t - W_{t-1} k_t); the right factors are the keys.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from fpa.models.learning_rules.base import Writing, accumulate, first_rate_one, start
+from fpa.models.learning_rules.base import (
+    Writing,
+    accumulate,
+    first_rate_one,
+    start,
+    start_uniform,
+)
 from fpa.models.settings import PainterSettings
 
 
@@ -25,10 +29,7 @@ class DeltaRule:
         return size if self.settings.vector_rates else 1
 
     def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
-        # As published, this counts one rate a channel even where there is one for each row.
-        bound = 1 / math.sqrt(channels * (2 * size + 1))
-        nn.init.uniform_(layer.weight, -bound, bound)
-        nn.init.uniform_(layer.bias, -bound, bound)
+        start_uniform(layer, size, channels, self.settings)
 
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None

@@ -1,5 +1,6 @@
 """The paper's sequence network: an LSTM."""
 
+import torch
 from torch import Tensor, nn
 
 from fpa.models.settings import PainterSettings
@@ -12,6 +13,11 @@ class LSTM(nn.Module):
         super().__init__()
         self.layers, self.width = settings.layers, settings.hidden_size
         self.lstm = nn.LSTM(input_size, self.width, self.layers, batch_first=True)
+        # torch's own start is the published one: uniform within +-1 / sqrt(hidden size).
+        if settings.lstm_init_factor != 1:
+            with torch.no_grad():
+                for parameter in self.lstm.parameters():
+                    parameter.mul_(settings.lstm_init_factor)
 
     @staticmethod
     def state_size(settings: PainterSettings) -> int:

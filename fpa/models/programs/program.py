@@ -10,14 +10,17 @@ from fpa.models.settings import PainterSettings
 
 
 class Raw(NamedTuple):
-    """What a program makes: its last layer's outputs, before any activation."""
+    """What a program makes: its last layer's outputs, before any activation.
+
+    T counts updates: `settings.updates` for each step of the sequence network.
+    """
 
     keys: Tensor
     """(B, C, T, D)."""
     values: Tensor
     """(B, C, T, D)."""
     rates: Tensor
-    """(B, C, T, R), R rates a step."""
+    """(B, C, T, R), R rates an update."""
 
 
 class Program(nn.Module):
@@ -44,9 +47,10 @@ class Program(nn.Module):
         self.wide: nn.Module = nn.Identity()
         if settings.wide_dim:
             self.wide = nn.Sequential(nn.Linear(self.sequence.width, width), nn.ReLU())
-        self.to_kvb = nn.Linear(width, channels * (2 * image_size + rate_size))
-        self.channels = channels
-        self.sizes = [channels * part for part in (image_size, image_size, rate_size)]
+        self.channels, self.updates = channels, settings.updates
+        count = channels * settings.updates
+        self.to_kvb = nn.Linear(width, count * (2 * image_size + rate_size))
+        self.sizes = [count * part for part in (image_size, image_size, rate_size)]
 
     def forward(self, z: Tensor) -> Raw:
         """latent (B, L) -> raw keys, values and rates."""
@@ -54,7 +58,9 @@ class Program(nn.Module):
         if self.position_codes is not None:
             x = x + self.position_codes
         state = None if self.inputs.to_state is None else self.inputs.to_state(z)
-        kvb = self.to_kvb(self.wide(self.sequence(x, state)))  # (B, T, C * (2D + R))
+        kvb = self.to_kvb(self.wide(self.sequence(x, state)))  # (B, T, C * updates * (2D + R))
+        # Each (B, T, C * updates * size) -> (B, C, T * updates, size)
+        C, n = self.channels, self.updates
         parts = kvb.split(self.sizes, dim=2)
-        B, T, C = kvb.shape[0], kvb.shape[1], self.channels
-        return Raw(*(p.reshape(B, T, C, p.shape[2] // C).transpose(1, 2) for p in parts))
+        shaped = (p.reshape(*p.shape[:2], C, n, p.shape[2] // (C * n)) for p in parts)
+        return Raw(*(p.transpose(1, 2).flatten(2, 3) for p in shaped))

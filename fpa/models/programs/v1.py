@@ -14,8 +14,7 @@ class InputsV1(nn.Module):
         self.to_state = None
         if state_size:
             self.to_state = nn.Linear(settings.latent_dim, state_size)
-            # The published additive painter has all layers as torch starts them.
-            if settings.rule != "additive":
+            if not settings.starts_as_torch:
                 nn.init.kaiming_normal_(self.to_state.weight)
 
     def forward(self, z: Tensor) -> Tensor:

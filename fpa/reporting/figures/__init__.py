@@ -31,7 +31,7 @@ __all__ = [
 KINDS = (
     *("painting", "keys", "dynamics", "refined", "steps", "animation"),
     *("samples", "interpolation", "neighbours"),
-    *("scores", "ablation"),
+    *("scores", "agreement", "ablation"),
     *("progress", "targets", "curves"),
 )
 """The project's modules, in the order of the report."""

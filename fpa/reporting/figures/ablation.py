@@ -25,6 +25,7 @@ def specs(context: Context) -> Iterator[Spec]:
             caption="The effect of the number of painting steps on the scores. "
             f"{error_bars(context)}.",
             inputs=(Input(artifacts.table("scores")),),
+            lines=True,
             options={"steps": steps},
         )
 

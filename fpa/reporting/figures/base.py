@@ -60,6 +60,8 @@ class Spec:
     """The one model that it shows, if it is one."""
     played: bool = False
     """Whether its inputs are painting traces that the report's page plays."""
+    lines: bool = False
+    """Whether it is a plot without images: a dark page inverts its colours."""
 
     @property
     def files(self) -> list[str]:

@@ -22,6 +22,7 @@ def specs(context: Context) -> Iterator[Spec]:
             category="Training",
             caption=f"Losses on {dataset} over training, one line a run.",
             inputs=context.inputs(artifacts.HISTORY, dataset),
+            lines=True,
         )
 
 

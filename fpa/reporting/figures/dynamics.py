@@ -31,6 +31,7 @@ def specs(context: Context) -> Iterator[Spec]:
                 "values over the largest one of W, are of the partial image before the tanh, means "
                 "over channels.",
                 inputs=(*context.traces(dataset, model), *context.statistics(dataset, [model])),
+                lines=True,
                 options={"paintings": context.shown["strips"], "model": model},
             )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpa.common.errors import UserError
-from fpa.common.files import load_array
+from fpa.common.files import load_array, read_json
 from fpa.reporting.figures.base import Input, Spec
 
 if TYPE_CHECKING:
@@ -21,10 +21,16 @@ def read_table(path: Path) -> "pd.DataFrame":
 
 
 def load(part: Input, results: Path) -> Any:
-    """An input's array (or arrays by name, or table); None where it is missing."""
-    path = results / part.path
+    """An input's array (or arrays by name, or table, or JSON); None where it is missing."""
+    return load_file(results / part.path)
+
+
+def load_file(path: Path) -> Any:
+    """The same of a file."""
     if not path.exists():
         return None
+    if path.suffix == ".json":
+        return read_json(path)
     if path.suffix == ".csv":
         return read_table(path)
     found = load_array(path)

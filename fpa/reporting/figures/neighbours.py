@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpa.common import artifacts
-from fpa.reporting.description import feature_space
+from fpa.reporting.description import neighbours_file
 from fpa.reporting.figures.base import Context, Spec, register
 from fpa.reporting.figures.loading import load_by_model
 
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
 def specs(context: Context) -> Iterator[Spec]:
     """One for each data set, in the feature space of the first protocol."""
     protocol = context.about["protocols"][0]
-    file = artifacts.neighbours(
-        context.checkpoint,
-        context.shown["neighbours"],
-        context.sample_seed,
-        feature_space(protocol),
-    )
+    file = neighbours_file(context.about)
     for dataset in context.stores:
         yield context.spec(
             "neighbours",

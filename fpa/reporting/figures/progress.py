@@ -34,6 +34,7 @@ def specs(context: Context) -> Iterator[Spec]:
             f"trains ({training['watch_images']:,} samples of its own, {training['watch_protocol']} "
             f"protocol, {extractor} features): {band}.{_before(context)}",
             inputs=context.inputs(artifacts.HISTORY, dataset),
+            lines=True,
             options={"extractor": extractor},
         )
 

@@ -40,6 +40,7 @@ def specs(context: Context) -> Iterator[Spec]:
         category="Scores",
         caption=caption.rstrip(),
         inputs=(Input(artifacts.table("scores")),),
+        lines=True,
         options={"seeds": context.seeds},
     )
 

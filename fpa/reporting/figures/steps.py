@@ -23,6 +23,7 @@ def specs(context: Context) -> Iterator[Spec]:
             "Learning rate; norm of the rank-1 update over the finished image's; explained share "
             "of the finished image; effective rank of the partial image.",
             inputs=context.statistics(None, context.painters),
+            lines=True,
         )
 
 

@@ -5,6 +5,9 @@
     scores      every metric: models down, metrics across
     claims      what the paper states, with a verdict
     pairwise    which differences between models exceed the spread of trainings (comparisons)
+    agreement   how far scores rank models and checkpoints alike
+    choices     which checkpoint each quick score would have chosen
+    health      signs of overfitting and of faults
     models      size and cost of the models
     targets     images and hours to a given distance
     published   published scores, for a column of the metrics' tables
@@ -17,7 +20,14 @@ The workflow imports this at every start: nothing here imports pandas.
 """
 
 from fpa.reporting.tables.comparison import compare_runs
-from fpa.reporting.tables.kinds import table_names
+from fpa.reporting.tables.kinds import OF_RUNS, files_of_runs, table_names
 from fpa.reporting.tables.published import PUBLISHED, read_published
 
-__all__ = ["PUBLISHED", "compare_runs", "read_published", "table_names"]
+__all__ = [
+    "OF_RUNS",
+    "PUBLISHED",
+    "compare_runs",
+    "files_of_runs",
+    "read_published",
+    "table_names",
+]

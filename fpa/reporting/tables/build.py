@@ -6,7 +6,10 @@ import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.claims import Claim
+from fpa.reporting.tables.agreement import agreement_caption, agreement_frame, agreement_layout
+from fpa.reporting.tables.choices import choices_caption, choices_frame, choices_layout
 from fpa.reporting.tables.claims import claims_caption, claims_frame, claims_layout
+from fpa.reporting.tables.health import health_caption, health_frame, health_layout
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.models import models_caption, models_frame, models_layout
 from fpa.reporting.tables.pairwise import pairwise_caption, pairwise_frame, pairwise_layout
@@ -28,16 +31,16 @@ def build(
     claims: Sequence[Claim] = (),
     target: float | None = None,
 ) -> Built:
-    """A table of `kind`: a metric's name, `scores`, `comparisons` or `claims` (of score files), or
-    `models` (of cost files), or `targets` (of histories and costs).
+    """A table of `kind`: a metric's name, `scores`, `comparisons` or `claims` (of score files), `models` (of
+    cost files), or `agreement`, `choices`, `health` or `targets` (of what `run_entries` gives).
 
     Its caption has a warning when the entries mix versions of a stage.
     """
     if kind == "targets":
         frame = targets_frame(entries, experiment, target)
         shown = targets_layout(frame, labels)
-        return frame, shown, targets_caption(frame, target is not None, labels)
-    if kind == "models":
+        caption = targets_caption(frame, target is not None, labels, experiment)
+    elif kind == "models":
         frame = models_frame(entries)
         shown, caption = models_layout(frame, labels), models_caption(frame, experiment)
     elif kind == "scores":
@@ -49,6 +52,15 @@ def build(
     elif kind == "claims":
         frame = claims_frame(tidy_scores(entries, experiment), claims, published)
         shown, caption = claims_layout(frame, labels), claims_caption(frame, experiment)
+    elif kind == "agreement":
+        frame = agreement_frame(entries, experiment)
+        shown, caption = agreement_layout(frame), agreement_caption(frame, experiment)
+    elif kind == "choices":
+        frame = choices_frame(entries, experiment)
+        shown, caption = choices_layout(frame, labels), choices_caption(frame, experiment)
+    elif kind == "health":
+        frame = health_frame(entries, experiment)
+        shown, caption = health_layout(frame, labels), health_caption(frame, experiment)
     elif kind == "comparisons":
         tidy = tidy_scores(entries, experiment)
         frame, seeds = pairwise_frame(tidy), tidy["seed"].nunique()

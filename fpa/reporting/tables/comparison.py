@@ -95,7 +95,7 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
             }
         )
     names = [
-        f"{letter}: {s['dataset']} {s['model']} seed {s['seed']} ({s['run'][:10]}), "
+        f"{letter}: {s['dataset']} {s['model']} {_training(s)}({s['run'][:10]}), "
         f"{s['protocol']} protocol, {s['extractor']}, {s['n_real']:,} real and {s['n_fake']:,} "
         f"generated images, {s['checkpoint']} checkpoint"
         for letter, s in (("A", one), ("B", two))
@@ -106,6 +106,11 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
         return "\n".join([*names, *warning, "", "No metric has a value of both."])
     table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
     return "\n".join([*names, *warning, "", table, "", SAMPLING])
+
+
+def _training(score: Mapping[str, Any]) -> str:
+    """The training's seed; images that somebody brought are of none that is known."""
+    return "" if score["seed"] is None else f"seed {score['seed']} "
 
 
 def _conditions(score: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fpa.reporting.words import in_words
 
 COLUMNS = [
     *("experiment", "dataset", "resolution", "model", "seed", "target", "kimg", "budget_kimg"),
-    *("base", "base_kimg", "images_per_second", "hours", "budget_hours", "hardware"),
+    *("base", "images_per_second", "hours", "budget_hours", "hardware"),
 ]
 
 
@@ -31,16 +31,19 @@ def targets_frame(
     """One row for each training: the images that it had seen at its first quick score not above the
     target (kimg, missing if there was none), and the hours of training that they take.
 
-    entries: of each run with quick scores, `dataset`, `resolution`, `model`, `seed`, `budget_kimg`,
-    its `history`, and `cost` with the speed of its model, if measured; `base` and `base_kimg` of a
-    run that starts from another one, whose hours count in full. target: `target_of` by default, for
-    each data set.
+    entries: as `run_entries` gives them; those without quick scores are left out. The hours of a run
+    include the whole training that it starts from. target: `target_of` by default, for each data
+    set.
     """
+    budgets = {(e["dataset"], e["model"]): e["kimg"] for e in entries}
     speeds = {
         (e["dataset"], e["model"]): e["cost"]["training_images_per_second"]
         for e in entries
         if e["cost"]
     }
+    machines = {(e["dataset"], e["model"]): e["cost"]["hardware"] for e in entries if e["cost"]}
+    hardware = {key: of.get("gpu") or of.get("cpu") or "" for key, of in machines.items()}
+    entries = [e for e in entries if e["history"] is not None and "fid" in e["history"]]
     chosen = {
         dataset: target_of([(e["model"], e["history"]) for e in entries if e["dataset"] == dataset])
         for dataset in dict.fromkeys(e["dataset"] for e in entries)
@@ -55,19 +58,19 @@ def targets_frame(
         speed = speeds.get((dataset, entry["model"]), math.nan)
         before = 0.0
         if entry["base"]:
-            before = _hours(entry["base_kimg"], speeds.get((dataset, entry["base"]), math.nan))
-        hardware = (entry["cost"] or {}).get("hardware", {})
+            painter = dataset, entry["base"]
+            before = _hours(budgets.get(painter, math.nan), speeds.get(painter, math.nan))
         rows.append(
             {
                 "experiment": experiment,
-                **{k: entry[k] for k in ("dataset", "resolution", "model", "seed", "budget_kimg")},
-                **{k: entry[k] for k in ("base", "base_kimg")},
+                **{k: entry[k] for k in ("dataset", "resolution", "model", "seed", "base")},
+                "budget_kimg": entry["kimg"],
                 "target": goal,
                 "kimg": kimg,
                 "images_per_second": speed,
                 "hours": before + _hours(kimg, speed),
-                "budget_hours": before + _hours(entry["budget_kimg"], speed),
-                "hardware": hardware.get("gpu") or hardware.get("cpu") or "",
+                "budget_hours": before + _hours(entry["kimg"], speed),
+                "hardware": hardware.get((dataset, entry["model"]), ""),
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -105,7 +108,9 @@ def _range(values: pd.Series, form: str) -> str:
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
-def targets_caption(frame: pd.DataFrame, given: bool, labels: Mapping[str, str]) -> str:
+def targets_caption(
+    frame: pd.DataFrame, given: bool, labels: Mapping[str, str], experiment: str
+) -> str:
     """What was to be reached, and what counts."""
     what = "given" if given else "the lowest that the mean training of every model reaches"
     refiners = frame.loc[frame["base"].notna(), "model"].drop_duplicates()
@@ -122,7 +127,7 @@ def targets_caption(frame: pd.DataFrame, given: bool, labels: Mapping[str, str])
         parts.append(
             f"those of {names} include the whole training of its painter, the images do not"
         )
-    return sentence(parts, frame["experiment"].iloc[0])
+    return sentence(parts, experiment)
 
 
 def _hardware(frame: pd.DataFrame) -> list[str]:

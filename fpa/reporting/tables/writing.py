@@ -21,8 +21,9 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
 
 def escape_markdown(text: Any) -> str:
     """A value as text in one line that Markdown shows as it is."""
-    # Not every reader lets backslashes escape these two.
-    plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text)).replace("<", "&lt;")
+    # Not every reader lets backslashes escape these two, which open entities and tags.
+    plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text))
+    plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
     return MARKDOWN.sub(r"\\\g<0>", plain)
 
 

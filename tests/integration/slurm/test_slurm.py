@@ -1,14 +1,14 @@
-"""`--profile slurm` on a real Slurm: the whole way, with a time limit shorter than the training."""
+"""`--profile slurm` on a real Slurm: what it is asked for, and a training that it does not leave alone."""
 
 import copy
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -16,19 +16,21 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, TINY, environment
-from one_node import OneNode, Unavailable
+from one_node import ACCOUNT, OneNode, Unavailable
+from sliced import SLICES
 
-from fpa.common.files import file_digest
+from fpa.common.files import file_digest, write_json
 from fpa.data.feed import Feed
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Experiment
 from fpa.training.loop import Training, train
 
-PROFILE = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
-GPU_RULES = ("real_features", "train", "sample", "features")
-CPUS = {"prepare": 8, "real_features": 4}
-STEPS = 60
+HERE = Path(__file__).parent
+TEXT = (ROOT / "slurm/config.yaml").read_text()
+PROFILE = yaml.safe_load(TEXT)
+STEPS = 250
+"""More than the starts of the training take that wait for Slurm to end them."""
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +43,73 @@ def slurm(tmp_path_factory):
 
 
 def experiment() -> dict:
-    """From prepare to fid.csv with one model, whose first attempts would take two minutes."""
+    """From prepare to fid.csv with one model."""
     config = copy.deepcopy(TINY)
     config["models"] = {
-        "slow": {"class": "slow:Slow", "settings": {"width": 8, "latent_dim": 8}},
+        "sliced": {"class": "sliced:Sliced", "settings": {"width": 8, "latent_dim": 8}},
     }
-    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 0.04, "watch_kimg": 0}
-    config["evaluation"] |= {"checkpoint": "last", "cross_check": False, "metrics": ["fid", "kid"]}
+    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 100, "watch_kimg": 0}
+    protocol = {"extractor": "thumbnails-16px", "n_fake": 32}
+    config["evaluation"] |= {
+        "checkpoint": "last",
+        "protocols": {"small": protocol},
+        "cross_check": False,
+        "metrics": ["fid", "kid"],
+    }
+    config["plugins"] = ["thumbnails"]
     config["runtime"] = {"device": "auto", "train_threads": 1, "log_every": 10}
     return config
+
+
+def start(
+    slurm: OneNode, folder: Path, profile: dict, config: dict, *targets: str
+) -> subprocess.Popen:
+    """Snakemake with a profile on an experiment, in a folder of its own."""
+    # The shipped one spares a busy cluster.
+    profile = {**profile, "latency-wait": 10, "slurm-init-seconds-before-status-checks": 3}
+    (folder / "site").mkdir(parents=True)
+    (folder / "site/config.yaml").write_text(yaml.safe_dump(profile))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    path = os.pathsep.join(map(str, (HERE, HERE.parents[1], ROOT)))
+    return subprocess.Popen(
+        [
+            *(sys.executable, HERE / "impatient.py", *targets),
+            *("--profile", folder / "site", "--directory", folder),
+            *("--configfile", folder / "config.yaml"),
+        ],
+        cwd=ROOT,
+        env={**environment(), **slurm.environment, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def jobs_of(slurm: OneNode, folder: Path) -> dict[str, list[dict[str, str]]]:
+    """Slurm's records of the jobs that were handed in from a folder, by rule or group."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for job in slurm.jobs():
+        name = re.match(r"rule_([a-z_]+?)(_wildcards|$)", job["Comment"])
+        if name and job["WorkDir"] == str(folder):
+            found.setdefault(name[1], []).append(job)
+    return found
+
+
+@pytest.fixture(scope="module")
+def disturbed(slurm, tmp_path_factory):
+    """(folder, process) of an experiment whose training is killed, preempted and cut into slices."""
+    folder = tmp_path_factory.mktemp("disturbed")
+    site = copy.deepcopy(PROFILE)
+    # The first start takes 3 GB more than the others, which need somewhat over one. The second has
+    # a time limit of two minutes: Slurm looks every half minute, and warns half a minute early.
+    site["set-resources"]["train"] |= {
+        "mem_mb": "2500 * attempt",
+        "runtime": 60,
+        "slurm_extra": "'--signal=USR1@75'",
+    }
+    process = start(slurm, folder, site, experiment(), "results/tiny/tables/fid.csv")
+    yield folder, process
+    process.kill()
 
 
 def test_the_two_profiles_set_different_keys():
@@ -58,92 +118,159 @@ def test_the_two_profiles_set_different_keys():
     assert not set(default) & set(PROFILE)
 
 
-def kill_training(slurm: OneNode, folder: Path, process: subprocess.Popen) -> None:
-    """SIGKILL to all processes of the training's Slurm job, once it has saved some steps."""
-    while len(list(folder.glob("results/tiny/runs/digits/slow/*/state/step-*.pt"))) < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.5)
-    jobs = [job for job in slurm.jobs() if job["JobState"] == "RUNNING"]
-    (training,) = (job for job in jobs if job["Comment"].startswith("rule_train"))
-    for pid in slurm.pids(training["JobId"]):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    local = set(re.findall(r"^rule (\w+):\n(?:.+\n)*?    localrule: True$", rules, flags=re.M))
+    named = set(re.findall(r"^rule (\w+):$", rules, flags=re.M))
+    assert {"download", "extractor", "plan_run", "figure", "scores_table", "report_page"} <= local
+    assert set(PROFILE["set-resources"]) == named - local
+    assert all("attempt" in asked["mem_mb"] for asked in PROFILE["set-resources"].values())
+    assert {pair.partition("=")[0] for pair in PROFILE["groups"]} <= named - local
 
 
-def test_an_experiment_runs_in_slurm_and_survives_a_kill_and_its_time_limit(
-    slurm, tmp_path, monkeypatch
+def site(*keys: str) -> dict:
+    """The profile with some of its lines for sites made valid."""
+    text = TEXT
+    for key in keys:
+        text, found = re.subn(rf"# site: (?={key}:)", "", text)
+        assert found, f"no line for {key}"
+    return yaml.safe_load(text)
+
+
+SITES = {
+    "partitions, account and model": (
+        ("slurm_partition", "slurm_account", "gpu_model"),
+        {
+            "cost": {"Partition": "gpu", "Account": ACCOUNT, "TresPerJob": "gres:gpu:a100:1"},
+            "prepare": {"Partition": "cpu", "Account": ACCOUNT, "TresPerJob": None},
+        },
+    ),
+    "gres": (
+        ("slurm_partition", "gpu", "gres", "slurm_extra"),
+        {
+            "cost": {
+                **{"Partition": "gpu", "TresPerNode": "gres:gpu:1", "TresPerJob": None},
+                "OverSubscribe": "NO",
+            },
+            "prepare": {"Partition": "cpu", "TresPerNode": None},
+        },
+    ),
+}
+
+
+def cost_of_a_run(config: dict, folder: Path, run: dict | None = None) -> str:
+    """A target that needs nothing but a run's description, which is written; the broken one is `{}`."""
+    (planned,) = Experiment(config).runs
+    at = f"results/tiny/{planned.folder}"
+    write_json(folder / at / "run.json", planned.config if run is None else run)
+    return f"{at}/cost.json"
+
+
+@pytest.mark.parametrize(("keys", "expected"), SITES.values(), ids=SITES)
+def test_lines_for_sites_ask_slurm_for_what_they_say(
+    disturbed, slurm, tmp_path, monkeypatch, keys, expected
 ):
-    site = copy.deepcopy(PROFILE)
-    # Slurm may send the signal a minute early; by then the first attempt is dead.
-    site["set-resources"]["train"] |= {"runtime": 2, "slurm_extra": "'--signal=USR1@5'"}
-    # The shipped ones spare a busy cluster.
-    site |= {"slurm-init-seconds-before-status-checks": 8, "latency-wait": 10}
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site/config.yaml").write_text(yaml.safe_dump(site))
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(experiment()))
-    path = f"{ROOT / 'tests/integration/slurm'}{os.pathsep}{ROOT}"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "snakemake", "results/tiny/tables/fid.csv"),
-            *("--profile", str(tmp_path / "site"), "--directory", str(tmp_path)),
-            *("--configfile", str(tmp_path / "config.yaml")),
-        ],
-        cwd=ROOT,
-        env={**environment(), **slurm.environment, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        kill_training(slurm, tmp_path, process)
-        said, _ = process.communicate(timeout=540)
-    finally:
-        process.kill()
+    monkeypatch.syspath_prepend(HERE)
+    config = experiment()
+    store = store_name(Experiment(config).datasets["digits"])
+    targets = (cost_of_a_run(config, tmp_path), f"data/{store}/images.npy")
+    with asked_for(slurm, tmp_path, site(*keys), config, *targets) as jobs:
+        for rule, asked in expected.items():
+            (job,) = jobs(*expected)[rule]
+            assert {key: job.get(key) for key in asked} == asked
+
+
+@contextmanager
+def asked_for(slurm, folder, profile, config, *targets):
+    """A function that waits for jobs of some rules, which do not start, and returns their records."""
+    process = start(slurm, folder, profile, config, *targets)
+
+    def jobs(*rules: str):
+        while not set(rules) <= set(jobs_of(slurm, folder)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.5)
+        return jobs_of(slurm, folder)
+
+    yield jobs
+    process.kill()
+
+
+def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
+    disturbed, slurm, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(HERE)
+    config = experiment()
+    config["runtime"] |= {"gpus": 2, "train_threads": 3}
+    (run,) = Experiment(config).runs
+    for name in ("images.npy", "manifest.json"):
+        write_json(tmp_path / "data" / run.store / name, {})
+    target = f"results/tiny/{run.folder}/weights.safetensors"
+    with asked_for(slurm, tmp_path, site("slurm_partition"), config, target) as jobs:
+        ((job,),) = jobs("train").values()
+    assert (job["TresPerJob"], job["CPUs/Task"], job["NumNodes"]) == ("gres:gpu:2", "6", "1-1")
+
+
+def test_a_job_that_says_what_is_wrong_is_not_tried_again(disturbed, slurm, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+    config = experiment()
+    target = cost_of_a_run(config, tmp_path, run={})
+    process = start(slurm, tmp_path, PROFILE, config, target)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, said
+    (log,) = (tmp_path / "results/tiny/logs/cost").iterdir()
+    assert log.read_text().count("is not a resolved run of this version") == 1
+    ((job,),) = jobs_of(slurm, tmp_path).values()
+    assert job["JobState"] == "FAILED"
+
+
+def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
+    disturbed, slurm, monkeypatch
+):
+    folder, process = disturbed
+    said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
-    table = pd.read_csv(tmp_path / "results/tiny/tables/fid.csv")
+    table = pd.read_csv(folder / "results/tiny/tables/fid.csv")
     assert table["fid"].notna().all()
 
-    # Complete means that the budget is spent, in however many attempts.
-    (run,) = (tmp_path / "results/tiny/runs/digits/slow").iterdir()
+    # Complete means that the budget is spent, in however many slices.
+    (run,) = (folder / "results/tiny/runs/digits/sliced").iterdir()
     assert json.loads((run / "train.json").read_text())["steps"] == STEPS
     history = pd.read_csv(run / "history.csv")
     assert history["step"].is_monotonic_increasing
     assert history["step"].iloc[-1] == STEPS
 
-    jobs: dict[str, list[dict[str, str]]] = {}
-    for record in slurm.jobs():
-        rule = re.match(r"rule_(\w+?)(_wildcards|$)", record["Comment"])[1]
-        jobs.setdefault(rule, []).append(record)
-    single = ["prepare", "real_features", "sample", "features", "score"]
-    assert set(jobs) == {*single, "train", "scores_table"}
-    for rule, attempts in jobs.items():
-        *failed, last = [record["JobState"] for record in attempts]
-        assert last == "COMPLETED"
-        assert len(failed) >= 2 if rule == "train" else not failed
-        asked = site["set-resources"][rule]
-        memory = int(asked["mem_mb"].split(" * ")[0])
-        for number, record in enumerate(attempts, start=1):
-            assert record["MinMemoryNode"] == f"{memory * min(number, 3)}M"
-            assert record["CPUs/Task"] == str(CPUS.get(rule, 1))
-            hours, minutes = divmod(asked["runtime"], 60)
-            assert record["TimeLimit"] == f"{hours:02}:{minutes:02}:00"
-            assert record.get("TresPerJob") == ("gres:gpu:1" if rule in GPU_RULES else None)
+    # Killed once for its memory, it asks for more; all slices after that are one job's.
+    jobs = jobs_of(slurm, folder)
+    killed, sliced = jobs.pop("train")
+    assert killed["JobState"] in ("FAILED", "OUT_OF_MEMORY")
+    assert (killed["MinMemoryNode"], sliced["MinMemoryNode"]) == ("2500M", "5000M")
+    assert (killed["Restarts"], sliced["Restarts"]) == ("0", str(SLICES - 1))
+    # One of them was a preemption, which Slurm asks for and answers itself.
+    told = (slurm.folder / "slurmd.log").read_text()
+    ends = re.findall(rf"JOB {sliced['JobId']} ON .* CANCELLED AT \S+ DUE TO (.*) \*\*\*", told)
+    assert Counter(ends) == {"PREEMPTION": 1, "JOB REQUEUE": SLICES - 2}
+    assert f"[{killed['JobId']}.batch] error: Exceeded job memory limit" in told
 
-    # The first attempt was killed, the second one saved what it had, the last one went on from there.
-    # (Of a job that ends well, the log is not kept.)
-    killed, limited = (Path(record["StdOut"]).read_text() for record in jobs["train"][:2])
-    assert "saved step" not in killed
-    assert re.search(r"stopped by SIG(USR1|TERM): saved step", limited)
-    (log,) = (tmp_path / "results/tiny/logs/train").iterdir()
-    assert "going on from step" in log.read_text()
+    # Scores of a run are one job; tables are made here.
+    scores = "scores_features_sample_score"
+    assert set(jobs) == {"prepare", "real_features", scores}
+    gpu = {"real_features", scores}
+    for name, (job,) in jobs.items():
+        assert job["JobState"] == "COMPLETED"
+        assert job.get("TresPerJob") == ("gres:gpu:1" if name in gpu else None)
+    asked = PROFILE["set-resources"]
+    largest = max(int(asked[r]["mem_mb"].split(" * ")[0]) for r in ("sample", "features", "score"))
+    assert jobs[scores][0]["MinMemoryNode"] == f"{largest}M"
+    assert jobs[scores][0]["CPUs/Task"] == "1"
+    assert jobs["prepare"][0]["CPUs/Task"] == str(PROFILE["set-threads"]["prepare"])
 
     if not torch.cuda.is_available():
-        assert file_digest(run / "weights.safetensors") == undisturbed(tmp_path, monkeypatch)
+        assert file_digest(run / "weights.safetensors") == undisturbed(folder, monkeypatch)
 
 
 def undisturbed(folder: Path, monkeypatch) -> str:
     """Digest of the weights that the same training ends with when nothing happens to it."""
-    monkeypatch.setattr("slow.Slow.pause", 0)
+    monkeypatch.syspath_prepend(HERE)
     (run,) = Experiment(experiment()).runs
     store = folder / "data" / store_name(Experiment(experiment()).datasets["digits"])
     images, manifest = open_store(store)
@@ -156,11 +283,3 @@ def undisturbed(folder: Path, monkeypatch) -> str:
     )
     torch.set_num_threads(threads)
     return file_digest(folder / "undisturbed" / "weights.safetensors")
-
-
-def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
-    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    local = set(re.findall(r"^rule (\w+):\n(?:.+\n)*?    localrule: True$", rules, flags=re.M))
-    named = re.findall(r"^rule (\w+):$", rules, flags=re.M)
-    assert {"download", "extractor", "plan_run"} <= local
-    assert set(PROFILE["set-resources"]) == set(named) - local

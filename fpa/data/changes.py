@@ -1,0 +1,79 @@
+"""Whether a prepared data set is still that of its source."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fpa.common import artifacts
+from fpa.common.errors import UserError
+from fpa.common.files import digest_of_many, read_json, write_json
+from fpa.common.progress import log
+from fpa.common.stages import STAGES
+from fpa.data.readers import Listing, Reader, list_images, open_source
+from fpa.data.sources import SOURCES, content
+
+
+def stamp(reader: Reader, listing: Listing) -> str:
+    """Digest of the names, sizes and times of a source's files, wherever the source lies."""
+    path = reader.path
+    if path is None or path.is_file():
+        about = path.stat() if path else None
+        return digest_of_many([[about.st_size, about.st_mtime_ns] if about else None])
+    return digest_of_many(
+        [found.name, found.size, found.place[1] if found.place else None]
+        for found in listing.images
+    )
+
+
+def check_source(dataset: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the data set is prepared in the folder, from the images that its source holds now.
+
+    Reads the images only if names, sizes or times differ; then, if they are the same images, the
+    manifest gets the new times. An official archive is taken to be what it was; so is a source that
+    is not there any more. UserError when the images are others: they are never prepared over those
+    that runs may have been trained on.
+    """
+    path = folder / artifacts.MANIFEST
+    if not path.exists() or not (folder / artifacts.IMAGES).exists():
+        return False
+    manifest = read_json(path)
+    if (
+        content(manifest["dataset"]) != content(dataset)
+        or manifest["stages"]["prepare"] != STAGES["prepare"]
+    ):
+        return False
+    place = dataset["path"]
+    if not SOURCES[dataset["source"]].needs_path or not Path(place).expanduser().exists():
+        return True
+    with contextlib.closing(open_source(dataset["source"], place, folder)) as reader:
+        listing = list_images(reader, SOURCES[dataset["source"]].folders)
+        now, known = stamp(reader, listing), manifest["source"].get("stamp")
+        if now == known:
+            return True
+        log.info("%s: other names, sizes or times than when it was prepared; comparing", place)
+        if _files_digest(reader, listing, manifest) != manifest["source"]["files_sha256"]:
+            raise UserError(
+                f"{folder} was prepared from other images than {place} holds now "
+                f"({manifest['count']:,} then, {len(listing.images):,} now); put those back, give "
+                f"these another path, or delete {folder} to prepare it from them"
+            )
+    manifest["source"]["stamp"] = now
+    # Another user's data folder: then they are compared again next time.
+    with contextlib.suppress(UserError):
+        write_json(path, manifest)
+    return True
+
+
+def _files_digest(reader: Reader, listing: Listing, manifest: Mapping[str, Any]) -> str:
+    """What the manifest would say of the source's files now."""
+    unreadable = {entry["name"] for entry in manifest["unreadable"]}
+
+    def files() -> Iterator[tuple[str, str]]:
+        for found in listing.images:
+            if found.name not in unreadable and not found.problem:
+                with contextlib.suppress(OSError, ValueError):
+                    yield found.name, hashlib.sha256(reader.read(found.place)).hexdigest()
+
+    return digest_of_many(files())

@@ -1,0 +1,71 @@
+"""Finished work that no job may make again: weights, histories and scores, once they are there.
+
+Snakemake removes the outputs of a job before the job starts, and starts a job whenever something
+that it was made from is made again. So what is kept here is the output of no job: the rules' wildcards
+do not match it (fpa.experiment.patterns). Whoever wants a run trained again deletes its folder.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fpa.common import artifacts
+from fpa.common.errors import UserError
+from fpa.common.files import read_json
+from fpa.training.keeping import kept_folder
+from fpa.training.run import Run
+
+OF_TRAINING = (artifacts.RUN, artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
+
+
+def kept_files(results: Path, runs: Iterable[Run], scores: Iterable[str]) -> list[str]:
+    """What is finished of these runs, as paths below the results folder.
+
+    scores: the names of score files.
+    """
+    scores = list(scores)
+    return [f"{run.folder}/{name}" for run in runs for name in _kept(results, run, scores)]
+
+
+def _kept(results: Path, run: Run, scores: Iterable[str]) -> Iterator[str]:
+    folder = results / run.folder
+    summary = summary_of(folder, run) or summary_of(kept_folder(folder), run)
+    if summary is None:
+        return
+    if not any((place / artifacts.WEIGHTS).exists() for place in (folder, kept_folder(folder))):
+        # Unpacked from a bundle: it stays as it came, and its weights are not to be had by a job.
+        yield artifacts.WEIGHTS
+        yield from (path.name for path in sorted(folder.iterdir()) if path.is_file())
+        return
+    yield from (name for name in OF_TRAINING if (folder / name).exists())
+    if (folder / artifacts.COST).exists():
+        yield artifacts.COST
+    yield from (name for name in scores if is_of(folder / name, summary))
+
+
+def summary_of(folder: Path, run: Run) -> dict[str, Any] | None:
+    """What a finished training says of itself; None when this run is not trained in the folder."""
+    summary = _read(folder / artifacts.SUMMARY)
+    if summary is None or summary.get("digest") != run.digest:
+        return None
+    return summary
+
+
+def is_of(path: Path, summary: dict[str, Any]) -> bool:
+    """Whether a score file is there, whole, and of the weights that the summary describes.
+
+    Files of version 0.2 and before do not name the weights; they are taken as they are.
+    """
+    score = _read(path)
+    if score is None or score.get("run") != summary["digest"]:
+        return False
+    known = summary.get("weights_sha256"), score.get("trained_sha256")
+    return None in known or known[0] == known[1]
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = read_json(path)
+    except UserError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,1 @@
+"""Checkpoints of the paper's public code (IDSIA/fpainter): their settings, names and tensors in ours."""

@@ -1,0 +1,177 @@
+"""The table of agreement: how far the scores rank models and checkpoints alike."""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from fpa.evaluation.metrics import METRICS
+from fpa.reporting.measures import measure
+from fpa.reporting.tables.text import sentence
+from fpa.reporting.tables.tidy import Entry
+
+FEWEST = 5
+"""Observations without which a rank correlation is not worth a number: of four, one in 24 orders
+agrees by chance."""
+QUICK = ("fid", "precision", "recall")
+"""Columns of a history that a quick score fills."""
+QUICK_BEST = "quick"
+"""The best quick score of a training, beside the scores of the finished model."""
+FINAL, CHECKPOINTS, WITHIN = "finished models", "checkpoints", "within trainings"
+SCOPES = {
+    FINAL: "scores of the finished models, over all trainings",
+    CHECKPOINTS: "quick scores, over the checkpoints of all trainings together",
+    WITHIN: "quick scores, over the checkpoints of one training, mean over trainings",
+}
+COLUMNS = [
+    *("dataset", "resolution", "scope", "score_a", "score_b", "extractor_a", "extractor_b"),
+    *("n", "spearman", "kendall", "experiment"),
+]
+
+
+def rank_correlations(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Spearman's rho and Kendall's tau-b of two samples of as many numbers.
+
+    NaN for fewer than FEWEST numbers, and where all numbers of one sample are the same.
+    """
+    from scipy.stats import kendalltau, rankdata
+
+    if len(a) < FEWEST or len({*a}) == 1 or len({*b}) == 1:
+        return math.nan, math.nan
+    ranks = pd.DataFrame({"a": rankdata(a), "b": rankdata(b)})
+    return float(ranks["a"].corr(ranks["b"])), float(kendalltau(a, b).statistic)
+
+
+def agreement_frame(runs: Sequence[Entry], experiment: str) -> pd.DataFrame:
+    """One row for each data set, scope and pair of scores.
+
+    runs: as fpa.reporting.state.run_entries gives them. A positive correlation means that the two
+    agree on what is better, whatever their directions. n: runs, checkpoints or trainings.
+    """
+    rows: list[dict[str, Any]] = []
+    for dataset in dict.fromkeys(run["dataset"] for run in runs):
+        here = [run for run in runs if run["dataset"] == dataset]
+        about = {"dataset": dataset, "resolution": here[0]["resolution"]}
+        rows += [about | row for row in (*_final(here), *_checkpoints(here))]
+    return pd.DataFrame(rows, columns=COLUMNS).assign(experiment=experiment)
+
+
+def _final(runs: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """Pairs of the finished models' scores, and of their best quick score."""
+    observed = pd.DataFrame([_scores_of(run) for run in runs], dtype=float)
+    extractors: dict[str, str] = {}
+    for run in runs:
+        by_protocol = {protocol: score["extractor"] for protocol, score in run["scores"].items()}
+        extractors |= {name: by_protocol.get(_protocol(name), "") for name in _scores_of(run)}
+    names = [str(name) for name in observed]
+    several = len({_protocol(name) for name in names if name != QUICK_BEST}) > 1
+    for a, b in combinations(names, 2):
+        both = observed[[a, b]].dropna()
+        spearman, kendall = rank_correlations(both[a].tolist(), both[b].tolist())
+        yield {
+            "scope": FINAL,
+            "score_a": a if several else a.partition(":")[0],
+            "score_b": b if several else b.partition(":")[0],
+            "extractor_a": extractors[a],
+            "extractor_b": extractors[b],
+            "n": len(both),
+            "spearman": spearman,
+            "kendall": kendall,
+        }
+
+
+def _protocol(name: str) -> str:
+    return name.partition(":")[2]
+
+
+def _scores_of(run: Entry) -> dict[str, float]:
+    """A run's scores as metric:protocol, and its best quick score; higher is better for all."""
+    found: dict[str, float] = {}
+    for protocol, score in run["scores"].items():
+        for name, metric in METRICS.items():
+            value = score["metrics"].get(name, {}).get("value")
+            if value is not None:
+                found[f"{name}:{protocol}"] = -value if metric.lower_is_better else value
+    best = ((run["summary"] or {}).get("best") or {}).get("fid")
+    return found | ({} if best is None else {QUICK_BEST: -best})
+
+
+def quick_scores(run: Entry) -> pd.DataFrame:
+    """The rows of a run's history with a whole and finite quick score; none without a history."""
+    history = run["history"]
+    if history is None or not {*QUICK} <= {*history}:
+        return pd.DataFrame(columns=["kimg", *QUICK], dtype=float)
+    quick = history[["kimg", *QUICK]].replace([math.inf, -math.inf], math.nan)
+    return quick.dropna().reset_index(drop=True)
+
+
+def _checkpoints(runs: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """Pairs of quick scores, over all checkpoints, and within each training."""
+    each = [quick_scores(run).assign(fid=lambda part: -part["fid"]) for run in runs]
+    together = pd.concat(each)
+    for a, b in combinations(QUICK, 2):
+        row = {"score_a": a, "score_b": b, "extractor_a": "", "extractor_b": ""}
+        pooled = rank_correlations(together[a].tolist(), together[b].tolist())
+        numbers = dict(zip(("spearman", "kendall"), pooled, strict=True))
+        yield {**row, "scope": CHECKPOINTS, "n": len(together), **numbers}
+        found = pd.DataFrame(
+            [rank_correlations(part[a].tolist(), part[b].tolist()) for part in each],
+            columns=["spearman", "kendall"],
+        ).dropna()
+        means = {name: found[name].mean() for name in ("spearman", "kendall")}
+        yield {**row, "scope": WITHIN, "n": len(found), **means}
+
+
+def score_label(name: str, extractor: str) -> str:
+    """What a score of this table is called."""
+    metric, _, protocol = name.partition(":")
+    if metric == QUICK_BEST:
+        return "best quick score"
+    # A quick score says nothing of its network here: it is a Fréchet distance in any.
+    label = measure(metric, [extractor])
+    return f"{label} ({protocol})" if protocol else label
+
+
+def agreement_layout(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same as text, of the pairs with the first score of a scope; the CSV has all."""
+    columns: dict[str, list[str]] = {}
+    names = []
+    for (dataset, scope), group in frame.groupby(["dataset", "scope"], sort=False):
+        for row in group[group["score_a"] == group["score_a"].iloc[0]].to_dict("records"):
+            names.append(score_label(row["score_a"], row["extractor_a"]))
+            cells = {"and": score_label(row["score_b"], row["extractor_b"]), "of": str(scope)}
+            if frame["dataset"].nunique() > 1:
+                cells["data set"] = str(dataset)
+            cells |= {
+                "n": f"{row['n']:,}",
+                "Spearman": _number(row["spearman"]),
+                "Kendall": _number(row["kendall"]),
+            }
+            for column, text in cells.items():
+                columns.setdefault(column, []).append(text)
+    if not names:
+        return pd.DataFrame({"n": ["0"]}, pd.Index(["no scores"], name="Score"))
+    return pd.DataFrame(columns, pd.Index(names, name="Score"))
+
+
+def _number(value: float) -> str:
+    return "—" if pd.isna(value) else f"{value:+.2f}"
+
+
+def agreement_caption(frame: pd.DataFrame, experiment: str) -> str:
+    """What was compared, and where there was too little."""
+    scopes = list(frame["scope"].unique())
+    parts = [
+        "Rank correlation of scores: 1 where two scores put everything in the same order of quality, "
+        "-1 in the opposite one",
+        *(f"{scope}: {SCOPES[scope]}" for scope in scopes),
+        "checkpoints of one training resemble each other, so many of them are fewer independent "
+        "observations",
+    ]
+    if frame.empty:
+        parts = ["Rank correlation of scores: no run has a score or a history"]
+    elif bool(frame["spearman"].isna().any()):
+        parts.append(f"— where there are fewer than {FEWEST} to rank, or all are the same")
+    return sentence(parts, experiment)

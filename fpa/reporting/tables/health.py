@@ -1,0 +1,177 @@
+"""The table of health: what is wrong with a training, beside how good its samples are."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
+from fpa.reporting.tables.text import sentence
+from fpa.reporting.tables.tidy import Entry
+from fpa.reporting.words import in_words
+
+COLLAPSED = 0.05
+"""Recall below which a generator is said to have lost most of what it should show."""
+WON = 0.1
+"""Discriminator loss at the end, as a share of that at the beginning, below which it has won."""
+WORSE = 1.5
+"""Last quick score over the best one from which a training is said to have become worse."""
+LAST = 0.25
+"""Share of a training over whose end losses are averaged."""
+COPIES, LOST, UNBALANCED, DECLINED = (
+    "may copy training images",
+    "collapsed modes",
+    "discriminator wins",
+    "became worse",
+)
+RELOADED, BROKEN = "went back from NaN", "images that are not finite"
+COLUMNS = [
+    *("dataset", "resolution", "model", "seed", "noticed"),
+    *("close", "close_low", "close_expected", "closest", "close_p", "n_samples", "n_held_out"),
+    *("recall", "d_loss_share", "best_quick", "last_quick", "nan_reloads", "not_finite", "run"),
+    "experiment",
+]
+
+
+def health_frame(runs: Sequence[Entry], experiment: str) -> pd.DataFrame:
+    """One row for each finished run; what is unknown is missing.
+
+    runs: as fpa.reporting.state.run_entries gives them. `noticed` are words, separated by '; '.
+    """
+    rows = [_health(run) for run in runs if run["summary"] is not None]
+    return pd.DataFrame([row | {"experiment": experiment} for row in rows], columns=COLUMNS)
+
+
+def _health(run: Entry) -> dict[str, Any]:
+    row: dict[str, Any] = {key: run[key] for key in ("dataset", "resolution", "model", "seed")}
+    row["run"] = run["digest"]
+    near = run["neighbours"]
+    test = None if near is None else memorisation(near["distance"], near["real_distance"])
+    if test is not None:
+        row |= _memorised(test)
+    scores = list(run["scores"].values())
+    recalls = [s["metrics"]["recall"]["value"] for s in scores if s["metrics"].get("recall")]
+    known = [value for value in recalls if value is not None]
+    row["recall"] = min(known) if known else math.nan
+    row["not_finite"] = max((s.get("not_finite") or 0 for s in scores), default=0)
+    row |= _training(run["history"])
+    row["nan_reloads"] = run["summary"].get("nan_reloads")
+    return row | {"noticed": "; ".join(_noticed(row, test))}
+
+
+def _memorised(test: Memorisation) -> dict[str, Any]:
+    return {
+        "close": test.share,
+        "close_low": test.low,
+        "close_expected": test.expected,
+        "closest": test.closest,
+        "close_p": test.p,
+        "n_samples": test.n_samples,
+        "n_held_out": test.n_held_out,
+    }
+
+
+def _training(history: pd.DataFrame | None) -> dict[str, float]:
+    """Loss balance and quick scores, from a training's history."""
+    found = dict.fromkeys(("d_loss_share", "best_quick", "last_quick"), math.nan)
+    if history is None:
+        return found
+    if "d_loss" in history:
+        losses = history[["kimg", "d_loss"]].dropna()
+        if len(losses) and losses["d_loss"].iloc[0] > 0:
+            late = losses["kimg"] >= (1 - LAST) * losses["kimg"].iloc[-1]
+            found["d_loss_share"] = losses.loc[late, "d_loss"].mean() / losses["d_loss"].iloc[0]
+    if "fid" in history and history["fid"].notna().any():
+        quick = history["fid"].dropna()
+        found |= {"best_quick": quick.min(), "last_quick": quick.iloc[-1]}
+    return found
+
+
+def _noticed(row: Mapping[str, Any], test: Memorisation | None) -> list[str]:
+    # A comparison with NaN is false: what is unknown is not noticed.
+    signs = {
+        COPIES: test is not None and test.copies,
+        LOST: row["recall"] < COLLAPSED,
+        UNBALANCED: row["d_loss_share"] < WON,
+        DECLINED: row["last_quick"] > WORSE * row["best_quick"],
+        RELOADED: bool(row["nan_reloads"]),
+        BROKEN: row["not_finite"] > 0,
+    }
+    return [words for words, found in signs.items() if found]
+
+
+def counts_noticed(frame: pd.DataFrame) -> dict[str, int]:
+    """What was noticed in some rows, and in how many of them."""
+    found: dict[str, int] = {}
+    for text in frame["noticed"]:
+        for words in filter(None, text.split("; ")):
+            found[words] = found.get(words, 0) + 1
+    return found
+
+
+def health_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """One row for each model and data set: the worst of its trainings, as text."""
+    rows, names = [], []
+    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
+        label = labels.get(str(model), str(model))
+        names.append(f"{label}, {dataset}" if frame["dataset"].nunique() > 1 else label)
+        ratio = (group["last_quick"] / group["best_quick"]).max()
+        rows.append(
+            {
+                "close to training images": _text(100 * group["close"].max(), "{:.1f}%"),
+                "recall": _text(group["recall"].min(), "{:.3f}"),
+                "discriminator loss": _text(100 * group["d_loss_share"].min(), "{:.0f}%"),
+                "last / best quick score": _text(ratio, "{:.2f}"),
+                "NaN reloads": _text(group["nan_reloads"].sum(min_count=1), "{:.0f}"),
+                "noticed": _words(group),
+            }
+        )
+    if not rows:
+        rows, names = [{"noticed": "no finished training"}], ["every model"]
+    return pd.DataFrame(rows, pd.Index(names, name="Model"))
+
+
+def _text(value: Any, form: str) -> str:
+    return "—" if pd.isna(value) else form.format(float(value))
+
+
+def _words(group: pd.DataFrame) -> str:
+    found = counts_noticed(group)
+    if len(group) == 1:
+        return ", ".join(found) or "nothing"
+    return ", ".join(f"{words} ({n} of {len(group)})" for words, n in found.items()) or "nothing"
+
+
+def health_caption(frame: pd.DataFrame, experiment: str) -> str:
+    """What the columns are, and what is looked for."""
+    tested = int(frame["close"].notna().sum())
+    parts = [
+        "Signs of overfitting and of faults, the worst of each model's trainings",
+        "close to training images: the share of samples that are nearer to a training image than "
+        f"{1 - CLOSE:.0%} of held-out real images are, {CLOSE:.0%} for a model that does not copy; "
+        f"'{COPIES}' for p < {LEVEL:g}; tested in {tested} of {len(frame)} trainings",
+        f"'{LOST}' for a recall below {COLLAPSED:g}",
+        f"discriminator loss: in the last quarter, as a share of its first value; '{UNBALANCED}' "
+        f"below {WON:.0%}",
+        f"'{DECLINED}' where the last quick score is more than {WORSE:g} times the best",
+    ]
+    if frame["nan_reloads"].isna().any():
+        parts.append("NaN reloads: — where a training was too early to count them")
+    return sentence(parts, experiment)
+
+
+def notes(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """What a reader of the page needs to know before the numbers: one line for each model."""
+    found = []
+    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
+        counts = counts_noticed(group)
+        if counts:
+            name = f"{labels.get(str(model), str(model))} on {dataset}"
+            several = len(group) > 1
+            words = [
+                f"{what} (in {n} of {len(group)} trainings)" if several else what
+                for what, n in counts.items()
+            ]
+            found.append(f"{name}: {in_words(words)}. See the table health.")
+    return found

@@ -1,0 +1,163 @@
+"""A checkpoint of the paper's public code as a finished run of ours."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpa.common import artifacts
+from fpa.common.errors import UserError
+from fpa.common.files import digest, file_digest, write_json, write_text
+from fpa.common.progress import log
+from fpa.models import optimizers
+from fpa.models.interface import StartsOthers
+from fpa.models.loading import check_settings, find_model, resolve_settings
+from fpa.models.published import arguments, names
+from fpa.models.published.arguments import Imported
+from fpa.models.published.checkpoint import Checkpoint, moments_of, read, state_of
+from fpa.models.published.names import Names
+from fpa.training import checkpoint as resumable
+from fpa.training import finished
+from fpa.training.run import Run, build_model
+
+NAME = "official"
+"""Of model and data set in an imported run, which a configuration calls by its own names."""
+
+
+def import_official(path: Path, args: Path, out: Path, kimg: float | None = None) -> Run:
+    """Make a run of a checkpoint and its args.txt in the folder `out`.
+
+    It holds what a finished run of ours does: run.json, weights.safetensors, history.csv, train.json,
+    and a resumable state. kimg: budget of a training that goes on from it, in thousand images, in
+    all; None for what it has seen. UserError, with what was wrong, for files that are not such a
+    checkpoint, and for a folder that holds a run already.
+    """
+    if (out / artifacts.SUMMARY).exists():
+        raise UserError(f"{out} holds a finished run; choose another folder")
+    about = arguments.read(_arguments(args), str(args))
+    try:
+        check_settings(about.model, about.settings, about.image_size, about.channels, about.base)
+    except UserError as error:
+        raise UserError(f"{args}: {error}") from error
+    found = read(path)
+    steps = _steps(found, about)
+    run = _run(about, steps, kimg, file_digest(path))
+    model = build_model(run)
+    _fill(model, found, about)
+    weights = _weights(model)
+    state: dict[str, Any] = {
+        "config": run.config,
+        # Unknown: whatever it goes on with.
+        "images": None,
+        "step": steps,
+        "reloads": 0,
+        "model": {**model.state_dict(), "steps": steps},
+        "feed": {"epoch": 0, "position": 0},
+        "random": {"cpu": torch.Generator().manual_seed(run.seed).get_state()},
+        "history": [],
+        "best": None,
+        "sums": {},
+        "counts": {},
+    }
+    write_json(out / artifacts.RUN, run.config)
+    weights_sha256 = finished.write_weights(out / artifacts.WEIGHTS, weights, run)
+    resumable.save(out / artifacts.STATE, steps, state)
+    seen = steps * about.batch_size / 1000
+    write_text(out / artifacts.HISTORY, f"step,kimg\n{steps},{seen}\n")
+    finished.write_summary(
+        out,
+        run,
+        images_sha256=None,
+        weights_sha256=weights_sha256,
+        steps=steps,
+        kimg=seen,
+        # The published code keeps its best checkpoint; by which score, the file does not say.
+        best={"kimg": seen, "fid": None},
+        networks=model.networks,
+        more={"official": {"model_type": about.kind, "sha256": file_digest(path)}},
+    )
+    for name in about.not_taken:
+        log.warning("%s: %s has no counterpart here; a training goes on without it", args, name)
+    return run
+
+
+def _arguments(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no args.txt of the public code: no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is no args.txt of the public code: no JSON object")
+    return found
+
+
+def _steps(found: Checkpoint, about: Imported) -> int:
+    """Steps that the generator's optimizer has made; those asked for where that is not there."""
+    state = found.optimizers.get("generator", {}).get("state", {})
+    made = [int(moments["step"]) for moments in state.values() if "step" in moments]
+    return max(made, default=about.steps)
+
+
+def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
+    """The resolved run, which carries the checkpoint's digest in its own."""
+    dataset = {
+        "name": NAME,
+        "source": "folder",
+        "resolution": about.image_size,
+        "channels": about.channels,
+        "filter": "bilinear",
+        "count": None,
+        "path": "unknown",
+    }
+    batch = about.batch_size
+    training = {
+        "kimg": steps * batch / 1000 if kimg is None else kimg,
+        "batch_size": batch,
+        "watch_kimg": 0,
+    }
+    identity = {"official": sha256, "model": about.model, "settings": about.settings}
+    base = None
+    if about.base is not None:
+        painter = {"name": "painter", "class": "fpa.models:FPA", "settings": about.base}
+        base = Run(dataset, painter, training, about.seed, digest({**identity, "part": "base"}))
+    declared = find_model(about.model, NAME)
+    settings = resolve_settings(declared, about.settings, f"{NAME}.settings")
+    model = {"name": NAME, "class": about.model, "settings": settings}
+    return Run(dataset, model, training, about.seed, digest(identity), base)
+
+
+def _fill(model: Any, found: Checkpoint, about: Imported) -> None:
+    """Put the checkpoint's tensors and Adam's moments into a model."""
+    of_generator: Callable[[Any], Names] = names.painter
+    if about.base is not None:
+        of_generator = names.refined
+    elif about.kind == arguments.BASE:
+        of_generator = names.lightgan
+    public = {
+        "generator": of_generator(model.generator),
+        "ema": of_generator(model.ema),
+        "discriminator": names.discriminator(model.discriminator),
+    }
+    for name, network in model.networks.items():
+        where = f"{found.path}: the {name}"
+        network.load_state_dict(state_of(network, found.networks[name], public[name], where))
+    for name, optimizer in found.optimizers.items():
+        network = model.networks[name]
+        moments = moments_of(optimizer, network, found.networks[name], public[name])
+        if moments:
+            optimizers.load(getattr(model, f"{name}_optimizer"), network, moments)
+        else:
+            log.warning("%s: Adam's state of the %s does not fit; left out", found.path, name)
+
+
+def _weights(model: Any) -> dict[str, dict[str, Tensor]]:
+    """All that a finished run keeps; the checkpoint is both its last and its best."""
+    networks = {name: network.state_dict() for name, network in model.networks.items()}
+    others = model.start_for_others() if isinstance(model, StartsOthers) else {}
+    best = {f"best_{name}": state for name, state in others.items()}
+    return {**networks, **others, "best": networks["ema"], **best}

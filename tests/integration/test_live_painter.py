@@ -1,0 +1,544 @@
+"""The painters that run in the report's page: the same function as in PyTorch, and its controls."""
+
+import base64
+import json
+from itertools import pairwise
+from unittest import mock
+
+import made_up
+import numpy as np
+import pytest
+import torch
+from browsing import opened, pixels
+from conftest import DISCRIMINATOR, fpa
+
+from fpa.evaluation import live, trace
+from fpa.evaluation.sampling import CHUNK, sample_latents
+from fpa.experiment.plan import Experiment
+from fpa.models.learning_rules import RULES
+from fpa.models.learning_rules.additive import additive_loop
+from fpa.models.learning_rules.delta import delta_loop
+from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.reporting.player import live_files
+from fpa.training.run import build_model
+
+SMALL = {"steps": 6, "latent_dim": 12, "hidden_size": 16, "mini_input_size": 8}
+PAINTERS = {
+    "v2": {},
+    "v1": {"inputs": "v1", "layers": 2},
+    "additive": {"inputs": "v1", "rule": "additive", "tanh_image": False},
+    "additive_v2": {"rule": "additive", "softmax_keys": False, "tanh_values": True},
+    "learned": {"position_codes": True, "learned_initial": True, "vector_rates": True},
+    "raw": {
+        "sigmoid_rates": False,
+        "mini_tanh": False,
+        "latent_to_state": False,
+        "wide_dim": 24,
+        "softmax_keys": False,
+    },
+    "oja": {"rule": "oja"},
+    "split": {"inputs": "split", "vector_rates": True},
+    "transformer": {"sequence": "transformer", "heads": 4, "feedforward_size": 24, "layers": 2},
+    "rfwp": {"inputs": "v1", "sequence": "rfwp", "heads": 4, "feedforward_size": 24, "layers": 2},
+}
+"""Settings of painters that together use every part and option that the page knows."""
+REGISTRIES = {"rule": RULES, "inputs": INPUTS, "sequence": SEQUENCES}
+PAINTERS = {
+    name: settings
+    for name, settings in PAINTERS.items()
+    if all(settings.get(part, "v2") in (*known, "v2") for part, known in REGISTRIES.items())
+}
+
+
+def experiment(channels: int, painters: dict, unet: bool = True) -> dict:
+    """A configuration of painters and, if wished, a U-Net on the first of them."""
+
+    def model(settings: dict) -> dict:
+        return {
+            "class": "fpa.models:FPA",
+            "settings": {"painter": {**SMALL, **settings}, "discriminator": DISCRIMINATOR},
+        }
+
+    models = {name: model(settings) for name, settings in painters.items()}
+    if unet:
+        size = {"unet": {"width": 8, "max_multiplier": 2}}
+        base = next(iter(models))
+        models["unet"] = {"class": "fpa.models:FPAUNet", "base": base, "settings": size}
+    config = made_up.experiment(models=())
+    dataset = {"source": "digits", "resolution": 16, "channels": channels}
+    return {**config, "datasets": {"digits": dataset}, "models": models}
+
+
+def fill(folder, config: dict) -> dict:
+    """A results folder with the painters' weights and its report; the models by name.
+
+    The painters' weights are random, larger than untrained ones: images with contrast.
+    """
+    about, specs, results = made_up.fill(folder, config)
+    runs = {run.folder: run for run in Experiment({**config, "results": str(results)}).all_runs()}
+    models = {}
+    for number, (part, path) in enumerate(live_files(about, specs).items()):
+        torch.manual_seed(number)
+        model = build_model(runs[part.path.rpartition("/")[0]])
+        with torch.no_grad():
+            painter = getattr(model.ema, "painter", model.ema)
+            painter.program.to_kvb.weight.mul_(20 if painter.settings.softmax_keys else 10)
+        # Few latents to check by: a U-Net takes its time.
+        with mock.patch.object(live, "CHECKED", 20):
+            (results / path).write_bytes(live.pack(model, 3, seed=0))
+        models[part.model] = model
+    done = fpa("report", results, "--as-is", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return models
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
+def painted(request, tmp_path_factory):
+    """Painters of every kind, in grey and in colour, there with a U-Net, and their report."""
+    folder = tmp_path_factory.mktemp("live")
+    models = fill(folder, experiment(request.param, PAINTERS, unet=request.param == 3))
+    return models, folder / "results" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    """A painter and a U-Net in colour, and their report."""
+    folder = tmp_path_factory.mktemp("colour")
+    models = fill(folder, experiment(3, {"v2": {}}))
+    return models, folder / "results" / "report.html"
+
+
+@pytest.fixture
+def page(browser, colour):
+    with opened(browser, colour[1]) as page:
+        yield page
+
+
+OPEN = """name => {
+    const entries = JSON.parse(document.getElementById("paintings-data").textContent);
+    const entry = entries.find((entry) => entry.name === `${name} on digits`);
+    const bytes = fromBase64(document.getElementById(entry.weights).textContent);
+    window.painter = new LivePainter(entry.live, readSafetensors(bytes));
+}"""
+
+
+def shown_latents(model) -> torch.Tensor:
+    """The latents (3, L) that the page begins with."""
+    return sample_latents(CHUNK, model.latent_dim, seed=0)[:3]
+
+
+def images(page, name: str, latents: torch.Tensor) -> np.ndarray:
+    """What the page's painter makes of latents (N, L): (N, C * D * D)."""
+    page.evaluate(OPEN, name)
+    code = """latents => latents.map((z) => {
+        const painting = painter.paint(painter.sequence(z));
+        return Array.from(painter.unet ? painter.refine(painting) : painting.finished());
+    })"""
+    return np.array(page.evaluate(code, latents.tolist()))
+
+
+# The same function ---------------------------------------------------------------------------
+
+
+def test_every_painter_makes_the_images_that_it_makes_in_torch(browser, painted):
+    models, path = painted
+    with opened(browser, path) as page:
+        for name, model in models.items():
+            z = sample_latents(100, model.latent_dim, seed=5)
+            with torch.inference_mode():
+                expected = model.ema(z).flatten(1).numpy()
+            assert expected.std() > 0.05, f"{name}: no image to compare"
+            # What the project promises: float16 may take half of it, and rounding takes little.
+            difference = np.abs(images(page, name, z) - expected).max()
+            assert difference < 1e-3, f"{name}: {difference}"
+
+
+def test_the_page_knows_the_parts_that_are_packed_for_it(page):
+    for part, registry in (("rule", "RULES"), ("inputs", "INPUTS"), ("sequence", "SEQUENCES")):
+        assert tuple(page.evaluate(f"Object.keys({registry})")) == live.PARTS[part]
+    assert set(live.PARTS["rule"]) == set(
+        page.eval_on_selector_all("#rule option", "options => options.map((o) => o.value)")
+    )
+
+
+def test_every_rule_writes_what_a_plain_loop_writes(page):
+    random = torch.Generator().manual_seed(0)
+    keys = torch.randn(3, 5, 8, generator=random).softmax(-1)
+    values = torch.randn(3, 5, 8, generator=random)
+    rates = torch.rand(3, 5, 1, generator=random)
+    initial = torch.randn(3, 8, 8, generator=random)
+
+    def oja(keys, values, rates, initial):
+        W = initial.clone()
+        for t in range(keys.shape[2]):
+            k, v, b = keys[0, :, t], values[0, :, t], rates[0, :, t]
+            r = (k - torch.einsum("cij,ci->cj", W, v)).softmax(-1)
+            W = W + torch.einsum("ci,cj->cij", b * v, r)
+        return W
+
+    batch = [array[None] for array in (keys, values, rates)]
+    expected = {
+        "delta": delta_loop(*batch, initial)[0][0],
+        "additive": additive_loop(batch[0], batch[2] * batch[1], initial)[0],
+        "oja": oja(*batch, initial),
+    }
+    code = """([rule, keys, values, rates, initial]) => {
+        const flat = (array) => Float64Array.from(array.flat(3));
+        const sequence = { keys: flat(keys), values: flat(values), rates: flat(rates) };
+        const start = flat(initial);
+        const factors = write(RULES[rule], sequence, 3, 8, start, { softmax_keys: true });
+        const parts = { channels: 3, steps: 5, size: 8, initial: start, values: sequence.values };
+        return Array.from(new Painting({ ...parts, ...factors, rates: [] }).partials[4]);
+    }"""
+    assert {*expected} == {*live.PARTS["rule"]}
+    for rule, matrix in expected.items():
+        arrays = [array.tolist() for array in (keys, values, rates, initial)]
+        found = np.array(page.evaluate(code, [rule, *arrays])).reshape(3, 8, 8)
+        # Float32 against float64.
+        np.testing.assert_allclose(found, matrix.numpy(), atol=1e-5)
+
+
+def test_rank_and_spectrum_are_those_of_the_statistics(page, colour):
+    page.evaluate(OPEN, "v2")
+    model = colour[0]["v2"]
+    z = sample_latents(1, model.latent_dim, seed=3)
+    found = page.evaluate(
+        """z => {
+            const painting = painter.paint(painter.sequence(z));
+            return [0, 2, 5].map((step) => {
+                const { values, rank, effectiveRank } = painting.spectrum(step);
+                return [Array.from(values), rank, effectiveRank];
+            });
+        }""",
+        z[0].tolist(),
+    )
+    with torch.inference_mode():
+        traced = {name: part.numpy() for name, part in model.paint(z).items()}
+    expected = trace.statistics(traced)
+    for (values, rank, effective_rank), step in zip(found, (0, 2, 5), strict=True):
+        # As images: weights may be float16.
+        np.testing.assert_allclose(values, expected["spectrum"][0, step], atol=1e-3)
+        assert effective_rank == pytest.approx(expected["effective_rank"][0, step], abs=1e-2)
+        assert rank == pytest.approx(step + 1) == expected["rank"][0, step]
+
+
+def test_singular_values_are_lapacks(page):
+    random = np.random.default_rng(0)
+    whole = random.normal(size=(12, 12))
+    flat = random.normal(size=(12, 3)) @ random.normal(size=(3, 12))
+    for matrix in (whole, flat, np.zeros((12, 12))):
+        found = page.evaluate(
+            "rows => Array.from(singularValues(rows.flat(), rows.length))", matrix.tolist()
+        )
+        expected = np.linalg.svd(matrix, compute_uv=False)
+        np.testing.assert_allclose(found, expected, atol=1e-7 * max(expected[0], 1))
+
+
+def test_half_precision_is_read_bit_by_bit(page):
+    halves = np.array([0, -0.0, 1, -2.5, 65504, 6e-8, 6.1e-5, np.inf, 1 / 3], np.float16)
+    found = page.evaluate(
+        "bits => Array.from(fromHalf(Uint16Array.from(bits)), String)", halves.view("u2").tolist()
+    )
+    assert [float(text.replace("Infinity", "inf")) for text in found] == halves.tolist()
+
+
+def test_numbered_latents_are_standard_normal(page):
+    latents = np.array(
+        page.evaluate("Array.from({ length: 400 }, (_, i) => Array.from(numberedLatent(i, 64)))")
+    )
+    # 25,600 numbers: standard errors are 0.006 (mean), 0.004 (deviation) and 0.05 (correlation).
+    assert abs(latents.mean()) < 0.03
+    assert abs(latents.std() - 1) < 0.02
+    neighbours = [np.corrcoef(a, b)[0, 1] for a, b in pairwise(latents)]
+    assert abs(np.mean(neighbours)) < 0.03
+    assert np.abs(np.corrcoef(latents[:, :8].T) - np.eye(8)).max() < 0.25
+
+
+# Controls -----------------------------------------------------------------------------------
+
+
+def choose(page, control: str, value: str) -> None:
+    page.select_option(f"#{control}", value)
+    settle(page)
+
+
+def slide(page, selector: str, value: float) -> None:
+    page.locator(selector).evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
+        value,
+    )
+    settle(page)
+
+
+def settle(page) -> None:
+    """Wait for the next painting: controls paint at the next frame."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def painted_by(model, latent: torch.Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return trace.to_uint8(model.ema(latent[None])[0].numpy())
+
+
+def assert_shown(page, expected: np.ndarray, canvas: str = "image") -> None:
+    # 1e-3 of 255 levels, and the rounding.
+    assert np.abs(pixels(page, canvas).astype(int) - expected).max() <= 1
+
+
+def test_it_begins_with_the_sample_and_paints_numbered_latents(page, colour):
+    model = colour[0]["v2"]
+    latents = shown_latents(model)
+    settle(page)
+    assert page.locator("#choices button").count() == 3
+    assert_shown(page, painted_by(model, latents[0]))
+    page.click("#choices button:nth-child(3)")
+    settle(page)
+    assert_shown(page, painted_by(model, latents[2]))
+    assert page.get_attribute("#choices button:nth-child(3)", "aria-pressed") == "true"
+    page.click("#new-latent")
+    settle(page)
+    assert "Latent 1 by v2" in page.get_attribute("#image", "aria-label")
+    latent = torch.tensor(page.evaluate("Array.from(numberedLatent(1, 12))"), dtype=torch.float32)
+    assert_shown(page, painted_by(model, latent))
+
+
+def test_a_walk_ends_at_the_other_painting_and_coordinates_move_alone(page, colour):
+    model = colour[0]["v2"]
+    first, other, _ = shown_latents(model)
+    slide(page, "#walk", 100)
+    assert_shown(page, painted_by(model, other))
+    assert_shown(page, pixels(page, "other"))
+    assert "100 % of the way to painting 2" in page.get_attribute("#image", "aria-label")
+    slide(page, "#walk", 0)
+    choose(page, "which-coordinates", "8")
+    slide(page, "#coordinates label:nth-child(3) input", 2.5)
+    moved = first.clone()
+    moved[10] = 2.5
+    assert_shown(page, painted_by(model, moved))
+
+
+def test_changes_are_made_to_the_same_keys_and_values(page, colour):
+    model = colour[0]["v2"]
+    first, other, _ = shown_latents(model)
+    with torch.inference_mode():
+        own, others = (model.ema.program(z[None]) for z in (first, other))
+    own_keys, other_keys = (raw.keys.softmax(-1) for raw in (own, others))
+    rates = own.rates.sigmoid()
+    rates[:, :, 0] = 1
+
+    def expected(keys=own_keys, values=own.values, rates=rates) -> np.ndarray:
+        with torch.inference_mode():
+            return trace.to_uint8(delta_loop(keys, values, rates)[0][0].tanh().numpy())
+
+    choose(page, "rule", "additive")
+    with torch.inference_mode():
+        written = additive_loop(own_keys, own.values)[0].tanh().numpy()
+    assert_shown(page, trace.to_uint8(written))
+    assert_shown(page, expected(), "untouched")
+    page.click("#undo")
+    settle(page)
+    assert page.is_hidden("#untouched-figure")
+    choose(page, "keys-of", "other")
+    assert_shown(page, expected(keys=other_keys))
+    choose(page, "values-of", "other")
+    assert_shown(page, expected(keys=other_keys, values=others.values))
+    page.click("#undo")
+    slide(page, "#all-rates", 0.5)
+    assert_shown(page, expected(rates=rates * 0.5))
+    page.click("#undo")
+    settle(page)
+    slide(page, "#step", 3)
+    choose(page, "times", "0")
+    slide(page, "#step", 6)
+    without = rates.clone()
+    without[:, :, 2] = 0
+    assert_shown(page, expected(rates=without))
+    slide(page, "#step", 2)
+    choose(page, "times", "2")
+    slide(page, "#step-rate", 0.25)
+    assert page.get_attribute("#step", "max") == "7"
+    slide(page, "#step", 3)
+    assert page.inner_text("#position") == "step 3 of 7 (step 2 again)"
+    slide(page, "#step", 7)
+    order = [0, 1, 1, 2, 3, 4, 5]
+    scaled = without.clone()
+    scaled[:, :, 1] *= 0.25
+    repeated = expected(own_keys[:, :, order], own.values[:, :, order], scaled[:, :, order])
+    assert_shown(page, repeated)
+
+
+def test_a_key_is_edited_by_hand_by_keyboard_and_by_pointer(page, colour):
+    model = colour[0]["v2"]
+    with torch.inference_mode():
+        raw = model.ema.program(shown_latents(model)[:1])
+    keys, rates = raw.keys.softmax(-1), raw.rates.sigmoid()
+    rates[:, :, 0] = 1
+
+    def expected() -> np.ndarray:
+        with torch.inference_mode():
+            return trace.to_uint8(delta_loop(keys, raw.values, rates)[0][0].tanh().numpy())
+
+    settle(page)
+    editor = page.locator("#edit-keys")
+    assert editor.get_attribute("aria-label") == "Key of step 6, red"
+    editor.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    settle(page)
+    keys[0, 0, 5, 1] += 1 / 40
+    assert editor.get_attribute("aria-valuetext").startswith("entry 2 of 16")
+    assert_shown(page, expected())
+    # At three quarters of the height, over the last of 16 bars.
+    page.select_option("#edited-channel", "blue")
+    box = editor.bounding_box()
+    editor.click(position={"x": box["width"] * 31 / 32, "y": box["height"] / 4})
+    settle(page)
+    keys[0, 2, 5, 15] = float(editor.get_attribute("aria-valuenow"))
+    assert keys[0, 2, 5, 15] == pytest.approx(0.75, abs=0.03)
+    assert_shown(page, expected())
+    assert page.is_enabled("#undo")
+
+
+def test_the_unet_follows(page, colour):
+    model = colour[0]["unet"]
+    page.select_option("#which", label="unet on digits")
+    page.click("#new-latent")
+    # Where it is slow, it waits until nothing has changed for a while.
+    page.wait_for_timeout(500)
+    latent = torch.tensor(page.evaluate("Array.from(numberedLatent(1, 12))"), dtype=torch.float32)
+    assert_shown(page, painted_by(model, latent), "refined")
+
+
+def test_it_works_on_a_phone_by_touch(browser, colour):
+    phone = {"viewport": {"width": 400, "height": 800}, "has_touch": True, "is_mobile": True}
+    with opened(browser, colour[1], **phone) as page:
+        settle(page)
+        before = pixels(page, "image")
+        page.locator("#new-latent").tap()
+        settle(page)
+        assert (pixels(page, "image") != before).any()
+        editor = page.locator("#edit-values")
+        editor.tap()
+        settle(page)
+        assert page.is_enabled("#undo")
+        assert editor.evaluate("e => getComputedStyle(e).touchAction") == "none"
+        for width in (320, 400):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        small = page.eval_on_selector_all(
+            "#player button, #player select, #player input, #player svg[tabindex]",
+            "all => all.filter((e) => e.checkVisibility() && Math.min(e.offsetHeight ?? 99, 99) < 24).map((e) => e.id)",
+        )
+        # WCAG 2.2, target size (minimum).
+        assert small == []
+
+
+def test_the_controls_are_not_printed(page):
+    page.emulate_media(media="print")
+    assert page.is_hidden("#live")
+    assert page.is_visible("#image")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page.emulate_media(color_scheme=scheme)
+    choose(page, "rule", "oja")
+    found = axe.Axe().run(page).response["violations"]
+    nodes = [(rule["id"], node["html"][:120]) for rule in found for node in rule["nodes"]]
+    assert nodes == []
+
+
+def test_frames_of_the_default_size(browser, tmp_path):
+    """Logs how long a painting of the default experiment's size takes, latent to canvas."""
+    size = {"steps": 16, "latent_dim": 64, "hidden_size": 128, "mini_input_size": 32}
+    fill(tmp_path, experiment(1, {"v2": size}, unet=False))
+    with opened(browser, tmp_path / "results" / "report.html") as page:
+        milliseconds = page.evaluate(
+            """async () => {
+                const walk = document.getElementById("walk");
+                const begin = performance.now();
+                for (let frame = 0; frame < 40; frame++) {
+                    walk.value = 2 * frame;
+                    walk.dispatchEvent(new Event("input"));
+                    await new Promise(requestAnimationFrame);
+                }
+                return (performance.now() - begin) / 40;
+            }"""
+        )
+        assert "78 % of the way" in page.get_attribute("#image", "aria-label")
+    print(f"a frame, from the latent to the canvas: {milliseconds:.1f} ms")
+
+
+# What is left out ----------------------------------------------------------------------------
+
+
+def test_weights_are_float16_where_images_stay_what_they_are(colour):
+    model = colour[0]["v2"]
+    before = {name: value.clone() for name, value in model.ema.state_dict().items()}
+    z = sample_latents(live.CHECKED, model.latent_dim, seed=0, chunk=1)
+    with torch.inference_mode():
+        images = model.ema(z)
+    _, largest = live.compact(model.ema, model.latent_dim, 0, tolerance=1)
+    halves = []
+    for tolerance in (0, largest / 4, largest):
+        tensors, error = live.compact(model.ema, model.latent_dim, 0, tolerance)
+        assert error <= tolerance
+        halves.append(sum(tensor.dtype == torch.float16 for tensor in tensors.values()))
+        model.ema.load_state_dict(tensors)
+        with torch.inference_mode():
+            assert (model.ema(z) - images).abs().max().item() == error
+        model.ema.load_state_dict(before)
+    assert halves[0] < halves[1] < halves[2] == len(before)
+    assert all(torch.equal(before[n], v) for n, v in model.ema.state_dict().items())
+
+
+def test_a_large_painter_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "LARGEST", 1000)
+    fill(tmp_path, experiment(1, {"v2": {}}, unet=False))
+    page = (tmp_path / "results" / "report.html").read_text()
+    assert "v2 on digits does not run here: its weights take 0.0 MB, more than 0 MB." in page
+    assert 'id="weights-0"' not in page
+    assert 'id="live"' not in page
+    assert "Watch it paint" in page
+
+
+def test_a_part_or_option_that_the_page_lacks_is_left_out(monkeypatch):
+    settings = live.PainterSettings(wide_dim=8)
+    assert live.not_run(settings) is None
+    monkeypatch.setattr(live, "OPTIONS", ("steps",))
+    assert live.not_run(settings) == "the page does not run painters with wide_dim: 8"
+    monkeypatch.setitem(live.PARTS, "sequence", ("transformer",))
+    assert live.not_run(settings) == "the page does not run painters with sequence: lstm"
+    assert {*live.PARTS, *("steps",)} <= set(live.PainterSettings.model_fields)
+
+
+def test_a_unet_that_gets_something_else_than_the_image_is_left_out(colour, monkeypatch):
+    generator = colour[0]["unet"].ema
+    assert live._describe(generator)["left_out"] is None
+    monkeypatch.setattr(generator, "forward", lambda z: generator.unet(generator.painter(z) / 2))
+    assert "refines something else" in live._describe(generator)["left_out"]
+
+
+def test_a_page_takes_no_more_weights_than_it_can_hold(tmp_path, monkeypatch):
+    fill(tmp_path, experiment(1, {"v2": {}}))
+    path = tmp_path / "results" / "report.html"
+    weights = path.read_text().split('id="weights-0">')[1].partition("<")[0]
+    monkeypatch.setattr("fpa.reporting.player.MOST_WEIGHTS", len(base64.b64decode(weights)) + 100)
+    assert fpa("report", tmp_path / "results", "--as-is", cwd=tmp_path).returncode == 0
+    page = path.read_text()
+    entries = json.loads(page.split('id="paintings-data">')[1].partition("<")[0])
+    assert ["live" in entry for entry in entries] == [True, False]
+    assert "unet on digits does not run here" in page
+    assert "Painters marked “runs here” run in this page" in page
+
+
+def test_a_broken_file_is_one_line(tmp_path):
+    about, specs, results = made_up.fill(tmp_path, experiment(1, {"v2": {}}))
+    path = next(iter(live_files(about, specs).values()))
+    (results / path).write_bytes(b"no tensors")
+    done = fpa("report", results, "--as-is", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{path} is not a painter as `python -m fpa live` writes it" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,187 @@
+"""How far scores agree, and which checkpoint each would have chosen."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fpa.reporting.drawing.agreement import correlation_panels
+from fpa.reporting.drawing.theme import use_theme
+from fpa.reporting.tables.agreement import (
+    CHECKPOINTS,
+    FINAL,
+    WITHIN,
+    agreement_caption,
+    agreement_frame,
+    agreement_layout,
+    rank_correlations,
+)
+from fpa.reporting.tables.choices import choices_caption, choices_frame, choices_layout
+
+
+def slow_ranks(values):
+    """Ranks from 1, the mean of the places where values are equal."""
+    ordered = sorted(values)
+    return [np.mean([i + 1 for i, x in enumerate(ordered) if x == v]) for v in values]
+
+
+def slow_spearman(a, b):
+    """Pearson's correlation of the ranks, from its definition."""
+    x, y = (np.array(slow_ranks(v)) - np.mean(slow_ranks(v)) for v in (a, b))
+    return float((x * y).sum() / math.sqrt((x * x).sum() * (y * y).sum()))
+
+
+def slow_kendall(a, b):
+    """Tau-b (Kendall 1945): agreeing less opposing pairs, over the pairs that are not tied in each."""
+    pairs = list(itertools.combinations(range(len(a)), 2))
+    signs = [[np.sign(v[i] - v[j]) for i, j in pairs] for v in (a, b)]
+    score = sum(s * t for s, t in zip(*signs, strict=True))
+    return score / math.sqrt(math.prod(sum(s != 0 for s in part) for part in signs))
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_rank_correlations_are_those_of_the_definitions(levels):
+    random = np.random.default_rng(levels)
+    for _ in range(20):
+        a, b = random.integers(0, levels, (2, 9)).tolist()
+        # Both are sums of nine products of small numbers.
+        assert rank_correlations(a, b) == pytest.approx(
+            (slow_spearman(a, b), slow_kendall(a, b)), abs=1e-12
+        )
+
+
+def test_rank_correlations_need_five_numbers_that_differ():
+    assert all(map(math.isnan, rank_correlations([1, 2, 3, 4], [1, 2, 3, 4])))
+    assert all(map(math.isnan, rank_correlations([1] * 6, [1, 2, 3, 4, 5, 6])))
+    assert rank_correlations([1, 2, 3, 4, 5], [5, 4, 3, 2, 1]) == pytest.approx((-1, -1))
+
+
+def run(model, seed, scores, history=None, best=None, dataset="digits"):
+    """What a run left, as fpa.reporting.state.run_entries gives it."""
+    return {
+        "dataset": dataset,
+        "resolution": 16,
+        "model": model,
+        "seed": seed,
+        "digest": f"{model}{seed}",
+        "scores": {
+            protocol: {
+                "extractor": "e",
+                "metrics": {n: {"value": v, "error": None} for n, v in metrics.items()},
+            }
+            for protocol, metrics in scores.items()
+        },
+        "summary": {"best": {"fid": best} if best else None},
+        "history": history,
+    }
+
+
+def history(fid, precision=None, recall=None):
+    """Of a training with a quick score at each kimg, and rows of losses in between."""
+    n = len(fid)
+    columns = {
+        "kimg": np.arange(n),
+        "fid": fid,
+        "precision": precision or np.linspace(0, 1, n),
+        "recall": recall or np.linspace(0, 1, n),
+    }
+    losses = pd.DataFrame({"kimg": np.arange(n) + 0.5, "d_loss": 1.0})
+    return pd.concat([pd.DataFrame(columns), losses]).sort_values("kimg")
+
+
+def numbers(frame, scope, a, b):
+    rows = frame[(frame["scope"] == scope) & (frame["score_a"] == a) & (frame["score_b"] == b)]
+    (row,) = rows.to_dict("records")
+    return row["n"], row["spearman"], row["kendall"]
+
+
+def test_scores_of_opposite_directions_agree_where_both_say_better():
+    runs = [
+        run("m", i, {"quick": {"fid": 10 + i, "recall": 1 - i / 10, "precision": i / 10}}, best=i)
+        for i in range(1, 7)
+    ]
+    frame = agreement_frame(runs, "x")
+    # Lower distances come with higher recall and lower precision.
+    # A correlation is a quotient of rounded roots.
+    assert numbers(frame, FINAL, "fid", "recall") == pytest.approx((6, 1, 1))
+    assert numbers(frame, FINAL, "fid", "precision") == pytest.approx((6, -1, -1))
+    assert numbers(frame, FINAL, "fid", "quick") == pytest.approx((6, 1, 1))
+    shown = agreement_layout(frame)
+    assert shown["and"].tolist()[:3] == ["precision", "recall", "best quick score"]
+    assert shown["Spearman"].tolist()[:3] == ["-1.00", "+1.00", "+1.00"]
+
+
+def test_the_same_metric_by_two_protocols_is_two_scores():
+    runs = [
+        run("m", i, {"paper": {"fid": i * i}, "quick": {"fid": -i if i > 4 else i}})
+        for i in range(1, 7)
+    ]
+    runs.append(run("m", 7, {"paper": {"fid": 3.0}}))
+    frame = agreement_frame(runs, "x")
+    n, spearman, _ = numbers(frame, FINAL, "fid:paper", "fid:quick")
+    # The run without a quick score has no pair.
+    assert n == 6
+    ranks = [1, 2, 3, 4, 5, 6], [3, 4, 5, 6, 2, 1]
+    assert spearman == pytest.approx(slow_spearman(*ranks))
+    assert "Fréchet distance (paper)" in agreement_layout(frame).index
+
+
+def test_checkpoints_are_ranked_together_and_within_each_training():
+    """Two trainings of another quality each: alike within, not together."""
+    good = run("a", 0, {}, history([15, 14, 13, 12, 11], recall=[0.1, 0.2, 0.3, 0.4, 0.5]))
+    bad = run("b", 0, {}, history([25, 24, 23, 22, 21], recall=[0.6, 0.7, 0.8, 0.9, 1.0]))
+    frame = agreement_frame([good, bad], "x")
+    assert numbers(frame, WITHIN, "fid", "recall") == (2, pytest.approx(1), pytest.approx(1))
+    n, spearman, kendall = numbers(frame, CHECKPOINTS, "fid", "recall")
+    fid = [-15, -14, -13, -12, -11, -25, -24, -23, -22, -21]
+    recall = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert n == 10
+    assert (spearman, kendall) == pytest.approx(
+        (slow_spearman(fid, recall), slow_kendall(fid, recall))
+    )
+    assert kendall < 0
+
+
+def test_too_few_runs_are_said_and_not_ranked():
+    runs = [run("m", i, {"quick": {"fid": i, "kid": i}}, history([3, 2])) for i in range(4)]
+    frame = agreement_frame(runs, "x")
+    n, spearman, _ = numbers(frame, FINAL, "fid", "kid")
+    assert n == 4
+    assert math.isnan(spearman)
+    assert "— where there are fewer than 5 to rank" in agreement_caption(frame, "x")
+    assert agreement_layout(frame)["Spearman"].iloc[0] == "—"
+    use_theme()
+    figure = correlation_panels(frame)
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    # 4 runs of 2 checkpoints are 8 together, and none has 5 of its own.
+    assert texts[0] == "too few to rank:\n4 found, 5 needed"
+    assert texts[-1] == "too few to rank:\n0 found, 5 needed"
+
+
+def test_without_scores_and_histories_the_tables_say_so():
+    frame = agreement_frame([run("m", 0, {})], "x")
+    assert frame["n"].tolist() == [0] * len(frame)
+    assert agreement_layout(frame)["n"].unique().tolist() == ["0"]
+    choices = choices_frame([run("m", 0, {}, history([1, 2]).drop(columns="recall"))], "x")
+    assert choices.empty
+    assert "no run has a history" in choices_caption(choices, "x")
+    assert choices_layout(choices, {}).loc["every model", "chosen by"] == "no quick scores"
+
+
+def test_each_score_chooses_its_own_checkpoint():
+    nan = math.nan
+    one = history([9, 5, 7, nan, 6], [0.1, 0.2, 0.9, 1.0, 0.9], [0.5, 0.1, 0.2, 1.0, 0.3])
+    frame = choices_frame([run("a", 0, {}, one)], "x").set_index("score")
+    # A checkpoint whose distance is NaN is none; of equal ones the first is kept.
+    assert frame["kimg"].to_dict() == {"fid": 1, "precision": 2, "recall": 0}
+    assert frame["fid"].to_dict() == {"fid": 5, "precision": 7, "recall": 9}
+    assert frame["same"].tolist() == [True, False, False]
+    assert set(frame["n_checkpoints"]) == {4}
+    two = history([9, 5, 4], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
+    frame = choices_frame([run("a", 0, {}, one), run("a", 1, {}, two)], "x")
+    shown = choices_layout(frame, {"a": "A"})
+    assert shown.index.tolist() == ["A"] * 3
+    assert shown["same as by Fréchet distance"].tolist() == ["2 of 2", "1 of 2", "1 of 2"]
+    assert shown["Fréchet distance"].tolist() == ["4.50", "5.50", "6.50"]

@@ -1,0 +1,57 @@
+"""Training steps and sampling on the `meta` device, which has shapes and no numbers.
+
+There, a number that the host asks for is an error, and so is an operation on tensors of two devices:
+what runs there neither waits for a GPU nor mixes devices.
+"""
+
+import pytest
+import torch
+from conftest import ROOT
+
+from baselines.stylegan2_ada.augment import _margins
+from fpa.experiment.config import read_config
+from fpa.experiment.plan import Experiment
+from fpa.training.run import Run, build_model
+
+META = torch.device("meta")
+STEPS = 5
+"""The first step has every penalty; after four more the painters have theirs again."""
+
+
+def runs() -> list[Run]:
+    """The models of the default experiment, and the paper's StyleGAN2 on small images."""
+    config = read_config(ROOT / "config.yaml")
+    config["models"]["stylegan2"] = {
+        "class": "baselines.stylegan2_ada:StyleGAN2ADA",
+        "settings": {"preset": "stylegan2", "networks": {"latent_dim": 8, "w_dim": 8}},
+    }
+    config["claims"] = None
+    return Experiment(config).runs
+
+
+@pytest.mark.parametrize("run", runs(), ids=lambda run: run.model["name"])
+def test_a_step_and_a_sample_ask_for_no_number(run):
+    with META:
+        model = build_model(run)
+    model.to(META)
+    size = run.dataset["resolution"]
+    for _ in range(STEPS):
+        losses = model.step(torch.rand(4, run.dataset["channels"], size, size, device=META))
+    assert all(loss.device == META for loss in losses.values())
+    images = model.ema(torch.randn(4, model.latent_dim, device=META))
+    assert images.shape == (4, run.dataset["channels"], size, size)
+
+
+def test_the_device_notices_both():
+    there = torch.ones(2, device=META)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        there.sum().item()
+    with pytest.raises(RuntimeError):
+        there + torch.ones(2)
+
+
+def test_margins_that_nobody_asks_the_device_for_are_wide_enough():
+    matrices = torch.eye(3).repeat(4, 1, 1)
+    matrices[:, :2, 2] = torch.tensor([[0.0, 0], [5, -3], [-40, 2], [300, -300]])
+    tight = _margins(matrices, 16, 16, 3)
+    assert all(a <= b for a, b in zip(tight, _margins(matrices.to(META), 16, 16, 3), strict=True))

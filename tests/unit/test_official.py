@@ -1,0 +1,468 @@
+"""Checkpoints of the public code as runs of ours: images, pictures, training, and what is refused."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import official
+import pytest
+import torch
+from conftest import fpa
+from reference import LIGHTGAN as LIGHTGAN_NAMES
+from reference import PAINTER as PAINTER_NAMES
+from reference import UNET as UNET_NAMES
+from reference import Reference, renamed
+
+from fpa.common.errors import UserError
+from fpa.experiment.checks import check_before_start
+from fpa.experiment.plan import Experiment
+from fpa.models import loading, optimizers
+from fpa.training import finished
+
+VECTORS = {
+    "fpa_v1": "lstm_delta",
+    "fpa_v2": "lstm_delta_split_v2",
+    "fpa_v2_options": "lstm_delta_split_v2",
+    "fpa_v2_intermediate": "lstm_delta_split_v2",
+    "fpa_v2_unet": "lstm_delta_split_v2_unet",
+    "fpa_split": "lstm_delta_split",
+    "fpa_oja_v2": "lstm_oja_split_v2",
+    "fpa_oja_v2_plain": "lstm_oja_split_v2",
+    "fpa_transformer_split": "trafo_delta_split",
+    "fpa_rfwp": "rfwp_delta",
+    "lightgan_generator": "base",
+}
+OFF = {name: False for name, value in official.ARGS.items() if isinstance(value, bool)}
+
+
+def imported(folder: Path, saved: dict, args: dict, *more: object) -> Path:
+    done = fpa("import-official", *official.write(folder, saved, args), *more, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def sampled(run: Path, z: torch.Tensor, *options: object) -> torch.Tensor:
+    np.save(run.parent / "z.npy", z.numpy())
+    out = run.parent / "images.npy"
+    words = ("--latents", "z.npy", "--out", out, "--device", "cpu", *options)
+    done = fpa("sample", run, *words, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    images = np.load(out)
+    assert images.dtype == np.float32
+    return torch.from_numpy(images)
+
+
+def of_vector(name: str) -> tuple[Reference, dict, torch.nn.Module]:
+    """A vector's weights as the average of a published model; its generator has others."""
+    reference = Reference(name)
+    config = dict(reference.config)
+    config["ff_dim"] = config.pop("dim_feedforward", 20)
+    args = {**official.ARGS, **OFF, **config, "model_type": VECTORS[name]}
+    torch.manual_seed(0)
+    gan = official.gan(args)
+    state = {k.removeprefix("state/"): v for k, v in reference.arrays.items() if "/" in k}
+    gan.GE.load_state_dict(state, strict=True)
+    return reference, args, gan
+
+
+def assert_images(found: torch.Tensor, published: torch.Tensor) -> None:
+    # The promise: 1e-5, and 1e-4 of the largest value, because some hold small numbers.
+    torch.testing.assert_close(found, published, atol=1e-5, rtol=0)
+    assert (found - published).abs().max() <= 1e-4 * published.abs().max()
+
+
+@pytest.mark.parametrize("name", list(VECTORS))
+def test_an_imported_checkpoint_makes_the_published_images(name, tmp_path):
+    reference, args, gan = of_vector(name)
+    run = imported(tmp_path, official.contents(gan), args)
+    z = reference["z"]
+    assert_images(sampled(run, z), reference["image"])
+    if name == "fpa_v2_unet":
+        before = sampled(run, z, "--which", "before_unet")
+        assert_images(before, reference["image_before_unet"])
+
+
+def test_the_trained_generator_is_there_beside_its_average(tmp_path):
+    reference, args, gan = of_vector("fpa_v2_unet")
+    gan.G.load_state_dict({**gan.GE.state_dict()})
+    gan.GE.load_state_dict({name: torch.zeros_like(v) for name, v in gan.G.state_dict().items()})
+    run, z = imported(tmp_path, official.contents(gan), args), reference["z"]
+    assert_images(sampled(run, z, "--which", "raw"), reference["image"])
+    assert sampled(run, z).abs().max() == 0
+    assert sampled(run, z, "--checkpoint", "best").abs().max() == 0
+    assert sampled(run, z, "--which", "before_unet").abs().max() == 0
+
+
+def test_its_paintings_are_the_published_ones_step_by_step(tmp_path):
+    reference, args, gan = of_vector("fpa_v2")
+    run = imported(tmp_path, official.contents(gan), args)
+    np.save(tmp_path / "z.npy", reference["z"].numpy())
+    words = ("--latents", "z.npy", "--out", "steps.npz", "--device", "cpu")
+    done = fpa("paint", run, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "steps.npz") as steps:
+        first = np.concatenate([steps["updates"][0], steps["partial"][0]])
+        assert steps["partial"].shape == (3, args["num_decoding_steps"], 3, 16, 16)
+        assert_images(torch.from_numpy(steps["image"]), reference["image"])
+    assert_images(torch.from_numpy(first), reference["steps_first_image"])
+
+
+def test_its_discriminator_judges_as_the_published_one(tmp_path):
+    reference = Reference("discriminator")
+    args = {**official.ARGS, "image_size": 32, "fmap_max": 32}
+    gan = official.gan(args)
+    state = {k.removeprefix("state/"): v for k, v in reference.arrays.items() if "/" in k}
+    gan.D.load_state_dict(state, strict=True)
+    saved = official.contents(gan)
+    weights = finished.load_weights(imported(tmp_path, saved, args))
+    model = finished.restore(tmp_path / "run")
+    model.discriminator.load_state_dict(weights["discriminator"])
+    judged = model.discriminator(reference["real"], reconstruct=2)
+    for ours, published in (
+        (judged.logits, reference["logits"].flatten()),
+        (judged.view_logits, reference["logits_32"].flatten()),
+        (judged.reconstruction, reference["aux_loss"]),
+    ):
+        torch.testing.assert_close(ours, published, atol=0, rtol=1e-4)
+    # Adam's moments lie with the same parameters: found by value, whatever their names.
+    first = {
+        tuple(state["exp_avg"].flatten()[:3].tolist()): tuple(parameter.flatten()[:3].tolist())
+        for state, parameter in zip(
+            saved["D_opt"]["state"].values(), gan.D.parameters(), strict=True
+        )
+    }
+    moments = {k: v for k, v in weights["discriminator_optimizer"].items() if "exp_avg." in k}
+    assert len(moments) == len(first)
+    for name, moment in moments.items():
+        value = weights["discriminator"][name.removeprefix("exp_avg.")]
+        assert first[tuple(moment.flatten()[:3].tolist())] == tuple(value.flatten()[:3].tolist())
+
+
+RANDOM = {
+    "lstm_delta": {"use_pos_enc": True, "use_learned_init": True, "wide_out_dim": 10},
+    "lstm_delta, no softmax, grey": {"use_softmax": False, "greyscale": True, "vect_lr": True},
+    "lstm_delta_unet": {"use_learned_init": True, "no_sigmoid_lr": True, "unet_tanh": False},
+    "lstm_delta_split_v2, grey": {"greyscale": True, "num_layers": 2, "val_tanh": True},
+    "lstm_delta_split_v2, plain": {"v2_input_sigmoid": False, "use_latent_to_init": False},
+    "lstm_delta_split_v2_unet": {"vect_lr": True, "unet_tanh": True, "max_unet_dim": 4},
+    "lstm_delta_split_v2_unet, no tanh": {"out_tanh": False, "unet_tanh": True},
+    "lstm_delta_split_unet": {"out_tanh": True, "unet_tanh": True},
+    "lstm_sum": {"out_tanh": False, "use_pos_enc": True},
+    "lstm_sum, with the softmax that it ignores": {"use_softmax": True, "greyscale": True},
+    "base": {"image_size": 64},
+    "base, grey": {"image_size": 128, "greyscale": True, "fmap_max": 8},
+}
+
+
+@pytest.mark.parametrize("name", list(RANDOM))
+def test_our_networks_in_the_published_format_come_back(name, tmp_path):
+    """Names in the other direction than the import's, from the tables of the vectors."""
+    args = {**official.ARGS, **RANDOM[name], "model_type": name.partition(",")[0]}
+    torch.manual_seed(0)
+    gan = official.gan(args)
+    run = imported(tmp_path, official.contents(gan), args)
+    model = finished.restore(run)
+    own = model.ema.state_dict()
+    tables = {"": [*PAINTER_NAMES, (r"^kv_net\.", "program.to_kvb.")]}
+    if args["model_type"] == "base":
+        tables = {"": LIGHTGAN_NAMES}
+    elif args["model_type"].endswith("unet"):
+        tables = {"painter.": PAINTER_NAMES, "unet.": UNET_NAMES}
+    seen = set()
+    for public, value in gan.GE.state_dict().items():
+        if public.startswith("mod_dict.") or public.endswith(".f"):
+            continue
+        prefix = "unet." if public.startswith("u_net.") else next(iter(tables))
+        ours = prefix + renamed(public.removeprefix("u_net."), tables[prefix])
+        assert torch.equal(own[ours], value), public
+        seen.add(ours)
+    assert seen == set(own)
+
+
+def test_the_arguments_decide_which_functions_an_imported_painter_has(tmp_path):
+    args = {
+        **official.ARGS,
+        "no_sigmoid_lr": True,
+        "out_tanh": False,
+        "use_softmax": False,
+        "val_tanh": True,
+        "rnn_init_fact": 2.0,
+        "use_intermed_loss": 3,
+        "scale_intermed_loss": True,
+        "ttur_mult": 1.5,
+        "aug_prob": 0.25,
+    }
+    run = imported(tmp_path, official.contents(official.gan(args)), args)
+    config = json.loads((run / "run.json").read_text())
+    painter = config["model"]["settings"]["painter"]
+    assert not any(painter[name] for name in ("sigmoid_rates", "tanh_image", "softmax_keys"))
+    assert painter["tanh_values"]
+    assert painter["lstm_init_factor"] == 2
+    settings = config["model"]["settings"]
+    assert (settings["partial_images"], settings["scale_partial_images"]) == (3, True)
+    recipe = settings["recipe"]
+    assert (recipe["accumulation"], recipe["discriminator_rate_factor"]) == (2, 1.5)
+    assert recipe["augment_probability"] == 0.25
+    # 5 steps of Adam, in passes of 4 images.
+    assert config["training"] == {"batch_size": 8, "kimg": 0.04, "watch_kimg": 0}
+    summary = json.loads((run / "train.json").read_text())
+    assert summary["steps"] == 5
+    assert summary["official"]["model_type"] == "lstm_delta_split_v2"
+
+
+def damaged(change) -> dict:
+    saved = official.contents(official.gan(official.ARGS))
+    saved["GAN"] = dict(saved["GAN"])
+    change(saved)
+    return saved
+
+
+class Code:
+    """What runs when a pickle is loaded carelessly."""
+
+    def __reduce__(self):
+        return print, ("this ran",)
+
+
+REFUSED = {
+    "it asks to run": lambda saved: saved.update(version=Code()),
+    "lacks the tensor kvb_net.weight, (99, 16)": lambda s: s["GAN"].pop("GE.kvb_net.weight"),
+    "kvb_net.bias is (3), expected (99)": lambda s: s["GAN"].update(
+        {"G.kvb_net.bias": torch.zeros(3)}
+    ),
+    "decoder1.layers.0.1.bias": lambda s: [
+        s["GAN"].pop(f"{p}decoder1.layers.0.1.bias") for p in ("D.", "D_aug.D.")
+    ],
+    "holds wide_net.0.weight, (2, 2), which this model has no place for": lambda s: s["GAN"].update(
+        {"G.wide_net.0.weight": torch.zeros(2, 2)}
+    ),
+    "expected tensors under G., GE., D. and D_aug.D.": lambda s: s["GAN"].update(x=torch.ones(1)),
+    "there are no tensors under GE.": lambda s: [
+        s["GAN"].pop(name) for name in [*s["GAN"]] if name.startswith("GE.")
+    ],
+    "it has no state dict under 'GAN'": lambda s: s.pop("GAN"),
+}
+
+
+@pytest.mark.parametrize("reason", list(REFUSED))
+def test_what_is_no_such_checkpoint_is_refused_with_what_was_wrong(reason, tmp_path):
+    words = official.write(tmp_path, damaged(REFUSED[reason]), official.ARGS)
+    done = fpa("import-official", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "this ran" not in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_repeated_tensors_that_differ_are_refused(tmp_path):
+    args = {**official.ARGS, "model_type": "lstm_delta_split_v2_unet"}
+    saved = official.contents(official.gan(args))
+    saved["GAN"] = dict(saved["GAN"])
+    name = "GE.mod_dict.base.3.weight_hh_l0"
+    saved["GAN"][name] = saved["GAN"][name] + 1
+    done = fpa("import-official", *official.write(tmp_path, saved, args), cwd=tmp_path)
+    assert "mod_dict.base.3.weight_hh_l0 is another tensor than" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ({"model_type": "lstm_delta_splt"}, "did you mean 'lstm_delta_split'?"),
+        ({"latent_dim": "24"}, "latent_dim is '24', expected a whole number"),
+        ({"use_softmax": 1}, "use_softmax is 1, expected true or false"),
+        ({"transparent": True}, "transparent images (4 channels) are not supported"),
+        ({"num_decoding_steps": 0}, "painter.steps: Input should be greater than 0, found 0"),
+        ({"image_size": 48}, "takes images of 16, 32, 64, 128 or 256 px, not 48"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_arguments_that_make_no_model_are_refused(args, reason, tmp_path):
+    words = official.write(tmp_path, {"GAN": {}}, {**official.ARGS, **args})
+    done = fpa("import-official", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("model_1.pt", b"not torch's", "is not a file that torch has saved"),
+        ("model_1.pt", None, "cannot read"),
+        ("model_1.pt", pickle.dumps(Code(), protocol=2), "is refused: it asks to run"),
+        ("model_1.pt", pickle.dumps(Code(), protocol=4), "holds something else than tensors"),
+        ("args.txt", b"{", "is no args.txt of the public code: no JSON"),
+        ("args.txt", b"[]", "is no args.txt of the public code: no JSON object"),
+        ("args.txt", None, "cannot read"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_files_that_are_missing_or_something_else_are_refused(file, content, reason, tmp_path):
+    words = official.write(tmp_path, {"GAN": {}}, official.ARGS)
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_bytes(content)
+    done = fpa("import-official", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert reason in done.stderr
+    assert "this ran" not in done.stdout
+
+
+def test_latents_and_networks_that_a_run_does_not_have_are_refused(tmp_path):
+    run = imported(tmp_path, official.contents(official.gan(official.ARGS)), official.ARGS)
+    np.save(tmp_path / "z.npy", np.zeros((2, 7), np.float32))
+    for words, reason in (
+        (("--latents", "z.npy"), "holds float32 (2, 7), expected latents as floats (N, 24)"),
+        (("--latents", "z.npy", "--count", 2), "leave out --count"),
+        (("--which", "before_unet"), "has no U-Net"),
+    ):
+        done = fpa("sample", run, "--out", "x.npy", *words, cwd=tmp_path)
+        assert done.returncode == 1
+        assert reason in done.stderr
+    done = fpa("import-official", *official.write(tmp_path, {}, {}), cwd=tmp_path)
+    assert "holds a finished run; choose another folder" in done.stderr
+    fpa("export", run, "--out", "export", cwd=tmp_path)
+    done = fpa("sample", "export", "--out", "x.npy", "--which", "raw", cwd=tmp_path)
+    assert "is an export, which holds the EMA generator alone" in done.stderr
+
+
+GREY = {
+    **official.ARGS,
+    "model_type": "lstm_delta_split_v2",
+    "greyscale": True,
+    "latent_dim": 8,
+    "fmap_max": 8,
+    "batch_size": 4,
+    "grad_cummulate_every": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """The digits at 16 px, grey."""
+    folder = tmp_path_factory.mktemp("digits")
+    words = ("resolution=16", "channels=1", "--no-config", "--out", "store")
+    done = fpa("prepare", "digits", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def grey_run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("official")
+    return imported(folder, official.contents(official.gan(GREY)), GREY)
+
+
+def trained(run: Path, store: Path, *more: object) -> dict:
+    words = ("--store", store, "--device", "cpu", *more)
+    done = fpa("train", run / "run.json", *words, cwd=run)
+    assert done.returncode == 0, done.stderr
+    return json.loads((run / "train.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lstm_delta_split_v2", "lstm_delta_split_v2_unet"])
+def test_an_imported_run_can_be_trained_on(kind, store, tmp_path):
+    args = {**GREY, "model_type": kind, "max_unet_dim": 1, "frozen_base": True}
+    saved = official.contents(official.gan(args))
+    run = imported(tmp_path, saved, args, "--kimg", 0.032)
+    before = finished.load_weights(run)
+    summary = trained(run, store)
+    # 5 steps there and 3 here.
+    assert (summary["steps"], summary["kimg"]) == (8, 0.032)
+    after = finished.load_weights(run)
+    for network in ("generator", "discriminator"):
+        changed = {
+            name
+            for name, value in after[network].items()
+            if not torch.equal(value, before[network][name])
+        }
+        expected = {name for name in after[network] if not name.startswith("painter.")}
+        assert changed == expected
+    if kind == "lstm_delta_split_v2":
+        step = after["discriminator_optimizer"]
+        assert {int(value) for name, value in step.items() if name.startswith("step.")} == {8}
+
+
+def test_training_an_imported_run_to_what_it_has_seen_leaves_it_alone(grey_run, store):
+    before = {path.name: path.read_bytes() for path in grey_run.iterdir() if path.is_file()}
+    trained(grey_run, store)
+    assert before == {path.name: path.read_bytes() for path in grey_run.iterdir() if path.is_file()}
+
+
+@pytest.mark.slow
+def test_an_imported_painter_can_be_the_base_of_a_unet_stage(tmp_path):
+    run = imported(tmp_path, official.contents(official.gan(GREY)), GREY)
+    base = json.loads((run / "run.json").read_text())["model"]["settings"]
+    unet = loading.build("fpa.models:FPAUNet", {"unet": {"max_multiplier": 1}}, 16, 1, base)
+    weights = finished.load_weights(run)
+    unet.start_from(weights)
+    for ours, theirs in (
+        (unet.generator.painter, "generator"),
+        (unet.ema.painter, "ema"),
+        (unet.discriminator, "discriminator"),
+    ):
+        torch.testing.assert_close(ours.state_dict(), dict(weights[theirs]), atol=0, rtol=0)
+    moments = optimizers.tensors(unet.discriminator_optimizer, unet.discriminator)
+    torch.testing.assert_close(moments, dict(weights["discriminator_optimizer"]))
+    unet.step(torch.rand(4, 1, 16, 16))
+
+
+def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_run, tiny, store):
+    tiny["models"] = {
+        "official": {"run": str(grey_run), "label": "published"},
+        "refined": {
+            "class": "fpa.models:FPAUNet",
+            "base": "official",
+            "settings": {"unet": {"max_multiplier": 1}},
+        },
+    }
+    tiny["seeds"] = [3, 4]
+    experiment = Experiment(tiny)
+    # One run of the official model, which is the base of both refined ones.
+    assert [(run.model["name"], run.seed) for run in experiment.runs] == [
+        ("official", 3),
+        ("refined", 3),
+        ("refined", 4),
+    ]
+    official_run, *refined = experiment.runs
+    assert {run.base.folder for run in refined} == {official_run.folder}
+    assert official_run.dataset["name"] == "digits"
+    check_before_start(experiment)
+    folder = experiment.results / official_run.folder
+    folder = grey_run.parent / folder
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(official_run.config))
+    summary = trained(folder, store, "--finished", grey_run)
+    assert summary["digest"] == official_run.digest
+    assert summary["kimg"] == 0.02
+    weights = finished.load_weights(folder)
+    torch.testing.assert_close(weights, finished.load_weights(grey_run), atol=0, rtol=0)
+    # Another run under the same path is noticed.
+    changed = {**official_run.config["model"], "finished": "of another"}
+    other = folder.parent / "other.json"
+    other.write_text(json.dumps({**official_run.config, "model": changed}))
+    words = ("--store", store, "--finished", grey_run, "--out", folder.parent / "other")
+    done = fpa("train", other, *words, cwd=folder)
+    assert "is another run than the one that was planned with" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "reason"),
+    [
+        ({"run": "nowhere"}, {}, "models.official.run: cannot read nowhere/train.json"),
+        ({"settings": {"painter": {}}}, {}, "models.official.settings: a finished run has its own"),
+        ({}, {"channels": 3}, "its images have channels 1, those of digits 3"),
+        ({}, {"resolution": 32}, "its images have resolution 16, those of digits 32"),
+        ({"run": None}, {}, "models.official: missing class"),
+    ],
+    ids=str,
+)
+def test_a_finished_run_that_does_not_fit_is_refused(grey_run, tiny, model, dataset, reason):
+    tiny["models"] = {"official": {"run": str(grey_run), **model}}
+    tiny["datasets"]["digits"] |= dataset
+    with pytest.raises(UserError, match=re.escape(reason)):
+        Experiment(tiny)

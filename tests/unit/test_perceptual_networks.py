@@ -1,0 +1,458 @@
+"""DINOv2, CLIP, VGG16 and LPIPS: networks with random weights in the published files' formats.
+
+The published files cannot be fetched here. What is known of them (names, numbers of tensors and
+parameters) is compared with the networks that are built for them.
+"""
+
+import dataclasses
+import json
+import math
+import pickle
+import warnings
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import fpa
+from torch import nn
+from torch.nn import functional as F
+from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCLIP
+from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
+from torchvision import models
+
+from fpa.common.errors import UserError
+from fpa.common.files import file_digest
+from fpa.data import download
+from fpa.evaluation import evaluate, extractors, features
+from fpa.evaluation.cross_check import Extraction
+from fpa.evaluation.extractors import (
+    EXTRACTORS,
+    dinov2,
+    fidelity_networks,
+    published,
+    torchscript,
+    vgg16,
+)
+from fpa.evaluation.extractors.dinov2_network import DINOv2Network, load_dinov2
+from fpa.evaluation.extractors.fidelity_networks import load_clip, load_lpips, load_vgg16
+from fpa.evaluation.path_length import SIZE
+from fpa.experiment.checks import check_before_start, to_fetch
+from fpa.experiment.plan import Experiment
+from fpa.experiment.ranking import check_ranking
+from fpa.training import finished
+
+CPU = torch.device("cpu")
+
+
+def images(n: int, size: int, seed: int = 0) -> torch.Tensor:
+    """(n, 3, size, size) uint8"""
+    return torch.from_numpy(
+        np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+    )
+
+
+# DINOv2 -------------------------------------------------------------------------------------
+
+
+def random_dinov2(width=128, depth=2, grid=5):
+    torch.manual_seed(0)
+    network = DINOv2Network(width, depth, 1 + grid * grid)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape))
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "tensors", "parameters"),
+    # As the published files of B and L are described by those who audited them.
+    [(768, 12, None, 86_580_480), (1024, 24, 343, 304_368_640)],
+)
+def test_dinov2_has_the_published_files_tensors(width, depth, tensors, parameters):
+    with torch.device("meta"):
+        state = DINOv2Network(width, depth, 1 + 37 * 37).state_dict()
+    assert sum(tensor.numel() for tensor in state.values()) == parameters
+    assert tensors in (None, len(state))
+    names = {"pos_embed", "mask_token", "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"}
+    assert {*names, "blocks.11.ls1.gamma", "blocks.3.mlp.fc2.weight", "norm.bias"} <= {*state}
+
+
+def test_dinov2_is_torchs_transformer_with_its_layer_scales_folded_in():
+    """torch's encoder layer has no LayerScale: scaling the layer before it is the same."""
+    network = random_dinov2()
+    layers = []
+    for block in network.blocks:
+        layer = nn.TransformerEncoderLayer(
+            128, 2, 512, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True
+        )
+        layer.load_state_dict(
+            {
+                "self_attn.in_proj_weight": block.attn["qkv"].weight,
+                "self_attn.in_proj_bias": block.attn["qkv"].bias,
+                "self_attn.out_proj.weight": block.ls1["gamma"][:, None]
+                * block.attn["proj"].weight,
+                "self_attn.out_proj.bias": block.ls1["gamma"] * block.attn["proj"].bias,
+                "linear1.weight": block.mlp["fc1"].weight,
+                "linear1.bias": block.mlp["fc1"].bias,
+                "linear2.weight": block.ls2["gamma"][:, None] * block.mlp["fc2"].weight,
+                "linear2.bias": block.ls2["gamma"] * block.mlp["fc2"].bias,
+                **{
+                    f"norm{i}.{k}": v
+                    for i in (1, 2)
+                    for k, v in block.get_submodule(f"norm{i}").state_dict().items()
+                },
+            }
+        )
+        layers.append(layer.eval())
+    pixels = images(2, 70).float()
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    normed = (pixels / 255 - mean[:, None, None]) / std[:, None, None]
+    # Patches row by row, each with the convolution's kernel as a matrix.
+    patches = F.unfold(normed, 14, stride=14).transpose(1, 2)
+    projection = network.patch_embed["proj"]
+    x = patches @ projection.weight.flatten(1).T + projection.bias
+    x = torch.cat([network.cls_token.expand(2, -1, -1), x], dim=1) + network.pos_embed
+    for layer in layers:
+        x = layer(x)
+    with torch.no_grad():
+        # Two blocks of float32 sums of 128 and 512 products.
+        torch.testing.assert_close(network(pixels), network.norm(x[:, 0]), rtol=1e-3, atol=1e-4)
+
+
+def cubic(x, a=-0.75):
+    """The kernel of bicubic convolution (Keys 1981) with torch's parameter."""
+    x = abs(x)
+    if x <= 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+
+def test_dinov2s_position_codes_are_resized_as_by_the_official_code():
+    """Bicubic with the scale (new + 0.1) / old, without antialiasing, by a slow loop."""
+    network = random_dinov2(width=64, depth=0, grid=5)
+    grid = network.pos_embed[0, 1:].detach().double().numpy().reshape(5, 5, 64)
+    scale = (3 + 0.1) / 5
+    weights = np.zeros((3, 5))
+    for new in range(3):
+        at = (new + 0.5) / scale - 0.5
+        for tap in range(math.floor(at) - 1, math.floor(at) + 3):
+            weights[new, min(max(tap, 0), 4)] += cubic(at - tap)
+    expected = np.einsum("pi,qj,ijc->pqc", weights, weights, grid).reshape(9, 64)
+    found = network._position_codes(3)[0].detach().numpy()
+    np.testing.assert_allclose(found[1:], expected, atol=1e-5)
+    np.testing.assert_array_equal(found[0], network.pos_embed[0, 0].detach().numpy())
+
+
+@pytest.fixture
+def small_dinov2(tmp_path, monkeypatch):
+    """A folder with a small network in the place of S's file, and S's digest changed to its."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    path = folder / "dinov2_vits14_pretrain.pth"
+    torch.save(random_dinov2(384, 1, 16).state_dict(), path)
+    monkeypatch.setitem(dinov2.SHA256, "dinov2_vits14", file_digest(path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return path
+
+
+def test_an_extractor_is_found_described_and_run(small_dinov2, tmp_path):
+    about = tmp_path / "data" / "dinov2.json"
+    extractors.obtain("dinov2_vits14", str(small_dinov2.parent), about)
+    network = extractors.load(about, "clean", CPU)
+    pixels = images(2, 32)
+    found = features.extract(pixels.numpy(), network)
+    assert found.shape == (2, 384)
+    resized = np.stack([network.resize(image.permute(1, 2, 0).numpy()) for image in pixels])
+    expected = load_dinov2(small_dinov2)(torch.from_numpy(resized).permute(0, 3, 1, 2))
+    # Another memory layout.
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-3, atol=1e-4)
+    # The cross-check's half takes the same weights the same way, in torch-fidelity's loop.
+    checked = Extraction(about, CPU)
+    theirs = checked.features(pixels.numpy(), lambda image: features.as_stored(image, "array"), int)
+    np.testing.assert_allclose(theirs, found, rtol=1e-3, atol=1e-4)
+    assert checked.identity["weights_sha256"] == file_digest(small_dinov2)
+    # The file itself, and torch's own cache.
+    for given in (str(small_dinov2), None):
+        if given is None:
+            cache = tmp_path / "torch/hub/checkpoints"
+            cache.mkdir(parents=True)
+            small_dinov2.rename(cache / small_dinov2.name)
+        assert extractors.obtain("dinov2_vits14", given, about)["features"] == 384
+
+
+def test_another_file_is_not_used_and_missing_ones_are_fetched(small_dinov2, tmp_path, monkeypatch):
+    network = EXTRACTORS["dinov2_vits14"]
+    good = small_dinov2.read_bytes()
+    small_dinov2.write_bytes(b"another")
+    with pytest.raises(UserError, match=r"has SHA-256 .*, expected .*; fetch it again from https"):
+        network.obtain(str(small_dinov2.parent), tmp_path)
+    with pytest.raises(UserError, match="expected"):
+        network.load(small_dinov2, 224, "clean")
+    asked = []
+
+    def fetch(url, path, sha256):
+        asked.append((url, sha256))
+        path.write_bytes(good)
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    assert network.missing_files(None, tmp_path) == ["dinov2_vits14_pretrain.pth"]
+    found = network.obtain(None, tmp_path)["state_dict"]
+    assert found == tmp_path / "dinov2_vits14_pretrain.pth"
+    (request,) = asked
+    name = "dinov2_vits14/dinov2_vits14_pretrain.pth"
+    assert request == (f"https://dl.fbaipublicfiles.com/dinov2/{name}", file_digest(found))
+    assert network.missing_files(None, tmp_path) == []
+
+
+def test_what_will_be_fetched_is_said_before_anything_starts(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tiny["evaluation"]["protocols"] = {"dinov2": {}, "clip": {}}
+    tiny |= {"data": str(tmp_path / "data"), "results": str(tmp_path / "results")}
+    assert to_fetch(Experiment(tiny)) == ["ViT-L-14-336px.pt", "dinov2_vitl14_pretrain.pth"]
+
+
+@pytest.mark.parametrize("name", sorted({*EXTRACTORS} - {"inception_v3", "efficientnet_lite0"}))
+def test_every_network_has_a_whole_digest_and_a_url_over_https(name):
+    if not hasattr(EXTRACTORS[name], "file"):
+        assert name == "vgg16"
+    file = getattr(EXTRACTORS[name], "file", vgg16.FILE)
+    assert len(bytes.fromhex(file.sha256)) == 32
+    assert file.url.startswith("https://")
+    assert file.url.endswith(file.name)
+
+
+# CLIP ---------------------------------------------------------------------------------------
+
+
+class Archive(nn.Module):
+    """What OpenAI's archives hold: the image half, and tensors of the text half."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.visual = CLIPVisual(32, 64, 2, 128, 16).visual.half()
+        self.text_projection = nn.Parameter(torch.randn(8, 32).half())
+        self.logit_scale = nn.Parameter(torch.tensor(4.6))
+        self.register_buffer("vocab_size", torch.tensor([1, 2, 3]))
+        self.ln_final = nn.LayerNorm(8)
+
+    def forward(self, x):
+        return self.visual(x)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "ViT-B-32.pt"
+    with warnings.catch_warnings():
+        # torch.jit is deprecated, but it is how these files are written.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(Archive().eval(), torch.randn(1, 3, 64, 64).half())
+        torch.jit.save(traced, path)
+    return path
+
+
+def test_the_tensors_of_an_archive_are_read_without_running_it(archive, monkeypatch):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = torch.jit.load(archive, map_location="cpu").state_dict()
+    monkeypatch.setattr(torch.jit, "load", None)
+    found = torchscript.state_dict(archive)
+    assert set(found) == set(expected)
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
+
+
+class Command:
+    """What a pickle can do when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_code_in_an_archive_is_not_run(archive, tmp_path):
+    bad, trace = tmp_path / "bad.pt", tmp_path / "was-run"
+    with zipfile.ZipFile(bad, "w") as file:
+        file.writestr("x/data.pkl", pickle.dumps(Command(trace), protocol=2))
+    with pytest.raises(UserError, match="which is no tensor"):
+        torchscript.state_dict(bad)
+    assert not trace.exists()
+    for content in (b"no zip", archive.read_bytes()[:1000]):
+        bad.write_bytes(content)
+        with pytest.raises(UserError, match="is no TorchScript archive of weights"):
+            torchscript.state_dict(bad)
+
+
+def test_clips_features_are_torch_fidelitys(archive):
+    """At the network's own size, where torch-fidelity's resize leaves the pixels alone."""
+    pixels = images(2, 64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = FeatureExtractorCLIP(
+            "clip-vit-b-32", ["clip"], feature_extractor_weights_path=str(archive)
+        )
+    with torch.no_grad():
+        (expected,) = theirs(pixels)
+        found = load_clip(archive)(pixels.float())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+# VGG16 and LPIPS ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory):
+    """VGG16's file with random numbers. Its wide layers repeat one row, and so take no space."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in models.vgg16().state_dict().items()}
+
+    def tensor(name, shape):
+        if len(shape) == 2:
+            return (torch.randn(shape[1]) / shape[1] ** 0.5).expand(shape)
+        # He et al.'s scale, so that nothing vanishes on the way.
+        return (
+            torch.randn(shape) * (2 / math.prod(shape[1:])) ** 0.5
+            if len(shape) > 1
+            else torch.randn(shape)
+        )
+
+    path = tmp_path_factory.mktemp("vgg") / vgg16.FILE.name
+    torch.save({name: tensor(name, shape) for name, shape in shapes.items()}, path)
+    return path
+
+
+def test_vgg16s_features_are_torch_fidelitys(vgg, monkeypatch):
+    pixels = images(1, 224)
+    # Drawing 138 million numbers that are replaced at once takes seconds.
+    for name in ("normal_", "kaiming_uniform_", "kaiming_normal_"):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
+    theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], feature_extractor_weights_path=vgg)
+    with torch.no_grad():
+        (expected,) = theirs(pixels)
+        found = load_vgg16(vgg)(pixels.float())
+    assert found.shape == (1, 4096)
+    assert (found > 0).float().mean() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+LPIPS_LAYERS = {3: 64, 8: 128, 15: 256, 22: 512, 29: 512}
+"""Places in torchvision's list of layers whose outputs LPIPS compares, and their channels."""
+
+
+def test_lpips_is_its_definition(vgg, tmp_path):
+    """Weighted squared differences of unit feature vectors, averaged over places, summed over layers."""
+    torch.manual_seed(1)
+    weights = {
+        f"lin{i}.model.1.weight": torch.rand(1, channels, 1, 1)
+        for i, channels in enumerate(LPIPS_LAYERS.values())
+    }
+    torch.save(weights, tmp_path / "lpips.pth")
+    distance = load_lpips(vgg, tmp_path / "lpips.pth", 32)
+    one, two = images(2, 32, 1).float(), images(2, 32, 2).float()
+    with torch.device("meta"):
+        network = models.vgg16()
+    network.load_state_dict(torch.load(vgg, weights_only=True), assign=True)
+    shift = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
+    scale = torch.tensor([0.458, 0.448, 0.450])[:, None, None]
+    x, expected = [(pixels / 127.5 - 1 - shift) / scale for pixels in (one, two)], torch.zeros(2)
+    with torch.no_grad():
+        for place, layer in enumerate(network.features[:30]):
+            x = [layer(part) for part in x]
+            if place in LPIPS_LAYERS:
+                i = list(LPIPS_LAYERS).index(place)
+                a, b = (part / part.norm(dim=1, keepdim=True) for part in x)
+                weighted = weights[f"lin{i}.model.1.weight"] * (a - b) ** 2
+                expected += weighted.sum(dim=1).mean(dim=(1, 2))
+        found = distance(one, two).flatten()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert published.find(vgg16.FILE, str(vgg), tmp_path)[0] == vgg
+
+
+# What ranks what, and the path length -----------------------------------------------------------
+
+
+class Projected:
+    """A model that says which network it trains with; nothing of it is built."""
+
+    trains_with = ("efficientnet_lite0",)
+
+    def __init__(self, image_size: int, channels: int, width: int = 8) -> None: ...
+
+    def step(self, real): ...
+
+    def to(self, device): ...
+
+    def state_dict(self): ...
+
+    def load_state_dict(self, state): ...
+
+
+def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatch):
+    name = f"{__name__}:Projected"
+    tiny["models"] = {"projected": {"class": name}}
+    (run,) = Experiment(tiny).runs
+    protocols = {name: evaluate.resolve(name) for name in ("paper", "clip", "quick")}
+    check_ranking(run, [protocols["paper"], protocols["clip"]])
+    refused = "trains with efficientnet_lite0, so protocol quick, .* cannot rank it"
+    with pytest.raises(UserError, match=refused):
+        check_ranking(run, protocols.values())
+    # It is a check of every experiment, and of models that start from such a one.
+    with pytest.raises(UserError, match=refused):
+        check_before_start(Experiment(tiny))
+    refiner = dataclasses.replace(
+        run, base=run, model={**run.model, "class": "fpa.models:FPA", "name": "refiner"}
+    )
+    with pytest.raises(UserError, match=r"models.refiner: .*Projected trains with"):
+        check_ranking(refiner, protocols.values())
+    monkeypatch.setattr(Projected, "trains_with", ("efficientnet_lite",))
+    with pytest.raises(UserError, match=r"trains_with: unknown extractor.*did you mean"):
+        check_ranking(run, protocols.values())
+
+
+def test_a_path_length_is_measured_of_a_finished_run(tmp_path, monkeypatch):
+    """The command, with a distance that takes no weights: LPIPS itself is tested above."""
+
+    class Generator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(0.01))
+
+        def forward(self, z):
+            return (0.5 + self.scale * z[:, :1, None, None]).expand(-1, 1, 4, 4)
+
+    model = SimpleNamespace(ema=Generator(), latent_dim=2, to=lambda device: None)
+    monkeypatch.setattr(finished, "restore", lambda folder, checkpoint: model)
+    asked = []
+
+    def load(vgg, layers, size):
+        asked.extend([vgg, layers, size])
+        distance = nn.Module()
+        distance.forward = lambda one, two: ((one - two) ** 2).mean(dim=(1, 2, 3))
+        return distance
+
+    monkeypatch.setattr(fidelity_networks, "load_lpips", load)
+    for file in (vgg16.FILE, vgg16.LPIPS):
+        (tmp_path / file.name).write_bytes(b"x")
+    words = ("--count", 400, "--weights", tmp_path, "--device", "cpu", "--out", tmp_path / "p.json")
+    done = fpa("path-length", "run", *words, cwd=tmp_path)
+    assert "has SHA-256" in done.stderr
+    monkeypatch.setattr(
+        published, "file_digest", lambda path: asked.append(path) or expected.pop(0)
+    )
+    expected = [vgg16.FILE.sha256, vgg16.LPIPS.sha256]
+    done = fpa("path-length", "run", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert asked[-3:] == [tmp_path / vgg16.FILE.name, tmp_path / vgg16.LPIPS.name, SIZE]
+    found = json.loads((tmp_path / "p.json").read_text())
+    assert found["n"] == 400
+    # (255 * 0.01)² times the mean square of a difference of normal numbers, which is 2; float32
+    # leaves three digits of a step of 1e-4, and the ends are left out.
+    assert found["mean"] == pytest.approx(2 * 2.55**2, rel=0.2)
