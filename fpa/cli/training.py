@@ -110,6 +110,7 @@ def _export(add: Add) -> None:
     add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
     add("--out", metavar="DIR", required=True, help="folder of the export")
     add("--onnx", action="store_true", help="as ONNX too, compared with PyTorch by onnxruntime")
+    add("--page", action="store_true", help="also as the report's page runs it")
     add("--licence", metavar="SPDX", help="of the weights, for the card, as in CC-BY-4.0")
     add_trust(add)
 
@@ -124,6 +125,7 @@ def export(options: argparse.Namespace) -> None:
         options.checkpoint,
         Path(options.out),
         onnx=options.onnx,
+        page=options.page,
         licence=options.licence,
     )
     log.info("%s: `python -m fpa sample` paints from it", options.out)

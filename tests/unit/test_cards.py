@@ -13,6 +13,7 @@ from fpa.common.errors import UserError
 from fpa.common.files import file_digest, read_json, write_json
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Experiment
+from fpa.reporting.player import read_live
 from fpa.reporting.publication.card import scores_of
 from fpa.reporting.publication.exports import export_run
 from fpa.training import finished
@@ -179,3 +180,34 @@ def test_an_export_says_the_version_that_made_it(run_folder, tmp_path):
         read_json(tmp_path / "out" / "generator.json")["versions"]["fpa"]
         in card_of(tmp_path / "out")[1]
     )
+
+
+def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
+    done = fpa("export", run_folder, "--out", "out", "--page", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    about, weights = read_live(tmp_path / "out/painter.safetensors")
+    assert about["left_out"] is None
+    assert len(weights) > 1000
+    assert "`painter.safetensors`: SHA-256" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, monkeypatch):
+    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == "lightgan")
+    finished.write(Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), tmp_path, 1.0)
+    with pytest.raises(UserError, match="it is no painter of fpa.models; leave --page out"):
+        export_run(tmp_path, "last", tmp_path / "out", page=True)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_card_of_an_imported_checkpoint_says_what_is_not_recorded(run_folder, tmp_path):
+    summary = read_json(run_folder / "train.json")
+    for name in ("hardware", "seconds_of_last_attempt", "precision"):
+        del summary[name]
+    write_json(
+        run_folder / "train.json",
+        {**summary, "images_sha256": None, "official": {"model_type": "x", "sha256": "cd" * 32}},
+    )
+    export_run(run_folder, "last", tmp_path / "out")
+    _, body = card_of(tmp_path / "out")
+    assert f"Imported from a published checkpoint, SHA-256 `{'cd' * 32}`" in body
+    assert "digest `not recorded`" in body

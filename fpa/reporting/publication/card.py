@@ -159,7 +159,7 @@ def _data(about: Exported) -> str:
         [
             f"- {escape_markdown(source.description)}",
             f"- {count}, resized to {dataset['resolution']} px ({dataset['filter']}), "
-            f"{'grey' if dataset['channels'] == 1 else 'RGB'}; digest `{about.training['images_sha256']}`",
+            f"{'grey' if dataset['channels'] == 1 else 'RGB'}; digest `{about.training['images_sha256'] or 'not recorded'}`",
             f"- Licence of the data: {escape_markdown(source.licence or 'not known')}",
         ]
     )
@@ -171,8 +171,18 @@ def _cited(dataset: Mapping[str, Any]) -> str:
 
 def _training(about: Exported) -> str:
     training, run = about.training, about.export["run"]
-    hardware, versions = training["hardware"], training["versions"]
+    versions = training["versions"]
     precision = ", ".join(training.get("precision", [])) or "float32 throughout"
+    if "official" in training:
+        where = [
+            f"Imported from a published checkpoint, SHA-256 `{training['official']['sha256']}`; where "
+            "and for how long it was trained is not recorded"
+        ]
+    else:
+        where = [
+            f"On {escape_markdown(machine(training))}; precision: {precision}",
+            f"Seconds of the last attempt: {training['seconds_of_last_attempt']:,.0f}",
+        ]
     base = run["base"]
     lines = [
         f"{1000 * training['kimg']:,.0f} images seen in {training['steps']:,} steps of "
@@ -182,16 +192,18 @@ def _training(about: Exported) -> str:
             if base
             else []
         ),
-        f"On {escape_markdown(machine(hardware))}; precision: {precision}",
-        f"Seconds of the last attempt: {training['seconds_of_last_attempt']:,.0f}",
+        *where,
         "Versions: " + escape_markdown(", ".join(f"{k} {v}" for k, v in versions.items())),
         f"Digest of the run, which covers everything that its weights depend on: `{run['digest']}`",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def machine(hardware: Mapping[str, Any]) -> str:
+def machine(training: Mapping[str, Any]) -> str:
     """A training's machine in words."""
+    hardware = training.get("hardware")
+    if hardware is None:
+        return "a machine not recorded"
     processor = hardware.get("gpu") or hardware.get("cpu") or "an unknown processor"
     threads = hardware.get("threads")
     return f"{hardware['device']}, {processor}, {threads} CPU {'thread' if threads == 1 else 'threads'}"

@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fpa.common import artifacts
-from fpa.common.files import file_digest, read_json, write_text
+from fpa.common.errors import UserError
+from fpa.common.files import atomic_path, file_digest, read_json, write_bytes, write_text
 from fpa.reporting.inspection import contact_sheet
+from fpa.reporting.player import read_live
 from fpa.reporting.publication.card import Exported, model_card, scores_of
+
+if TYPE_CHECKING:
+    from fpa.models.interface import Model
 
 SHOWN = 64
 """Samples in the picture."""
+LATENTS = 8
+"""That the page begins with."""
 
 
 def export_run(
@@ -19,12 +26,13 @@ def export_run(
     out: Path,
     *,
     onnx: bool = False,
+    page: bool = False,
     licence: str | None = None,
     scores: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Write a finished run's EMA generator to the folder `out`, with its card.
 
-    checkpoint: `best` or `last`. onnx: as ONNX too. licence: SPDX identifier for the weights.
+    checkpoint: `best` or `last`. onnx: as ONNX too. page: also as the report's page runs it. licence: SPDX identifier for the weights.
     scores: those that the card shows (None: the run's). UserError when the run is not finished, has
     no such checkpoint, or cannot be exported.
     """
@@ -39,6 +47,8 @@ def export_run(
         from fpa.training.onnx_export import export_onnx
 
         difference = export_onnx(model, out / artifacts.GENERATOR_ONNX)
+    if page:
+        _write_page(model, out / artifacts.GENERATOR_PAGE)
     export(model, training["run"], checkpoint, out)
     device = next(model.ema.parameters()).device
     images = sample(model.ema, model.latent_dim, SHOWN, 0, device)
@@ -46,6 +56,7 @@ def export_run(
     names = [
         *(artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION, artifacts.CARD_SAMPLES),
         *([artifacts.GENERATOR_ONNX] if onnx else []),
+        *([artifacts.GENERATOR_PAGE] if page else []),
     ]
     about = Exported(
         read_json(out / artifacts.GENERATOR_CONFIGURATION),
@@ -56,3 +67,14 @@ def export_run(
         difference,
     )
     write_text(out / artifacts.CARD, model_card(about, out.resolve().name))
+
+
+def _write_page(model: "Model", path: Path) -> None:
+    """A painter as the report's page runs it; UserError when the page cannot."""
+    from fpa.evaluation.live import pack
+
+    with atomic_path(path) as temporary:
+        write_bytes(temporary, pack(model, LATENTS, 0))
+        about, _ = read_live(temporary)
+        if about["left_out"]:
+            raise UserError(f"the page cannot run it: {about['left_out']}; leave --page out")
