@@ -109,7 +109,7 @@ def live(options: argparse.Namespace) -> None:
     from fpa.common.files import write_bytes
     from fpa.evaluation.live import pack
 
-    model, _ = _generator(options)
+    model, _, _ = _generator(options)
     write_bytes(options.out, pack(model, options.count, options.seed))
 
 
