@@ -44,7 +44,7 @@ def checklist(options: argparse.Namespace) -> None:
 
     found = missing(Path(options.folder))
     if found:
-        raise UserError("\n".join([f"{len(found)} points are open:", *found]))
+        raise UserError("\n".join([f"{options.folder}: open points: {len(found)}", *found]))
     log.info("%s: nothing is missing", options.folder)
 
 

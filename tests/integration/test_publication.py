@@ -101,7 +101,11 @@ def test_a_publication_has_all_parts(published):
     citation = yaml.safe_load((published / "CITATION.cff").read_text())
     assert citation["license"] == "CC-BY-4.0"
     sheet = (published / "DATASHEET.md").read_text()
-    for words in ("1 trainings with the seeds 0", "2.0 hours on cpu", "Licence: CC BY 4.0"):
+    for words in (
+        "Trainings: 1; seeds: 0; images seen in all: ",
+        "2.0 hours on cpu",
+        "Licence: CC BY 4.0",
+    ):
         assert words in sheet
     # What archives and readers have: coreutils.
     command = ["sha256sum", "--quiet", "-c", layout.CHECKSUMS]

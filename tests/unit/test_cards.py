@@ -194,7 +194,7 @@ def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
 def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, monkeypatch):
     (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == "lightgan")
     finished.write(Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), tmp_path, 1.0)
-    with pytest.raises(UserError, match="no painter of .*; leave --page out"):
+    with pytest.raises(UserError, match=r"no painter of .*; leave --page out"):
         export_run(tmp_path, "last", tmp_path / "out", page=True)
     assert not list((tmp_path / "out").iterdir())
 

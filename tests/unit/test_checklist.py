@@ -66,13 +66,16 @@ CHANGES = {
         "digits is for non-commercial use",
     ),
     "own images": (lambda a: a["datasets"][0].update(source="folder"), "are your own"),
-    "commit": (changed(versions={"fpa": "0.2.0"}), "1 trainings do not say which commit"),
+    "commit": (
+        changed(versions={"fpa": "0.2.0"}),
+        "do not say which commit they were made from: 1 of 3",
+    ),
     "dirty": (
         lambda a: a["versions"].update(commit="0123456789ab-dirty"),
         "changes that are in no commit",
     ),
     "several commits": (changed(versions={"commit": "ba9876543210"}), "from 2 commits"),
-    "model": (lambda a: a["models"].popitem(), "1 of 3 trained generators are not there"),
+    "model": (lambda a: a["models"].popitem(), "Trained generators that are not there: 1 of 3"),
     "seeds": (lambda a: a["trainings"].pop(), "Fewer than 3 trainings of fpa"),
     "stages": (changed(stages={"train": 1}), "several versions of stage train"),
     "images": (changed(images_sha256="cd" * 32), "saw different images"),
@@ -99,14 +102,14 @@ def test_authors_licence_and_files_are_asked_for(tmp_path):
     found = "\n".join(missing(folder))
     for words in (
         "There is no bundle.tar.gz",
-        "1 files have no checksum, the first is notes.txt",
+        "Files without a checksum: 1, the first is notes.txt",
         "names no authors",
         "No licence says",
     ):
         assert words in found
     done = fpa("checklist", folder, cwd=tmp_path)
     assert done.returncode == 1
-    assert "4 points are open" in done.stderr
+    assert "open points: 4" in done.stderr
 
 
 @pytest.mark.parametrize(

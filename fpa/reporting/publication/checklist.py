@@ -59,7 +59,7 @@ def _files(published: Published) -> Iterator[str]:
         ]
         if unlisted:
             yield (
-                f"{len(unlisted)} files have no checksum, the first is {unlisted[0]}: publish the "
+                f"Files without a checksum: {len(unlisted)}, the first is {unlisted[0]}: publish the "
                 "results again, or take them out."
             )
 
@@ -102,8 +102,8 @@ def _code(published: Published) -> Iterator[str]:
     nameless = sum(not commit for commit in trained)
     if nameless:
         yield (
-            f"{nameless} trainings do not say which commit they were made from: train in a checkout, "
-            "or state the version's archive."
+            "Trainings that do not say which commit they were made from: "
+            f"{nameless} of {len(trained)}: train in a checkout, or state the version's archive."
         )
     changed = sorted({c for c in [*trained, here] if c.endswith("-dirty")})
     if changed:
@@ -126,8 +126,8 @@ def _trainings(published: Published) -> Iterator[str]:
     without = [row for row in rows if row["digest"] not in models]
     if without:
         yield (
-            f"{len(without)} of {len(rows)} trained generators are not there: publish from the "
-            "results folder in which they were trained."
+            f"Trained generators that are not there: {len(without)} of {len(rows)}: publish from "
+            "the results folder in which they were trained."
         )
     seeds: dict[tuple[str, str], set[int]] = {}
     stages: dict[str, set[int]] = {}

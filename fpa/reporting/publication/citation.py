@@ -54,8 +54,8 @@ def citation(
         "message": "If you use these results, please cite them and the paper that they are about.",
         "type": "dataset",
         "title": f"Results of {experiment}: Fast Weight Painters, reproduced and measured",
-        "abstract": f"{len(publication['trainings'])} trainings, their scores, tables, figures and "
-        f"models. Made with fpa {fpa.__version__}; trained from the commits: {', '.join(trained)}.",
+        "abstract": "Scores, tables, figures and models of an experiment, with what they are made from "
+        f"(trainings: {len(publication['trainings'])}). Made with fpa {fpa.__version__}; trained from the commits: {', '.join(trained)}.",
         "authors": [author(name) for name in authors] or [{"name": NOBODY}],
         "version": fpa.__version__,
         **({"commit": commit} if commit else {}),

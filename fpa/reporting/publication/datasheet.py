@@ -88,7 +88,7 @@ def _summary(about: Description, trainings: Sequence[Mapping[str, Any]]) -> str:
     seeds = ", ".join(map(str, about["config"]["seeds"]))
     images = sum(row["images"] for row in trainings)
     return escape_markdown(
-        f"{len(trainings)} trainings with the seeds {seeds}, {images:,} images seen in all. {where}."
+        f"Trainings: {len(trainings)}; seeds: {seeds}; images seen in all: {images:,}; {where}."
     )
 
 
