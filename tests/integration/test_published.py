@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from browsing import opened, pixels
 from conftest import ROOT, fpa
 from PIL import Image
 
@@ -89,3 +90,19 @@ def test_pages_show_the_same_table(page):
         line for line in (DIGITS / "scores.md").read_text().splitlines() if line.startswith("|")
     ]
     assert all(row in (ROOT / page).read_text() for row in rows)
+
+
+def test_the_kept_painters_run_on_a_page_of_their_own(browser, tmp_path):
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    (tmp_path / "painters.html").write_text(generate.painters())
+    with opened(browser, tmp_path / "painters.html") as page:
+        assert page.locator("#which option").all_inner_texts() == [
+            "FPA on digits",
+            "FPA + U-Net on digits",
+        ]
+        first = pixels(page, "image")
+        assert first.max() > 200
+        page.click("#new-latent")
+        assert np.abs(pixels(page, "image").astype(int) - first).max() > 20

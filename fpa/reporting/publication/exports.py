@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fpa.common import artifacts
 from fpa.common.errors import UserError
@@ -10,9 +10,6 @@ from fpa.common.files import atomic_path, file_digest, read_json, write_bytes, w
 from fpa.reporting.inspection import contact_sheet
 from fpa.reporting.player import read_live
 from fpa.reporting.publication.card import Exported, model_card, scores_of
-
-if TYPE_CHECKING:
-    from fpa.models.interface import Model
 
 SHOWN = 64
 """Samples in the picture."""
@@ -69,7 +66,7 @@ def export_run(
     write_text(out / artifacts.CARD, model_card(about, out.resolve().name))
 
 
-def _write_page(model: "Model", path: Path) -> None:
+def _write_page(model: Any, path: Path) -> None:
     """A painter as the report's page runs it; UserError when the page cannot."""
     from fpa.evaluation.live import pack
 
