@@ -57,7 +57,7 @@ def _verify(add: Add) -> None:
         metavar="SHARE",
         help="also sample from this share of the models, drawn at random, and score them again",
     )
-    add("--data", metavar="DIR", help="the data folder with the prepared images")
+    add("--data", metavar="DIR", default="data", help="the folder with the prepared images (data)")
     add("--seed", type=int, default=0, help="seed of the draw")
     add_device(add)
     add_trust(add)
@@ -76,7 +76,7 @@ def verify(options: argparse.Namespace) -> None:
     found = verify(
         Path(options.folder),
         options.rescore,
-        Path(options.data) if options.data else None,
+        Path(options.data),
         options.seed,
         device,
     )

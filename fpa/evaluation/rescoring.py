@@ -30,7 +30,8 @@ SHARE = 2e-3
 class Rescored(NamedTuple):
     """A model's samples and scores, made again."""
 
-    samples_sha256: str
+    same_samples: bool
+    """Whether the samples have the digest of those that were scored, bit for bit."""
     metrics: dict[str, Any]
     """By name, `value` and `error`; empty where features are not finite."""
 
@@ -53,16 +54,17 @@ def rescore(
         space = Space(score["extractor"], score["resize"], score["format"])
         settings = Settings(**score["settings"])
         count, n_real, dataset = score["n_fake"], score["n_real"], score["dataset"]
+        real_sha256, fake_sha256 = score["real_sha256"], score["fake_sha256"]
         Space.parse(str(space))
     except (KeyError, TypeError) as error:
         raise UserError(f"{model_folder}: its score file is not one of this version") from error
     run = export.read_run(model_folder)
     store = data / store_name(run.dataset)
     _, manifest = open_store(store)
-    if manifest["images_sha256"] != score["real_sha256"]:
+    if manifest["images_sha256"] != real_sha256:
         raise UserError(
             f"{store} holds other images than {dataset} was scored against (digest "
-            f"{manifest['images_sha256'][:12]}..., expected {score['real_sha256'][:12]}...)"
+            f"{manifest['images_sha256'][:12]}..., expected {real_sha256[:12]}...)"
         )
     extractor = _extractor(space.extractor, data, scratch)
     real = data / artifacts.real_features(store.name, space)
@@ -77,10 +79,9 @@ def rescore(
     chunks = sampling.sample_chunks(model.ema, model.latent_dim, sampled, settings.seed, device)
     sampling.save(images, chunks, sampled, {}, bar)
     bar.close()
-    digest = file_digest(images)
     features.compute_file(images, space, extractor, device, fake, count)
     both = pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
-    return Rescored(digest, measure(both, None, settings))
+    return Rescored(file_digest(images) == fake_sha256, measure(both, None, settings))
 
 
 def _extractor(name: str, data: Path, scratch: Path) -> Path:

@@ -11,6 +11,7 @@ from conftest import TINY, fpa
 
 from fpa.common.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Experiment
+from fpa.reporting.description import score_file
 from fpa.reporting.publication import layout
 from fpa.reporting.publication.verify import verify
 from fpa.training import finished
@@ -40,7 +41,7 @@ def made(folder):
     # As few pictures as there can be.
     config["figures"] = {"grid": 9, "paintings": 1, "strips": [0], "strip_steps": 2, "frames": 2}
     config["evaluation"] = {**TINY["evaluation"], "checkpoint": "last"}
-    _, _, results = made_up.fill(folder, config)
+    about, _, results = made_up.fill(folder, config)
     (run,) = Experiment({**config, "results": str(results)}).runs
     place = results / run.folder
     finished.write(
@@ -50,7 +51,35 @@ def made(folder):
     write_json(place / "cost.json", COST)
     history = "step,kimg,fid,precision,recall,d_loss,g_loss\n0,0.0,9.0,0.5,0.5,1.0,1.0\n"
     (place / "history.csv").write_text(history)
+    _score(folder, run, place / score_file(about["protocols"][0]))
     return results
+
+
+def _score(folder, run, out):
+    """Prepare the data in `data` below the folder, and score the run's samples on them."""
+
+    def call(*words):
+        done = fpa(*words, cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+    store, name = f"data/{run.store}", "efficientnet_lite0-32px"
+    words = ("digits", "resolution=16", "channels=1", "filter=bicubic", "--no-config")
+    call("prepare", *words, "--out", store)
+    # The training was made up, these are the images that it was said to be of.
+    images = read_json(folder / store / "manifest.json")["images_sha256"]
+    summary = folder / "results" / run.folder / "train.json"
+    write_json(summary, {**read_json(summary), "images_sha256": images})
+    call("extractor", name, "--out", f"data/extractors/{name}.json")
+    call("sample", summary.parent, "--count", 32, "--out", "samples.npy")
+    space = ("--space", f"{name}.clean.array", "--extractor", f"data/extractors/{name}.json")
+    real = f"{store}/features.{name}.clean.array.npy"
+    call("features", store, *space, "--out", real)
+    call("features", "samples.npy", *space, "--out", "fake.npy")
+    sizes = ("--kid-subsets", 5, "--kid-subset-size", 20, "--groups", 4)
+    call(
+        *("score", summary.parent, "--fake", "fake.npy", "--real", real, "--protocol", "quick"),
+        *("--metrics", "fid", "kid", "precision", "recall", *sizes, "--out", out),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +163,10 @@ def test_everything_that_does_not_hold_is_named(copy, tmp_path):
     (copy / "figures/samples-digits.png").unlink()
     config = model / "generator.json"
     config.write_text(config.read_text().replace('"digest": "', '"digest": "0'))
+    about = read_json(copy / layout.ABOUT)
+    write_json(
+        copy / layout.ABOUT, {**about, "models": {**about["models"], "ab" * 32: "../../elsewhere"}}
+    )
     # Whoever forges results writes the checksums anew.
     (copy / layout.CHECKSUMS).write_text(layout.checksums(copy))
     (copy / "README.md").write_text("other words\n")
@@ -146,8 +179,9 @@ def test_everything_that_does_not_hold_is_named(copy, tmp_path):
         "figures/samples-digits.png, which the bundle gives, is missing",
         "tables/fid.csv is another file when it is made again",
         f"models/{model.name} holds the model of another run",
+        "'../../elsewhere' is no model of the experiment",
     ]
-    assert [line for line in lines if line in named] == named
+    assert sorted(lines[-len(named) :]) == sorted(named)
 
 
 def test_a_damaged_bundle_and_missing_files_are_named(copy):
@@ -165,10 +199,31 @@ def test_a_damaged_bundle_and_missing_files_are_named(copy):
     assert len(found) == 4
 
 
-def test_scoring_again_asks_for_the_data(published, tmp_path):
+def test_scores_are_made_again(published, tmp_path):
+    data = published.parent / "made" / "data"
+    done = fpa("verify", published, "--rescore", 0.1, "--data", data, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the same samples; its scores are as published" in done.stderr
+
+
+def test_scores_that_are_too_good_are_named(published, tmp_path, monkeypatch):
+    results = layout.remake(published / "bundle.tar.gz", tmp_path / "verify")
+    shutil.copytree(results, tmp_path / "forged")
+    (path,) = (tmp_path / "forged").rglob("score-*.json")
+    score = read_json(path)
+    score["metrics"]["fid"]["value"] /= 2
+    write_json(path, score)
+    # As if tables, figures and bundle had been made of it too.
+    monkeypatch.setattr(layout, "remake", lambda bundle, scratch: tmp_path / "forged")
+    data = published.parent / "made" / "data"
+    (found,) = verify(published, 1, data, device=torch.device("cpu"))
+    assert "protocol quick: fid is " in found
+
+
+def test_without_the_data_no_score_is_made_again(published, tmp_path):
     done = fpa("verify", published, "--rescore", 1, cwd=tmp_path)
     assert done.returncode == 1
-    assert "name the data folder by --data" in done.stderr
+    assert "`python -m fpa prepare` makes it" in done.stderr
     done = fpa("verify", published, "--rescore", 10, cwd=tmp_path)
     assert "a share of the models, from 0 to 1, found 10.0" in done.stderr
     done = fpa("verify", tmp_path, cwd=tmp_path)

@@ -19,7 +19,7 @@ from fpa.reporting.publication import layout
 def verify(
     folder: Path,
     rescore: float = 0.0,
-    data: Path | None = None,
+    data: Path = Path("data"),
     seed: int = 0,
     device: Any = None,
 ) -> list[str]:
@@ -33,8 +33,6 @@ def verify(
     if not 0 <= rescore <= 1:
         raise UserError(f"--rescore is a share of the models, from 0 to 1, found {rescore}")
     about = read_publication(folder)
-    if rescore and data is None:
-        raise UserError("to score again needs the images; name the data folder by --data")
     problems = _wrong_checksums(folder)
     with tempfile.TemporaryDirectory(prefix="fpa-verify-") as name:
         scratch = Path(name)
@@ -49,7 +47,7 @@ def verify(
         problems += made
         description = read_description(results)
         problems += _wrong_models(folder, about["models"], description)
-        if rescore and data is not None:
+        if rescore:
             problems += _rescored(
                 folder, about["models"], description, results, rescore, data, seed, scratch, device
             )
@@ -171,13 +169,12 @@ def _rescored(
         for protocol in description["protocols"]:
             score = read_json(results / run["folder"] / score_file(protocol))
             found = score_again(folder / name, score, sampled, data, scratch, device)
-            same = found.samples_sha256 == score["fake_sha256"]
             wrong = differences(score, found.metrics)
             log.info(
                 "%s, protocol %s: %s samples; %s",
                 name,
                 protocol["name"],
-                "the same" if same else "not bit for bit the same",
+                "the same" if found.same_samples else "not bit for bit the same",
                 "its scores are as published" if not wrong else "its scores differ",
             )
             problems += [f"{name}, protocol {protocol['name']}: {what}" for what in wrong]
