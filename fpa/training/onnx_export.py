@@ -91,7 +91,8 @@ def export_onnx(model: Model, path: Path) -> float:
         except Exception as error:
             # Whatever torch, its exporter or onnxruntime raise: the graph is not one that they run.
             raise UserError(
-                f"{name} cannot be exported as ONNX ({one_line(error)}); leave --onnx out"
+                f"{name} cannot be exported as ONNX ({one_line(error.__cause__ or error)}); leave "
+                "--onnx out"
             ) from error
         difference = max(
             float(np.abs(one.numpy() - two).max()) for one, two in zip(expected, found, strict=True)

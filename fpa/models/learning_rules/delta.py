@@ -11,6 +11,7 @@ from fpa.models.learning_rules.base import (
     Writing,
     accumulate,
     first_rate_one,
+    solve_unit_lower,
     start,
     start_uniform,
 )
@@ -38,9 +39,7 @@ class DeltaRule:
         rates = raw_rates.sigmoid() if self.settings.sigmoid_rates else raw_rates
         if initial is None:
             rates = first_rate_one(rates)
-        # ONNX has no operator that solves triangular systems.
-        write = delta_loop if torch.onnx.is_in_onnx_export() else self._write
-        matrix, left = write(keys, values, rates, initial)
+        matrix, left = self._write(keys, values, rates, initial)
         return Writing(matrix, left, keys, rates)
 
 
@@ -76,12 +75,10 @@ def delta(
     overlaps = (keys @ keys.transpose(-1, -2)).tril(-1)  # (B, C, T, T): k_t . k_s for s < t
     targets = rates * targets
     if rates.shape[-1] == 1:
-        left = torch.linalg.solve_triangular(
-            rates * overlaps, targets, upper=False, unitriangular=True
-        )
+        left = solve_unit_lower(rates * overlaps, targets)
         return accumulate(left, keys, initial), left
     systems = rates.transpose(-1, -2)[..., None] * overlaps[:, :, None]  # (B, C, D, T, T)
     columns = targets.transpose(-1, -2)[..., None]  # (B, C, D, T, 1)
-    solved = torch.linalg.solve_triangular(systems, columns, upper=False, unitriangular=True)
+    solved = solve_unit_lower(systems, columns)
     left = solved.squeeze(-1).transpose(-1, -2)
     return accumulate(left, keys, initial), left
