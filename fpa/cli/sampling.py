@@ -183,10 +183,10 @@ def path_length(options: argparse.Namespace) -> None:
 
     if options.count < 2:
         raise UserError(f"--count: found {options.count}, expected at least 2 paths")
-    model, device = _generator(options)
+    model, device, generator = _generator(options)
     distance = path_length.lpips(options.weights, Path(options.data) / "extractors", device)
     found = path_length.perceptual_path_length(
-        model.ema, distance, model.latent_dim, options.count, options.seed, device
+        generator, distance, model.latent_dim, options.count, options.seed, device
     )
     about = {
         "checkpoint": options.checkpoint,

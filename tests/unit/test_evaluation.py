@@ -332,6 +332,15 @@ def save_scored(folder) -> scores.Settings:
     return scores.Settings(["fid", "kid"], "symmetric", 5, 20, 5, 0)
 
 
+def test_a_run_is_not_scored_against_other_images_than_it_was_trained_on(tmp_path):
+    settings = save_scored(tmp_path)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    (tmp_path / "train.json").write_text(json.dumps({**summary, "images_sha256": "others"}))
+    files = [str(tmp_path / f"{name}.npy") for name in ("fake", "real")]
+    with pytest.raises(UserError, match=r"is of other images than .* was trained on"):
+        score_run(tmp_path, *files, None, settings, "quick", "last", None)
+
+
 def test_a_score_says_what_it_was_computed_from(tmp_path):
     settings = save_scored(tmp_path)
     fake, real = str(tmp_path / "fake.npy"), str(tmp_path / "real.npy")
@@ -425,6 +434,10 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     values = features.load(tmp_path / "x-features.npy").values
     assert np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist() == expected
     files = [str(tmp_path / f"{name}-features.npy") for name in ("x", "r")]
+    # As if trained on them.
+    summary = json.loads((tmp_path / "train.json").read_text())
+    summary["images_sha256"] = features.load(files[1]).about["images_sha256"]
+    (tmp_path / "train.json").write_text(json.dumps(summary))
     found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
     assert (found["status"], found["metrics"]) == ("nan", {})
     assert found["not_finite"] == len(expected)

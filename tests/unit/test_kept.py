@@ -1,6 +1,7 @@
 """Finished runs: which files no job may make again, and how a training gets its results back."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from conftest import TINY
@@ -24,6 +25,7 @@ def finish(folder, run, weights="abc"):
     for name in ("weights.safetensors", "history.csv", "run.json"):
         write_text(folder / name, name)
     summary = {"digest": run.digest, "images_sha256": "images", "weights_sha256": weights}
+    summary["steps"] = run.steps
     write_json(folder / "train.json", summary)
     write_json(folder / SCORE, {"run": run.digest, "trained_sha256": weights})
 
@@ -82,12 +84,12 @@ def test_a_finished_training_gets_its_files_back_without_using_room(tmp_path, ru
     for lost in ([], ["train.json"], FILES):
         for name in lost:
             (tmp_path / name).unlink()
-        assert finish_again(tmp_path, run.digest, "images")
+        assert finish_again(tmp_path, run, "images")
         assert all((tmp_path / name).exists() for name in FILES)
     assert not list(tmp_path.rglob("*.part"))
-    assert not finish_again(tmp_path, "another run", "images")
+    assert not finish_again(tmp_path, replace(run, digest="another"), "images")
     with pytest.raises(UserError, match="trained on other images than are prepared now"):
-        finish_again(tmp_path, run.digest, "other images")
+        finish_again(tmp_path, run, "other images")
 
 
 def test_where_there_are_no_hard_links_files_are_copied(tmp_path, run, monkeypatch):
@@ -102,7 +104,7 @@ def test_where_there_are_no_hard_links_files_are_copied(tmp_path, run, monkeypat
 
 def test_files_in_place_are_enough(tmp_path, run):
     finish(tmp_path, run)
-    assert finish_again(tmp_path, run.digest, "images")
+    assert finish_again(tmp_path, run, "images")
     assert not (tmp_path / "state").exists()
     (tmp_path / "weights.safetensors").unlink()
-    assert not finish_again(tmp_path, run.digest, "images")
+    assert not finish_again(tmp_path, run, "images")

@@ -429,7 +429,7 @@ def test_a_path_length_is_measured_of_a_finished_run(tmp_path, monkeypatch):
             return (0.5 + self.scale * z[:, :1, None, None]).expand(-1, 1, 4, 4)
 
     model = SimpleNamespace(ema=Generator(), latent_dim=2, to=lambda device: None)
-    monkeypatch.setattr(finished, "restore", lambda folder, checkpoint: model)
+    monkeypatch.setattr(finished, "restore_generator", lambda *_: (model, model.ema))
     asked = []
 
     def load(vgg, layers, size):

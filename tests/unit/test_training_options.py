@@ -213,5 +213,5 @@ REFUSED = {
 @pytest.mark.parametrize("reason", list(REFUSED))
 def test_combinations_without_sense_are_refused_with_the_reason(reason):
     name, changes = REFUSED[reason]
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(UserError, match=reason):
         build(name, **changes)
