@@ -16,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cli", "experiment", "reporting", "evaluation", "training", "models", "data", "common")
 """From the top of fpa/ to its bottom."""
+KEPT = ROOT / "results" / "published" / "digits" / "bundle.tar.gz"
 PLACE = "<!-- packages -->"
 """Where a page has the table of packages."""
 
@@ -33,6 +34,7 @@ def on_files(files: Any, config: Any) -> Any:
         "reference/model-settings.md": model_settings(),
         "contributing.md": from_root("CONTRIBUTING.md"),
         "changelog.md": from_root("CHANGELOG.md"),
+        "how-a-network-paints/painters.html": painters(),
     }
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
@@ -44,6 +46,21 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     if PLACE in markdown:
         markdown = markdown.replace(PLACE, packages())
     return re.sub(r"\]\((?:\.\./)+CONTRIBUTING\.md", "](contributing.md", markdown)
+
+
+def painters() -> str:
+    """The painters of the kept results on a page of their own, which another page embeds."""
+    import tempfile
+
+    from fpa.reporting.bundle import unpack
+    from fpa.reporting.description import read_description
+    from fpa.reporting.figures import figures
+    from fpa.reporting.report import render_painters
+
+    with tempfile.TemporaryDirectory() as name:
+        results = unpack(KEPT, Path(name) / "results")
+        about = read_description(results)
+        return render_painters(about, figures(about), results)
 
 
 def from_root(name: str) -> str:

@@ -9,14 +9,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from fpa.cli import data, evaluation, experiment, images, reporting, sampling, training
+from fpa.cli import (
+    data,
+    evaluation,
+    experiment,
+    images,
+    publication,
+    reporting,
+    sampling,
+    training,
+)
 from fpa.cli.verbs import VERBS
 from fpa.common.errors import Stopped, UserError
 from fpa.common.progress import log, start_logging
 from fpa.common.registry import load_inherited_plugins
 from fpa.common.trust import trust
 
-GROUPS = (experiment, data, training, sampling, evaluation, images, reporting)
+GROUPS = (experiment, data, training, sampling, evaluation, images, reporting, publication)
 """Modules that bring verbs."""
 
 EPILOG = """\

@@ -118,18 +118,25 @@ def _export(add: Add) -> None:
     add("run", metavar="DIR", help="folder of a finished run")
     add("--checkpoint", choices=["best", "last"], default="last", help="of the EMA generator")
     add("--out", metavar="DIR", required=True, help="folder of the export")
+    add("--onnx", action="store_true", help="as ONNX too, compared with PyTorch by onnxruntime")
+    add("--page", action="store_true", help="also as the report's page runs it")
+    add("--licence", metavar="SPDX", help="of the weights, for the card, as in CC-BY-4.0")
     add_trust(add)
 
 
 @verb(_export)
 def export(options: argparse.Namespace) -> None:
-    """Save a finished run's EMA generator by itself: safetensors and configuration."""
-    from fpa.training.export import export
-    from fpa.training.finished import read_summary, restore
+    """Save a finished run's EMA generator by itself: safetensors, configuration, model card."""
+    from fpa.reporting.publication.exports import export_run
 
-    model = restore(Path(options.run), options.checkpoint)
-    run = read_summary(Path(options.run))["run"]
-    export(model, run, options.checkpoint, Path(options.out))
+    export_run(
+        Path(options.run),
+        options.checkpoint,
+        Path(options.out),
+        onnx=options.onnx,
+        page=options.page,
+        licence=options.licence,
+    )
     log.info("%s: `python -m fpa sample` paints from it", options.out)
 
 

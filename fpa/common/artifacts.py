@@ -85,6 +85,20 @@ def train_log(dataset: str, model: str, run: str) -> str:
     return f"{LOGS}/train/{dataset}-{model}-{run}.log"
 
 
+# In an export's folder -----------------------------------------------------------------------
+
+GENERATOR = "generator.safetensors"
+"""The EMA generator's weights."""
+GENERATOR_CONFIGURATION = "generator.json"
+"""The run that they are of, and their digest."""
+GENERATOR_ONNX = "generator.onnx"
+GENERATOR_PAGE = "painter.safetensors"
+"""The painter as the report's page runs it."""
+CARD = "README.md"
+"""The model card."""
+CARD_SAMPLES = "samples.png"
+"""The picture in it."""
+
 # In a run's folder ---------------------------------------------------------------------------
 
 RUN = "run.json"

@@ -63,7 +63,7 @@ def players(about: Description, specs: Mapping[str, Spec], results: Path) -> lis
     left = MOST_WEIGHTS
     for part, live in live_files(about, specs).items():
         title = {"name": f"{names[part.model]} on {part.dataset}", "seed": part.seed}
-        described, weights = _read_live(results / live)
+        described, weights = read_live(results / live)
         note = described["left_out"]
         if weights and len(weights) > left:
             note = (
@@ -81,7 +81,7 @@ def players(about: Description, specs: Mapping[str, Spec], results: Path) -> lis
     return found
 
 
-def _read_live(path: Path) -> tuple[dict[str, Any], bytes]:
+def read_live(path: Path) -> tuple[dict[str, Any], bytes]:
     """A painter's description and its file; no bytes where it has no weights or is not there."""
     if not path.exists():
         return {"left_out": None}, b""

@@ -22,19 +22,11 @@ from fpa.reporting.state import run_entries, status_of, table_entries
 from fpa.reporting.tables import health, table_names
 from fpa.reporting.tables.writing import from_markdown
 
-SCRIPTS = (
-    *(
-        "tables.js",
-        "tensors.js",
-        "programs.js",
-        "sequences.js",
-        "rules.js",
-        "unet.js",
-        "latents.js",
-    ),
+PLAYER_SCRIPTS = (
+    *("tensors.js", "programs.js", "sequences.js", "rules.js", "unet.js", "latents.js"),
     *("painting.js", "painter.js", "drawing.js", "editor.js", "controls.js", "player.js"),
 )
-"""The page's scripts, each of one subject, in the order in which they need one another."""
+"""The player's scripts, each of one subject, in the order in which they need one another."""
 MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
 
@@ -42,23 +34,12 @@ def render(
     about: Description, specs: Mapping[str, Spec], results: Path, not_drawn: Mapping[str, str]
 ) -> str:
     """The page of what is in a results folder; the same folder gives the same page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fpa.reporting", "page"),
-        autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     runs = [_run(run, results) for run in about["runs"]]
-    shown = players(about, specs, results)
     tables = {table["name"]: table for table in _tables(results)}
-    here = sum(player.weights is not None for player in shown)
-    return environment.get_template("report.html").render(
+    return _template("report.html").render(
         about=about,
-        scripts=SCRIPTS,
-        players=shown,
-        painting_here=here,
-        player_title="Paint it yourself" if here else "Watch it paint",
+        scripts=("tables.js", *PLAYER_SCRIPTS),
+        **_player(about, specs, results),
         config=yaml.safe_dump(about["config"], sort_keys=False, allow_unicode=True),
         labels=labels(about),
         runs=runs,
@@ -68,6 +49,34 @@ def render(
         tables=list(tables.values()),
         figures=_plates(specs, results, not_drawn),
     )
+
+
+def render_painters(about: Description, specs: Mapping[str, Spec], results: Path) -> str:
+    """A page with the report's painters alone, to be embedded in others."""
+    return _template("painters.html").render(
+        scripts=PLAYER_SCRIPTS, **_player(about, specs, results)
+    )
+
+
+def _template(name: str) -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("fpa.reporting", "page"),
+        autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)
+
+
+def _player(about: Description, specs: Mapping[str, Spec], results: Path) -> dict[str, Any]:
+    """What the player's part of a page shows."""
+    shown = players(about, specs, results)
+    here = sum(player.weights is not None for player in shown)
+    return {
+        "players": shown,
+        "painting_here": here,
+        "player_title": "Paint it yourself" if here else "Watch it paint",
+    }
 
 
 def _run(run: Mapping[str, Any], results: Path) -> dict[str, Any]:

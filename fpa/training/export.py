@@ -5,14 +5,14 @@ from typing import Any
 
 import safetensors.torch
 
-from fpa.common import provenance
+from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
 from fpa.common.files import canonical_json, file_digest, read_json, write_bytes, write_json
 from fpa.models.interface import Model
 from fpa.training import tensors
 from fpa.training.run import Run
 
-WEIGHTS, CONFIGURATION = "generator.safetensors", "generator.json"
+WEIGHTS, CONFIGURATION = artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION
 
 
 def export(model: Model, run: dict[str, Any], checkpoint: str, folder: Path) -> None:
@@ -38,18 +38,29 @@ def is_export(folder: Path) -> bool:
     return (folder / CONFIGURATION).exists()
 
 
+def read_run(folder: Path) -> Run:
+    """The run whose generator an export holds; UserError unless it is one of this version."""
+    return _read(folder)[0]
+
+
 def load(folder: Path) -> Model:
     """The model of an export, with its EMA generator's weights; UserError when they do not fit.
 
     Its class is not imported unless it may be (fpa.common.trust).
     """
-    about = read_json(folder / CONFIGURATION, made_by="python -m fpa export")
+    run, expected = _read(folder)
     path = folder / WEIGHTS
-    try:
-        config, expected = about["run"], about["weights_sha256"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / CONFIGURATION} is not an export's configuration") from error
-    run = Run.from_config(config, folder / CONFIGURATION)
     if not path.is_file() or file_digest(path) != expected:
         raise UserError(f"{path} is missing or not the file that was exported; export it again")
     return tensors.restored(run, tensors.read(path), path)
+
+
+def _read(folder: Path) -> tuple[Run, str]:
+    """An export's run, and the SHA-256 of its weights."""
+    path = folder / CONFIGURATION
+    about = read_json(path, made_by="python -m fpa export")
+    try:
+        config, digest = about["run"], about["weights_sha256"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is not an export's configuration") from error
+    return Run.from_config(config, path), digest

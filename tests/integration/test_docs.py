@@ -105,6 +105,17 @@ ELSEWHERE = {
         "tests/unit/test_evaluate.py",
         '"reference", "digits"',
     ),
+    'python -m fpa publish results --out published --author "Family, Given" --licence CC-BY-4.0': (
+        "tests/integration/test_publication.py",
+        '"publish"',
+    ),
+    "python -m fpa checklist published": ("tests/unit/test_checklist.py", '"checklist"'),
+    "python -m fpa verify published": ("tests/integration/test_publication.py", '"verify"'),
+    "python -m fpa verify published --rescore 0.1 --data data": (
+        "tests/integration/test_publication.py",
+        '"--rescore"',
+    ),
+    "pip install .[onnx]": ("pyproject.toml", "onnx = ["),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),
 }

@@ -1,10 +1,14 @@
 """The kept results: from the bundle in the repository to the tables beside it and in the README."""
 
+import importlib.util
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+from browsing import opened, pixels
 from conftest import ROOT, fpa
+from PIL import Image
 
 from fpa.common.files import read_json
 
@@ -46,9 +50,59 @@ def test_figures_and_page_are_made_of_it(remade):
     assert (remade / "figures" / "progress-digits.png").exists()
 
 
+@pytest.fixture(scope="module")
+def drawing():
+    """docs/figures.py."""
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "docs/figures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_figures_of_the_page_on_painting_are_what_the_bundle_gives(drawing, tmp_path):
+    drawn = drawing.draw(tmp_path)
+    page = (ROOT / "docs/how-a-network-paints.md").read_text()
+    assert {path.name for path in drawn} == {path.name for path in drawing.OUT.iterdir()}
+    for path in drawn:
+        assert f"(how-a-network-paints/{path.name})" in page
+        made, kept = (
+            np.asarray(Image.open(place).convert("L"), float)
+            for place in (path, drawing.OUT / path.name)
+        )
+        assert made.shape == kept.shape, path.name
+        # Another version of Matplotlib or FreeType moves edges of letters and lines.
+        assert np.abs(made - kept).mean() < 1, path.name
+
+
+def test_the_figures_rule_paints_what_the_painter_painted(drawing, tmp_path):
+    trace, _ = drawing.load(tmp_path)
+    for n in range(len(trace["painted"])):
+        matrix = drawing.written(trace, n, delta=True)[-1]
+        # The painter computed in float32.
+        np.testing.assert_allclose(np.tanh(matrix), trace["painted"][n, 0], atol=1e-5)
+        added = np.tanh(drawing.written(trace, n, delta=False)[-1])
+        assert np.abs(added - trace["painted"][n, 0]).max() > 0.1
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_pages_show_the_same_table(page):
     rows = [
         line for line in (DIGITS / "scores.md").read_text().splitlines() if line.startswith("|")
     ]
     assert all(row in (ROOT / page).read_text() for row in rows)
+
+
+def test_the_kept_painters_run_on_a_page_of_their_own(browser, tmp_path):
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    (tmp_path / "painters.html").write_text(generate.painters())
+    with opened(browser, tmp_path / "painters.html") as page:
+        assert page.locator("#which option").all_inner_texts() == [
+            "FPA on digits",
+            "FPA + U-Net on digits",
+        ]
+        first = pixels(page, "image")
+        assert first.max() > 200
+        page.click("#new-latent")
+        assert np.abs(pixels(page, "image").astype(int) - first).max() > 20

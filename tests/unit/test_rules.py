@@ -6,7 +6,7 @@ import torch
 from fpa.evaluation.trace import step_pictures, updates_and_partial
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.additive import AdditiveRule, additive_loop
-from fpa.models.learning_rules.base import first_rate_one
+from fpa.models.learning_rules.base import first_rate_one, solve_unit_lower
 from fpa.models.learning_rules.delta import delta, delta_loop
 from fpa.models.learning_rules.gated import gated_delta, gated_delta_loop
 from fpa.models.learning_rules.oja import oja, oja_loop
@@ -278,3 +278,13 @@ def test_any_size_and_channel_count_is_painted(size, channels):
     assert image.shape == (2, channels, size, size)
     image.sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in painter.parameters())
+
+
+def test_triangular_systems_are_solved_row_by_row_for_onnx(monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    system = torch.randn(2, 3, 7, 7, generator=random, dtype=torch.float64)
+    targets = torch.randn(2, 3, 7, 5, generator=random, dtype=torch.float64)
+    expected = torch.linalg.inv(system.tril(-1) + torch.eye(7, dtype=torch.float64)) @ targets
+    for exporting in (False, True):
+        monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda value=exporting: value)
+        torch.testing.assert_close(solve_unit_lower(system, targets), expected)

@@ -73,6 +73,18 @@ def accumulate(left: Tensor, right: Tensor, initial: Tensor | None) -> Tensor:
     return matrix if initial is None else matrix + initial
 
 
+def solve_unit_lower(system: Tensor, targets: Tensor) -> Tensor:
+    """X (..., T, D) with (I + L) X = targets, L the entries of system (..., T, T) below the diagonal."""
+    if not torch.onnx.is_in_onnx_export():
+        return torch.linalg.solve_triangular(system, targets, upper=False, unitriangular=True)
+    # ONNX has no such operator: row by row, each from those above it.
+    rows = [targets[..., 0, :]]
+    for t in range(1, targets.shape[-2]):
+        known = system[..., t, None, :t] @ torch.stack(rows, dim=-2)
+        rows.append(targets[..., t, :] - known.squeeze(-2))
+    return torch.stack(rows, dim=-2)
+
+
 def start(keys: Tensor, initial: Tensor | None) -> Tensor:
     """W_0, (B, C, D, D), for keys (B, C, T, D): `initial`, or zero."""
     B, C, _, D = keys.shape

@@ -11,6 +11,7 @@ from fpa.models.learning_rules.base import (
     Writing,
     accumulate,
     first_rate_one,
+    solve_unit_lower,
     start,
     start_uniform,
 )
@@ -74,12 +75,10 @@ def delta(
     overlaps = (keys @ keys.transpose(-1, -2)).tril(-1)  # (B, C, T, T): k_t . k_s for s < t
     targets = rates * targets
     if rates.shape[-1] == 1:
-        left = torch.linalg.solve_triangular(
-            rates * overlaps, targets, upper=False, unitriangular=True
-        )
+        left = solve_unit_lower(rates * overlaps, targets)
         return accumulate(left, keys, initial), left
     systems = rates.transpose(-1, -2)[..., None] * overlaps[:, :, None]  # (B, C, D, T, T)
     columns = targets.transpose(-1, -2)[..., None]  # (B, C, D, T, 1)
-    solved = torch.linalg.solve_triangular(systems, columns, upper=False, unitriangular=True)
+    solved = solve_unit_lower(systems, columns)
     left = solved.squeeze(-1).transpose(-1, -2)
     return accumulate(left, keys, initial), left

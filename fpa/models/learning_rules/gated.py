@@ -17,6 +17,7 @@ from fpa.models.learning_rules.base import (
     Writing,
     accumulate,
     first_rate_one,
+    solve_unit_lower,
     start,
     start_uniform,
 )
@@ -94,8 +95,6 @@ def gated_delta(
     # Only entries below the diagonal count; above it, exp could overflow.
     left_over = (faded - faded.transpose(-1, -2)).tril(-1).exp()  # (B, 1 or C, T, T)
     overlaps = left_over * (keys @ keys.transpose(-1, -2)).tril(-1)
-    updates = torch.linalg.solve_triangular(
-        rates * overlaps, rates * targets, upper=False, unitriangular=True
-    )
+    updates = solve_unit_lower(rates * overlaps, rates * targets)
     left = (faded[:, :, -1:] - faded).exp() * updates
     return accumulate(left, keys, initial), left

@@ -8,7 +8,13 @@ linear, and only the loop computes it. Without, it has an exact parallel form, l
 import torch
 from torch import Tensor, nn
 
-from fpa.models.learning_rules.base import Writing, accumulate, start, start_uniform
+from fpa.models.learning_rules.base import (
+    Writing,
+    accumulate,
+    solve_unit_lower,
+    start,
+    start_uniform,
+)
 from fpa.models.settings import PainterSettings
 
 
@@ -74,5 +80,5 @@ def oja(
     targets = keys if initial is None else keys - values @ initial
     left = rates * values
     overlaps = (values @ left.transpose(-1, -2)).tril(-1)  # (B, C, T, T)
-    right = torch.linalg.solve_triangular(overlaps, targets, upper=False, unitriangular=True)
+    right = solve_unit_lower(overlaps, targets)
     return accumulate(left, right, initial), right

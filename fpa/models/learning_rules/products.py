@@ -7,7 +7,13 @@ entries, those of one step side by side.
 import torch
 from torch import Tensor, nn
 
-from fpa.models.learning_rules.base import Writing, accumulate, start, start_uniform
+from fpa.models.learning_rules.base import (
+    Writing,
+    accumulate,
+    solve_unit_lower,
+    start,
+    start_uniform,
+)
 from fpa.models.learning_rules.delta import DeltaRule
 from fpa.models.settings import PainterSettings
 
@@ -80,7 +86,5 @@ def rank_r_delta(
     step = torch.arange(keys.shape[2], device=keys.device) // rank
     earlier = step[:, None] > step  # (T n, T n)
     overlaps = (keys @ keys.transpose(-1, -2)) * earlier
-    left = torch.linalg.solve_triangular(
-        rates * overlaps, rates * targets, upper=False, unitriangular=True
-    )
+    left = solve_unit_lower(rates * overlaps, rates * targets)
     return accumulate(left, keys, initial), left

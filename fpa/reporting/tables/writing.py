@@ -13,21 +13,22 @@ MARKDOWN = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A table of text as Markdown under its caption; numbers to the right."""
-
-    def escape(text: Any) -> str:
-        # Not every reader lets backslashes escape these two, which open entities and tags.
-        plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text))
-        plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
-        return MARKDOWN.sub(r"\\\g<0>", plain)
-
     align = ("left", *["right"] * table.shape[1])
-    shown = _escaped(table, escape)
+    shown = _escaped(table, escape_markdown)
     text = shown.to_markdown(colalign=align, disable_numparse=True)
-    return f"{escape(caption)}\n\n{text}\n"
+    return f"{escape_markdown(caption)}\n\n{text}\n"
+
+
+def escape_markdown(text: Any) -> str:
+    """A value as text in one line that Markdown shows as it is."""
+    # Not every reader lets backslashes escape these two, which open entities and tags.
+    plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text))
+    plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
+    return MARKDOWN.sub(r"\\\g<0>", plain)
 
 
 def from_markdown(cell: str) -> str:
-    """The text that `to_markdown` escaped."""
+    """The text that `escape_markdown` escaped."""
     return html.unescape(re.sub(r"\\([^\w\s]|_)", r"\1", cell))
 
 

@@ -1,0 +1,118 @@
+"""A published model's scores made again: sampled, brought into feature space and measured."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from fpa.common import artifacts
+from fpa.common.errors import UserError
+from fpa.common.files import file_digest
+from fpa.common.progress import Progress
+from fpa.data.sources import store_name
+from fpa.data.store import open_store
+from fpa.evaluation import features, sampling
+from fpa.evaluation.extractors import obtain
+from fpa.evaluation.protocols import Space
+from fpa.evaluation.scores import Settings, choose, measure, pair
+from fpa.training import export
+
+RELATIVE = 1e-3
+"""Another machine rounds differently, which changes some pixels of some samples by 1 of 255."""
+OF_ERROR = 0.1
+"""The same in standard errors of sampling, for distances near zero: other samples of the same model
+differ by ten times as much."""
+SHARE = 2e-3
+"""The same for precision and recall, which are shares of images: a few of them cross a border."""
+
+
+class Rescored(NamedTuple):
+    """A model's samples and scores, made again."""
+
+    same_samples: bool
+    """Whether the samples have the digest of those that were scored, bit for bit."""
+    metrics: dict[str, Any]
+    """By name, `value` and `error`; empty where features are not finite."""
+
+
+def rescore(
+    model_folder: Path,
+    score: Mapping[str, Any],
+    sampled: int,
+    data: Path,
+    scratch: Path,
+    device: torch.device,
+) -> Rescored:
+    """Sample from an export as a score file says, and measure the samples again.
+
+    sampled: images that were drawn, of which the score may be of the first only. data: the data folder, with the prepared images, and features of them and the extractor where
+    they are there. scratch: a folder for what is made. Metrics that need the cross-check are left out.
+    UserError when the export or the data are missing, or not those of the score.
+    """
+    try:
+        space = Space(score["extractor"], score["resize"], score["format"])
+        settings = Settings(**score["settings"])
+        count, n_real, dataset = score["n_fake"], score["n_real"], score["dataset"]
+        real_sha256, fake_sha256 = score["real_sha256"], score["fake_sha256"]
+        Space.parse(str(space))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{model_folder}: its score file is not one of this version") from error
+    run = export.read_run(model_folder)
+    store = data / store_name(run.dataset)
+    _, manifest = open_store(store)
+    if manifest["images_sha256"] != real_sha256:
+        raise UserError(
+            f"{store} holds other images than {dataset} was scored against (digest "
+            f"{manifest['images_sha256'][:12]}..., expected {real_sha256[:12]}...)"
+        )
+    extractor = _extractor(space.extractor, data, scratch)
+    real = data / artifacts.real_features(store.name, space)
+    if not real.exists():
+        real = scratch / artifacts.real_features(store.name, space)
+    if not real.exists():
+        features.compute_file(store, space, extractor, device, real)
+    model = export.load(model_folder)
+    model.to(device)
+    images, fake = scratch / "samples.npy", scratch / f"features.{space}.npy"
+    bar = Progress(sampled, f"sampling {model_folder.name}", "images")
+    chunks = sampling.sample_chunks(model.ema, model.latent_dim, sampled, settings.seed, device)
+    sampling.save(images, chunks, sampled, {}, bar)
+    bar.close()
+    features.compute_file(images, space, extractor, device, fake, count)
+    both = pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
+    return Rescored(file_digest(images) == fake_sha256, measure(both, None, settings))
+
+
+def _extractor(name: str, data: Path, scratch: Path) -> Path:
+    """The description of a feature extractor: the data folder's, or one that is found now."""
+    known = data / artifacts.extractor(name)
+    if known.exists():
+        return known
+    found = scratch / artifacts.extractor(name)
+    if not found.exists():
+        obtain(name, None, found)
+    return found
+
+
+def differences(score: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Where metrics are further from a score file's than rounding explains: one phrase each."""
+    phrases = []
+    for name, made in found.items():
+        stated = score["metrics"].get(name)
+        if stated is None:
+            phrases.append(f"{name} is not in the score file")
+            continue
+        one, two = stated["value"], made["value"]
+        if one is None or two is None:
+            if one is not two:
+                phrases.append(f"{name} is {two}, published {one}")
+            continue
+        if name in ("precision", "recall"):
+            allowed = SHARE
+        else:
+            allowed = RELATIVE * abs(one) + OF_ERROR * (stated["error"] or 0)
+        if not abs(one - two) <= allowed:
+            phrases.append(f"{name} is {two:.6g}, published {one:.6g} (allowed: {allowed:.2g})")
+    missing = [] if found or not score["metrics"] else ["its features are not finite"]
+    return missing + phrases

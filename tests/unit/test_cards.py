@@ -1,0 +1,213 @@
+"""An exported generator by itself: its card says what it is, and its lines load it."""
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+from conftest import fpa
+from PIL import Image
+
+from fpa.common.errors import UserError
+from fpa.common.files import file_digest, read_json, write_json
+from fpa.evaluation.sampling import sample
+from fpa.experiment.plan import Experiment
+from fpa.reporting.player import read_live
+from fpa.reporting.publication.card import scores_of
+from fpa.reporting.publication.exports import export_run
+from fpa.training import finished
+from fpa.training.loop import Training
+from fpa.training.onnx_export import PACKAGES, TOLERANCE, export_onnx, steps
+from fpa.training.run import build_model
+
+SCORE = {
+    "protocol": "small",
+    "checkpoint": "last",
+    "extractor": "efficientnet_lite0-32px",
+    "resize": "clean",
+    "format": "array",
+    "n_fake": 32,
+    "n_real": 1797,
+    "metrics": {
+        "fid": {"value": 12.345, "error": 0.5},
+        "kid": {"value": 0.0123, "error": None},
+        "fid_torch_fidelity": {"value": 12.3, "error": None},
+    },
+}
+
+
+@pytest.fixture
+def run_folder(tiny, tmp_path):
+    """A finished run that was never trained, with a score of its last checkpoint."""
+    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == "fpa")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    torch.manual_seed(0)
+    training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
+    finished.write(training, folder, 12.3)
+    write_json(folder / "score-small-0123456789.json", SCORE)
+    return folder
+
+
+def card_of(folder):
+    """Front matter and body."""
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def test_the_three_lines_of_a_card_load_the_exported_generator(run_folder, tmp_path, monkeypatch):
+    done = fpa("export", run_folder, "--out", "my-painter", "--licence", "CC-BY-4.0", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    front, body = card_of(tmp_path / "my-painter")
+    (code,) = re.findall(r"```python\n(.*?)```", body, flags=re.S)
+    lines = [line for line in code.splitlines() if line]
+    assert len(lines) == 3
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(code, found)
+    model = finished.restore(run_folder)
+    expected = sample(model.ema, model.latent_dim, 64, 0, torch.device("cpu"))
+    assert (found["images"] == expected).all()
+    assert front["license"] == "CC-BY-4.0"
+    with Image.open(tmp_path / "my-painter" / "samples.png") as picture:
+        assert picture.width > 8 * 16
+
+
+def test_a_card_states_data_licence_training_and_scores(run_folder, tmp_path):
+    export_run(run_folder, "last", tmp_path / "out")
+    front, body = card_of(tmp_path / "out")
+    for words in (
+        "Licence of the data: CC BY 4.0",
+        "1,797 images, resized to 16 px (bicubic), grey",
+        f"digest `{'ab' * 32}`",
+        "seed 0",
+        "Not comparable with Inception's FID",
+        "32 samples against 1,797 real images",
+    ):
+        assert words in body, words
+    assert re.search(r"\| Fréchet distance +\| +12\.35 ± 0\.50 \| +lower \|", body)
+    assert re.search(r"\| KID x 1000 +\| +12\.30 \|", body)
+    # No licence was chosen for the weights, and no hub compares this distance with FIDs.
+    assert "license" not in front
+    (result,) = front["model-index"][0]["results"]
+    assert [metric["type"] for metric in result["metrics"]] == ["frechet_distance", "kid"]
+    for name, digest in re.findall(r"- `([\w.]+)`: SHA-256 `(\w+)`", body):
+        assert file_digest(tmp_path / "out" / name) == digest
+
+
+def test_a_card_has_no_scores_of_another_checkpoint(run_folder, tmp_path):
+    write_json(run_folder / "score-small-0123456789.json", {**SCORE, "checkpoint": "best"})
+    export_run(run_folder, "last", tmp_path / "out")
+    front, body = card_of(tmp_path / "out")
+    assert "The last checkpoint has not been scored." in body
+    assert "model-index" not in front
+    assert [score["checkpoint"] for score in scores_of(run_folder, "best")] == ["best"]
+
+
+def test_names_in_a_card_are_text(run_folder, tmp_path):
+    summary = json.loads((run_folder / "train.json").read_text())
+    summary["run"]["model"]["name"] = "x\n---\n<script>alert(1)</script>"
+    write_json(run_folder / "train.json", summary)
+    export_run(run_folder, "last", tmp_path / "out")
+    front, body = card_of(tmp_path / "out")
+    assert "<script>" not in body
+    assert front["library_name"] == "fpa"
+
+
+def test_the_steps_of_a_painting_end_with_its_image(tiny):
+    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == "fpa")
+    torch.manual_seed(0)
+    painter = build_model(run).ema.eval()
+    z = torch.randn(3, 8)
+    found = steps(painter, z)
+    assert found.shape == (3, 4, 1, 16, 16)
+    # Summed in another order than in the forward pass.
+    torch.testing.assert_close(found[:, -1], painter(z), atol=1e-5, rtol=1e-4)
+    writing = painter.paint(z).writing
+    first = torch.einsum("bci,bcj->bcij", writing.left[:, :, 0], writing.right[:, :, 0])
+    torch.testing.assert_close(found[:, 0], first.tanh(), atol=1e-6, rtol=1e-5)
+
+
+def test_onnx_without_its_packages_names_them(tiny, tmp_path, monkeypatch):
+    model = build_model(Experiment(tiny).runs[0])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install onnx onnxscript onnxruntime"):
+        export_onnx(model, tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fpa", "fpa_unet"])
+def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
+    for package in PACKAGES:
+        pytest.importorskip(package)
+    import onnxruntime
+
+    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == name)
+    torch.manual_seed(0)
+    model = build_model(run)
+    assert export_onnx(model, tmp_path / "generator.onnx") <= TOLERANCE
+    session = onnxruntime.InferenceSession(tmp_path / "generator.onnx")
+    # One latent, though the graph was traced with several.
+    z = torch.randn(1, 8, generator=torch.Generator().manual_seed(1))
+    image, shown = session.run(["image", "steps"], {"latent": z.numpy()})
+    generator = model.ema.eval()
+    painter = generator if name == "fpa" else generator.painter
+    torch.testing.assert_close(torch.tensor(image), generator(z).detach(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.tensor(shown[:, -1]), painter(z).detach(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_generator_that_draws_noise_is_refused(tiny, tmp_path):
+    for package in PACKAGES:
+        pytest.importorskip(package)
+
+    class Noise(torch.nn.Module):
+        def forward(self, z):
+            return z[:, :1, None, None] + torch.randn_like(z)[:, :1, None, None]
+
+    model = build_model(next(run for run in Experiment(tiny).runs))
+    model.ema = Noise()
+    with pytest.raises(UserError, match="differs from PyTorch"):
+        export_onnx(model, tmp_path / "generator.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_says_the_version_that_made_it(run_folder, tmp_path):
+    export_run(run_folder, "last", tmp_path / "out")
+    assert (
+        read_json(tmp_path / "out" / "generator.json")["versions"]["fpa"]
+        in card_of(tmp_path / "out")[1]
+    )
+
+
+def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
+    done = fpa("export", run_folder, "--out", "out", "--page", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    about, weights = read_live(tmp_path / "out/painter.safetensors")
+    assert about["left_out"] is None
+    assert len(weights) > 1000
+    assert "`painter.safetensors`: SHA-256" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, monkeypatch):
+    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == "lightgan")
+    finished.write(Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), tmp_path, 1.0)
+    with pytest.raises(UserError, match=r"no painter of .*; leave --page out"):
+        export_run(tmp_path, "last", tmp_path / "out", page=True)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_card_of_an_imported_checkpoint_says_what_is_not_recorded(run_folder, tmp_path):
+    summary = read_json(run_folder / "train.json")
+    for name in ("hardware", "seconds_of_last_attempt", "precision"):
+        del summary[name]
+    write_json(
+        run_folder / "train.json",
+        {**summary, "images_sha256": None, "official": {"model_type": "x", "sha256": "cd" * 32}},
+    )
+    export_run(run_folder, "last", tmp_path / "out")
+    _, body = card_of(tmp_path / "out")
+    assert f"Imported from a published checkpoint, SHA-256 `{'cd' * 32}`" in body
+    assert "digest `not recorded`" in body

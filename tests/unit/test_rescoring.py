@@ -1,0 +1,88 @@
+"""A published model's scores are made again, and differences beyond rounding are named."""
+
+import json
+
+import pytest
+import torch
+from conftest import fpa
+
+from fpa.common.errors import UserError
+from fpa.evaluation.rescoring import differences, rescore
+from fpa.experiment.plan import Experiment
+from fpa.training.export import export
+from fpa.training.finished import write
+from fpa.training.loop import Training
+
+
+@pytest.fixture
+def scored(small, tmp_path):
+    """An export, its score file's contents, and the data folder."""
+    (run,) = Experiment(small).runs
+    data, folder = tmp_path / "data", tmp_path / "run"
+    folder.mkdir()
+    store = data / run.store
+
+    def call(*words):
+        done = fpa(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    call(
+        *("prepare", "digits", "resolution=16", "channels=1", "filter=bicubic"),
+        *("--no-config", "--out", store),
+    )
+    manifest = json.loads((store / "manifest.json").read_text())
+    training = Training(run, None, manifest["images_sha256"], torch.device("cpu"), log_every=1)
+    write(training, folder, 1.0)
+    export(training.model, run.config, "last", tmp_path / "export")
+    call("extractor", "thumbnails-16px", "--out", data / "extractors/thumbnails-16px.json")
+    extractor = ("--extractor", data / "extractors/thumbnails-16px.json")
+    space = ("--space", "thumbnails-16px.clean.array")
+    call("sample", folder, "--count", 32, "--out", folder / "samples.npy")
+    for images, out in ((store, "real.npy"), (folder / "samples.npy", "fake.npy")):
+        call("features", images, *extractor, *space, "--out", folder / out)
+    call(
+        *("score", folder, "--fake", folder / "fake.npy", "--real", folder / "real.npy"),
+        *("--metrics", "fid", "kid", "precision", "recall", "--kid-subsets", 5),
+        *("--kid-subset-size", 20, "--groups", 4, "--out", folder / "score.json"),
+    )
+    return tmp_path / "export", json.loads((folder / "score.json").read_text()), data
+
+
+def test_a_score_made_again_is_the_same(scored, tmp_path):
+    model, score, data = scored
+    (tmp_path / "scratch").mkdir()
+    found = rescore(model, score, 32, data, tmp_path / "scratch", torch.device("cpu"))
+    assert found.same_samples
+    assert found.metrics.keys() == {"fid", "kid", "precision", "recall"}
+    assert differences(score, found.metrics) == []
+    for name, value in found.metrics.items():
+        assert value["value"] == pytest.approx(score["metrics"][name]["value"], rel=1e-9)
+
+    with pytest.raises(UserError, match="holds other images"):
+        rescore(model, {**score, "real_sha256": "ab" * 32}, 32, data, tmp_path, None)
+    with pytest.raises(UserError, match="not one of this version"):
+        rescore(model, {**score, "settings": {"strange": 1}}, 32, data, tmp_path, None)
+
+
+def test_differences_beyond_rounding_are_named():
+    score = {
+        "metrics": {
+            "fid": {"value": 50.0, "error": 1.0},
+            "kid": {"value": 0.0, "error": 0.01},
+            "precision": {"value": 0.7, "error": None},
+        }
+    }
+
+    def found(fid=50.0, kid=0.0, precision=0.7):
+        values = {"fid": fid, "kid": kid, "precision": precision}
+        return {name: {"value": value, "error": None} for name, value in values.items()}
+
+    assert differences(score, found(50.14, 0.0009, 0.7015)) == []
+    (one,) = differences(score, found(fid=50.16))
+    assert one == "fid is 50.16, published 50 (allowed: 0.15)"
+    assert len(differences(score, found(kid=0.0011, precision=0.703))) == 2
+    assert differences(score, found(fid=None)) == ["fid is None, published 50.0"]
+    assert differences(score, {}) == ["its features are not finite"]
+    assert differences({"metrics": {}}, found()) != []
+    # Not a number is not near to anything.
+    assert len(differences(score, found(fid=float("nan")))) == 1
