@@ -39,10 +39,13 @@ def check_source(dataset: Mapping[str, Any], folder: Path) -> bool:
     if not path.exists() or not (folder / artifacts.IMAGES).exists():
         return False
     manifest = read_json(path)
-    if (
-        content(manifest["dataset"]) != content(dataset)
-        or manifest["stages"]["prepare"] != STAGES["prepare"]
-    ):
+    try:
+        prepared = content(manifest["dataset"]), manifest["stages"]["prepare"]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} does not describe a prepared data set; delete {folder} to prepare it again"
+        ) from error
+    if prepared != (content(dataset), STAGES["prepare"]):
         return False
     place = dataset["path"]
     if not SOURCES[dataset["source"]].needs_path or not Path(place).expanduser().exists():

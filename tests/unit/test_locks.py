@@ -18,10 +18,13 @@ from conftest import environment, images_dataset, png
 
 from fpa.common import locks
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_path
+from fpa.common.files import atomic_path, write_json
 from fpa.common.locks import Holder, locked
+from fpa.data.changes import check_source
 from fpa.data.prepare import prepare
+from fpa.data.sources import store_name
 from fpa.data.store import open_store
+from fpa.experiment.plan import Experiment
 
 HOLD = """
 import sys, time
@@ -189,3 +192,13 @@ def test_two_clones_with_the_same_relative_path_do_not_share_one_wrong_store(tmp
         with outcome:
             prepare(images_dataset(Path("photos")), data / "mine", 1)
     assert open_store(data / "mine")[0][0].max() == 1
+
+
+def test_a_manifest_that_describes_nothing_is_one_line(tmp_path, tiny):
+    config = {**tiny, "data": str(tmp_path)}
+    (spec,) = Experiment(config).datasets.values()
+    folder = tmp_path / store_name(spec)
+    for name in ("images.npy", "manifest.json"):
+        write_json(folder / name, {})
+    with pytest.raises(UserError, match="does not describe a prepared data set; delete"):
+        check_source(spec, folder)

@@ -20,6 +20,7 @@ from one_node import ACCOUNT, OneNode, Unavailable
 from sliced import SLICES
 
 from fpa.common.files import file_digest, write_json
+from fpa.common.stages import STAGES
 from fpa.data.feed import Feed
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
@@ -121,7 +122,7 @@ def test_the_two_profiles_set_different_keys():
 def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     local = set(re.findall(r"^rule (\w+):\n(?:.+\n)*?    localrule: True$", rules, flags=re.M))
-    named = set(re.findall(r"^rule (\w+):$", rules, flags=re.M))
+    named = set(re.findall(r"^(?:rule|use rule \w+ as) (\w+)(?: with)?:$", rules, flags=re.M))
     assert {"download", "extractor", "plan_run", "figure", "scores_table", "report_page"} <= local
     assert set(PROFILE["set-resources"]) == named - local
     assert all("attempt" in asked["mem_mb"] for asked in PROFILE["set-resources"].values())
@@ -202,8 +203,10 @@ def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
     config = experiment()
     config["runtime"] |= {"gpus": 2, "train_threads": 3}
     (run,) = Experiment(config).runs
+    about = {"dataset": Experiment(config).datasets["digits"], "images_sha256": "0"}
+    about["stages"] = {"prepare": STAGES["prepare"]}
     for name in ("images.npy", "manifest.json"):
-        write_json(tmp_path / "data" / run.store / name, {})
+        write_json(tmp_path / "data" / run.store / name, about)
     target = f"results/tiny/{run.folder}/weights.safetensors"
     with asked_for(slurm, tmp_path, site("slurm_partition"), config, target) as jobs:
         ((job,),) = jobs("train").values()
