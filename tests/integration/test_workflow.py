@@ -305,7 +305,8 @@ def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_pat
     expected[Path("results/tiny/report.html")] = file_digest(results / "report.html")
     bundle = tmp_path / "bundle.tar.gz"
     (results / "bundle.tar.gz").rename(bundle)
-    light = {"scores_table", "models_table", "figure", "animation", "report_page", "all"}
+    tables = {"scores_table", "models_table", "runs_table"}
+    light = {*tables, "figure", "animation", "report_page", "all"}
     some = [
         *("results/tiny/tables/scores.csv", "results/tiny/tables/models.csv"),
         *("results/tiny/figures/scores.png", "results/tiny/figures/painting_digits.gif"),

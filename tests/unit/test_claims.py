@@ -185,16 +185,16 @@ def test_the_table_says_claim_effect_interval_and_verdict():
     (row,) = shown.reset_index().to_dict("records")
     assert row == {
         "Claim": "A U-Net lowers the FID of an FPA",
-        "measure": "Fréchet distance",
+        "verdict": "undecided",
         "claimed better": "FPA + U-Net: 50.00",
         "than": "FPA: 80.00 (81.50)",
         "advantage": "+30.00",
         "95% interval": "—",  # paired, and every difference the same
         "trainings": "5",
-        "verdict": "undecided",
     }
     assert "0 supported, 0 not supported, 1 undecided" in caption
     assert "published value" in caption
+    assert "by Fréchet distance" in caption
 
 
 def test_the_page_and_its_tables_have_the_claims_first(tmp_path):

@@ -136,7 +136,8 @@ def _verdict(advantage: Difference, margin: float | None) -> str:
 def claims_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     """The same as text: claims down."""
     rows = []
-    for row in frame.to_dict("records"):
+    measures = _measures(frame)
+    for row, measured in zip(frame.to_dict("records"), measures, strict=True):
         metric = METRICS[row["metric"]]
 
         def number(value: float, form: str = "", metric: Any = metric) -> str:
@@ -144,11 +145,12 @@ def claims_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFram
                 return "—"
             return format(metric.scale * value, f"{form}.{metric.digits}f")
 
-        shown = {}
+        shown = {"verdict": row["verdict"]}
         for key in ("dataset", "protocol"):
             if frame[key].nunique() > 1:
                 shown[key.replace("dataset", "data set")] = row[key]
-        shown["measure"] = heading(row["metric"], measure(row["metric"], [row["extractor"]]), "x")
+        if len(set(measures)) > 1:
+            shown["measure"] = measured
         for side, column in (("better", "claimed better"), ("than", "than")):
             model = labels.get(row[side], row[side])
             value = number(row[f"mean_{side}"])
@@ -166,8 +168,14 @@ def claims_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFram
             if row["n_better"] == row["n_than"]
             else f"{row['n_better']} and {row['n_than']}"
         )
-        rows.append({**shown, "verdict": row["verdict"]})
+        rows.append(shown)
     return pd.DataFrame(rows, pd.Index(frame["says"], name="Claim"))
+
+
+def _measures(frame: pd.DataFrame) -> list[str]:
+    """What each claim is judged by."""
+    pairs = zip(frame["metric"], frame["extractor"], strict=True)
+    return [heading(metric, measure(metric, [extractor]), "x") for metric, extractor in pairs]
 
 
 def claims_caption(frame: pd.DataFrame, experiment: str) -> str:
@@ -175,7 +183,8 @@ def claims_caption(frame: pd.DataFrame, experiment: str) -> str:
     counts = frame["verdict"].value_counts()
     found = ", ".join(f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, NOT_SUPPORTED, UNDECIDED))
     parts = [
-        f"Claims about the models, and what this experiment says to them: {found}",
+        f"Claims about the models, and what this experiment finds: {found}",
+        f"by {one[0]}" if len(one := sorted(set(_measures(frame)))) == 1 else "",
         "the advantage is the difference of means over trainings (seeds), positive where the claim "
         "holds, with its 95% interval",
         f"supported: the interval is above zero; not supported: below; else, or with fewer than "
