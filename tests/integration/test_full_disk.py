@@ -84,6 +84,10 @@ def stages(small: dict) -> dict[str, list[str]]:
         ("train", [folder / "run.json", "--store", "store", *real, "--device", "cpu"]),
         ("cost", [folder / "run.json", "--seconds", "0.01", "--out", folder / "cost.json"]),
         ("sample", [folder, "--count", count, *shown, "--out", samples]),
+        (
+            "sample of the figures",
+            [folder, "--count", experiment.shown_count, *shown, "--out", folder / experiment.shown],
+        ),
         ("features of samples", [samples, *network, "--out", fake]),
         (
             "score",
@@ -98,6 +102,7 @@ def stages(small: dict) -> dict[str, list[str]]:
             for verb, number, name in (
                 ("paint", 2, artifacts.paintings(kept, figures["paintings"], seed)),
                 ("statistics", 2, artifacts.step_statistics(kept, 256, seed)),
+                ("live", 2, artifacts.live_painter(kept, figures["paintings"], seed)),
                 ("interpolate", 1, artifacts.interpolations(kept, 3, 12, seed)),
             )
         ),

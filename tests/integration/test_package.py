@@ -20,7 +20,9 @@ DATA = (
     "fpa/reporting/published.csv",
     "fpa/reporting/page/report.css",
     "fpa/reporting/page/report.html",
-    "fpa/reporting/page/report.js",
+    "fpa/reporting/page/player.css",
+    "fpa/reporting/page/player.html",
+    "fpa/reporting/page/player.js",
     "fpa/reporting/page/status.html",
 )
 

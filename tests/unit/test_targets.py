@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fpa.reporting.description import read_description
+from fpa.reporting.drawing.targets import targets
 from fpa.reporting.make import make_figure
 from fpa.reporting.state import table_entries
 from fpa.reporting.tables.build import build
@@ -80,7 +81,9 @@ def test_table_and_figure_are_made_of_a_results_folder(tmp_path):
     assert (results / "figures/targets.png").stat().st_size > 10_000
 
 
-def test_without_any_quick_score_the_table_is_empty():
+def test_without_any_quick_score_the_table_is_empty_and_the_figure_says_so():
     frame, shown, _ = build("targets", [{**ENTRIES[0], "history": None}], {}, "test")
     assert frame.empty
     assert shown.empty
+    texts = [text.get_text() for ax in targets(frame, {}).axes for text in ax.texts]
+    assert texts == ["no run was scored while it trained (training.watch_kimg)"]

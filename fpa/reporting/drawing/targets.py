@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fpa.reporting.drawing.theme import TEXT_WIDTH, Labels, model_colours
+from fpa.reporting.drawing.theme import TEXT_WIDTH, Labels, empty_panel, model_colours
 
 
 def targets(table: pd.DataFrame, labels: Labels) -> Figure:
@@ -13,6 +13,10 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
 
     `table` as in targets.csv.
     """
+    if table.empty:
+        figure, ax = plt.subplots(figsize=(0.75 * TEXT_WIDTH, 3))
+        empty_panel(ax, "no run was scored while it trained (training.watch_kimg)")
+        return figure
     colours = model_colours(list(labels))
     models = [name for name in labels if name in set(table["model"])]
     datasets = list(table["dataset"].unique())
