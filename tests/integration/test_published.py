@@ -105,4 +105,9 @@ def test_the_kept_painters_run_on_a_page_of_their_own(browser, tmp_path):
         first = pixels(page, "image")
         assert first.max() > 200
         page.click("#new-latent")
-        assert np.abs(pixels(page, "image").astype(int) - first).max() > 20
+        for _ in range(100):  # it is drawn at the browser's next frame
+            changed = np.abs(pixels(page, "image").astype(int) - first).max()
+            if changed > 20:
+                break
+            page.wait_for_timeout(100)
+        assert changed > 20

@@ -338,10 +338,8 @@ def test_an_exported_generator_paints_what_its_run_does(finished, tmp_path):
     (run,) = (path.parent for path in folder.glob("results/tiny/runs/digits/fpa_unet/*/train.json"))
     done = fpa("export", run, "--checkpoint", "best", "--out", "export", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in (tmp_path / "export").iterdir()} == {
-        "generator.safetensors",
-        "generator.json",
-    }
+    names = {p.name for p in (tmp_path / "export").iterdir()}
+    assert names == {"generator.safetensors", "generator.json", "README.md", "samples.png"}
     ways = {"run": [run, "--checkpoint", "best"], "export": ["export"]}
     for name, words in ways.items():
         done = fpa("sample", *words, "--count", 5, "--out", f"{name}.npy", cwd=tmp_path)
