@@ -5,6 +5,7 @@ That Slurm does so is in test_slurm.py.
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
@@ -39,7 +40,7 @@ def asked(tmp_path, monkeypatch):
 
 def test_the_warning_of_a_time_limit_has_the_job_queued_again(asked, monkeypatch):
     slept = []
-    monkeypatch.setattr(requeue.time, "sleep", slept.append)
+    monkeypatch.setattr(requeue, "time", SimpleNamespace(sleep=slept.append))
     assert asked("12", "SIGUSR1") == "requeue 12"
     # Slurm ends the process meanwhile.
     assert slept == [requeue.PATIENCE]
