@@ -13,7 +13,7 @@ from PIL import Image
 from fpa.common.files import read_json
 
 DIGITS = ROOT / "results" / "published" / "digits"
-TABLES = ("fid", "scores", "comparisons")
+TABLES = ("fid", "kid", "scores", "comparisons", "claims", "targets")
 
 
 @pytest.fixture(scope="module")
