@@ -563,3 +563,13 @@ def test_a_disk_without_room_is_told_before_the_work(slow, tmp_path):
     assert done.returncode == 1
     assert "cannot write store: File too large" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_changes_no_image_prepares_nothing_again(photographs, tmp_path):
+    good = {f"{i}.png": png(photographs[i]) for i in range(3)}
+    folder = make_folder(tmp_path / "images", good)
+    store = tmp_path / "store"
+    prepare(images_dataset(folder), store)
+    before = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
+    prepare(images_dataset(folder, max_unreadable=3), store)
+    assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == before
