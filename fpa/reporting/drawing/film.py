@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fpa.common.errors import UserError
 from fpa.reporting.drawing.tiles import tile
 
-WIDTH = 420
+WIDTH = 280
 """Pixels, about: snapshots are enlarged by a whole factor up to it."""
 COLUMNS = 4
 BAR = 24
@@ -17,7 +17,7 @@ BAR = 24
 
 
 def film_frames(film: Mapping[str, np.ndarray]) -> list[Image.Image]:
-    """One frame a snapshot: its images, and below them how far the training was, and its FID.
+    """One frame a snapshot: its images, and below them how far the training was, and its quick score.
 
     film: `images` uint8 (F, N, C, H, W), `kimg` and `fid` (F,).
     """
@@ -41,7 +41,7 @@ def _frame(images: np.ndarray, kimg: float, fid: float, factor: int, whole: floa
     pen = ImageDraw.Draw(frame)
     done = kimg / whole if whole else 1.0
     pen.rectangle((0, sheet.height + 1, round(done * sheet.width), sheet.height + 3), fill="#777")
-    score = f"   FID {fid:.1f}" if math.isfinite(fid) else ""
+    score = f"   distance {fid:.1f}" if math.isfinite(fid) else ""
     pen.text((4, sheet.height + 6), f"{kimg:.4g} kimg{score}", fill="black", font=_font())
     return frame
 
