@@ -5,7 +5,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from fpa.cli.verbs import Add, add_device, add_precision, add_trust, verb
+from fpa.cli.verbs import Add, add_device, add_precision, add_trust, listed, verb
 from fpa.common.errors import Stopped
 from fpa.common.progress import log
 
@@ -29,7 +29,7 @@ def _train(add: Add) -> None:
     )
     add(
         "--loggers",
-        type=lambda text: [name for name in text.split(",") if name != "none"],
+        type=listed("none"),
         default=[],
         metavar="NAMES",
         help="what else is told of history and snapshots, separated by commas: tensorboard, wandb, "

@@ -41,11 +41,16 @@ def add_device(add: Add) -> None:
     add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
 
 
+def listed(nothing: str) -> Callable[[str], list[str]]:
+    """How an option reads names that are separated by commas; `nothing` is the name of none."""
+    return lambda text: [name for name in text.split(",") if name != nothing]
+
+
 def add_precision(add: Add) -> None:
     """What of a verb's work on a GPU may be less exact than float32."""
     add(
         "--precision",
-        type=lambda text: [name for name in text.split(",") if name != "float32"],
+        type=listed("float32"),
         default=[],
         metavar="NAMES",
         help="what may be less exact, separated by commas: tf32_matmul, tf32_convolution, "
