@@ -26,7 +26,12 @@ SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "gro
 
 
 def _ancient(path: str) -> Any:
-    """A file whose age does not matter: what was made from it stays good."""
+    """A file whose age does not matter: what was made from it stays good.
+
+    Only for what is made by a job whose own inputs are of this kind. Where such a job runs for
+    another reason than a missing output, Snakemake does not look at what depends on it, not even
+    for missing files; `check_made` says so.
+    """
     from snakemake.io import ancient
 
     return ancient(path)
@@ -55,6 +60,18 @@ class Workflow(Patterns):
         if main and (fetched := to_fetch(experiment)):
             print("not here, will be fetched:", ", ".join(fetched), file=sys.stderr)
         return cls(experiment)
+
+    @staticmethod
+    def check_made(dag: Any) -> None:
+        """End the program with a line if a file that was asked for is not there, though no job failed."""
+        if dag.omitrules or dag.omitfiles:
+            return
+        asked = {str(file) for job in dag.targetjobs for file in (*job.input, *job.output)}
+        if missing := sorted(path for path in asked if not Path(path).exists()):
+            sys.exit(
+                f"{len(missing)} of {len(asked)} files are not made yet ({missing[0]}, ...), because "
+                "something that they need was made again: call snakemake again"
+            )
 
     # Data ---------------------------------------------------------------------------------------
 

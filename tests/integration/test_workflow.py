@@ -1,5 +1,6 @@
 """The whole way through Snakemake, on a tiny experiment: what is made, made again, and refused."""
 
+import base64
 import copy
 import json
 import os
@@ -235,6 +236,28 @@ def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(finish
     assert done.returncode == 0, done.stderr
     assert "fpa train" not in done.stderr
     assert file_digest(weights) == before
+
+
+def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(finished, tmp_path):
+    """What is older than its source, or was being written in a kill, does not hide missing files."""
+    copied = tmp_path / "copy"
+    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
+    shutil.rmtree(copied / "results" / "tiny" / "tables")
+    everything = jobs_of_a_dry_run(changed("seeds", [0, 1]), copied)
+    assert everything["train"] == 2
+    for path in copied.glob("data/*/features*"):
+        path.touch()
+    plan = "results/tiny/runs/digits/fpa/seed1-0123456789/run.json"
+    incomplete = copied / ".snakemake" / "incomplete"
+    incomplete.mkdir(exist_ok=True)
+    for path in (plan, *(str(p.relative_to(copied)) for p in copied.rglob("run.json"))):
+        (incomplete / base64.b64encode(path.encode()).decode()).touch()
+    assert jobs_of_a_dry_run(changed("seeds", [0, 1]), copied) == everything
+    # Whoever asks for one rule alone is told that the rest is missing.
+    done = snakemake(changed("seeds", [0, 1]), copied, "-R", "extractor")
+    assert done.returncode == 1
+    assert "files are not made yet" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):

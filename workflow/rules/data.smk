@@ -105,8 +105,8 @@ rule real_features:
 
 rule real_radii:
     input:
-        features=FPA.in_data(REAL_FEATURES),
-        about=str(artifacts.describing(FPA.in_data(REAL_FEATURES))),
+        features=ancient(FPA.in_data(REAL_FEATURES)),
+        about=ancient(str(artifacts.describing(FPA.in_data(REAL_FEATURES)))),
     output:
         update(FPA.in_data(REAL_RADII)),
     log:
