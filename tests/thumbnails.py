@@ -1,8 +1,8 @@
-"""An extractor without weights, as a plugin: jobs whose features do not matter take seconds less."""
+"""Networks without weights, as a plugin: jobs whose features do not matter take seconds less."""
 
 from pathlib import Path
 
-from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
+from fpa.evaluation.extractors import EXTRACTORS, PAIRS, FeatureNetwork
 
 
 class Thumbnails(FeatureNetwork):
@@ -20,4 +20,22 @@ class Thumbnails(FeatureNetwork):
         return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten())
 
 
+class Squared(FeatureNetwork):
+    """The mean square of two images' difference."""
+
+    name, features, sizes, default_size, resizes = "squared", 0, (8, 8), 8, (PAIRS,)
+    obtain = Thumbnails.obtain
+
+    def load(self, weights, size, resize):
+        raise NotImplementedError
+
+    def load_pairs(self, weights):
+        from torch import nn
+
+        distance = nn.Module()
+        distance.forward = lambda one, two: ((one - two) ** 2).mean(dim=(1, 2, 3))
+        return distance
+
+
 EXTRACTORS.register("thumbnails", Thumbnails())
+EXTRACTORS.register("squared", Squared())

@@ -168,35 +168,37 @@ def _generator(options: argparse.Namespace, which: str = "ema"):  # type: ignore
 def _path_length(add: Add) -> None:
     add_run(add)
     add("--count", type=int, default=50_000, help="random paths between latents")
-    add("--weights", metavar="DIR", help="folder with the weights of VGG16 and LPIPS")
-    add("--data", metavar="DIR", default="data", help="data folder, which keeps downloads (data)")
-    add("--out", metavar="FILE", required=True, help=".json")
+    lpips = "from python -m fpa extractor lpips_vgg16"
+    add("--extractor", metavar="FILE", required=True, help=lpips)
+    add("--protocol", default="ppl", help="name for tables (ppl)")
+    add("--out", metavar="FILE", required=True, help="score file, .json")
     add_device(add)
 
 
 @verb(_path_length)
 def path_length(options: argparse.Namespace) -> None:
-    """Measure how fast a finished run's images change between latents: perceptual path length."""
-    from fpa.common.files import write_json
+    """Score a finished run by how fast its images change between latents: perceptual path length."""
+    from fpa.common.files import read_json, write_json
     from fpa.common.progress import log
     from fpa.evaluation import path_length
+    from fpa.evaluation.scoring import score_paths, summary_line
 
     if options.count < 2:
         raise UserError(f"--count: found {options.count}, expected at least 2 paths")
     model, device, generator = _generator(options)
-    distance = path_length.lpips(options.weights, Path(options.data) / "extractors", device)
     found = path_length.perceptual_path_length(
-        generator, distance, model.latent_dim, options.count, options.seed, device
+        generator,
+        path_length.load_distance(options.extractor, device),
+        model.latent_dim,
+        options.count,
+        options.seed,
+        device,
     )
-    about = {
-        "checkpoint": options.checkpoint,
-        "seed": options.seed,
-        "epsilon": path_length.EPSILON,
-        "size": path_length.SIZE,
-        "percentiles": path_length.PERCENTILES,
-    }
-    write_json(options.out, {**found._asdict(), **about})
-    log.info("perceptual path length %.4g ± %.2g", found.mean, found.error)
+    network = read_json(options.extractor)
+    run, how = Path(options.run), (options.protocol, options.checkpoint, options.seed)
+    score = score_paths(run, found, network, *how)
+    write_json(options.out, score)
+    log.info("%s", summary_line(score))
 
 
 def _neighbours(add: Add) -> None:

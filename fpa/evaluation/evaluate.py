@@ -103,6 +103,11 @@ def evaluate(
     status `nan` and no metrics.
     """
     protocol = resolve(protocol)
+    if protocol.of_paths:
+        raise UserError(
+            f"protocol {protocol.name} measures paths between a generator's latents, which images do "
+            "not show; use python -m fpa path-length for a finished run"
+        )
     settings = settings or Settings(METRICS_OF_IMAGES)
     for metric in settings.metrics:
         if METRICS.get(metric, "metrics").needs_cross_check:

@@ -7,19 +7,17 @@ percent left out. Images stay in floating point: in 8 bits most of so small a st
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.evaluation.extractors import published
-from fpa.evaluation.extractors.vgg16 import FILE, LPIPS
+from fpa.common.errors import UserError
+from fpa.evaluation.extractors import EXTRACTORS, PAIRS, read_about, weights_path
 from fpa.evaluation.sampling import sample_latents
 
 EPSILON = 1e-4
-SIZE = 64
-"""Pixels at which images are compared."""
 PERCENTILES = (1, 99)
 """Between which distances count."""
 BATCH = 32
@@ -34,17 +32,26 @@ class PathLength(NamedTuple):
     n: int
     """Paths, those that are left out included"""
 
+    @staticmethod
+    def settings() -> dict[str, Any]:
+        """How it is measured."""
+        return {"epsilon": EPSILON, "percentiles": list(PERCENTILES)}
 
-def lpips(weights: str | None, folder: Path, device: torch.device) -> nn.Module:
-    """LPIPS with VGG16, as torch-fidelity has it.
 
-    weights: a user's folder of weights; folder: where downloads go. UserError where the two files
-    can neither be found nor downloaded.
+def load_distance(about_path: str | Path, device: torch.device) -> nn.Module:
+    """The network that compares images, such as LPIPS, from what `python -m fpa extractor` wrote.
+
+    UserError where its weights are missing or were changed, or it is a network of another kind.
     """
-    from fpa.evaluation.extractors.fidelity_networks import load_lpips
-
-    vgg16, layers = (published.obtain(file, weights, folder) for file in (FILE, LPIPS))
-    return load_lpips(vgg16, layers, SIZE).to(device)
+    about = read_about(about_path)
+    network = EXTRACTORS.get(about["network"], str(about_path))
+    if PAIRS not in network.resizes:
+        raise UserError(
+            f"{about_path} describes {network.name}, which does not compare images in pairs; "
+            "expected lpips_vgg16"
+        )
+    weights = {kind: weights_path(about, about_path, kind) for kind in about["weights"]}
+    return network.load_pairs(weights).to(device)
 
 
 def path_lengths(

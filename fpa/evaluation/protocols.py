@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from fpa.common.errors import UserError, did_you_mean
-from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.extractors import PAIRS, find_extractor
 
 FORMATS = ("array", "png", "jpeg")
 """How the network gets images: as they are, or saved and read again."""
@@ -51,10 +51,18 @@ KNOWN: dict[str, dict[str, Any]] = {
         "n_fake": 5_000,
         "n_real": None,
     },
+    "ppl": {
+        "extractor": "lpips_vgg16",
+        "resize": PAIRS,
+        "format": "array",
+        "n_fake": 50_000,
+        "n_real": None,
+    },
 }
 """`paper`: pytorch-fid's network and resize, JPEG files, as in the paper; `clean`: as clean-fid
 recommends (Parmar et al. 2022); `quick`: a network that installs with pip; `dinov2`: FD-DINOv2 (Stein et
-al. 2023); `clip`: CMMD's network (Jayasumana et al. 2024). n_real None: all real images."""
+al. 2023); `clip`: CMMD's network (Jayasumana et al. 2024); `ppl`: perceptual path length (Karras et al.
+2019), of n_fake paths between latents and no real images. n_real None: all real images."""
 
 
 class Space(NamedTuple):
@@ -104,6 +112,11 @@ class Protocol:
         return Space(self.extractor, self.resize, self.format)
 
     @property
+    def of_paths(self) -> bool:
+        """Whether paths between latents are measured, and neither features nor real images are."""
+        return self.resize == PAIRS
+
+    @property
     def checked_spaces(self) -> tuple[Space, Space]:
         """The space of clean-fid and that of torch-fidelity whose distances must agree."""
         network, _ = find_extractor(self.extractor, self.name)
@@ -120,6 +133,18 @@ class Protocol:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def counted(about: Mapping[str, Any]) -> str:
+    """What a protocol or a score file is of, in words: network and numbers of images, or paths."""
+    n = f"{about['n_fake']:,}"
+    if about["resize"] == PAIRS:
+        return f"{about['extractor']}, {n} paths between latents"
+    real = "all" if about["n_real"] is None else f"{about['n_real']:,}"
+    return (
+        f"{about['extractor']} features, resize {about['resize']}, format {about['format']}, "
+        f"{n} samples against {real} real images"
+    )
 
 
 def resolve(name: str, settings: Mapping[str, Any], where: str) -> Protocol:

@@ -1,15 +1,21 @@
 """A finished run's score, with everything that it was computed from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fpa.common import provenance
 from fpa.common.errors import UserError
 from fpa.common.stages import STAGES
 from fpa.evaluation import features, precision_recall
+from fpa.evaluation.extractors import PAIRS
+from fpa.evaluation.protocols import counted
 from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
 from fpa.training.finished import read_summary
+
+if TYPE_CHECKING:
+    from fpa.evaluation.path_length import PathLength
 
 
 def score_run(
@@ -51,7 +57,7 @@ def score_run(
         same = [str(file) for file in check[:2]] == [str(fake), str(real)]
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
     summary = read_summary(run_folder)
-    run, about = summary["run"], main.fake.about
+    about = main.fake.about
     if summary["images_sha256"] != main.real.about["images_sha256"]:
         raise UserError(
             f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
@@ -59,16 +65,7 @@ def score_run(
         )
     metrics = measure(main, libraries, settings, covered)
     return {
-        "dataset": run["dataset"]["name"],
-        "resolution": run["dataset"]["resolution"],
-        "model": run["model"]["name"],
-        "seed": run["seed"],
-        "run": summary["digest"],
-        "trained_sha256": summary.get("weights_sha256"),
-        "kimg": summary["kimg"],
-        "checkpoint": checkpoint,
-        "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],
-        "generator_parameters": summary["parameters"].get("ema"),
+        **_trained(summary, checkpoint),
         "status": "ok" if metrics else "nan",
         "metrics": metrics,
         "protocol": protocol,
@@ -91,6 +88,53 @@ def score_run(
     }
 
 
+def score_paths(
+    run_folder: Path,
+    length: "PathLength",
+    network: Mapping[str, Any],
+    protocol: str,
+    checkpoint: str,
+    seed: int,
+) -> dict[str, Any]:
+    """The contents of a run's score file for a path length. network: the description of LPIPS's files."""
+    summary = read_summary(run_folder)
+    known = math.isfinite(length.mean)
+    return {
+        **_trained(summary, checkpoint),
+        "status": "ok" if known else "nan",
+        "metrics": {"ppl": {"value": length.mean, "error": length.error}} if known else {},
+        "protocol": protocol,
+        "extractor": network["name"],
+        "resize": PAIRS,
+        "format": "array",
+        "weights_sha256": next(reversed(network["weights"].values()))["sha256"],
+        "settings": {"seed": seed, **length.settings()},
+        "n_real": None,
+        "n_fake": length.n,
+        "n_precision_recall": None,
+        "not_finite": 0,
+        "stages": {**summary.get("stages", {}), "score": STAGES["score"]},
+        "versions": provenance.versions(),
+    }
+
+
+def _trained(summary: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
+    """What a score says of the training that is scored."""
+    run = summary["run"]
+    return {
+        "dataset": run["dataset"]["name"],
+        "resolution": run["dataset"]["resolution"],
+        "model": run["model"]["name"],
+        "seed": run["seed"],
+        "run": summary["digest"],
+        "trained_sha256": summary.get("weights_sha256"),
+        "kimg": summary["kimg"],
+        "checkpoint": checkpoint,
+        "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],
+        "generator_parameters": summary["parameters"].get("ema"),
+    }
+
+
 def summary_line(score: Mapping[str, Any]) -> str:
     """A score as one line, for the log."""
     values = ", ".join(
@@ -100,8 +144,8 @@ def summary_line(score: Mapping[str, Any]) -> str:
     # Images that somebody brings are of no training that is known.
     training = "" if score["seed"] is None else f" seed {score['seed']}"
     return (
-        f"{score['dataset']} {score['model']}{training}, {score['protocol']} protocol "
-        f"({score['extractor']}, {score['n_real']} real, {score['n_fake']} fake): "
+        f"{score['dataset']} {score['model']}{training}, protocol {score['protocol']} "
+        f"({counted(score)}): "
         f"{values or _why_nan(score)}"
     )
 

@@ -32,7 +32,7 @@ def check_before_start(experiment: Experiment) -> None:
     """
     _check_labels(experiment)
     _check_metrics(experiment)
-    for protocol in experiment.protocols.values():
+    for protocol in experiment.by_features:
         _check_samples(experiment, protocol)
     for name in experiment.config["runtime"]["loggers"]:
         LOGGERS.get(name, "runtime.loggers").check("runtime.loggers")

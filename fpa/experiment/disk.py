@@ -92,9 +92,9 @@ def _images(experiment: Experiment, name: str, spec: dict[str, Any]) -> int:
 
 def _spaces(experiment: Experiment) -> set[Space]:
     """Every feature space that the experiment's scores need."""
-    spaces = {protocol.space for protocol in experiment.protocols.values()}
+    spaces = {protocol.space for protocol in experiment.by_features}
     if experiment.evaluation["cross_check"]:
-        spaces |= {s for p in experiment.protocols.values() for s in p.checked_spaces}
+        spaces |= {s for p in experiment.by_features for s in p.checked_spaces}
     return spaces
 
 

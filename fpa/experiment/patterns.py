@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from fpa.common import artifacts
@@ -50,7 +50,14 @@ class Patterns:
             **dict.fromkeys(("images", "number", "frames"), r"\d+"),
             "dataset": _none_of(self.kept) + r"[^/]+",
             "run": r"seed\d+-[0-9a-f]+",
-            "score": r"score-[^/]+",
+            **{
+                kind: _one_of_names(
+                    name.removesuffix(".json")
+                    for name, protocol in self.protocols.items()
+                    if protocol.of_paths == (kind == "paths")
+                )
+                for kind in ("score", "paths")
+            },
         }
 
     def asked_and_kept(self, words: Collection[str]) -> str:
@@ -136,6 +143,11 @@ class Patterns:
     def played(self) -> list[str]:
         """The painting traces and the painters that the report's player shows."""
         return [self.in_results(path) for path in played_files(self.about, self.drawn)]
+
+
+def _one_of_names(names: Iterable[str]) -> str:
+    """These names, or nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def _one_of(files: Collection[str]) -> str:

@@ -49,6 +49,11 @@ class Experiment:
             METRICS.get(metric, "evaluation.metrics")
         stated = read_claims(self.config["claims"]) if self.config["claims"] else []
         self.claims = about_models(stated, self.models)
+        if not self.by_features:
+            raise UserError(
+                f"evaluation.protocols: {', '.join(self.protocols)} alone cannot be; quick scores and "
+                "nearest images need features, so add another protocol, such as quick"
+            )
         self._check_protocol(self.config["training"], "training")
         self._check_figures()
         self._finished = self._find_finished(config["models"])
@@ -127,11 +132,16 @@ class Experiment:
 
     def _check_protocol(self, training: dict[str, Any], where: str) -> None:
         """The protocol of a quick score must be one of the experiment's; the first by default."""
-        name = training["watch_protocol"] or next(iter(self.protocols))
+        name = training["watch_protocol"] or self.by_features[0].name
         if name not in self.protocols:
             known = did_you_mean(name, list(self.protocols))
             raise UserError(
                 f"{where}.watch_protocol: there is no '{name}' among evaluation.protocols{known}"
+            )
+        if self.protocols[name].of_paths:
+            raise UserError(
+                f"{where}.watch_protocol: {name} measures paths between latents, and a quick score "
+                "needs features; name another protocol"
             )
         training["watch_protocol"] = name
 
@@ -217,9 +227,14 @@ class Experiment:
         }
 
     @property
+    def by_features(self) -> list[protocols.Protocol]:
+        """The protocols that compare samples with real images."""
+        return [protocol for protocol in self.protocols.values() if not protocol.of_paths]
+
+    @property
     def sample_count(self) -> int:
         """Samples of each run: a short sample is the beginning of a long one."""
-        return max(protocol.n_fake for protocol in self.protocols.values())
+        return max(protocol.n_fake for protocol in self.by_features)
 
     @property
     def shown_count(self) -> int:

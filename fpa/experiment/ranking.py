@@ -20,10 +20,11 @@ def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:
         for network in find_model(part.model["class"], f"models.{name}.class").trains_with:
             EXTRACTORS.get(network, f"{part.model['class']}: trains_with")
             for protocol in protocols:
-                if find_extractor(protocol.extractor, protocol.name)[0].name == network:
+                scored, _ = find_extractor(protocol.extractor, protocol.name)
+                if network in (scored.name, scored.built_on):
                     raise UserError(
                         f"models.{run.model['name']}: {part.model['class']} trains with {network}, so "
-                        f"protocol {protocol.name}, which scores in its features, cannot rank it; "
+                        f"protocol {protocol.name}, which scores by it, cannot rank it; "
                         "choose protocols with other networks"
                     )
         part = part.base

@@ -230,9 +230,17 @@ class Workflow(Patterns):
             options += [f"--{key.replace('_', '-')}", str(self.evaluation[key])]
         return options
 
+    def path_protocol(self, wildcards: Any) -> Protocol:
+        """The protocol of a score file for paths between latents."""
+        return self.protocols[f"{wildcards.paths}.json"]
+
+    def path_network(self, wildcards: Any) -> Any:
+        """The description of the network that compares images along them."""
+        return self._extractor(self.path_protocol(wildcards).extractor)
+
     def neighbour_features(self, wildcards: Any) -> dict[str, Any]:
         """The features by which samples are compared with training images: the first protocol's."""
-        protocol = next(iter(self.experiment.protocols.values()))
+        protocol = self.experiment.by_features[0]
         fake, real = self._pair(self.run(wildcards), protocol.n_fake, protocol.space)
         return {"fake": fake, "real": real}
 

@@ -11,6 +11,7 @@ from typing import Any
 from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import read_json
+from fpa.evaluation.extractors import PAIRS
 from fpa.reporting.claims import Claim, check_claims
 
 Description = Mapping[str, Any]
@@ -65,6 +66,11 @@ def samples_file(about: Description) -> str:
     return artifacts.samples(evaluation["checkpoint"], count, evaluation["seed"])
 
 
+def first_protocol(about: Description) -> Mapping[str, Any]:
+    """The first one in whose features images are compared."""
+    return next(part for part in about["protocols"] if part["resize"] != PAIRS)
+
+
 def feature_space(protocol: Mapping[str, Any]) -> str:
     """The name of a protocol's feature space, as file names have it."""
     return ".".join(protocol[part] for part in ("extractor", "resize", "format"))
@@ -77,5 +83,5 @@ def neighbours_file(about: Description) -> str:
         evaluation["checkpoint"],
         about["config"]["figures"]["neighbours"],
         evaluation["seed"],
-        feature_space(about["protocols"][0]),
+        feature_space(first_protocol(about)),
     )

@@ -97,10 +97,12 @@ ELSEWHERE = {
         ),
         ("tests/unit/test_evaluate.py", '"score", "fakes", "--against"'),
     ),
-    "python -m fpa path-length RUN --checkpoint best --out path-length.json": (
+    "python -m fpa extractor lpips_vgg16 --out data/extractors/lpips_vgg16.json": (
         "tests/unit/test_perceptual_networks.py",
-        '"path-length"',
+        'obtain("lpips_vgg16"',
     ),
+    "python -m fpa path-length RUN --extractor data/extractors/lpips_vgg16.json --checkpoint best --out "
+    "score-ppl.json": ("tests/integration/test_plugins.py", '"path-length", folder, "--extractor"'),
     "python -m fpa reference celeba --protocol paper": (
         "tests/unit/test_evaluate.py",
         '"reference", "digits"',
@@ -337,12 +339,16 @@ def test_the_model_of_the_documents_is_a_valid_configuration(tiny, name):
 
 def test_the_protocols_are_what_the_documents_say(tiny):
     text = text_of("docs/evaluation.md")
-    (block,) = (block for block in blocks("docs/evaluation.md", "yaml") if "protocols:" in block)
+    block, paths = (b for b in blocks("docs/evaluation.md", "yaml") if "protocols:" in b)
+    tiny["evaluation"]["protocols"] = yaml.safe_load(paths)["evaluation"]["protocols"]
+    assert Experiment(tiny).protocols["ppl"].of_paths
     tiny["evaluation"]["protocols"] = yaml.safe_load(block)["evaluation"]["protocols"]
     found = Experiment(tiny).protocols
     assert found["clean"].n_fake == 10_000
     rows = re.findall(
-        r"^\| `(\w+)` \| `([\w-]+)` \| `(\w+)`.* \| ([\d,]+) \| all \|$", text, flags=re.M
+        r"^\| `(\w+)` \| `([\w-]+)` \| `(\w+)`.* \| ([\d,]+)(?: paths)? \| (?:all|none) \|$",
+        text,
+        flags=re.M,
     )
     assert {row[0] for row in rows} == set(KNOWN)
     for name, extractor, resize, samples in rows:

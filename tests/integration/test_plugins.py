@@ -1,16 +1,21 @@
 """A rule, a metric and an extractor of a user's module, named in a configuration, all the way."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import fpa
 
 from fpa.common import artifacts
 from fpa.data.sources import store_name
+from fpa.evaluation.path_length import EPSILON
+from fpa.evaluation.sampling import sample_latents
 from fpa.experiment.plan import Experiment
+from fpa.library import load
 
 
 @pytest.fixture
@@ -20,12 +25,28 @@ def config(tiny):
     tiny["models"]["fpa"]["settings"]["painter"]["rule"] = "fixed_rate_oja"
     tiny["training"]["watch_kimg"] = 0
     tiny["evaluation"] = {
-        "protocols": {"small": {"extractor": "thumbnails-16px", "n_fake": 32}},
+        "protocols": {
+            "small": {"extractor": "thumbnails-16px", "n_fake": 32},
+            "paths": {"extractor": "squared", "resize": "pairs", "n_fake": 40},
+        },
         "checkpoint": "last",
         "metrics": ["fid", "mean_gap"],
         "cross_check": False,
     }
     return tiny
+
+
+def path_length(run: Path) -> float:
+    """Of 40 paths by the definition, one at a time."""
+    model = load(run, "last")
+    latents = sample_latents(80, model.latent_dim, 0)
+    lengths = []
+    for start, end in zip(latents[:40], latents[40:], strict=True):
+        both = torch.stack([start, start + EPSILON * (end - start)])
+        with torch.no_grad():
+            one, two = 255 * model.ema(both).clamp(0, 1)
+        lengths.append(float(((one - two) ** 2).mean()) / EPSILON**2)
+    return np.mean(lengths)  # the percentiles leave out none of 40
 
 
 def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, tmp_path):
@@ -54,6 +75,11 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     score = folder / experiment.score_file("small")
     names = ("--protocol", "small", "--metrics", "fid", "mean_gap", "--groups", 4)
     run("score", folder, "--fake", fake, "--real", real, *names, "--out", score)
+    pairs = tmp_path / "data/extractors/squared.json"
+    run("extractor", "squared", "--out", pairs)
+    paths = folder / experiment.score_file("paths")
+    how = ("--count", 40, "--checkpoint", "last", "--protocol", "paths", "--device", "cpu")
+    run("path-length", folder, "--extractor", pairs, *how, "--out", paths)
     paintings = folder / artifacts.paintings("last", 2, 0)
     run("paint", folder, "--count", 2, "--out", paintings, "--device", "cpu")
     run("report", experiment.results)
@@ -63,7 +89,11 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     gap = np.linalg.norm(np.load(real).mean(0) - np.load(fake).mean(0))
     (value,) = table.loc[table["metric"] == "mean_gap", "value"]
     assert value == pytest.approx(gap, rel=1e-5)
-    assert set(table["extractor"]) == {"thumbnails-16px"}
+    of_paths = table[table["metric"] == "ppl"].iloc[0]
+    assert (of_paths["extractor"], of_paths["n_fake"]) == ("squared", 40)
+    assert of_paths["value"] == pytest.approx(path_length(folder), rel=1e-3)
+    assert set(table["extractor"]) == {"thumbnails-16px", "squared"}
+    assert "40 paths between latents" in (results / "tables/scores.md").read_text()
     assert "mean gap" in (results / "tables/scores.md").read_text()
     assert (results / "figures/scores.png").exists()
     page = (results / "report.html").read_text()

@@ -222,7 +222,7 @@ def test_a_folder_is_scored_on_the_command_line_and_against_a_shipped_reference(
     store = prepared(tmp_path)
     done = fpa("score", "fakes", "--against", "digits", *options, "--out", "a.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("digits fakes, small protocol (thumbnails-16px, 1797 real, 40")
+    assert done.stdout.startswith("digits fakes, protocol small (thumbnails-16px features, ")
     # The features of a prepared data set are where a workflow keeps them.
     assert (store / "features.thumbnails-16px.clean.array.npy").exists()
     done = fpa("reference", "digits", *options, "--most", "100", cwd=tmp_path)

@@ -351,7 +351,9 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     assert (found["status"], found["stages"]) == ("ok", {"score": STAGES["score"]})
     assert set(found["metrics"]) == {"fid", "kid"}
     line = summary_line(found)
-    assert line.startswith("d m seed 7, quick protocol (e, 40 real, 50 fake): fid ")
+    assert line.startswith(
+        "d m seed 7, protocol quick (e features, resize clean, format array, 50 samples against 40 real images): fid "
+    )
     assert "±" in line
     assert found["n_precision_recall"] is None
     settings = settings._replace(metrics=["precision", "recall"])

@@ -5,17 +5,14 @@ parameters) is compared with the networks that are built for them.
 """
 
 import dataclasses
-import json
 import math
 import pickle
 import warnings
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import fpa
 from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCLIP
@@ -31,17 +28,19 @@ from fpa.evaluation.extractors import (
     EXTRACTORS,
     dinov2,
     fidelity_networks,
+    files,
+    lpips,
+    obtain,
     published,
     torchscript,
     vgg16,
 )
 from fpa.evaluation.extractors.dinov2_network import DINOv2Network, load_dinov2
 from fpa.evaluation.extractors.fidelity_networks import load_clip, load_lpips, load_vgg16
-from fpa.evaluation.path_length import SIZE
+from fpa.evaluation.path_length import load_distance
 from fpa.experiment.checks import check_before_start, to_fetch
 from fpa.experiment.plan import Experiment
 from fpa.experiment.ranking import check_ranking
-from fpa.training import finished
 
 CPU = torch.device("cpu")
 
@@ -210,19 +209,21 @@ def test_another_file_is_not_used_and_missing_ones_are_fetched(small_dinov2, tmp
 def test_what_will_be_fetched_is_said_before_anything_starts(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    tiny["evaluation"]["protocols"] = {"dinov2": {}, "clip": {}}
+    tiny["evaluation"]["protocols"] = {"dinov2": {}, "clip": {}, "ppl": {}}
     tiny |= {"data": str(tmp_path / "data"), "results": str(tmp_path / "results")}
-    assert to_fetch(Experiment(tiny)) == ["ViT-L-14-336px.pt", "dinov2_vitl14_pretrain.pth"]
+    assert to_fetch(Experiment(tiny)) == [
+        *("ViT-L-14-336px.pt", "dinov2_vitl14_pretrain.pth"),
+        *("vgg16-397923af.pth", "weights-vgg16-lpips.pth"),
+    ]
 
 
 @pytest.mark.parametrize("name", sorted({*EXTRACTORS} - {"inception_v3", "efficientnet_lite0"}))
 def test_every_network_has_a_whole_digest_and_a_url_over_https(name):
-    if not hasattr(EXTRACTORS[name], "file"):
-        assert name == "vgg16"
-    file = getattr(EXTRACTORS[name], "file", vgg16.FILE)
-    assert len(bytes.fromhex(file.sha256)) == 32
-    assert file.url.startswith("https://")
-    assert file.url.endswith(file.name)
+    in_modules = {"vgg16": [vgg16.FILE], "lpips_vgg16": [*lpips.FILES.values()]}
+    for file in in_modules.get(name) or [EXTRACTORS[name].file]:
+        assert len(bytes.fromhex(file.sha256)) == 32
+        assert file.url.startswith("https://")
+        assert file.url.endswith(file.name)
 
 
 # CLIP ---------------------------------------------------------------------------------------
@@ -417,42 +418,52 @@ def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatc
         check_ranking(run, protocols.values())
 
 
-def test_a_path_length_is_measured_of_a_finished_run(tmp_path, monkeypatch):
-    """The command, with a distance that takes no weights: LPIPS itself is tested above."""
-
-    class Generator(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.tensor(0.01))
-
-        def forward(self, z):
-            return (0.5 + self.scale * z[:, :1, None, None]).expand(-1, 1, 4, 4)
-
-    model = SimpleNamespace(ema=Generator(), latent_dim=2, to=lambda device: None)
-    monkeypatch.setattr(finished, "restore_generator", lambda *_: (model, model.ema))
-    asked = []
-
-    def load(vgg, layers, size):
-        asked.extend([vgg, layers, size])
-        distance = nn.Module()
-        distance.forward = lambda one, two: ((one - two) ** 2).mean(dim=(1, 2, 3))
-        return distance
-
-    monkeypatch.setattr(fidelity_networks, "load_lpips", load)
-    for file in (vgg16.FILE, vgg16.LPIPS):
+def test_lpips_is_found_described_and_loaded_from_its_two_files(tmp_path, monkeypatch):
+    """What it computes is tested above; a file that is not the published one is refused."""
+    for file in lpips.FILES.values():
         (tmp_path / file.name).write_bytes(b"x")
-    words = ("--count", 400, "--weights", tmp_path, "--device", "cpu", "--out", tmp_path / "p.json")
-    done = fpa("path-length", "run", *words, cwd=tmp_path)
-    assert "has SHA-256" in done.stderr
+    about = tmp_path / "lpips_vgg16.json"
+    with pytest.raises(UserError, match="has SHA-256"):
+        obtain("lpips_vgg16", str(tmp_path), about)
+    published_digests = {file.name: file.sha256 for file in lpips.FILES.values()}
+    for module in (published, files):
+        monkeypatch.setattr(module, "file_digest", lambda path: published_digests[path.name])
+    obtain("lpips_vgg16", str(tmp_path), about)
+    asked = []
     monkeypatch.setattr(
-        published, "file_digest", lambda path: asked.append(path) or expected.pop(0)
+        fidelity_networks, "load_lpips", lambda *given: asked.extend(given) or nn.Identity()
     )
-    expected = [vgg16.FILE.sha256, vgg16.LPIPS.sha256]
-    done = fpa("path-length", "run", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert asked[-3:] == [tmp_path / vgg16.FILE.name, tmp_path / vgg16.LPIPS.name, SIZE]
-    found = json.loads((tmp_path / "p.json").read_text())
-    assert found["n"] == 400
-    # (255 * 0.01)² times the mean square of a difference of normal numbers, which is 2; float32
-    # leaves three digits of a step of 1e-4, and the ends are left out.
-    assert found["mean"] == pytest.approx(2 * 2.55**2, rel=0.2)
+    load_distance(about, torch.device("cpu"))
+    assert asked == [*(tmp_path / file.name for file in lpips.FILES.values()), 64]
+    published_digests[vgg16.FILE.name] = "another"
+    with pytest.raises(UserError, match="was changed"):
+        load_distance(about, torch.device("cpu"))
+
+
+def test_what_needs_features_takes_no_paths(tiny, tmp_path):
+    for protocols, message in (
+        ({"ppl": {}}, "evaluation.protocols: ppl alone cannot be"),
+        ({"quick": {}, "own": {"extractor": "lpips_vgg16"}}, "takes pairs, found 'clean'"),
+        ({"quick": {}, "own": {"resize": "pairs", "extractor": "vgg16"}}, "takes clean"),
+    ):
+        tiny["evaluation"]["protocols"] = protocols
+        with pytest.raises(UserError, match=message):
+            Experiment(tiny)
+    tiny["evaluation"]["protocols"] = {"quick": {"n_fake": 40}, "ppl": {}}
+    experiment = Experiment(tiny)
+    assert experiment.sample_count == 40  # the 50,000 paths take no samples
+    tiny["training"]["watch_protocol"] = "ppl"
+    with pytest.raises(UserError, match="watch_protocol: ppl measures paths"):
+        Experiment(tiny)
+    with pytest.raises(UserError, match="which images do not show"):
+        evaluate.evaluate(
+            np.zeros((4, 3, 8, 8), np.uint8), tmp_path, "ppl", evaluate.Place(tmp_path)
+        )
+    (run, *_) = experiment.runs
+    model = {**run.model, "class": f"{__name__}:TrainedWithVGG16"}
+    with pytest.raises(UserError, match="trains with vgg16, so protocol ppl"):
+        check_ranking(dataclasses.replace(run, model=model), experiment.protocols.values())
+
+
+class TrainedWithVGG16(Projected):
+    trains_with = ("vgg16",)

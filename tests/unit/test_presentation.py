@@ -247,7 +247,7 @@ def test_one_of_several_scores_is_not_taken_silently(tmp_path):
     both, other = write("both", a=10, b=50_000), write("other", c=10, d=20)
     # Of the same name and so made alike: each of them.
     assert compare_runs(both, both).count("A: ") == 2
-    assert "10 generated" in compare_runs(old, both)
+    assert "10 samples" in compare_runs(old, both)
     assert "NOT" not in compare_runs(both, new)
     # One on either side: compared, with the warning.
     assert "NOT comparable: n_fake (10 and 50,000)" in compare_runs(old, new)

@@ -112,6 +112,40 @@ rule score:
         " --out {output:q} --log {log:q}"
 
 
+# Paths between latents, instead of samples and their features.
+rule path_length:
+    input:
+        **FPA.finished_run(),
+        extractor=FPA.path_network,
+    output:
+        FPA.in_run("{paths}.json"),
+    log:
+        FPA.log("score", f"{OF_RUN}-{{paths}}.log"),
+    cache: CACHE
+    priority: 20
+    conda:
+        "../envs/fpa.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        device=RUNTIME["device"],
+        gpu=FPA.gpus,
+    params:
+        folder=subpath(input.weights, parent=True),
+        paths=lambda wildcards: FPA.path_protocol(wildcards).n_fake,
+        protocol=lambda wildcards: FPA.path_protocol(wildcards).name,
+        checkpoint=FPA.checkpoint,
+        seed=FPA.seed,
+        version=STAGES["score"],
+    message:
+        "Path length of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+    shell:
+        "python -m fpa path-length {params.folder:q} --count {params.paths} --seed {params.seed}"
+        " --checkpoint {params.checkpoint} --extractor {input.extractor:q} --protocol {params.protocol}"
+        " --threads {threads} --device {resources.device} --out {output:q} --log {log:q}"
+
+
 rule cost:
     input:
         run=ancient(FPA.in_run(artifacts.RUN)),

@@ -6,17 +6,19 @@ there is a choice, as in `efficientnet_lite0-96px`: the size changes every dista
 imports torch before a network is loaded.
 """
 
-from fpa.evaluation.extractors.base import EXTRACTORS, FeatureNetwork, find_extractor
+from fpa.evaluation.extractors.base import EXTRACTORS, PAIRS, FeatureNetwork, find_extractor
 from fpa.evaluation.extractors.clip import CLIP, VARIANTS
 from fpa.evaluation.extractors.dinov2 import WIDTHS, DINOv2
 from fpa.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0
 from fpa.evaluation.extractors.files import obtain, read_about, weights_path
 from fpa.evaluation.extractors.inception_v3 import InceptionV3
 from fpa.evaluation.extractors.loading import load
+from fpa.evaluation.extractors.lpips import LPIPS
 from fpa.evaluation.extractors.vgg16 import VGG16
 
 __all__ = [
     "EXTRACTORS",
+    "PAIRS",
     "FeatureNetwork",
     "find_extractor",
     "load",
@@ -32,3 +34,4 @@ for _name in WIDTHS:
 for _name in VARIANTS:
     EXTRACTORS.register(_name, CLIP(_name))
 EXTRACTORS.register("vgg16", VGG16())
+EXTRACTORS.register("lpips_vgg16", LPIPS())

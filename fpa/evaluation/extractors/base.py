@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 
+PAIRS = "pairs"
+"""In the place of a resize: the network is a distance of two images and has no features; it measures
+path lengths."""
+
+
 class FeatureNetwork(ABC):
     """A feature network, without its weights. Heavy imports belong inside the methods."""
 
@@ -27,7 +32,7 @@ class FeatureNetwork(ABC):
     resizes: ClassVar[tuple[str, ...]] = ("clean",)
     """clean-fid's ways to the input size that it can be used with: `clean` (Pillow, bicubic),
     `pytorch` (bilinear), or `tensorflow`, where the network gets images as they are and resizes
-    them itself."""
+    them itself; or PAIRS alone."""
     check_resize: ClassVar[str] = "clean"
     """The one among them that `torch_fidelity` computes as well, for the cross-check."""
     layers: ClassVar[tuple[str, ...]] = ("features",)
@@ -37,6 +42,9 @@ class FeatureNetwork(ABC):
     downloads: ClassVar[bool] = False
     """Whether `obtain` fetches weights that are nowhere to be found, so that a user may want to
     name a folder that holds them."""
+
+    built_on: ClassVar[str | None] = None
+    """Another network whose weights it has: a model that trains with that is not ranked by this."""
 
     @abstractmethod
     def obtain(self, configured: str | None, folder: Path) -> dict[str, Path]:
@@ -53,6 +61,13 @@ class FeatureNetwork(ABC):
         S is `size`, but for `tensorflow`, where it is that of the images. With a layer `logits`
         the module has a method of this name, features (B, d) -> (B, classes).
         """
+
+    def load_pairs(self, weights: dict[str, Path]) -> "nn.Module":
+        """The distance of images (B, 3, H, W) float in [0, 255] from as many others: (B,).
+
+        For PAIRS; weights: as from `obtain`.
+        """
+        raise NotImplementedError(f"{self.name} does not compare images in pairs")
 
     def weights_format(self, resize: str) -> str:
         """Which of the formats of `obtain` is used behind a resize (`torch_fidelity` included)."""

@@ -14,12 +14,6 @@ FILE = Published(
     "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     "https://download.pytorch.org/models/vgg16-397923af.pth",
 )
-LPIPS = Published(
-    ("weights-vgg16-lpips.pth", "vgg.pth"),
-    "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-vgg16-lpips.pth",
-)
-"""The weights of its layers in LPIPS, which perceptual path lengths are measured by."""
 
 
 class VGG16(FeatureNetwork):

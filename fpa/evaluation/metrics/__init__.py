@@ -12,6 +12,7 @@ from fpa.evaluation.metrics.fid import FID
 from fpa.evaluation.metrics.fid_infinity import FID_INFINITY
 from fpa.evaluation.metrics.inception_score import INCEPTION_SCORE
 from fpa.evaluation.metrics.kid import KID
+from fpa.evaluation.metrics.ppl import PPL
 from fpa.evaluation.metrics.precision import PRECISION
 from fpa.evaluation.metrics.recall import RECALL
 
@@ -22,6 +23,7 @@ METRICS.register("fid", FID)
 METRICS.register("fid_infinity", FID_INFINITY)
 METRICS.register("kid", KID)
 METRICS.register("cmmd", CMMD)
+METRICS.register("ppl", PPL)
 METRICS.register("precision", PRECISION)
 METRICS.register("recall", RECALL)
 METRICS.register("inception_score", INCEPTION_SCORE)

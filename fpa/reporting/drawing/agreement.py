@@ -11,6 +11,8 @@ from fpa.reporting.tables.agreement import FEWEST, SCOPES, score_label
 
 AGREE = "RdBu"
 """Blue where scores agree."""
+MOST_SLANTED = 5
+"""Scores whose names fit side by side aslant."""
 DARK = 0.6
 """Correlations from which on a cell's number is white."""
 
@@ -55,7 +57,8 @@ def _triangle(ax: Axes, pairs: pd.DataFrame) -> None:
             colour = "white" if abs(value) > DARK else "black"
             ax.text(across, down, f"{value:.2f}", ha="center", va="center", color=colour, size=6)
     names = list(labels.values())
-    ax.set_xticks(range(len(order) - 1), names[:-1], rotation=40, ha="right")
+    upright = {"rotation": 90} if len(order) > MOST_SLANTED else {"rotation": 40, "ha": "right"}
+    ax.set_xticks(range(len(order) - 1), names[:-1], **upright)
     ax.set_yticks(range(len(order) - 1), names[1:])
     ax.tick_params(length=0, labelsize=6)
     ax.spines[:].set_visible(False)

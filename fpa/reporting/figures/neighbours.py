@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpa.reporting.description import neighbours_file
+from fpa.reporting.description import first_protocol, neighbours_file
 from fpa.reporting.figures.base import Context, Spec, register
 from fpa.reporting.figures.loading import load_by_model
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def specs(context: Context) -> Iterator[Spec]:
     """One for each data set, in the feature space of the first protocol."""
-    protocol = context.about["protocols"][0]
+    protocol = first_protocol(context.about)
     file = neighbours_file(context.about)
     for dataset in context.stores:
         yield context.spec(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpa.common import artifacts
+from fpa.evaluation.protocols import counted
 from fpa.reporting.figures.base import Context, Input, Spec, register
 from fpa.reporting.figures.loading import load_needed
 from fpa.reporting.measures import directions
@@ -26,12 +27,10 @@ def error_bars(context: Context) -> str:
 def specs(context: Context) -> Iterator[Spec]:
     """One for the experiment."""
     sizes = ", ".join(
-        f"{protocol['n_fake']:,} samples in {protocol['extractor']} features (protocol "
-        f"{protocol['name']})"
-        for protocol in context.about["protocols"]
+        f"{protocol['name']} ({counted(protocol)})" for protocol in context.about["protocols"]
     )
     caption = (
-        f"Scores by model and data set: {sizes}. {error_bars(context)}. "
+        f"Scores by model and data set, by protocol {sizes}. {error_bars(context)}. "
         f"{directions(context.config['evaluation'])}"
     )
     yield context.spec(

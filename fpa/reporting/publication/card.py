@@ -12,6 +12,7 @@ from fpa.common import artifacts
 from fpa.common.files import read_json
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.protocols import counted
 from fpa.reporting.measures import FRECHET, heading, measure
 from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
 
@@ -125,11 +126,7 @@ def _front_matter(about: Exported, title: str) -> dict[str, Any]:
 
 def protocol_in_words(score: Mapping[str, Any]) -> str:
     """What a score is of: network, resize, files, numbers of images."""
-    return (
-        f"protocol {score['protocol']} ({score['extractor']} features, resize {score['resize']}, "
-        f"format {score['format']}, {score['n_fake']:,} samples against {score['n_real']:,} real "
-        "images)"
-    )
+    return f"protocol {score['protocol']} ({counted(score)})"
 
 
 def _model(about: Exported) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fpa.common import artifacts
 from fpa.common.files import read_json
+from fpa.evaluation.protocols import counted
 from fpa.reporting.description import Description, labels
 from fpa.reporting.publication.card import machine, source_of
 from fpa.reporting.tables.writing import escape_markdown, to_markdown
@@ -106,12 +107,9 @@ def _data(entry: Mapping[str, Any]) -> str:
 
 def _protocol(about: Description, protocol: Mapping[str, Any]) -> str:
     evaluation = about["config"]["evaluation"]
-    real = "all" if protocol["n_real"] is None else f"{protocol['n_real']:,}"
     return "- " + escape_markdown(
-        f"Protocol {protocol['name']}: {protocol['n_fake']:,} samples of the "
-        f"{evaluation['checkpoint']} checkpoint against {real} real images, "
-        f"{protocol['extractor']} features, resize {protocol['resize']}, format "
-        f"{protocol['format']}, seed {evaluation['seed']}"
+        f"Protocol {protocol['name']}: {counted(protocol)}; {evaluation['checkpoint']} checkpoint, "
+        f"seed {evaluation['seed']}"
     )
 
 

@@ -12,6 +12,7 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError, one_line
 from fpa.common.files import file_digest, read_json
 from fpa.common.progress import log
+from fpa.evaluation.extractors import PAIRS
 from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.publication import layout
 
@@ -161,12 +162,14 @@ def _rescored(
         return ["there is no model to sample from"]
     count = math.ceil(share * len(runs))
     chosen = np.random.default_rng(seed).choice(len(runs), count, replace=False)
-    sampled = max(protocol["n_fake"] for protocol in description["protocols"])
+    # Path lengths take no samples and are not measured again here.
+    protocols = [part for part in description["protocols"] if part["resize"] != PAIRS]
+    sampled = max(protocol["n_fake"] for protocol in protocols)
     problems = []
     for place in sorted(chosen.tolist()):
         run = runs[place]
         name = layout.model_folder(run)
-        for protocol in description["protocols"]:
+        for protocol in protocols:
             score = read_json(results / run["folder"] / score_file(protocol))
             found = score_again(folder / name, score, sampled, data, scratch, device)
             wrong = differences(score, found.metrics)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fpa.common.errors import UserError
 from fpa.common.files import read_json
+from fpa.evaluation.protocols import counted
 
 Estimate = Mapping[str, Any]
 """A value and its standard error, None where unknown."""
@@ -96,8 +97,7 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
         )
     names = [
         f"{letter}: {s['dataset']} {s['model']} {_training(s)}({s['run'][:10]}), "
-        f"{s['protocol']} protocol, {s['extractor']}, {s['n_real']:,} real and {s['n_fake']:,} "
-        f"generated images, {s['checkpoint']} checkpoint"
+        f"protocol {s['protocol']} ({counted(s)}), {s['checkpoint']} checkpoint"
         for letter, s in (("A", one), ("B", two))
     ]
     differing = _differing(_conditions(one), _conditions(two))

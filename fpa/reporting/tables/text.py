@@ -35,7 +35,11 @@ def sample_counts(frame: pd.DataFrame) -> str:
             " or ".join(f"{n:,}" for n in group[column].dropna().unique()) or "all"
             for column in ("n_fake", "n_real")
         )
-        protocols.append(f"protocol {name}: {fakes} samples against {reals} real images")
+        scored = group[group["status"] == "ok"]
+        if len(scored) and scored["n_real"].isna().all():
+            protocols.append(f"protocol {name}: {fakes} paths between latents")
+        else:
+            protocols.append(f"protocol {name}: {fakes} samples against {reals} real images")
     return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
 
 
