@@ -99,8 +99,25 @@ def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
         folder = results / run["folder"]
         (folder / artifacts.SUMMARY).write_text(json.dumps(_summary(run)))
         (folder / score_file(protocol)).write_text(json.dumps(score(run, about, i)))
+        if run["seed"] == about["config"]["seeds"][0]:
+            (folder / artifacts.COST).write_text(json.dumps(_cost(run, i)))
     make_tables(about, results)
     return about, specs, results
+
+
+def _cost(run: dict[str, Any], i: int) -> dict[str, Any]:
+    """A run's cost file; models are of different sizes and speeds."""
+    return {
+        **{key: run[key] for key in ("dataset", "resolution", "model", "kimg")},
+        "batch_size": 8,
+        "generator_parameters": 100_000 * (1 + i % 7),
+        "discriminator_parameters": 50_000,
+        "generator_multiply_adds": 1_000_000,
+        "discriminator_multiply_adds": 2_000_000,
+        "training_images_per_second": 100 / (1 + i % 5),
+        "sampling_images_per_second": 1000,
+        "hardware": {"cpu": "a processor", "threads": 1},
+    }
 
 
 def scores(about: dict[str, Any]) -> pd.DataFrame:

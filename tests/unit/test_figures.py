@@ -476,6 +476,15 @@ assert figures(json.load(open("about.json")))
     assert not heavy & modules_loaded_by(code, tmp_path)
 
 
+def test_scores_over_steps_are_of_painters_that_differ_in_nothing_else():
+    config = made_up.experiment(models=("fpa", "fpa_12", "fpa_24", "dcgan"))
+    config["models"]["fpa_24"]["settings"]["painter"]["rule"] = "additive"
+    about = Experiment(config).describe()
+    assert figures(about)["ablation-steps"].options["steps"] == {"fpa": 6, "fpa_12": 12}
+    config["models"]["fpa_12"]["settings"]["painter"]["rule"] = "oja"
+    assert "ablation-steps" not in figures(Experiment(config).describe())
+
+
 # Overlaps -----------------------------------------------------------------------------------
 
 
@@ -502,7 +511,7 @@ def widest(tmp_path_factory):
     return made_up.fill(tmp_path_factory.mktemp("widest"), config)
 
 
-WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores agreement ablation-steps progress-celeba curves-celeba"
+WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined-celeba-fpa_unet steps samples-celeba interpolation-celeba neighbours-celeba scores tradeoffs agreement ablation-steps progress-celeba curves-celeba"
 
 
 @pytest.mark.parametrize("name", WIDE.split())

@@ -40,7 +40,7 @@ def _panel_title(scores: pd.DataFrame, protocol: str, metric: str) -> str:
     return f"{name}\n({protocol})" if scores["protocol"].nunique() > 1 else name
 
 
-def _points(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+def mean_and_error(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One row for each model: mean over seeds and error."""
     rows = scores[scores["metric"] == metric]
     factor = METRICS[metric].scale
@@ -75,7 +75,7 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
     for row, (protocol, metric) in zip(grid, panels, strict=False):
         for ax, dataset in zip(row, datasets, strict=True):
             here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
-            points = _points(here, metric)
+            points = mean_and_error(here, metric)
             # Every seed as a tick; the bars come from `_points`, which knows sampling errors too.
             sns.stripplot(
                 here[here["metric"] == metric].eval(f"value = {METRICS[metric].scale} * value"),
@@ -164,7 +164,7 @@ def metric_over_steps(scores: pd.DataFrame, steps: Mapping[str, int], labels: La
     for row, (protocol, metric) in zip(grid, panels, strict=True):
         for ax, dataset in zip(row, datasets, strict=True):
             here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
-            points = _points(here, metric).dropna(subset="mean")
+            points = mean_and_error(here, metric).dropna(subset="mean")
             points = points.assign(steps=points.index.map(steps)).sort_values("steps")
             ax.plot(points["steps"], points["mean"], color="0.8", linewidth=1, zorder=0)
             for name, point in points.iterrows():

@@ -35,8 +35,9 @@ POSITIVE = "magma"
 """Colour map of values from zero up."""
 STEPS = "viridis"
 """Colour map of what goes from the first step to the last."""
-MARKERS = "osD^vPX*<>"
-"""One for each model beside its colour, for print in grey."""
+MARKERS = "osD^vPX*<>p"
+"""One for each model beside its colour, for print in grey. One more than colours, so that no two of a
+hundred models have both in common."""
 MISSING = "0.55"
 """The grey of words about missing data."""
 
@@ -162,11 +163,13 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
         for handle, label in zip(handles, labels, strict=True):
             entries.setdefault(label, handle)
     if entries:
+        # Inches: a line and gaps, and letters of 7 points.
+        column = 0.42 + 0.062 * max(map(len, entries))
+        columns = max(1, min(len(entries), int(figure.get_figwidth() / column), 5))
+        rows = -(-len(entries) // columns)
+        figure.set_figheight(figure.get_figheight() + 0.14 * (rows - 1))
         figure.legend(
-            list(entries.values()),
-            list(entries),
-            loc="outside upper center",
-            ncols=min(len(entries), 5),
+            list(entries.values()), list(entries), loc="outside upper center", ncols=columns
         )
 
 

@@ -31,7 +31,7 @@ __all__ = [
 KINDS = (
     *("painting", "keys", "dynamics", "refined", "steps", "animation"),
     *("samples", "interpolation", "neighbours"),
-    *("scores", "agreement", "ablation"),
+    *("scores", "tradeoffs", "agreement", "ablation"),
     *("progress", "targets", "curves", "film"),
 )
 """The project's modules, in the order of the report."""

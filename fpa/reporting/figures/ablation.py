@@ -1,5 +1,6 @@
 """Scores over the painters' number of steps."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
 
 
 def specs(context: Context) -> Iterator[Spec]:
-    """One for an experiment whose painters take different numbers of steps."""
-    steps = {run["model"]: run["painter_steps"] for run in context.runs if run["painter_steps"]}
-    if len(set(steps.values())) > 1:
+    """One for an experiment with painters that differ in their number of steps alone."""
+    if steps := _steps(context):
         yield context.spec(
             "ablation",
             name="ablation-steps",
@@ -28,6 +28,21 @@ def specs(context: Context) -> Iterator[Spec]:
             lines=True,
             options={"steps": steps},
         )
+
+
+def _steps(context: Context) -> dict[str, int]:
+    """Steps by model, of the largest set of painters that are the same but for them."""
+    steps = {run["model"]: run["painter_steps"] for run in context.runs if run["painter_steps"]}
+    alike: dict[str, dict[str, int]] = {}
+    for name, count in steps.items():
+        model = context.config["models"][name]
+        settings = model["settings"]
+        painter = {k: v for k, v in settings.get("painter", {}).items() if k != "steps"}
+        rest = {**settings, "painter": painter}
+        key = json.dumps([model["class"], model["base"], model["training"], rest], sort_keys=True)
+        alike.setdefault(key, {})[name] = count
+    found = max(alike.values(), key=lambda group: len(set(group.values())), default={})
+    return found if len(set(found.values())) > 1 else {}
 
 
 def draw(spec: Spec, results: Path) -> "Figure":
