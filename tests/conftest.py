@@ -24,6 +24,7 @@ import yaml
 from browsing import BROWSERS
 from PIL import Image
 from warm import Warm
+from warm_python import warm_python
 
 from fpa.cli import main
 from fpa.common import trust
@@ -224,8 +225,9 @@ def warm() -> Warm:
 def run_snakemake(
     *words: object, cwd: Path = ROOT, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess:
-    """Run Snakemake as `python -m snakemake` does."""
-    return warm()([*map(str, words)], cwd, environment() if env is None else env, timeout=840)
+    """Run Snakemake as `python -m snakemake` does; its jobs are forks (warm_python.py)."""
+    env = {**environment(), **warm_python()} if env is None else env
+    return warm()([*map(str, words)], cwd, env, timeout=840)
 
 
 def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.CompletedProcess:
