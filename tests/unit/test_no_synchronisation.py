@@ -1,14 +1,18 @@
-"""Training steps and sampling on the `meta` device, which has shapes and no numbers.
+"""Training steps, sampling and quick scores on the `meta` device, which has shapes and no numbers.
 
 There, a number that the host asks for is an error, and so is an operation on tensors of two devices:
 what runs there neither waits for a GPU nor mixes devices.
 """
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 
 from baselines.stylegan2_ada.augment import _margins
+from fpa.evaluation import extractors
+from fpa.evaluation.protocols import Space
+from fpa.evaluation.quick_score import QuickScore
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Experiment
 from fpa.training.run import Run, build_model
@@ -40,6 +44,25 @@ def test_a_step_and_a_sample_ask_for_no_number(run):
     assert all(loss.device == META for loss in losses.values())
     images = model.ema(torch.randn(4, model.latent_dim, device=META))
     assert images.shape == (4, run.dataset["channels"], size, size)
+
+
+@pytest.mark.parametrize("way", ["clean", "pytorch"])
+def test_a_quick_score_asks_for_no_number_before_its_end(way, tmp_path, monkeypatch):
+    about = tmp_path / "extractor.json"
+    extractors.obtain("efficientnet_lite0-32px", None, about)
+    real = np.random.default_rng(0).normal(size=(80, 1280)).astype(np.float32)
+    with META:
+        run = next(run for run in runs() if run.model["name"] == "fpa_unet")
+        generator = build_model(run).ema
+    with monkeypatch.context() as patch:
+        # The network has one resize; its own are not what is looked at.
+        patch.setattr(extractors.EXTRACTORS["efficientnet_lite0"], "resizes", ("clean", "pytorch"))
+        space = Space("efficientnet_lite0-32px", way, "array")
+        watch = QuickScore(real, space, about, generator.latent_dim, 70, 0, META)
+    scores = watch.measure(generator)
+    assert (scores.device, scores.shape, scores.dtype) == (META, (3,), torch.float64)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        watch(generator)
 
 
 def test_the_device_notices_both():
