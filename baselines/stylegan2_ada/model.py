@@ -27,6 +27,7 @@ from baselines.stylegan2_ada.settings import (
 )
 from fpa.common import distributed
 from fpa.common.errors import UserError
+from fpa.common.transfer import to_device
 
 
 class StyleGAN2ADA:
@@ -125,7 +126,7 @@ class StyleGAN2ADA:
 
     def _latents(self, count: int) -> Tensor:
         # Drawn on the CPU, so that every device sees the same ones.
-        return distributed.randn(count, self.latent_dim).to(self.device)
+        return to_device(distributed.randn(count, self.latent_dim), self.device)
 
     def _fake(self, count: int, mixing: nn.Module, follow: bool) -> tuple[Tensor, Tensor]:
         """Images, about -1 to 1, and the w of every layer; some with two latents in one image.
@@ -199,7 +200,7 @@ class StyleGAN2ADA:
     def _count_signs(self, on_real: Tensor) -> None:
         """Of every pass over real images, for `_adapt`."""
         signs = on_real.detach().sign()
-        counted = torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
+        counted = torch.stack([signs.sum(), signs.new_full((), signs.numel())])
         self.signs = self.signs + distributed.all_reduce(counted)
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

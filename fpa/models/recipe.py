@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fpa.common import distributed
 from fpa.common.errors import UserError
+from fpa.common.transfer import to_device
 from fpa.models import losses
 from fpa.models.augment import augment
 from fpa.models.settings import RecipeSettings
@@ -81,7 +82,7 @@ class AdversarialModel(Generic[G]):
 
     def latents(self, n: int) -> Tensor:
         """(n, L) standard normal, drawn on the CPU so that every device sees the same ones."""
-        return distributed.randn(n, self.latent_dim).to(self.device)
+        return to_device(distributed.randn(n, self.latent_dim), self.device)
 
     def fakes(self, generator: nn.Module, z: Tensor) -> Tensor:
         """Images to train on of latents (B, L): (B, C, H, W), or several stacked, (n B, C, H, W)."""
