@@ -18,6 +18,7 @@ from fpa.data.feed import Feed
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.training import checkpoint, finished, snapshots
+from fpa.training.batches import Batches
 from fpa.training.observers import Observers
 from fpa.training.precision import casting
 from fpa.training.randomness import random_state, set_random_state, unchanged_random_state
@@ -33,11 +34,6 @@ CHECKPOINT_KIMG = 20.0
 
 Watch = Callable[[nn.Module], dict[str, float]]
 """EMA generator -> scores by name, for the history."""
-
-
-def to_float(batch: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 images (B, C, H, W) -> float in [0, 1] on the device."""
-    return torch.from_numpy(batch).to(device).float().div_(255)
 
 
 class Training:
@@ -72,7 +68,7 @@ class Training:
             if not isinstance(self.model, StartsFromRun):
                 raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
             self.model.start_from(base_weights)
-        self.feed = feed
+        self.feed, self.batches = feed, Batches(feed, device)
         self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
@@ -95,7 +91,7 @@ class Training:
             self._record()
         if self.step == self.steps:
             return
-        batch = to_float(distributed.shard(self.feed.next()), self.device)
+        batch = self.batches.next()
         with casting(self.precision, self.device):
             losses = self.model.step(batch)
         for name, value in distributed.all_reduce_means(losses).items():

@@ -12,15 +12,20 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from torch import distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.stylegan2_ada.augment import _margins
+from fpa.common import distributed
 from fpa.common.transfer import to_device
+from fpa.data.feed import Feed
 from fpa.evaluation import extractors
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import QuickScore
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Experiment
+from fpa.training.loop import Training
 from fpa.training.run import Run, build_model
 
 META = torch.device("meta")
@@ -102,6 +107,38 @@ def test_a_quick_score_asks_for_no_number_before_its_end(way, tmp_path, monkeypa
     assert (scores.device, scores.shape, scores.dtype) == (META, (3,), torch.float64)
     with pytest.raises((RuntimeError, NotImplementedError)):
         watch(generator)
+
+
+@pytest.fixture
+def two_processes(monkeypatch):
+    """This process as the first of two that torch makes believe in."""
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    # torch's own, which compares shapes across processes as it is made.
+    monkeypatch.setattr(distributed, "data_parallel", lambda network: network)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["lightgan", "stylegan2_ada"])
+def test_steps_of_several_processes_ask_the_device_for_nothing(name, two_processes, no_waiting):
+    (run,) = (run for run in runs() if run.model["name"] == name)
+    images = np.zeros((16, 3, *2 * [run.dataset["resolution"]]), np.uint8)
+    training = Training(run, Feed(images, 8, 0), "", META, log_every=100)
+    training.advance()
+    with no_waiting:
+        for _ in range(2):
+            # As the loop does: a step, its losses' means, and whether to stop.
+            training.advance()
+            assert not distributed.broadcast_flag(False)
+    assert training.step == 3
+    assert distributed.world_size() == 2
+
+
+def test_processes_on_gpus_talk_of_anything_but_tensors_from_host_to_host(monkeypatch):
+    asked = []
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: asked.append(backend))
+    distributed.init(torch.device("cuda", 0))
+    assert asked == ["cpu:gloo,cuda:nccl"]
 
 
 def test_the_device_notices_both():
