@@ -26,6 +26,7 @@ from baselines.stylegan2_ada.settings import (
     heuristic_gamma,
 )
 from fpa.common import distributed
+from fpa.common.compiling import uncompiled
 from fpa.common.errors import UserError
 from fpa.common.transfer import to_device
 
@@ -189,7 +190,8 @@ class StyleGAN2ADA:
 
     def _r1_step(self, real: Tensor, gamma: float) -> Tensor:
         real = real.detach().requires_grad_()
-        on_real = self._judge(real, self._trained_discriminator)
+        with uncompiled(self.discriminator):
+            on_real = self._judge(real, self._trained_discriminator)
         (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
         penalty = slope.square().sum((1, 2, 3)).mean() * (gamma / 2)
         loss = penalty * self.recipe.r1_every + 0 * on_real.sum()

@@ -15,6 +15,7 @@ from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
 from fpa.evaluation.snapshot import snapshot
 from fpa.training import devices, launch
+from fpa.training.execution import Execution
 from fpa.training.finished import load_weights, take_over
 from fpa.training.keeping import finish_again
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
@@ -36,7 +37,7 @@ def train_run(
     checkpoint_kimg: float | None,
     device: str,
     threads: int,
-    precision: Collection[str],
+    execution: Execution,
     stop: StopSignal,
     loggers: Collection[str] = (),
 ) -> None:
@@ -58,7 +59,7 @@ def train_run(
         take_over(Path(finished), run, manifest["images_sha256"], out)
         log.info("%s: taken over from %s", out, finished)
         return
-    chosen = devices.choose(device, threads, precision)
+    chosen = devices.choose(device, threads, execution.precision)
     # What goes on from a state of its own needs no base any more.
     if run.base and not base and not any((out / artifacts.STATE).glob("step-*.pt")):
         raise UserError(
@@ -81,7 +82,7 @@ def train_run(
         load_weights(Path(base)) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
-        precision,
+        execution,
         picture,
     )
     train(training, out, loggers)

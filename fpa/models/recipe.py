@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fpa.common import distributed
+from fpa.common.compiling import uncompiled
 from fpa.common.errors import UserError
 from fpa.common.transfer import to_device
 from fpa.models import losses
@@ -131,7 +132,8 @@ class AdversarialModel(Generic[G]):
             # Apart: the penalty differentiates twice, and the real images' judgement alone.
             real = real.requires_grad_()
             shown = augment(real, s.augment_probability)
-            on_real = self._trained_discriminator(shown, reconstruct=count)
+            with uncompiled(self.discriminator):
+                on_real = self._trained_discriminator(shown, reconstruct=count)
             on_fake = self._trained_discriminator(fake)
         else:
             # Each image is judged by itself, so both batches can be one.

@@ -19,8 +19,9 @@ from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, We
 from fpa.models.loading import check_processes
 from fpa.training import checkpoint, finished, snapshots
 from fpa.training.batches import Batches
+from fpa.training.execution import Execution
 from fpa.training.observers import Observers
-from fpa.training.precision import casting
+from fpa.training.precision import exact
 from fpa.training.randomness import random_state, set_random_state, unchanged_random_state
 from fpa.training.run import Run, build_model, differences
 from fpa.training.signals import Interrupted, StopSignal
@@ -50,11 +51,11 @@ class Training:
         base_weights: Weights | None = None,
         stop: StopSignal | None = None,
         checkpoint_kimg: float = CHECKPOINT_KIMG,
-        precision: Collection[str] = (),
+        execution: Execution = Execution(),
         snapshot: Snapshot | None = None,
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
-        self.images_digest, self.precision = images_digest, precision
+        self.images_digest = images_digest
         batch_size = run.training["batch_size"]
         check_processes(run.model["class"], batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
@@ -68,6 +69,8 @@ class Training:
             if not isinstance(self.model, StartsFromRun):
                 raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
             self.model.start_from(base_weights)
+        shape = (batch_size, *feed.images.shape[1:])
+        self.execution = execution.prepare(self.model, shape, device)
         self.feed, self.batches = feed, Batches(feed, device)
         self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
@@ -92,7 +95,7 @@ class Training:
         if self.step == self.steps:
             return
         batch = self.batches.next()
-        with casting(self.precision, self.device):
+        with self.execution.step(self.device):
             losses = self.model.step(batch)
         for name, value in distributed.all_reduce_means(losses).items():
             self._sums[name] = self._sums.get(name, 0) + value.double()
@@ -143,7 +146,7 @@ class Training:
             return {}
         try:
             # It may take minutes, a scheduler waits for seconds.
-            with unchanged_random_state(self.device), self.stop.breaking():
+            with unchanged_random_state(self.device), exact(), self.stop.breaking():
                 scores = self.watch(self.model.ema)
                 if self.step == 0 and isinstance(self.model, Refines):
                     # What its refinement has to improve on.

@@ -3,19 +3,12 @@
 import pytest
 import torch
 from conftest import ROOT
-from test_golden import MODELS
-
-from fpa.models import loading
+from test_golden import built
 
 
 def trained(name: str, steps: int) -> tuple[list[dict], dict]:
     """Losses and weights of a few steps in float64, penalty and all."""
-    base = None
-    if name == "fpa_unet":
-        found = loading.find_model(MODELS["fpa"]["class"], "")
-        base = loading.resolve_settings(found, MODELS["fpa"]["settings"], "")
-    torch.manual_seed(0)
-    model = loading.build(MODELS[name]["class"], MODELS[name]["settings"], 16, 1, base)
+    model = built(name)
     for network in model.networks.values():
         network.double()
     losses = [model.step(torch.rand(4, 1, 16, 16)) for _ in range(steps)]
