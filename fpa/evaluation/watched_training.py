@@ -14,6 +14,7 @@ from fpa.data.store import open_store
 from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
 from fpa.evaluation.snapshot import snapshot
+from fpa.models.shapes import shapes_only
 from fpa.training import devices, launch
 from fpa.training.execution import Execution
 from fpa.training.finished import load_weights, take_over
@@ -98,7 +99,7 @@ def _watch(
         return None, None
     if not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")
-    with torch.device("meta"):
+    with shapes_only():
         latent_dim = build_model(run).latent_dim
     watch = quick_score(run.training, real, extractor, latent_dim, run.seed, device)
     return watch, snapshot(latent_dim, run.seed, device)

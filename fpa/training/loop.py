@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,10 @@ class Training:
             if not isinstance(self.model, StartsFromRun):
                 raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
             self.model.start_from(base_weights)
-        shape = (batch_size, *feed.images.shape[1:])
+        size = run.dataset["resolution"]
+        shape = (batch_size, run.dataset["channels"], size, size)
         self.execution = execution.prepare(self.model, shape, device)
-        self.feed, self.batches = feed, Batches(feed, device)
+        self.feed = feed
         self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] | None = None
@@ -80,6 +82,11 @@ class Training:
         """Snapshots by their steps, until an observer takes them."""
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Made when the first step asks for one: it may take a good part of the device's memory."""
+        return Batches(self.feed, self.device)
 
     def kimg(self) -> float:
         """Thousands of real images shown so far."""
