@@ -106,7 +106,7 @@ def compare_feed(files: Sequence[bytes], size: int, store: Path) -> None:
     from torch.utils.data import DataLoader
     from torchvision import transforms
 
-    from fpa.training.loop import to_float
+    from fpa.training.batches import Batches
 
     steps = [transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor()]
     transform = transforms.Compose(steps)
@@ -123,11 +123,12 @@ def compare_feed(files: Sequence[bytes], size: int, store: Path) -> None:
     torch.set_num_threads(1)
     cpu, batches = torch.device("cpu"), len(files) // BATCH
     feed = Feed(open_store(store)[0], BATCH, 0)
+    ours = Batches(feed, cpu)
     loader = DataLoader(Files(), BATCH, shuffle=True, drop_last=True)
     times = seconds(
         lambda: exhaust(loader),
-        lambda: exhaust(to_float(feed.next(), cpu) for _ in range(batches)),
-        lambda: exhaust(feed.next() for _ in range(batches)),
+        lambda: exhaust(ours.next() for _ in range(batches)),
+        lambda: exhaust(feed.images[feed.next_rows()] for _ in range(batches)),
     )
     decoding, as_floats, as_bytes = (batches * BATCH / t for t in times)
     print("feed, one core, images/s")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from fpa.common import distributed
+from fpa.common.transfer import to_device
 
 
 def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:
@@ -72,7 +73,7 @@ class DCGAN:
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One update of each network on real images (B, C, H, W) in [0, 1]; its losses."""
         generate, judge = self.trained.values()
-        fake = generate(distributed.randn(len(real), self.latent_dim).to(real.device))
+        fake = generate(to_device(distributed.randn(len(real), self.latent_dim), real.device))
         on_real, on_fake = judge(real), judge(fake.detach())
         d_loss = softplus(-on_real).mean() + softplus(on_fake).mean()
         self._update("discriminator", d_loss)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from baselines.stylegan2_ada.layers import Taps, resample, upsample
 from fpa.common import distributed
 from fpa.common.autocast import at_least_float32, without_autocast
+from fpa.common.transfer import constant
 
 SYM6: Taps = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
@@ -90,7 +91,7 @@ class Augmentation(nn.Module):
     def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
         """The matrix (B, 3, 3) that maps a place in the result to its place in the image (px)."""
         height, width = images.shape[2:]
-        size = torch.tensor([width, height], device=images.device)
+        size = constant([width, height], images)
         flipped = draws.choice(2)
         inverse = _scale(1 - 2 * flipped, torch.ones_like(flipped))
         inverse = inverse @ _rotate(math.pi / 2 * draws.choice(4))
@@ -119,7 +120,8 @@ class Augmentation(nn.Module):
         there = _scale_by(2 / images.shape[3], 2 / images.shape[2]) @ half @ _scale_by(2, 2)
         back = _scale_by(0.5, 0.5) @ np.linalg.inv(half) @ _scale_by(size[3] / 2, size[2] / 2)
         there = there @ _translate_by((left - right) / 2, (top - bottom) / 2)
-        inverse = inverse.new_tensor(there) @ inverse @ inverse.new_tensor(back)
+        there, back = (constant(matrix.tolist(), inverse) for matrix in (there, back))
+        inverse = there @ inverse @ back
         grid = F.affine_grid(inverse[:, :2], size, align_corners=False)
         images = sample(images, grid)
         before, after = (len(SYM6) - 1) // 2, (len(SYM6) - 2) // 2
@@ -219,7 +221,7 @@ def _translate_by(x: float, y: float) -> np.ndarray:
 def _colours(images: Tensor, draws: Draws) -> Tensor:
     """Brightness, contrast, luma flip, hue and saturation, in one matrix."""
     one = torch.eye(4, device=images.device)
-    grey = images.new_tensor([1, 1, 1, 0]) / math.sqrt(3)
+    grey = constant([1, 1, 1, 0], images) / math.sqrt(3)
     luma = grey.outer(grey)
     matrix = one.expand(len(images), 4, 4).clone()
     matrix[:, :3, 3] = draws.normal(BRIGHTNESS)
@@ -228,18 +230,18 @@ def _colours(images: Tensor, draws: Draws) -> Tensor:
     matrix = (one - 2 * luma * draws.choice(2)[:, None, None]) @ matrix
     if images.shape[1] == 1:
         return matrix
-    matrix = _turn_about(grey[:3], draws.even(math.pi)[:, 0]) @ matrix
+    matrix = _turn_about_grey(draws.even(math.pi)[:, 0]) @ matrix
     saturation = draws.factor(SATURATION)[:, None, None]
     return (luma + (one - luma) * saturation) @ matrix
 
 
-def _turn_about(axis: Tensor, angle: Tensor) -> Tensor:
-    """Rotation (B, 4, 4) of colours about a unit axis, by Rodrigues' formula."""
-    x, y, z = axis.tolist()
-    cross = axis.new_tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+def _turn_about_grey(angle: Tensor) -> Tensor:
+    """Rotation (B, 4, 4) of colours about the grey axis, by Rodrigues' formula."""
+    axis = constant([1, 1, 1], angle) / math.sqrt(3)
+    cross = constant([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], angle) / math.sqrt(3)
     c, s = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    turn = c * torch.eye(3, device=axis.device) + s * cross + (1 - c) * axis.outer(axis)
-    matrix = torch.eye(4, device=axis.device).repeat(len(angle), 1, 1)
+    turn = c * torch.eye(3, device=angle.device) + s * cross + (1 - c) * axis.outer(axis)
+    matrix = torch.eye(4, device=angle.device).repeat(len(angle), 1, 1)
     matrix[:, :3, :3] = turn
     return matrix
 

@@ -26,7 +26,9 @@ from baselines.stylegan2_ada.settings import (
     heuristic_gamma,
 )
 from fpa.common import distributed
+from fpa.common.compiling import uncompiled
 from fpa.common.errors import UserError
+from fpa.common.transfer import to_device
 
 
 class StyleGAN2ADA:
@@ -125,7 +127,7 @@ class StyleGAN2ADA:
 
     def _latents(self, count: int) -> Tensor:
         # Drawn on the CPU, so that every device sees the same ones.
-        return distributed.randn(count, self.latent_dim).to(self.device)
+        return to_device(distributed.randn(count, self.latent_dim), self.device)
 
     def _fake(self, count: int, mixing: nn.Module, follow: bool) -> tuple[Tensor, Tensor]:
         """Images, about -1 to 1, and the w of every layer; some with two latents in one image.
@@ -188,7 +190,8 @@ class StyleGAN2ADA:
 
     def _r1_step(self, real: Tensor, gamma: float) -> Tensor:
         real = real.detach().requires_grad_()
-        on_real = self._judge(real, self._trained_discriminator)
+        with uncompiled(self.discriminator):
+            on_real = self._judge(real, self._trained_discriminator)
         (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
         penalty = slope.square().sum((1, 2, 3)).mean() * (gamma / 2)
         loss = penalty * self.recipe.r1_every + 0 * on_real.sum()
@@ -199,7 +202,7 @@ class StyleGAN2ADA:
     def _count_signs(self, on_real: Tensor) -> None:
         """Of every pass over real images, for `_adapt`."""
         signs = on_real.detach().sign()
-        counted = torch.stack([signs.sum(), signs.new_tensor(signs.numel())])
+        counted = torch.stack([signs.sum(), signs.new_full((), signs.numel())])
         self.signs = self.signs + distributed.all_reduce(counted)
 
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

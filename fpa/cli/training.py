@@ -4,10 +4,14 @@ import argparse
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fpa.cli.verbs import Add, add_device, add_precision, add_trust, listed, verb
+from fpa.cli.verbs import Add, add_device, add_execution, add_trust, listed, verb
 from fpa.common.errors import Stopped
 from fpa.common.progress import log
+
+if TYPE_CHECKING:
+    from fpa.training.execution import Execution
 
 COMMAND = (sys.executable, "-m", "fpa")
 
@@ -42,7 +46,7 @@ def _train(add: Add) -> None:
         help="in a Slurm job: have it queued again when its time limit comes (on SIGUSR1)",
     )
     add_device(add)
-    add_precision(add)
+    add_execution(add)
     add_trust(add)
 
 
@@ -80,10 +84,17 @@ def train(options: argparse.Namespace) -> None:
             checkpoint_kimg=options.checkpoint_kimg,
             device=options.device,
             threads=options.threads,
-            precision=options.precision,
+            execution=_execution(options),
             stop=stop,
             loggers=options.loggers,
         )
+
+
+def _execution(options: argparse.Namespace) -> "Execution":
+    from fpa.training.execution import Execution
+
+    channels_last = options.memory_format == "channels_last"
+    return Execution(options.precision, channels_last, options.compile)
 
 
 def _cost(add: Add) -> None:
@@ -91,7 +102,7 @@ def _cost(add: Add) -> None:
     add("--seconds", type=float, default=3, help="about how long to measure, each")
     add("--out", metavar="FILE", required=True, help=".json")
     add_device(add)
-    add_precision(add)
+    add_execution(add)
     add_trust(add)
 
 
@@ -108,8 +119,9 @@ def cost(options: argparse.Namespace) -> None:
     from fpa.training import devices
     from fpa.training.cost import cost_of, summary_line
 
-    device = devices.choose(options.device, options.threads, options.precision)
-    result = cost_of(run, device, options.seconds, options.precision)
+    execution = _execution(options)
+    device = devices.choose(options.device, options.threads, execution.precision)
+    result = cost_of(run, device, options.seconds, execution)
     write_json(options.out, result)
     log.info("%s", summary_line(result))
 

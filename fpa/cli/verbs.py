@@ -46,8 +46,8 @@ def listed(nothing: str) -> Callable[[str], list[str]]:
     return lambda text: [name for name in text.split(",") if name != nothing]
 
 
-def add_precision(add: Add) -> None:
-    """What of a verb's work on a GPU may be less exact than float32."""
+def add_execution(add: Add) -> None:
+    """How training steps are computed (fpa.training.execution)."""
     add(
         "--precision",
         type=listed("float32"),
@@ -55,6 +55,18 @@ def add_precision(add: Add) -> None:
         metavar="NAMES",
         help="what may be less exact, separated by commas: tf32_matmul, tf32_convolution, "
         "tf32_lstm, autocast_bfloat16 (default: float32, which is nothing)",
+    )
+    add(
+        "--memory-format",
+        choices=["contiguous", "channels_last"],
+        default="contiguous",
+        help="order in which convolutions get their maps",
+    )
+    add(
+        "--compile",
+        choices=["none", "graphs", "compile"],
+        default="none",
+        help="networks as CUDA graphs, or through torch's compiler; as they are where that fails",
     )
 
 

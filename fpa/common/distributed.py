@@ -24,7 +24,9 @@ _single = False
 
 def init(device: torch.device) -> None:
     """Join the processes that torchrun, or fpa.training.launch, has started for this training."""
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    # Answers and objects go from host to host: for them, no GPU is waited for.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
 
 
 def shut_down() -> None:
@@ -149,11 +151,10 @@ def broadcast_object(make: Callable[[], Any]) -> Any:
 
 
 def broadcast_flag(yes: bool) -> bool:
-    """The first process's answer, for all: cheap enough for every step."""
+    """The first process's answer, for all: cheap enough for every step, as only hosts wait."""
     if world_size() == 1:
         return yes
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    answer = torch.tensor(yes, dtype=torch.uint8, device=device)
+    answer = torch.tensor(yes, dtype=torch.uint8, device="cpu")
     dist.broadcast(answer, src=0)
     return bool(answer)
 

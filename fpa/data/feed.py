@@ -8,7 +8,7 @@ from fpa.common.errors import UserError
 
 
 class Feed:
-    """Batches of images (B, C, H, W) uint8, reshuffled each epoch; the last short one is dropped.
+    """Which of the images (N, C, H, W) uint8 make a batch; reshuffled each epoch, no short last batch.
 
     The order of an epoch depends on the seed and the epoch alone.
     """
@@ -26,15 +26,14 @@ class Feed:
     def _shuffle(self) -> np.ndarray:
         return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.images))
 
-    def next(self) -> np.ndarray:
-        """The next batch."""
+    def next_rows(self) -> np.ndarray:
+        """The places (B,) of the next batch's images; the feed moves on."""
         if self.position + self.batch_size > len(self.images):
             self.epoch, self.position = self.epoch + 1, 0
             self._order = self._shuffle()
-        chosen = self._order[self.position : self.position + self.batch_size]
+        chosen: np.ndarray = self._order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
-        batch: np.ndarray = self.images[chosen]
-        return batch
+        return chosen
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position}

@@ -13,6 +13,7 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError
 from fpa.common.files import atomic_path, load_array, new_array, write_json
 from fpa.common.progress import Progress, log
+from fpa.common.transfer import to_device
 
 CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""
@@ -64,7 +65,6 @@ def sample(
     return np.concatenate([chunk.images for chunk in chunks])
 
 
-@torch.inference_mode()
 def sample_chunks(
     generator: nn.Module,
     latent_dim: int,
@@ -74,11 +74,25 @@ def sample_chunks(
     purpose: Purpose = Purpose.SHOW,
 ) -> Iterator[Sample]:
     """The same, chunk by chunk."""
+    for images, finite in chunks_on_device(generator, latent_dim, count, seed, device, purpose):
+        yield Sample(images.cpu().numpy(), finite.cpu().numpy())
+
+
+@torch.inference_mode()
+def chunks_on_device(
+    generator: nn.Module,
+    latent_dim: int,
+    count: int,
+    seed: int,
+    device: torch.device,
+    purpose: Purpose = Purpose.SHOW,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same as tensors on the device: images (N, C, H, W) uint8, whether finite (N,) bool."""
     for chunk, start in enumerate(range(0, count, CHUNK)):
         # A short last chunk is the beginning of a whole one.
-        z = sample_latents(CHUNK, latent_dim, seed, chunk, purpose).to(device)
+        z = to_device(sample_latents(CHUNK, latent_dim, seed, chunk, purpose), device)
         images = generator(z)[: min(CHUNK, count - start)]
-        yield Sample(to_uint8(images), images.isfinite().flatten(1).all(dim=1).cpu().numpy())
+        yield quantised(images), images.isfinite().flatten(1).all(dim=1)
 
 
 def read_latents(path: str | Path, latent_dim: int) -> Tensor:
@@ -137,6 +151,11 @@ def _warn(not_finite: int, count: int) -> None:
         log.warning("%d of %d images are not finite: the generator is broken", not_finite, count)
 
 
-def to_uint8(images: Tensor) -> np.ndarray:
+def quantised(images: Tensor) -> Tensor:
     """Float images in [0, 1] -> uint8, as torchvision's save_image rounds (x * 255 + 0.5)."""
-    return (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8).cpu().numpy()
+    return (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """The same as an array."""
+    return quantised(images).cpu().numpy()

@@ -14,7 +14,9 @@ from fpa.data.store import open_store
 from fpa.evaluation import features
 from fpa.evaluation.quick_score import quick_score
 from fpa.evaluation.snapshot import snapshot
+from fpa.models.shapes import shapes_only
 from fpa.training import devices, launch
+from fpa.training.execution import Execution
 from fpa.training.finished import load_weights, take_over
 from fpa.training.keeping import finish_again
 from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
@@ -36,7 +38,7 @@ def train_run(
     checkpoint_kimg: float | None,
     device: str,
     threads: int,
-    precision: Collection[str],
+    execution: Execution,
     stop: StopSignal,
     loggers: Collection[str] = (),
 ) -> None:
@@ -58,7 +60,7 @@ def train_run(
         take_over(Path(finished), run, manifest["images_sha256"], out)
         log.info("%s: taken over from %s", out, finished)
         return
-    chosen = devices.choose(device, threads, precision)
+    chosen = devices.choose(device, threads, execution.precision)
     # What goes on from a state of its own needs no base any more.
     if run.base and not base and not any((out / artifacts.STATE).glob("step-*.pt")):
         raise UserError(
@@ -81,7 +83,7 @@ def train_run(
         load_weights(Path(base)) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
-        precision,
+        execution,
         picture,
     )
     train(training, out, loggers)
@@ -97,7 +99,7 @@ def _watch(
         return None, None
     if not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")
-    with torch.device("meta"):
+    with shapes_only():
         latent_dim = build_model(run).latent_dim
     watch = quick_score(run.training, real, extractor, latent_dim, run.seed, device)
     return watch, snapshot(latent_dim, run.seed, device)

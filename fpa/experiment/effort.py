@@ -96,10 +96,12 @@ def _rate(
         return math.nan, "unknown"
     from fpa.training import devices
     from fpa.training.cost import cost_of
+    from fpa.training.execution import Execution
 
     runtime = experiment.config["runtime"]
-    device = devices.choose(runtime["device"], runtime["train_threads"], runtime["precision"])
-    cost = cost_of(runs[0], device, seconds, runtime["precision"])
+    execution = Execution(runtime["precision"], runtime["channels_last"], runtime["compile"])
+    device = devices.choose(runtime["device"], runtime["train_threads"], execution.precision)
+    cost = cost_of(runs[0], device, seconds, execution)
     return float(cost["training_images_per_second"]), "measured now"
 
 

@@ -38,6 +38,7 @@ class Patterns:
         }
         # As text, because resources are words or whole numbers.
         self.precision = ",".join(self.runtime["precision"]) or "float32"
+        self.memory_format = "channels_last" if self.runtime["channels_last"] else "contiguous"
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime["device"] == "cpu" else 1
         self.kept = frozenset(kept_files(experiment.results, self.runs.values(), self.protocols))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fpa.common import distributed
+from fpa.common.transfer import to_device
 
 FLIP = 0.5
 CUTOUT, TRANSLATION = 0.5, 0.125
@@ -27,7 +28,7 @@ def augment(images: Tensor, probability: float, stacked: int = 1) -> Tensor:
     if torch.rand(()) < FLIP:
         images = images.flip(3)
     draws = distributed.rand(len(images) // stacked, stacked, 4)
-    draws = draws.transpose(0, 1).flatten(0, 1).to(images.device)  # (N, 4)
+    draws = to_device(draws.transpose(0, 1).flatten(0, 1), images.device)  # (N, 4)
     return translate(cut_out(images, draws[:, :2]), draws[:, 2:])
 
 

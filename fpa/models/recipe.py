@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fpa.common import distributed
+from fpa.common.compiling import uncompiled
 from fpa.common.errors import UserError
+from fpa.common.transfer import to_device
 from fpa.models import losses
 from fpa.models.augment import augment
 from fpa.models.settings import RecipeSettings
@@ -81,7 +83,7 @@ class AdversarialModel(Generic[G]):
 
     def latents(self, n: int) -> Tensor:
         """(n, L) standard normal, drawn on the CPU so that every device sees the same ones."""
-        return distributed.randn(n, self.latent_dim).to(self.device)
+        return to_device(distributed.randn(n, self.latent_dim), self.device)
 
     def fakes(self, generator: nn.Module, z: Tensor) -> Tensor:
         """Images to train on of latents (B, L): (B, C, H, W), or several stacked, (n B, C, H, W)."""
@@ -130,7 +132,8 @@ class AdversarialModel(Generic[G]):
             # Apart: the penalty differentiates twice, and the real images' judgement alone.
             real = real.requires_grad_()
             shown = augment(real, s.augment_probability)
-            on_real = self._trained_discriminator(shown, reconstruct=count)
+            with uncompiled(self.discriminator):
+                on_real = self._trained_discriminator(shown, reconstruct=count)
             on_fake = self._trained_discriminator(fake)
         else:
             # Each image is judged by itself, so both batches can be one.

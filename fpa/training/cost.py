@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.common import provenance
 from fpa.models.interface import Model
-from fpa.training.precision import casting, in_force
+from fpa.training.execution import Execution
 from fpa.training.run import Run, build_model
 
 COUNTED_BATCH = 2
@@ -70,7 +70,7 @@ def count(run: Run) -> dict[str, int | None]:
 
 
 def cost_of(
-    run: Run, device: torch.device, seconds: float, precision: Collection[str] = ()
+    run: Run, device: torch.device, seconds: float, execution: Execution = Execution()
 ) -> dict[str, Any]:
     """A run's cost file: `count` and `measure`, and what they were taken of."""
     return {
@@ -79,7 +79,7 @@ def cost_of(
         "model": run.model["name"],
         "kimg": run.training["kimg"],
         **count(run),
-        **measure(run, device, seconds, precision),
+        **measure(run, device, seconds, execution),
     }
 
 
@@ -93,7 +93,7 @@ def summary_line(cost: Mapping[str, Any]) -> str:
 
 
 def measure(
-    run: Run, device: torch.device, seconds: float, precision: Collection[str] = ()
+    run: Run, device: torch.device, seconds: float, execution: Execution = Execution()
 ) -> dict[str, Any]:
     """Images per second in training steps and in sampling, each measured for about `seconds`.
 
@@ -106,10 +106,11 @@ def measure(
     batch_size = run.training["batch_size"]
     shape = (batch_size, run.dataset["channels"], *2 * [run.dataset["resolution"]])
     real = torch.rand(shape).to(device)
+    execution = execution.prepare(model, shape, device)
 
     def train() -> None:
         for _ in range(WINDOW_STEPS):
-            with casting(precision, device):
+            with execution.step(device):
                 model.step(real.clone())
 
     @torch.inference_mode()
@@ -121,7 +122,7 @@ def measure(
         "sampling_images_per_second": batch_size / _typical(sample, device, seconds),
         "batch_size": batch_size,
         "hardware": provenance.hardware(device, torch.get_num_threads()),
-        "precision": in_force(precision),
+        **execution.record(),
         "versions": provenance.versions(),
     }
 

@@ -24,7 +24,6 @@ from fpa.common.stages import STAGES
 from fpa.models.interface import Model, Weights
 from fpa.models.unet import RefinedPainter
 from fpa.training import export, keeping, tensors
-from fpa.training.precision import in_force
 from fpa.training.run import Run
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def write(training: "Training", folder: Path, seconds: float) -> None:
             "nan_reloads": training.nan_reloads,
             "seconds_of_last_attempt": round(seconds, 1),
             "hardware": provenance.hardware(training.device, torch.get_num_threads()),
-            "precision": in_force(training.precision),
+            **training.execution.record(),
         },
     )
     keeping.publish(folder)

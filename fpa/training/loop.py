@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from fpa.data.feed import Feed
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.training import checkpoint, finished, snapshots
+from fpa.training.batches import Batches
+from fpa.training.execution import Execution
 from fpa.training.observers import Observers
-from fpa.training.precision import casting
+from fpa.training.precision import exact
 from fpa.training.randomness import random_state, set_random_state, unchanged_random_state
 from fpa.training.run import Run, build_model, differences
 from fpa.training.signals import Interrupted, StopSignal
@@ -33,11 +36,6 @@ CHECKPOINT_KIMG = 20.0
 
 Watch = Callable[[nn.Module], dict[str, float]]
 """EMA generator -> scores by name, for the history."""
-
-
-def to_float(batch: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 images (B, C, H, W) -> float in [0, 1] on the device."""
-    return torch.from_numpy(batch).to(device).float().div_(255)
 
 
 class Training:
@@ -54,11 +52,11 @@ class Training:
         base_weights: Weights | None = None,
         stop: StopSignal | None = None,
         checkpoint_kimg: float = CHECKPOINT_KIMG,
-        precision: Collection[str] = (),
+        execution: Execution = Execution(),
         snapshot: Snapshot | None = None,
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
-        self.images_digest, self.precision = images_digest, precision
+        self.images_digest = images_digest
         batch_size = run.training["batch_size"]
         check_processes(run.model["class"], batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
@@ -72,6 +70,9 @@ class Training:
             if not isinstance(self.model, StartsFromRun):
                 raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
             self.model.start_from(base_weights)
+        size = run.dataset["resolution"]
+        shape = (batch_size, run.dataset["channels"], size, size)
+        self.execution = execution.prepare(self.model, shape, device)
         self.feed = feed
         self.stop = stop or StopSignal()
         self.history: list[dict[str, float]] = []
@@ -81,6 +82,11 @@ class Training:
         """Snapshots by their steps, until an observer takes them."""
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Made when the first step asks for one: it may take a good part of the device's memory."""
+        return Batches(self.feed, self.device)
 
     def kimg(self) -> float:
         """Thousands of real images shown so far."""
@@ -95,8 +101,8 @@ class Training:
             self._record()
         if self.step == self.steps:
             return
-        batch = to_float(distributed.shard(self.feed.next()), self.device)
-        with casting(self.precision, self.device):
+        batch = self.batches.next()
+        with self.execution.step(self.device):
             losses = self.model.step(batch)
         for name, value in distributed.all_reduce_means(losses).items():
             self._sums[name] = self._sums.get(name, 0) + value.double()
@@ -147,7 +153,7 @@ class Training:
             return {}
         try:
             # It may take minutes, a scheduler waits for seconds.
-            with unchanged_random_state(self.device), self.stop.breaking():
+            with unchanged_random_state(self.device), exact(), self.stop.breaking():
                 scores = self.watch(self.model.ema)
                 if self.step == 0 and isinstance(self.model, Refines):
                     # What its refinement has to improve on.

@@ -4,8 +4,8 @@ None by default, as in the official code of StyleGAN2-ADA. torch's own default l
 (10 bits of mantissa in place of 23) for convolutions and LSTMs on recent GPUs.
 """
 
-from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -66,6 +66,17 @@ def casting(names: Collection[str], device: torch.device) -> AbstractContextMana
     if AUTOCAST in names:
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """A block in which this process uses TF32 for nothing, such as a quick score."""
+    before = allowed()
+    allow(())
+    try:
+        yield
+    finally:
+        allow(before)
 
 
 def _name(tf32: bool) -> str:

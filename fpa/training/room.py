@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from fpa.models.interface import StartsOthers
+from fpa.models.shapes import shapes_only
 from fpa.training.run import Run, build_model
 
 
@@ -16,7 +17,7 @@ def of_run(run: Run) -> tuple[int, int]:
             return tensors.numel() * tensors.element_size()
         return sum(map(size, tensors.values())) if isinstance(tensors, dict) else 0
 
-    with torch.device("meta"):
+    with shapes_only():
         model = build_model(run)
     networks = {name: size(network.state_dict()) for name, network in model.networks.items()}
     moments = {name: 2 * bytes_ for name, bytes_ in networks.items() if name != "ema"}

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from fpa.common.errors import UserError, one_line
 from fpa.models.interface import Model
+from fpa.models.shapes import shapes_only
 from fpa.training.run import Run, build_model
 
 
@@ -27,7 +27,7 @@ def restored(run: Run, tensors: Mapping[str, Tensor], path: Path) -> Model:
     device, so that nothing larger than the file at `path` is allocated for settings that are made up.
     """
     try:
-        with torch.device("meta"):
+        with shapes_only():
             expected = build_model(run).ema.state_dict()
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         # torch's own words for sizes that no tensor can have.

@@ -8,7 +8,6 @@ import zlib
 
 import numpy as np
 import pytest
-import torch
 from conftest import dataset_words, fpa, images_dataset, jpeg, png
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -266,7 +265,7 @@ def test_inspect_prints_the_manifest_and_draws_a_contact_sheet(tmp_path, photogr
 
 def test_an_epoch_shows_every_image_once_and_epochs_differ():
     feed = Feed(np.arange(12).reshape(12, 1, 1, 1), 4, seed=0)
-    epochs = [np.concatenate([feed.next().ravel() for _ in range(3)]) for _ in range(2)]
+    epochs = [np.concatenate([feed.next_rows() for _ in range(3)]) for _ in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
     assert list(epochs[0]) != list(epochs[1])
 
@@ -275,24 +274,17 @@ def test_the_order_resumes_in_the_middle_of_an_epoch():
     images = np.arange(10).reshape(10, 1, 1, 1)
     one, other = Feed(images, 3, seed=7), Feed(images, 3, seed=7)
     for _ in range(5):
-        one.next()
+        one.next_rows()
     other.load_state_dict(json.loads(json.dumps(one.state_dict())))
     for _ in range(8):
-        assert np.array_equal(one.next(), other.next())
+        assert np.array_equal(one.next_rows(), other.next_rows())
 
 
 def test_seeds_give_different_orders():
     images = np.arange(100).reshape(100, 1, 1, 1)
-    assert not np.array_equal(Feed(images, 50, 0).next(), Feed(images, 50, 1).next())
+    assert not np.array_equal(Feed(images, 50, 0).next_rows(), Feed(images, 50, 1).next_rows())
 
 
 def test_a_batch_larger_than_the_data_set_is_refused():
     with pytest.raises(UserError, match=r"batch_size 11 is larger than the data set \(10 images\)"):
         Feed(np.zeros((10, 1, 1, 1), np.uint8), 11, 0)
-
-
-def test_batches_become_floats_between_zero_and_one():
-    from fpa.training.loop import to_float
-
-    batch = to_float(np.array([[[[0, 255]]]], np.uint8), torch.device("cpu"))
-    assert batch.tolist() == [[[[0.0, 1.0]]]]

@@ -19,10 +19,12 @@ def experiment(name: str) -> Experiment:
 
 
 class Noise:
-    """Random images, as a Feed gives them."""
+    """Random images, the same ones in each batch, as a Feed has them."""
 
-    def next(self):
-        return np.random.default_rng(0).integers(0, 256, (16, 1, 16, 16), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (16, 1, 16, 16), dtype=np.uint8)
+
+    def next_rows(self):
+        return np.arange(16)
 
     def state_dict(self):
         return {}

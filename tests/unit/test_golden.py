@@ -28,7 +28,8 @@ from fpa.evaluation.protocols import Space
 from fpa.evaluation.scores import Settings
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Experiment
-from fpa.models.loading import find_model
+from fpa.models.interface import Model
+from fpa.models.loading import build, find_model, resolve_settings
 from fpa.training.loop import Training
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden.json"
@@ -43,6 +44,18 @@ MODELS = {
     },
     "dcgan": {"class": "baselines.dcgan:DCGAN", "settings": {"width": 4, "latent_dim": 8}},
 }
+
+
+def built(name: str) -> Model:
+    """One of them, new, for grey images of 16 px."""
+    base = None
+    if name == "fpa_unet":
+        found = find_model(MODELS["fpa"]["class"], "")
+        base = resolve_settings(found, MODELS["fpa"]["settings"], "")
+    torch.manual_seed(0)
+    return build(MODELS[name]["class"], MODELS[name]["settings"], 16, 1, base)
+
+
 STEPS = 3
 MEASURED = ["fid", "fid_infinity", "kid", "precision", "recall"]
 SPACE = Space("efficientnet_lite0-32px", "clean", "array")

@@ -3,19 +3,14 @@
 import pytest
 import torch
 from conftest import ROOT
-from test_golden import MODELS
+from test_golden import built
 
-from fpa.models import loading
+from fpa.models import layers
 
 
 def trained(name: str, steps: int) -> tuple[list[dict], dict]:
     """Losses and weights of a few steps in float64, penalty and all."""
-    base = None
-    if name == "fpa_unet":
-        found = loading.find_model(MODELS["fpa"]["class"], "")
-        base = loading.resolve_settings(found, MODELS["fpa"]["settings"], "")
-    torch.manual_seed(0)
-    model = loading.build(MODELS[name]["class"], MODELS[name]["settings"], 16, 1, base)
+    model = built(name)
     for network in model.networks.values():
         network.double()
     losses = [model.step(torch.rand(4, 1, 16, 16)) for _ in range(steps)]
@@ -49,3 +44,17 @@ def test_training_steps_are_those_of_the_plain_forms(name, monkeypatch):
     assert weights.keys() == plain_weights.keys()
     for key, value in plain_weights.items():
         torch.testing.assert_close(weights[key], value, **close)
+
+
+def test_fast_forms_drift_from_the_plain_ones_no_further_than_rounding(monkeypatch):
+    """Ten steps in float32 against weights that begin 1e-7 off; benchmarks/rounding.py takes more."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from rounding import drifts
+
+    fast, nudged = drifts("fpa", 10)
+    # How fast a nudge grows differs from one to the next, and there are two of them.
+    assert (fast <= 3 * nudged).all()
+    gather = layers.gather
+    monkeypatch.setattr(layers, "gather", lambda weights, maps: gather(weights, maps) * (1 + 1e-4))
+    wrong, nudged = drifts("fpa", 10)
+    assert wrong[-1] > 10 * nudged[-1]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from test_golden import MODELS
+from test_golden import MODELS, built
 from test_recipe import images
 
 from fpa.common.errors import UserError
 from fpa.data.feed import Feed
 from fpa.experiment.plan import Experiment
-from fpa.models import loading
 from fpa.training import devices, precision
+from fpa.training.execution import COMPILE, Execution
 from fpa.training.loop import Training, train
 
 CPU = torch.device("cpu")
@@ -41,6 +41,13 @@ def test_each_kind_of_operation_is_switched_by_itself(name):
     assert precision.allowed() == [name]
 
 
+def test_quick_scores_are_computed_in_float32():
+    precision.allow(["tf32_lstm"])
+    with precision.exact():
+        assert precision.allowed() == []
+    assert precision.allowed() == ["tf32_lstm"]
+
+
 def test_an_unknown_name_is_told_before_anything_runs():
     with pytest.raises(UserError, match="no 'tf32_lstn'; did you mean 'tf32_lstm'"):
         devices.choose("cpu", precision=["tf32_lstn"])
@@ -51,6 +58,7 @@ def test_the_schema_offers_what_there_is():
 
     runtime = schema()["properties"]["runtime"]["properties"]
     assert tuple(runtime["precision"]["items"]["enum"]) == precision.CHOICES
+    assert tuple(runtime["compile"]["enum"]) == COMPILE
 
 
 def small_run(tmp_path):
@@ -62,7 +70,14 @@ def test_a_run_records_what_it_used(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), np.uint8)
     names = ["tf32_convolution", "autocast_bfloat16"]
     devices.choose("cpu", precision=names)
-    one = Training(small_run(tmp_path), Feed(pictures, 8, 0), "", CPU, 100, precision=names)
+    one = Training(
+        small_run(tmp_path),
+        Feed(pictures, 8, 0),
+        "",
+        CPU,
+        100,
+        execution=Execution(names, channels_last=True),
+    )
     seen = set()
     hook = one.model.discriminator.to_logit[-1].register_forward_hook(
         lambda module, given, made: seen.add(made.dtype)
@@ -70,19 +85,16 @@ def test_a_run_records_what_it_used(tmp_path):
     train(one, tmp_path)
     hook.remove()
     assert seen == {torch.bfloat16}
-    assert json.loads((tmp_path / "train.json").read_text())["precision"] == names
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert (summary["precision"], summary["channels_last"]) == (names, True)
+    assert summary["compile"] == "none"
 
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_recipe_trains_in_bfloat16_much_as_in_float32(name):
-    base = None
-    if name == "fpa_unet":
-        found = loading.find_model(MODELS["fpa"]["class"], "")
-        base = loading.resolve_settings(found, MODELS["fpa"]["settings"], "")
     losses = []
     for names in ((), (precision.AUTOCAST,)):
-        torch.manual_seed(0)
-        model = loading.build(MODELS[name]["class"], MODELS[name]["settings"], 16, 1, base)
+        model = built(name)
         with precision.casting(names, CPU):
             losses.append(model.step(images()))
     exact, cast = losses

@@ -164,9 +164,12 @@ rule cost:
         threads_each=RUNTIME["train_threads"],
         seconds=str(RUNTIME["cost_seconds"]),
         precision=FPA.precision,
+        memory_format=FPA.memory_format,
+        compile=RUNTIME["compile"],
         gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa cost {input.run:q} --seconds {resources.seconds} --threads {resources.threads_each} --device {resources.device}"
-        " --precision {resources.precision:q} --out {output:q} --log {log:q}"
+        " --precision {resources.precision:q} --memory-format {resources.memory_format} --compile {resources.compile}"
+        " --out {output:q} --log {log:q}"

@@ -46,6 +46,8 @@ rule train:
         log_every=RUNTIME["log_every"],
         checkpoint_kimg=FPA.checkpoint_kimg,
         precision=FPA.precision,
+        memory_format=FPA.memory_format,
+        compile=RUNTIME["compile"],
         loggers=",".join(RUNTIME["loggers"]) or "none",
     params:
         options=FPA.train_options,
@@ -55,4 +57,5 @@ rule train:
     shell:
         "exec python -m fpa train {input.run:q} {params.options:q} --threads {resources.threads_each} --gpus {resources.processes}"
         " --log-every {resources.log_every} --checkpoint-kimg {resources.checkpoint_kimg} --device {resources.device}"
-        " --precision {resources.precision:q} --loggers {resources.loggers:q} --requeue --log {log:q}"
+        " --precision {resources.precision:q} --memory-format {resources.memory_format} --compile {resources.compile}"
+        " --loggers {resources.loggers:q} --requeue --log {log:q}"

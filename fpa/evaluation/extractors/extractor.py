@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from cleanfid.resize import make_resizer
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 
 class Extractor(nn.Module):
@@ -25,11 +26,21 @@ class Extractor(nn.Module):
         self.identity = {"extractor": about["name"], "weights_sha256": sha256, "resize": resize}
         self.device, self.network = device, network.eval()
         self.resize = resizer(resize, about["input_size"])
+        self.resize_batch = batch_resizer(resize, about["input_size"])
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         images = images.to(self.device, memory_format=torch.channels_last)
         return self.network(images).float().cpu()
+
+    @torch.inference_mode()
+    def on_device(self, images: Tensor) -> Tensor:
+        """uint8 images (B, C, H, W), C 1 or 3, on the network's device -> features (B, d) there.
+
+        All are resized at once; the features are those of `features` but for rounding.
+        """
+        pixels = self.resize_batch(images.expand(-1, 3, -1, -1).float())
+        return self.network(pixels.contiguous(memory_format=torch.channels_last)).float()
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """uint8 images (B, H, W, 3) -> features (B, d) float32, images resized one by one."""
@@ -45,3 +56,18 @@ def resizer(resize: str, size: int) -> Callable[[np.ndarray], np.ndarray]:
         return make_resizer("PyTorch", False, "bilinear", (size, size))
     # The network itself resizes, as TensorFlow 1 did.
     return lambda image: image.astype(np.float32)
+
+
+def batch_resizer(resize: str, size: int) -> Callable[[Tensor], Tensor]:
+    """The same for images (B, 3, H, W) float32 in [0, 255] on any device, all at once.
+
+    torch's antialiased bicubic filter is Pillow's.
+    """
+
+    def resized(images: Tensor) -> Tensor:
+        how: dict[str, Any] = (
+            {"mode": "bicubic", "antialias": True} if resize == "clean" else {"mode": "bilinear"}
+        )
+        return interpolate(images, (size, size), align_corners=False, **how).clamp(0, 255)
+
+    return resized if resize in ("clean", "pytorch") else lambda images: images

@@ -86,15 +86,15 @@ def gated_delta(
 ) -> tuple[Tensor, Tensor]:
     """The same without the loop; arguments as in `gated_delta_loop`, the same result.
 
-    With c_t = sum_{s<=t} log a_s, what is left of update s at step t is exp(c_t - c_s) of it:
-    u_t = b_t (v_t - W_0 k_t - sum_{s<t} exp(c_t - c_s) u_s (k_s . k_t)), the delta rule's unit
+    With c_ts = log a_{s+1} + ... + log a_t, what is left of update s at step t is exp(c_ts) of it:
+    u_t = b_t (v_t - W_0 k_t - sum_{s<t} exp(c_ts) u_s (k_s . k_t)), the delta rule's unit
     lower-triangular system with each entry faded.
     """
     targets = values if initial is None else values - keys @ initial.transpose(-1, -2)
-    faded = log_decays.cumsum(dim=2)  # c_t
-    # Only entries below the diagonal count; above it, exp could overflow.
-    left_over = (faded - faded.transpose(-1, -2)).tril(-1).exp()  # (B, 1 or C, T, T)
-    overlaps = left_over * (keys @ keys.transpose(-1, -2)).tril(-1)
+    T = keys.shape[2]
+    # Each c_ts is a sum of its own: as differences of sums, small gradients would drown in large ones.
+    faded = log_decays.expand(-1, -1, T, T).tril(-1).cumsum(dim=2)  # c_ts, (B, 1 or C, T, T)
+    overlaps = faded.exp() * (keys @ keys.transpose(-1, -2)).tril(-1)
     updates = solve_unit_lower(rates * overlaps, rates * targets)
-    left = (faded[:, :, -1:] - faded).exp() * updates
+    left = faded[:, :, -1, :, None].exp() * updates
     return accumulate(left, keys, initial), left
