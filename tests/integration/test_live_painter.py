@@ -18,6 +18,8 @@ from fpa.experiment.plan import Experiment
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.additive import additive_loop
 from fpa.models.learning_rules.delta import delta_loop
+from fpa.models.learning_rules.gated import gated_delta_loop
+from fpa.models.learning_rules.products import rank_r_delta_loop
 from fpa.models.programs import INPUTS, SEQUENCES
 from fpa.reporting.player import live_files
 from fpa.training.run import build_model
@@ -37,17 +39,16 @@ PAINTERS = {
         "softmax_keys": False,
     },
     "oja": {"rule": "oja"},
+    "gated": {"rule": "gated_delta", "learned_initial": True},
+    "product": {"rule": "delta_product", "updates": 2, "vector_rates": True},
+    "rank_r": {"rule": "rank_r_delta", "updates": 3, "steps": 4, "softmax_keys": False},
     "split": {"inputs": "split", "vector_rates": True},
     "transformer": {"sequence": "transformer", "heads": 4, "feedforward_size": 24, "layers": 2},
     "rfwp": {"inputs": "v1", "sequence": "rfwp", "heads": 4, "feedforward_size": 24, "layers": 2},
 }
 """Settings of painters that together use every part and option that the page knows."""
-REGISTRIES = {"rule": RULES, "inputs": INPUTS, "sequence": SEQUENCES}
-PAINTERS = {
-    name: settings
-    for name, settings in PAINTERS.items()
-    if all(settings.get(part, "v2") in (*known, "v2") for part, known in REGISTRIES.items())
-}
+GREY = ("v2", "learned", "gated", "product", "rank_r")
+"""Those that paint in grey too: every way in which channels share or mix something."""
 
 
 def experiment(channels: int, painters: dict, unet: bool = True) -> dict:
@@ -94,9 +95,11 @@ def fill(folder, config: dict) -> dict:
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
 def painted(request, tmp_path_factory):
-    """Painters of every kind, in grey and in colour, there with a U-Net, and their report."""
+    """Painters of every kind in colour, with a U-Net, or some in grey, and their report."""
     folder = tmp_path_factory.mktemp("live")
-    models = fill(folder, experiment(request.param, PAINTERS, unet=request.param == 3))
+    colour = request.param == 3
+    chosen = PAINTERS if colour else {name: PAINTERS[name] for name in GREY}
+    models = fill(folder, experiment(request.param, chosen, unet=colour))
     return models, folder / "results" / "report.html"
 
 
@@ -153,19 +156,59 @@ def test_every_painter_makes_the_images_that_it_makes_in_torch(browser, painted)
             assert difference < 1e-3, f"{name}: {difference}"
 
 
-def test_the_page_knows_the_parts_that_are_packed_for_it(page):
-    for part, registry in (("rule", "RULES"), ("inputs", "INPUTS"), ("sequence", "SEQUENCES")):
-        assert tuple(page.evaluate(f"Object.keys({registry})")) == live.PARTS[part]
-    assert set(live.PARTS["rule"]) == set(
-        page.eval_on_selector_all("#rule option", "options => options.map((o) => o.value)")
-    )
+def test_the_page_knows_every_part(page):
+    parts = {"rule": (RULES, "RULES"), "inputs": (INPUTS, "INPUTS")}
+    for part, (registry, name) in {**parts, "sequence": (SEQUENCES, "SEQUENCES")}.items():
+        assert live.PARTS[part] == tuple(registry) == tuple(page.evaluate(f"Object.keys({name})"))
+
+
+def test_rules_are_swapped_and_updates_left_out_as_in_torch(browser, painted):
+    models, path = painted
+    z = {name: sample_latents(1, model.latent_dim, seed=5) for name, model in models.items()}
+    gated, rank_r = (models[name].ema for name in ("gated", "rank_r"))
+    with torch.inference_mode():
+        raw = gated.program(z["gated"])
+        decays = (raw.rates[..., 1:].mean(dim=1, keepdim=True) + 4).sigmoid().log()
+        parts = raw.keys.softmax(-1), raw.values, raw.rates[..., :1].sigmoid(), decays
+        without = [torch.cat([part[:, :, :2], part[:, :, 3:]], dim=2) for part in parts]
+        raw = rank_r.program(z["rank_r"])
+        rates = raw.rates.sigmoid()
+        rates[:, :, 0] = 1
+        expected = {
+            "gated": gated_delta_loop(*without, gated.initial)[0].tanh(),
+            "rank_r": delta_loop(raw.keys, raw.values, rates)[0].tanh(),
+        }
+    changes = {
+        "gated": """{ times: new Map([[2, 0]]) }""",
+        "rank_r": """{ rule: "delta_product" }""",
+    }
+    offered = {
+        "v2": ["delta", "additive", "oja"],
+        "gated": ["delta", "additive", "oja", "gated_delta"],
+        "rank_r": ["additive", "oja", "delta_product", "rank_r_delta"],
+    }
+    with opened(browser, path) as page:
+        for name, change in changes.items():
+            page.evaluate(OPEN, name)
+            code = f"""z => Array.from(painter.paint(painter.sequence(z),
+                {{ ...unchanged(painter.settings.rule), ...{change} }}).finished())"""
+            found = page.evaluate(code, z[name][0].tolist())
+            np.testing.assert_allclose(found, expected[name].flatten(), atol=1e-3)
+        for name, rules in offered.items():
+            page.select_option("#which", label=f"{name} on digits")
+            settle(page)
+            options = "options => options.map((o) => o.value)"
+            assert page.eval_on_selector_all("#rule option", options) == rules
+        slide(page, "#step", 5)
+        assert page.inner_text("#position") == "update 5 of 12, in step 2"
 
 
 def test_every_rule_writes_what_a_plain_loop_writes(page):
     random = torch.Generator().manual_seed(0)
-    keys = torch.randn(3, 5, 8, generator=random).softmax(-1)
-    values = torch.randn(3, 5, 8, generator=random)
-    rates = torch.rand(3, 5, 1, generator=random)
+    keys = torch.randn(3, 6, 8, generator=random).softmax(-1)
+    values = torch.randn(3, 6, 8, generator=random)
+    rates = torch.rand(3, 6, 1, generator=random)
+    decays = torch.rand(6, generator=random)
     initial = torch.randn(3, 8, 8, generator=random)
 
     def oja(keys, values, rates, initial):
@@ -177,22 +220,26 @@ def test_every_rule_writes_what_a_plain_loop_writes(page):
         return W
 
     batch = [array[None] for array in (keys, values, rates)]
+    delta = delta_loop(*batch, initial)[0][0]
     expected = {
-        "delta": delta_loop(*batch, initial)[0][0],
+        "delta": delta,
         "additive": additive_loop(batch[0], batch[2] * batch[1], initial)[0],
         "oja": oja(*batch, initial),
+        "gated_delta": gated_delta_loop(*batch, decays.log()[None, None, :, None], initial)[0][0],
+        "delta_product": delta,
+        "rank_r_delta": rank_r_delta_loop(*batch, 2, initial)[0][0],
     }
-    code = """([rule, keys, values, rates, initial]) => {
+    code = """([rule, keys, values, rates, decays, initial]) => {
         const flat = (array) => Float64Array.from(array.flat(3));
-        const sequence = { keys: flat(keys), values: flat(values), rates: flat(rates) };
+        const sequence = { keys: flat(keys), values: flat(values), rates: flat(rates), decays, ofStep: [0, 0, 1, 1, 2, 2] };
         const start = flat(initial);
         const factors = write(RULES[rule], sequence, 3, 8, start, { softmax_keys: true });
-        const parts = { channels: 3, steps: 5, size: 8, initial: start, values: sequence.values };
-        return Array.from(new Painting({ ...parts, ...factors, rates: [] }).partials[4]);
+        const parts = { channels: 3, steps: 6, size: 8, initial: start, values: sequence.values };
+        return Array.from(new Painting({ ...parts, ...factors, rates: [] }).partials[5]);
     }"""
     assert {*expected} == {*live.PARTS["rule"]}
     for rule, matrix in expected.items():
-        arrays = [array.tolist() for array in (keys, values, rates, initial)]
+        arrays = [array.tolist() for array in (keys, values, rates, decays, initial)]
         found = np.array(page.evaluate(code, [rule, *arrays])).reshape(3, 8, 8)
         # Float32 against float64.
         np.testing.assert_allclose(found, matrix.numpy(), atol=1e-5)

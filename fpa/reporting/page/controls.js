@@ -24,7 +24,7 @@ class Controls {
       ["keys", "values"].map((what) => [
         what,
         new VectorEditor($(`edit-${what}`), (entry, value) => {
-          this.changes[what].set((this.channel * this.painter.settings.steps + this.step) * this.painter.size + entry, value);
+          this.changes[what].set((this.channel * this.painter.updates + this.step) * this.painter.size + entry, value);
           this.update(false);
         }),
       ]),
@@ -36,6 +36,8 @@ class Controls {
     this.painter = painter;
     const { latents, channels, settings } = painter;
     this.changes = unchanged(settings.rule);
+    const rules = Object.entries(RULES).filter(([name, rule]) => name === settings.rule || rule.chosenFor(settings));
+    this.$("rule").replaceChildren(...rules.map(([name, rule]) => new Option(rule.label, name)));
     this.$("edited-channel").replaceChildren(...COLOURS.slice(0, channels).map((name) => new Option(name)));
     this.$("channel-label").hidden = channels === 1;
     const pages = Array.from({ length: Math.ceil(settings.latent_dim / SLIDERS) }, (_, page) => page * SLIDERS);
