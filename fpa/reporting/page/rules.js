@@ -41,13 +41,13 @@ const RULES = {
     update: deltaUpdate,
   },
   delta_product: {
-    label: "DeltaProduct: a step’s updates one after the other",
+    label: "DeltaProduct (in turn)",
     firstRateOne: true,
     chosenFor: ({ updates }) => updates > 1,
     update: deltaUpdate,
   },
   rank_r_delta: {
-    label: "rank-r delta: a step’s updates at once",
+    label: "rank-r delta (at once)",
     firstRateOne: true,
     atOnce: true,
     chosenFor: ({ updates }) => updates > 1,
