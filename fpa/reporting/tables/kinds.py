@@ -25,7 +25,7 @@ class Table:
     "package.module:function" to import it only when it is needed."""
     of_runs: bool = False
     """Whether it is made of all that the runs of an experiment left, not of score files alone."""
-    belongs: Callable[[Description], bool] = lambda about: True
+    belongs: Callable[[Description], object] = lambda about: True
     """Whether a described experiment has it."""
 
     def load(self) -> Callable[..., Any]:
@@ -35,9 +35,7 @@ class Table:
 
 TABLES: Registry[Table] = Registry("table")
 _HERE = "fpa.reporting.tables"
-TABLES.register(
-    "claims", Table(f"{_HERE}.claims:build", belongs=lambda about: bool(claimed(about)))
-)
+TABLES.register("claims", Table(f"{_HERE}.claims:build", belongs=claimed))
 TABLES.register("scores", Table(f"{_HERE}.scores:build"))
 TABLES.register("comparisons", Table(f"{_HERE}.pairwise:build"))
 TABLES.register("agreement", Table(f"{_HERE}.agreement:build", of_runs=True))
