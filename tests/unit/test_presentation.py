@@ -14,6 +14,7 @@ from fpa.reporting.tables import OF_RUNS, PUBLISHED, compare_runs, read_publishe
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.comparison import comparison
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
+from fpa.reporting.tables.kinds import TABLES
 from fpa.reporting.tables.request import Request
 from fpa.reporting.tables.tidy import missing_score
 from fpa.reporting.tables.writing import to_latex, to_markdown
@@ -289,6 +290,8 @@ def test_metrics_are_shown_as_their_registry_says(entries):
     assert "KID x 1000" in shown.columns
     assert "fid_torch_fidelity" in set(tidy["metric"])
     assert table_names() == ["claims", "fid", "kid", "scores", "comparisons", *OF_RUNS, "models"]
+    assert OF_RUNS == ("agreement", "choices", "health", "targets")
+    assert all(callable(table.load()) for table in TABLES.values())
     with pytest.raises(UserError, match=r"unknown metric .fit..*did you mean 'fid'"):
         build(Request("fit", entries, {}, "digits"))
 

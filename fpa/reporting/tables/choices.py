@@ -80,7 +80,7 @@ def choices_caption(frame: pd.DataFrame, experiment: str) -> str:
     parts = [
         f"Which checkpoint each quick score would have chosen among the {words} of a training, and "
         "its quick scores, means over trainings",
-        "the Fréchet distance is what `evaluation.checkpoint: best` goes by",
+        "the best checkpoint is the one that the Fréchet distance chooses",
     ]
     return sentence(parts, experiment)
 
