@@ -13,8 +13,8 @@ from fpa.reporting.make import make_table
 from fpa.reporting.tables import OF_RUNS, PUBLISHED, compare_runs, read_published, table_names
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.comparison import comparison
-from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.kinds import TABLES
+from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
 from fpa.reporting.tables.request import Request
 from fpa.reporting.tables.tidy import missing_score
 from fpa.reporting.tables.writing import to_latex, to_markdown
