@@ -4,6 +4,7 @@ import functools
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,8 @@ def hardware(device: Any, threads: int) -> dict[str, Any]:
     except (OSError, StopIteration):
         described["cpu"] = platform.processor() or platform.machine()
     return described
+
+
+def processor(hardware: Mapping[str, Any], unknown: str = "") -> str:
+    """What did the work on a machine as `hardware` describes it: the GPU, else the CPU."""
+    return hardware.get("gpu") or hardware.get("cpu") or unknown

@@ -18,15 +18,16 @@ from fpa.models.settings import PainterSettings
 from fpa.models.unet import RefinedPainter
 
 PARTS = {
-    "rule": ("delta", "additive", "oja"),
+    "rule": ("delta", "additive", "oja", "gated_delta", "delta_product", "rank_r_delta"),
     "inputs": ("v1", "v2", "split"),
     "sequence": ("lstm", "transformer", "rfwp"),
 }
 """What the page can run of the painter's exchangeable parts."""
 OPTIONS = (
-    *("steps", "latent_dim", "hidden_size", "layers", "mini_latent_dim", "mini_input_size"),
-    *("mini_tanh", "latent_to_state", "position_codes", "wide_dim", "softmax_keys", "tanh_values"),
-    *("vector_rates", "sigmoid_rates", "learned_initial", "tanh_image"),
+    *("steps", "updates", "latent_dim", "hidden_size", "layers"),
+    *("mini_latent_dim", "mini_input_size", "mini_tanh", "latent_to_state", "position_codes"),
+    *("wide_dim", "softmax_keys", "tanh_values", "vector_rates", "sigmoid_rates"),
+    *("learned_initial", "tanh_image"),
     *("heads", "feedforward_size", "lstm_init_factor", "kvb_init_factor"),
 )
 """Settings of a painter that the page knows; it runs no painter with another one changed."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fpa.common import artifacts
 from fpa.common.errors import UserError, did_you_mean
 from fpa.common.files import read_json
+from fpa.common.provenance import processor
 from fpa.experiment.plan import Experiment
 from fpa.training.run import Run
 
@@ -89,9 +90,8 @@ def _rate(
         path = experiment.results / run.folder / artifacts.COST
         if path.exists():
             cost = read_json(path)
-            hardware = cost["hardware"]
-            name = hardware.get("gpu") or hardware.get("cpu", "")
-            return float(cost["training_images_per_second"]), f"measured on {name}"
+            where = f"measured on {processor(cost['hardware'])}"
+            return float(cost["training_images_per_second"]), where
     if not seconds:
         return math.nan, "unknown"
     from fpa.training import devices

@@ -38,6 +38,7 @@ def make_table(
     description, models are shown by their names.
     """
     from fpa.reporting.tables.build import build
+    from fpa.reporting.tables.request import Request
     from fpa.reporting.tables.writing import to_latex, to_markdown
 
     published = read_published(published_path) if published_path else None
@@ -49,8 +50,9 @@ def make_table(
             "no claim is about the models of this experiment; name a file of claims in its "
             "configuration, as in 'claims: experiments/claims.yaml'"
         )
+    target = target_distance(description)
     frame, shown, caption = build(
-        kind, entries, shown_names, experiment, published, claims, target_distance(description)
+        Request(kind, entries, shown_names, experiment, published, claims, target)
     )
     texts = {
         ".md": to_markdown(shown, caption),

@@ -13,6 +13,8 @@ from PIL import Image
 
 from fpa.common import artifacts
 from fpa.common.files import read_json
+from fpa.common.provenance import processor
+from fpa.evaluation.metrics import METRICS
 from fpa.reporting.description import Description, labels
 from fpa.reporting.drawing.theme import DPI, TEXT_WIDTH
 from fpa.reporting.figures import Spec
@@ -21,6 +23,7 @@ from fpa.reporting.player import players
 from fpa.reporting.state import run_entries, status_of, table_entries
 from fpa.reporting.tables import health, table_names
 from fpa.reporting.tables.writing import from_markdown
+from fpa.reporting.words import cpu_threads
 
 PLAYER_SCRIPTS = (
     *("tensors.js", "programs.js", "sequences.js", "rules.js", "unet.js", "latents.js"),
@@ -35,7 +38,8 @@ def render(
 ) -> str:
     """The page of what is in a results folder; the same folder gives the same page."""
     runs = [_run(run, results) for run in about["runs"]]
-    tables = {table["name"]: table for table in _tables(results)}
+    tables = {table["name"]: table for table in _tables(about, results)}
+    repeated = [name for name, table in tables.items() if _repeats(table, tables)]
     return _template("report.html").render(
         about=about,
         scripts=("tables.js", *PLAYER_SCRIPTS),
@@ -46,7 +50,8 @@ def render(
         notes=_notes(about, runs, results),
         versions=_versions(runs),
         claims=tables.pop("claims", None),
-        tables=list(tables.values()),
+        tables=[table for name, table in tables.items() if name not in repeated],
+        repeated=repeated,
         figures=_plates(specs, results, not_drawn),
     )
 
@@ -83,10 +88,15 @@ def _run(run: Mapping[str, Any], results: Path) -> dict[str, Any]:
     """A run of the description with its state, and its summary if it is trained."""
     status, reason = status_of(run, results)
     summary = results / run["folder"] / artifacts.SUMMARY
+    trained = read_json(summary) if status == "ok" else None
+    hardware = (trained or {}).get("hardware")
     return {
         **run,
         "state": "trained" if status == "ok" else f"{status}: {reason}",
-        "summary": read_json(summary) if status == "ok" else None,
+        "summary": trained,
+        "machine": f"{processor(hardware)}, {cpu_threads(hardware['threads'])}"
+        if hardware
+        else "not known",
     }
 
 
@@ -134,16 +144,31 @@ def _versions(runs: list[dict[str, Any]]) -> dict[str, list[str]]:
     return {name: sorted(versions) for name, versions in sorted(found.items())}
 
 
-def _tables(results: Path) -> list[dict[str, Any]]:
+def _tables(about: Description, results: Path) -> list[dict[str, Any]]:
     """Each table in the paper's layout (from its .md) and whole (from its .csv)."""
     paths = sorted((results / artifacts.table("any")).parent.glob("*.csv"))
     # The experiment's tables come first, others follow by name.
     rank = {name: i for i, name in enumerate(table_names())}
     paths.sort(key=lambda path: rank.get(path.stem, len(rank)))
-    return [
+    tables = [
         {"name": path.stem, **_layout(path.with_suffix(".md")), "all": _rows(path)}
         for path in paths
     ]
+    for table in tables:
+        # The page's title says it for all of them.
+        table["caption"] = table["caption"].replace(f"; experiment {about['experiment']}.", ".")
+    return tables
+
+
+def _repeats(table: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
+    """Whether a table is that of a metric, and the table of all scores holds the same numbers.
+
+    Published values are only in the metric's own.
+    """
+    if table["name"] not in METRICS or "scores" not in tables:
+        return False
+    place = table["all"]["head"].index("published")
+    return not any(row[place] for row in table["all"]["rows"])
 
 
 def _layout(path: Path) -> dict[str, Any]:
@@ -178,8 +203,9 @@ def _plates(
     specs: Mapping[str, Spec], results: Path, not_drawn: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Figures by category, each as a data URL, or with the reason why it is not there."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, spec in specs.items():
+    found: dict[str, list[dict[str, Any]]] = {spec.category: [] for spec in specs.values()}
+    # Films, one for each model, stand side by side at a section's end.
+    for name, spec in sorted(specs.items(), key=lambda item: "gif" in item[1].endings):
         path = results / spec.files[0]
         aspects = [text for aspect, text in spec.labels.items() if aspect != "figure"]
         title = ", ".join([spec.labels["figure"], *aspects])
@@ -188,6 +214,7 @@ def _plates(
             "title": title[0].upper() + title[1:],
             "caption": spec.caption,
             "lines": spec.lines,
+            "film": "gif" in spec.endings,
             "source": None,
         }
         if path.exists() and name not in not_drawn:
@@ -196,5 +223,5 @@ def _plates(
             with Image.open(path) as picture:
                 entry["width"] = min(100, round(100 * picture.width / (TEXT_WIDTH * DPI)))
         entry["reason"] = not_drawn.get(name, "it has not been drawn")
-        found.setdefault(spec.category, []).append(entry)
+        found[spec.category].append(entry)
     return found

@@ -18,6 +18,8 @@ from fpa.experiment.plan import Experiment
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.additive import additive_loop
 from fpa.models.learning_rules.delta import delta_loop
+from fpa.models.learning_rules.gated import gated_delta_loop
+from fpa.models.learning_rules.products import rank_r_delta_loop
 from fpa.models.programs import INPUTS, SEQUENCES
 from fpa.reporting.player import live_files
 from fpa.training.run import build_model
@@ -37,17 +39,16 @@ PAINTERS = {
         "softmax_keys": False,
     },
     "oja": {"rule": "oja"},
+    "gated": {"rule": "gated_delta", "learned_initial": True},
+    "product": {"rule": "delta_product", "updates": 2, "vector_rates": True},
+    "rank_r": {"rule": "rank_r_delta", "updates": 3, "steps": 4, "softmax_keys": False},
     "split": {"inputs": "split", "vector_rates": True},
     "transformer": {"sequence": "transformer", "heads": 4, "feedforward_size": 24, "layers": 2},
     "rfwp": {"inputs": "v1", "sequence": "rfwp", "heads": 4, "feedforward_size": 24, "layers": 2},
 }
 """Settings of painters that together use every part and option that the page knows."""
-REGISTRIES = {"rule": RULES, "inputs": INPUTS, "sequence": SEQUENCES}
-PAINTERS = {
-    name: settings
-    for name, settings in PAINTERS.items()
-    if all(settings.get(part, "v2") in (*known, "v2") for part, known in REGISTRIES.items())
-}
+GREY = ("v2", "learned", "gated", "product", "rank_r")
+"""Those that paint in grey too: every way in which channels share or mix something."""
 
 
 def experiment(channels: int, painters: dict, unet: bool = True) -> dict:
@@ -94,9 +95,11 @@ def fill(folder, config: dict) -> dict:
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
 def painted(request, tmp_path_factory):
-    """Painters of every kind, in grey and in colour, there with a U-Net, and their report."""
+    """Painters of every kind in colour, with a U-Net, or some in grey, and their report."""
     folder = tmp_path_factory.mktemp("live")
-    models = fill(folder, experiment(request.param, PAINTERS, unet=request.param == 3))
+    colour = request.param == 3
+    chosen = PAINTERS if colour else {name: PAINTERS[name] for name in GREY}
+    models = fill(folder, experiment(request.param, chosen, unet=colour))
     return models, folder / "results" / "report.html"
 
 
@@ -153,19 +156,59 @@ def test_every_painter_makes_the_images_that_it_makes_in_torch(browser, painted)
             assert difference < 1e-3, f"{name}: {difference}"
 
 
-def test_the_page_knows_the_parts_that_are_packed_for_it(page):
-    for part, registry in (("rule", "RULES"), ("inputs", "INPUTS"), ("sequence", "SEQUENCES")):
-        assert tuple(page.evaluate(f"Object.keys({registry})")) == live.PARTS[part]
-    assert set(live.PARTS["rule"]) == set(
-        page.eval_on_selector_all("#rule option", "options => options.map((o) => o.value)")
-    )
+def test_the_page_knows_every_part(page):
+    parts = {"rule": (RULES, "RULES"), "inputs": (INPUTS, "INPUTS")}
+    for part, (registry, name) in {**parts, "sequence": (SEQUENCES, "SEQUENCES")}.items():
+        assert live.PARTS[part] == tuple(registry) == tuple(page.evaluate(f"Object.keys({name})"))
+
+
+def test_rules_are_swapped_and_updates_left_out_as_in_torch(browser, painted):
+    models, path = painted
+    z = {name: sample_latents(1, model.latent_dim, seed=5) for name, model in models.items()}
+    gated, rank_r = (models[name].ema for name in ("gated", "rank_r"))
+    with torch.inference_mode():
+        raw = gated.program(z["gated"])
+        decays = (raw.rates[..., 1:].mean(dim=1, keepdim=True) + 4).sigmoid().log()
+        parts = raw.keys.softmax(-1), raw.values, raw.rates[..., :1].sigmoid(), decays
+        without = [torch.cat([part[:, :, :2], part[:, :, 3:]], dim=2) for part in parts]
+        raw = rank_r.program(z["rank_r"])
+        rates = raw.rates.sigmoid()
+        rates[:, :, 0] = 1
+        expected = {
+            "gated": gated_delta_loop(*without, gated.initial)[0].tanh(),
+            "rank_r": delta_loop(raw.keys, raw.values, rates)[0].tanh(),
+        }
+    changes = {
+        "gated": """{ times: new Map([[2, 0]]) }""",
+        "rank_r": """{ rule: "delta_product" }""",
+    }
+    offered = {
+        "v2": ["delta", "additive", "oja"],
+        "gated": ["delta", "additive", "oja", "gated_delta"],
+        "rank_r": ["additive", "oja", "delta_product", "rank_r_delta"],
+    }
+    with opened(browser, path) as page:
+        for name, change in changes.items():
+            page.evaluate(OPEN, name)
+            code = f"""z => Array.from(painter.paint(painter.sequence(z),
+                {{ ...unchanged(painter.settings.rule), ...{change} }}).finished())"""
+            found = page.evaluate(code, z[name][0].tolist())
+            np.testing.assert_allclose(found, expected[name].flatten(), atol=1e-3)
+        for name, rules in offered.items():
+            page.select_option("#which", label=f"{name} on digits")
+            settle(page)
+            options = "options => options.map((o) => o.value)"
+            assert page.eval_on_selector_all("#rule option", options) == rules
+        slide(page, "#step", 5)
+        assert page.inner_text("#position") == "update 5 of 12, in step 2"
 
 
 def test_every_rule_writes_what_a_plain_loop_writes(page):
     random = torch.Generator().manual_seed(0)
-    keys = torch.randn(3, 5, 8, generator=random).softmax(-1)
-    values = torch.randn(3, 5, 8, generator=random)
-    rates = torch.rand(3, 5, 1, generator=random)
+    keys = torch.randn(3, 6, 8, generator=random).softmax(-1)
+    values = torch.randn(3, 6, 8, generator=random)
+    rates = torch.rand(3, 6, 1, generator=random)
+    decays = torch.rand(6, generator=random)
     initial = torch.randn(3, 8, 8, generator=random)
 
     def oja(keys, values, rates, initial):
@@ -177,22 +220,26 @@ def test_every_rule_writes_what_a_plain_loop_writes(page):
         return W
 
     batch = [array[None] for array in (keys, values, rates)]
+    delta = delta_loop(*batch, initial)[0][0]
     expected = {
-        "delta": delta_loop(*batch, initial)[0][0],
+        "delta": delta,
         "additive": additive_loop(batch[0], batch[2] * batch[1], initial)[0],
         "oja": oja(*batch, initial),
+        "gated_delta": gated_delta_loop(*batch, decays.log()[None, None, :, None], initial)[0][0],
+        "delta_product": delta,
+        "rank_r_delta": rank_r_delta_loop(*batch, 2, initial)[0][0],
     }
-    code = """([rule, keys, values, rates, initial]) => {
+    code = """([rule, keys, values, rates, decays, initial]) => {
         const flat = (array) => Float64Array.from(array.flat(3));
-        const sequence = { keys: flat(keys), values: flat(values), rates: flat(rates) };
+        const sequence = { keys: flat(keys), values: flat(values), rates: flat(rates), decays, ofStep: [0, 0, 1, 1, 2, 2] };
         const start = flat(initial);
         const factors = write(RULES[rule], sequence, 3, 8, start, { softmax_keys: true });
-        const parts = { channels: 3, steps: 5, size: 8, initial: start, values: sequence.values };
-        return Array.from(new Painting({ ...parts, ...factors, rates: [] }).partials[4]);
+        const parts = { channels: 3, steps: 6, size: 8, initial: start, values: sequence.values };
+        return Array.from(new Painting({ ...parts, ...factors, rates: [] }).partials[5]);
     }"""
     assert {*expected} == {*live.PARTS["rule"]}
     for rule, matrix in expected.items():
-        arrays = [array.tolist() for array in (keys, values, rates, initial)]
+        arrays = [array.tolist() for array in (keys, values, rates, decays, initial)]
         found = np.array(page.evaluate(code, [rule, *arrays])).reshape(3, 8, 8)
         # Float32 against float64.
         np.testing.assert_allclose(found, matrix.numpy(), atol=1e-5)
@@ -337,7 +384,8 @@ def test_changes_are_made_to_the_same_keys_and_values(page, colour):
     assert_shown(page, expected(), "untouched")
     page.click("#undo")
     settle(page)
-    assert page.is_hidden("#untouched-figure")
+    assert_shown(page, expected())
+    assert page.is_disabled("#undo")
     choose(page, "keys-of", "other")
     assert_shown(page, expected(keys=other_keys))
     choose(page, "values-of", "other")
@@ -367,37 +415,97 @@ def test_changes_are_made_to_the_same_keys_and_values(page, colour):
     assert_shown(page, repeated)
 
 
-def test_a_key_is_edited_by_hand_by_keyboard_and_by_pointer(page, colour):
+@pytest.fixture
+def written(colour):
+    """Keys, values and rates of the first painting, and the image that any others give."""
     model = colour[0]["v2"]
     with torch.inference_mode():
         raw = model.ema.program(shown_latents(model)[:1])
     keys, rates = raw.keys.softmax(-1), raw.rates.sigmoid()
     rates[:, :, 0] = 1
 
-    def expected() -> np.ndarray:
+    def image(keys=keys, values=raw.values) -> np.ndarray:
         with torch.inference_mode():
-            return trace.to_uint8(delta_loop(keys, raw.values, rates)[0][0].tanh().numpy())
+            return trace.to_uint8(delta_loop(keys, values, rates)[0][0].tanh().numpy())
 
+    return keys.clone(), raw.values.clone(), image
+
+
+def drag(page, start: tuple[float, float], *to: tuple[float, float]) -> None:
+    """By mouse, in pixels of the window."""
+    page.mouse.move(*start)
+    page.mouse.down()
+    for point in to:
+        page.mouse.move(*point)
+    page.mouse.up()
     settle(page)
-    editor = page.locator("#edit-keys")
-    assert editor.get_attribute("aria-label") == "Key of step 6, red"
-    editor.focus()
-    page.keyboard.press("Home")
+
+
+def cell(page, strip: str, channel: int, entry: int) -> tuple[float, float]:
+    """The middle of one of 16 entries of a strip for three channels, in pixels of the window."""
+    # Far from the window's ends, which are the ends of the range too.
+    page.locator(strip).evaluate("e => e.scrollIntoView({ block: 'center', behavior: 'instant' })")
+    box = page.locator(strip).bounding_box()
+    across, along = (channel + 0.5) / 3, (entry + 0.5) / 16
+    x, y = (along, across) if strip == "#key" else (across, along)
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def number(page, strip: str) -> float:
+    return float(page.get_attribute(strip, "aria-valuenow"))
+
+
+def test_strips_are_edited_by_dragging(page, written):
+    keys, values, image = written
+    settle(page)
+    x, y = cell(page, "#key", 1, 4)
+    drag(page, (x, y), (x + 2, y + 2))
+    assert page.is_disabled("#undo"), "a tap chooses, and changes nothing"
+    assert page.inner_text("#edited").startswith("Key of step 6, green, column 5 of 16: ")
+    # Upwards, and too far: the end of a softmax key's range.
+    drag(page, (x, y), (x, y - 60), (x, y - 130))
+    assert number(page, "#key") == 1
+    assert cell(page, "#key", 1, 4) == (x, y), "nothing has moved"
+    keys[0, 1, 5, 4] = 1
+    assert_shown(page, image(keys))
+    # Downwards by half of the way to the other end.
+    drag(page, (x, y), (x + 30, y + 60))
+    assert number(page, "#key") == pytest.approx(0.5, abs=0.01)
+    keys[0, 1, 5, 4] = number(page, "#key")
+    assert_shown(page, image(keys))
+    # Along: what is under the pointer is drawn over its neighbours, those skipped too.
+    x, y = cell(page, "#value", 2, 9)
+    assert number(page, "#value") != pytest.approx(values[0, 2, 5, 9].item(), abs=1e-3)
+    drag(page, (x, y), (x, cell(page, "#value", 2, 12)[1]))
+    values[0, 2, 5, 9:13] = values[0, 2, 5, 9].clone()
+    assert number(page, "#value") == pytest.approx(values[0, 2, 5, 12].item(), abs=1e-3)
+    assert_shown(page, image(keys, values))
+    page.click("#undo")
+    settle(page)
+    assert_shown(page, image())
+
+
+def test_strips_are_edited_by_keyboard(page, written):
+    keys, values, image = written
+    settle(page)
+    strip = page.get_by_role("slider", name="Key of step 6")
+    strip.focus()
+    for key in ("Home", "ArrowRight", "ArrowUp", "PageUp", "ArrowDown", "End", "ArrowRight"):
+        page.keyboard.press(key)
+        settle(page)
+    keys[0, 0, 5, 1] += 4 / 40
+    assert strip.get_attribute("aria-valuetext").startswith("green, column 1 of 16: ")
+    assert_shown(page, image(keys))
+    strip = page.get_by_role("slider", name="Value of step 6")
+    strip.focus()
+    page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowUp")
     settle(page)
-    keys[0, 0, 5, 1] += 1 / 40
-    assert editor.get_attribute("aria-valuetext").startswith("entry 2 of 16")
-    assert_shown(page, expected())
-    # At three quarters of the height, over the last of 16 bars.
-    page.select_option("#edited-channel", "blue")
-    box = editor.bounding_box()
-    editor.click(position={"x": box["width"] * 31 / 32, "y": box["height"] / 4})
-    settle(page)
-    keys[0, 2, 5, 15] = float(editor.get_attribute("aria-valuenow"))
-    assert keys[0, 2, 5, 15] == pytest.approx(0.75, abs=0.03)
-    assert_shown(page, expected())
-    assert page.is_enabled("#undo")
+    low, high = (float(strip.get_attribute(f"aria-value{end}")) for end in ("min", "max"))
+    values[0, 0, 5, 1] += (high - low) / 40
+    assert number(page, "#value") == pytest.approx(values[0, 0, 5, 1].item(), abs=1e-3)
+    assert page.inner_text("#edited").startswith("Value of step 6, red, row 2 of 16: ")
+    assert_shown(page, image(keys, values))
 
 
 def test_the_unet_follows(page, colour):
@@ -410,27 +518,81 @@ def test_the_unet_follows(page, colour):
     assert_shown(page, painted_by(model, latent), "refined")
 
 
-def test_it_works_on_a_phone_by_touch(browser, colour):
-    phone = {"viewport": {"width": 400, "height": 800}, "has_touch": True, "is_mobile": True}
-    with opened(browser, colour[1], **phone) as page:
+def touch(page, start: tuple[float, float], *to: tuple[float, float]) -> None:
+    """A finger put down, moved and lifted: what the browser makes of it, scrolling included."""
+    session = page.context.new_cdp_session(page)
+
+    def send(kind: str, *points: tuple[float, float]) -> None:
+        # Steps of a few pixels, as a finger's: the browser decides by the first ones what they are.
+        finger = [{"x": x, "y": y} for x, y in points]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": finger})
+
+    send("touchStart", start)
+    for point in to:
+        for share in np.linspace(0.1, 1, 10):
+            x, y = (a + share * (b - a) for a, b in zip(start, point, strict=True))
+            send("touchMove", (float(x), float(y)))
+        start = point
+    send("touchEnd")
+    settle(page)
+
+
+@pytest.fixture
+def phone(browser, colour):
+    size = {"viewport": {"width": 400, "height": 800}, "has_touch": True, "is_mobile": True}
+    with opened(browser, colour[1], **size) as page:
         settle(page)
-        before = pixels(page, "image")
-        page.locator("#new-latent").tap()
-        settle(page)
-        assert (pixels(page, "image") != before).any()
-        editor = page.locator("#edit-values")
-        editor.tap()
-        settle(page)
-        assert page.is_enabled("#undo")
-        assert editor.evaluate("e => getComputedStyle(e).touchAction") == "none"
-        for width in (320, 400):
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-        small = page.eval_on_selector_all(
-            "#player button, #player select, #player input, #player svg[tabindex]",
-            "all => all.filter((e) => e.checkVisibility() && Math.min(e.offsetHeight ?? 99, 99) < 24).map((e) => e.id)",
-        )
+        yield page
+
+
+def test_it_works_on_a_phone_by_touch(phone, written):
+    page, (keys, values, image) = phone, written
+    x, y = cell(page, "#key", 0, 7)
+    top = page.evaluate("scrollY")
+    touch(page, (x, y), (x, y - 60))
+    assert page.evaluate("scrollY") == top, "a finger on a strip does not scroll"
+    keys[0, 0, 5, 7] = number(page, "#key")
+    assert page.inner_text("#edited").startswith("Key of step 6, red, column 8 of 16: ")
+    assert_shown(page, image(keys))
+    # To the left of the value's strip is the window's end: the range ends there too.
+    x, y = cell(page, "#value", 1, 3)
+    assert x < 120
+    touch(page, (x, y), (1, y))
+    low = float(page.get_attribute("#value", "aria-valuemin"))
+    assert number(page, "#value") == pytest.approx(low)
+    values[0, 1, 5, 3] = low
+    assert_shown(page, image(keys, values))
+    # Elsewhere it scrolls, and sliders follow it.
+    top = page.evaluate("scrollY")
+    box = page.locator("#image").bounding_box()
+    x, y = box["x"] + 50, box["y"] + 80
+    touch(page, (x, y), (x, y - 60))
+    page.wait_for_function("top => scrollY > top + 20", arg=top)
+    walk = page.locator("#walk")
+    walk.scroll_into_view_if_needed()
+    box = walk.bounding_box()
+    x, y = box["x"] + 8, box["y"] + box["height"] / 2
+    touch(page, (x, y), (x + box["width"] / 2, y))
+    assert 30 < int(walk.input_value()) < 70
+    page.locator("#undo").tap()
+    before = pixels(page, "image")
+    page.locator("#new-latent").tap()
+    settle(page)
+    assert (pixels(page, "image") != before).any()
+
+
+def test_it_fits_a_phone(phone):
+    for width in (320, 400):
+        phone.set_viewport_size({"width": width, "height": 800})
+        assert phone.evaluate("document.documentElement.scrollWidth") <= width
         # WCAG 2.2, target size (minimum).
+        small = phone.eval_on_selector_all(
+            "#player button, #player select, #player input, #player [tabindex]",
+            """all => all.filter((e) => e.checkVisibility()).filter((e) => {
+                const { width, height } = e.getBoundingClientRect();
+                return Math.min(width, height) < 24;
+            }).map((e) => e.id)""",
+        )
         assert small == []
 
 

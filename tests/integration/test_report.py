@@ -8,12 +8,14 @@ import shutil
 
 import made_up
 import numpy as np
+import pandas as pd
 import pytest
 from browsing import opened, pixels
 from conftest import fpa, modules_loaded_by
 
 from fpa.common.files import load_array
 from fpa.evaluation import trace
+from fpa.reporting.make import make_report
 from fpa.reporting.player import pack
 
 MOST_BYTES = 15e6
@@ -42,7 +44,7 @@ def test_the_page_says_what_was_run(made):
     about, _, _, page = made
     for run in about["runs"]:
         assert run["digest"] in page
-    for text in ("A processor, 1 threads", "1.5", "2.15.0", "n_fake: 9", "abababab"):
+    for text in ("A processor, 1 CPU thread", "1.5", "2.15.0", "n_fake: 9", "abababab"):
         assert text in page
 
 
@@ -96,6 +98,24 @@ def test_a_packed_trace_loses_nothing_that_is_painted():
     assert packed["refined"] is None
     assert pack({**whole, "image": whole["painted"] / 2})["refined"]
     json.dumps(packed)
+
+
+def test_a_metrics_table_is_on_the_page_only_for_published_values(made, tmp_path):
+    _, _, results, page = made
+    assert "<h3>scores</h3>" in page
+    assert "<h3>fid</h3>" not in page
+    assert "<h3>kid</h3>" not in page
+    assert "fid and kid have the same numbers" in page
+    shutil.copytree(results, tmp_path / "results")
+    path = tmp_path / "results" / "tables" / "fid.csv"
+    frame = pd.read_csv(path).assign(published=7.5)
+    frame.to_csv(path, index=False)
+    page = make_report(tmp_path / "results", as_is=True).read_text()
+    assert "<h3>fid</h3>" in page
+    assert "kid has the same numbers" in page
+    (tmp_path / "results" / "tables" / "scores.csv").unlink()
+    page = make_report(tmp_path / "results", as_is=True).read_text()
+    assert "<h3>kid</h3>" in page
 
 
 # Partial results ----------------------------------------------------------------------------

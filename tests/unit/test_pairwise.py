@@ -8,6 +8,7 @@ from scipy.stats import ttest_ind
 
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.pairwise import holm, pairwise_frame, welch
+from fpa.reporting.tables.request import Request
 from fpa.reporting.tables.tidy import tidy_scores
 from fpa.reporting.tables.writing import to_latex, to_markdown
 
@@ -65,7 +66,7 @@ def test_models_that_are_alike_are_told_apart_in_one_experiment_of_twenty():
 
 
 def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown():
-    frame, shown, caption = build("comparisons", entries(gan=20, other=0.1), LABELS, "x")
+    frame, shown, caption = build(Request("comparisons", entries(gan=20, other=0.1), LABELS, "x"))
     assert list(zip(frame["metric"], frame["better"], strict=True)) == [
         *(("fid", "fpa"), ("fid", ""), ("fid", "other")),
         # More recall is better.
@@ -94,7 +95,7 @@ def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown()
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "one training"), (2, "2 trainings")])
 def test_few_trainings_tell_no_difference(seeds, words):
-    frame, shown, caption = build("comparisons", entries(seeds, gan=90), LABELS, "x")
+    frame, shown, caption = build(Request("comparisons", entries(seeds, gan=90), LABELS, "x"))
     assert frame.empty
     assert shown["verdict"].tolist() == ["too few trainings"]
     assert f"from {words}, a difference between models cannot be told from the spread" in caption
@@ -109,7 +110,7 @@ def test_runs_that_failed_are_left_out_and_counted():
             one["model"] == "fpa" and one["seed"] == 0
         ):
             one |= {"status": "nan", "metrics": {}}
-    frame, shown, caption = build("comparisons", made, LABELS, "x")
+    frame, shown, caption = build(Request("comparisons", made, LABELS, "x"))
     fid = frame[frame["metric"] == "fid"]
     assert fid["verdict"].tolist() == [*("too few trainings", "fpa is better", "too few trainings")]
     assert fid[["n_a", "n_b"]].to_numpy().tolist() == [[4, 2], [4, 5], [2, 5]]
@@ -120,7 +121,7 @@ def test_runs_that_failed_are_left_out_and_counted():
 
 def test_each_data_set_is_corrected_by_itself_and_named():
     made = [*entries(gan=20), *({**one, "dataset": "cats"} for one in entries(gan=20))]
-    frame, shown, _ = build("comparisons", made, LABELS, "x")
+    frame, shown, _ = build(Request("comparisons", made, LABELS, "x"))
     assert (frame["p"] == frame["p_holm"]).all()
     assert shown["data set"].tolist() == ["digits", "cats"]
 

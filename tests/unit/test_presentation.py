@@ -13,7 +13,9 @@ from fpa.reporting.make import make_table
 from fpa.reporting.tables import OF_RUNS, PUBLISHED, compare_runs, read_published, table_names
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.comparison import comparison
+from fpa.reporting.tables.kinds import TABLES
 from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
+from fpa.reporting.tables.request import Request
 from fpa.reporting.tables.tidy import missing_score
 from fpa.reporting.tables.writing import to_latex, to_markdown
 
@@ -100,24 +102,24 @@ def test_markdown_has_models_down_and_data_sets_across(frame):
 def test_what_plus_minus_is_stands_in_the_caption(entries):
     """Of one training each it is no uncertainty of a comparison; one table has one meaning of it."""
     for kind in ("fid", "scores"):
-        _, shown, caption = build(kind, entries, {}, "digits")
+        _, shown, caption = build(Request(kind, entries, {}, "digits"))
         assert "mean ± standard deviation over 1 to 2 trainings (seeds) of each model" in caption
         assert "sampling" not in caption
-        _, shown, caption = build(kind, entries[1:], {}, "digits")
+        _, shown, caption = build(Request(kind, entries[1:], {}, "digits"))
         assert shown.iloc[0, 0] == "14.00 ± 0.50"
         assert "one training of each model, ± the standard error of sampling from it" in caption
         assert "another training of the same model can differ by several times" in caption
-    _, shown, caption = build("kid", entries[1:], {}, "digits")
+    _, shown, caption = build(Request("kid", entries[1:], {}, "digits"))
     assert shown.iloc[0, 0] == "14.00"
     assert "±" not in caption
 
 
 def test_failed_runs_are_shown_as_such(entries):
     entries += [score("fpa", 2, 0, **FAILED), score("dcgan", 0, 0, **FAILED)]
-    _, shown, _ = build("fid", entries, {}, "digits")
+    _, shown, _ = build(Request("fid", entries, {}, "digits"))
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83, 1 NaN"
     assert shown.loc["dcgan", "digits 16 px"] == "NaN"
-    tidy, shown, _ = build("scores", entries, {}, "digits")
+    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
     assert (shown.loc["dcgan, digits"] == "NaN").all()
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["nan"]
 
@@ -127,19 +129,19 @@ def test_runs_without_a_score_are_named(entries):
     about = {**entries[0], "name": entries[0]["protocol"]}
     for seed, status in enumerate(("missing", "failed")):
         entries.append(missing_score({**run, "seed": seed}, about, "best", status))
-    frame, shown, caption = build("fid", entries, {}, "digits")
+    frame, shown, caption = build(Request("fid", entries, {}, "digits"))
     assert shown.loc["dcgan", "digits 16 px"] == "1 missing, 1 failed"
     assert frame.loc[frame["model"] == "dcgan", "n_failed"].tolist() == [2]
     assert "2,000 samples against 1,797 real images" in caption
-    _, shown, _ = build("fid", entries[:-1], {}, "digits")
+    _, shown, _ = build(Request("fid", entries[:-1], {}, "digits"))
     assert shown.loc["dcgan", "digits 16 px"] == "missing"
-    tidy, shown, _ = build("scores", entries, {}, "digits")
+    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["missing", "failed"]
     assert set(shown.loc["dcgan, digits"]) == {"missing"}
 
 
 def test_scores_are_one_row_per_run_and_metric(entries):
-    tidy, shown, caption = build("scores", entries, {"fpa": "FPA"}, "digits")
+    tidy, shown, caption = build(Request("scores", entries, {"fpa": "FPA"}, "digits"))
     assert len(tidy) == 4 * 3
     row = tidy[(tidy["model"] == "light_gan") & (tidy["metric"] == "fid_infinity")].iloc[0]
     assert (row["value"], row["error"], row["seed"], row["checkpoint"]) == (6, 0.25, 0, "best")
@@ -151,18 +153,18 @@ def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
     for entry in entries:
         entry["settings"] = {"metrics": ["fid", "fid_infinity", "kid"]}
         del entry["metrics"]["fid_infinity"]
-    _, shown, caption = build("scores", entries, {}, "digits")
-    assert list(shown.columns) == ["FID", "KID x 1000"]
+    _, shown, caption = build(Request("scores", entries, {}, "digits"))
+    assert list(shown.columns) == ["Fréchet distance", "KID x 1000"]
     assert "; no FID ∞, which needs four samples for each dimension of the features;" in caption
-    _, shown, caption = build("fid", entries, {}, "digits")
+    _, shown, caption = build(Request("fid", entries, {}, "digits"))
     assert shown.loc["light_gan", "digits 16 px"] == "7.00"
     assert "FID ∞" not in caption
-    _, shown, caption = build("fid_infinity", entries, {}, "digits")
+    _, shown, caption = build(Request("fid_infinity", entries, {}, "digits"))
     assert (shown == "—").all(axis=None)
     assert "no FID ∞, which needs" in caption
     # Held by one score, it is a column: the others have a dash.
     entries[0]["metrics"]["fid_infinity"] = {"value": 9.0, "error": 0.25}
-    _, shown, caption = build("scores", entries, {}, "digits")
+    _, shown, caption = build(Request("scores", entries, {}, "digits"))
     assert shown["FID ∞"].tolist() == ["9.00", "—", "—"]
     assert "no FID" not in caption
 
@@ -171,14 +173,14 @@ def test_the_caption_says_of_how_many_images_precision_and_recall_are(entries):
     for entry in entries:
         entry["metrics"]["precision"] = {"value": 0.5, "error": None}
         entry["n_precision_recall"] = 1797
-    tidy, _, caption = build("scores", entries, {}, "digits")
+    tidy, _, caption = build(Request("scores", entries, {}, "digits"))
     assert "; precision and recall of 1,797 images on either side;" in caption
     assert set(tidy["n_precision_recall"]) == {1797}
 
 
 def test_several_protocols_have_rows_of_their_own(entries):
     entries += [score("fpa", 0, 5, protocol="paper")]
-    _, shown, caption = build("fid", entries, {}, "digits")
+    _, shown, caption = build(Request("fid", entries, {}, "digits"))
     assert shown.index.tolist() == ["fpa, quick", "light_gan, quick", "fpa, paper"]
     assert "protocol paper: 2,000 samples" in caption
 
@@ -187,7 +189,7 @@ def test_published_values_stand_in_brackets_with_their_source(entries, tmp_path)
     path = tmp_path / "published.csv"
     path.write_text(PUBLISHED.read_text() + "cats,fpa,fid,3.5,quick,x\n")
     published = read_published(str(path))
-    frame, shown, caption = build("fid", entries, {}, "digits", published)
+    frame, shown, caption = build(Request("fid", entries, {}, "digits", published))
     assert shown.loc["fpa", "cats 16 px"] == "99.00 (3.50)"
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83"
     assert frame["source"].tolist() == ["", "", "x"]
@@ -268,7 +270,7 @@ def test_only_inception_features_are_called_fid(frame):
 
 def test_latex_escapes_and_closes_what_it_opens(entries):
     for kind in ("fid", "kid", "scores"):
-        _, shown, caption = build(kind, entries, {}, "digits")
+        _, shown, caption = build(Request(kind, entries, {}, "digits"))
         text = to_latex(shown, caption)
         assert r"light\_gan" in text
         assert r"$\pm$" in text
@@ -282,14 +284,16 @@ def test_latex_escapes_and_closes_what_it_opens(entries):
 def test_metrics_are_shown_as_their_registry_says(entries):
     for entry in entries:
         entry["metrics"]["fid_torch_fidelity"] = {"value": 1.0, "error": None}
-    tidy, shown, _ = build("scores", entries, {}, "digits")
+    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
     expected = [name for name in METRICS if name in entries[0]["metrics"]]
     assert len(shown.columns) == len(expected) == 3
     assert "KID x 1000" in shown.columns
     assert "fid_torch_fidelity" in set(tidy["metric"])
     assert table_names() == ["claims", "fid", "kid", "scores", "comparisons", *OF_RUNS, "models"]
+    assert OF_RUNS == ("agreement", "choices", "health", "targets")
+    assert all(callable(table.load()) for table in TABLES.values())
     with pytest.raises(UserError, match=r"unknown metric .fit..*did you mean 'fid'"):
-        build("fit", entries, {}, "digits")
+        build(Request("fit", entries, {}, "digits"))
 
 
 @pytest.fixture
@@ -302,11 +306,11 @@ def sharpness():
 def test_a_metric_of_a_plugin_is_in_every_table(entries, sharpness):
     for entry in entries:
         entry["metrics"]["sharpness"] = {"value": 0.25, "error": 0.01}
-    tidy, shown, _ = build("scores", entries, {}, "digits")
+    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
     assert (tidy["metric"] == "sharpness").sum() == len(entries)
     assert shown.loc["light_gan, digits", "sharpness x 100"] == "25.0"
     assert "sharpness" in table_names()
-    _, shown, caption = build("sharpness", entries[2:3], {}, "digits")
+    _, shown, caption = build(Request("sharpness", entries[2:3], {}, "digits"))
     assert shown.loc["light_gan"].tolist() == ["25.0 ± 1.0"]
     assert caption.startswith("sharpness x 100 in efficientnet_lite0-96px features, higher is")
 
@@ -316,12 +320,12 @@ def test_a_table_says_where_it_mixes_versions_of_a_stage(entries, kind):
     for entry, version in zip(entries, (2, 1, 1, None), strict=True):
         entry["stages"] = {"train": 1, "features": version} if version else None
     del entries[-1]["stages"]
-    _, _, caption = build(kind, entries, {}, "digits")
+    _, _, caption = build(Request(kind, entries, {}, "digits"))
     assert caption.endswith(
         " MIXED: made by versions 1 and 2 of stage features; "
         "run snakemake again to make them alike."
     )
-    _, _, caption = build(kind, entries[1:], {}, "digits")
+    _, _, caption = build(Request(kind, entries[1:], {}, "digits"))
     assert "MIXED" not in caption
 
 

@@ -11,6 +11,7 @@ from fpa.reporting.drawing.targets import targets
 from fpa.reporting.make import make_figure
 from fpa.reporting.state import table_entries
 from fpa.reporting.tables.build import build
+from fpa.reporting.tables.request import Request
 from fpa.reporting.tables.targets import target_of, targets_frame
 
 KIMG = [0, 10, 20, 30]
@@ -58,7 +59,7 @@ def test_hours_are_of_the_measured_speed_and_a_refiners_include_its_painters():
 
 def test_the_table_counts_who_got_there():
     _, shown, caption = build(
-        "targets", ENTRIES, {"fpa": "FPA", "unet": "FPA + U-Net"}, "test", target=50
+        Request("targets", ENTRIES, {"fpa": "FPA", "unet": "FPA + U-Net"}, "test", target=50)
     )
     assert shown.loc["FPA"].to_dict() == {
         "target": "50.0",
@@ -68,7 +69,7 @@ def test_the_table_counts_who_got_there():
         "reached": "1 of 2",
     }
     assert "include the whole training of its painter" in caption
-    _, shown, _ = build("targets", ENTRIES, {}, "test", target=45)
+    _, shown, _ = build(Request("targets", ENTRIES, {}, "test", target=45))
     assert shown.loc["fpa", "thousand images"] == "more than 30"
 
 
@@ -82,7 +83,7 @@ def test_table_and_figure_are_made_of_a_results_folder(tmp_path):
 
 
 def test_without_any_quick_score_the_table_is_empty_and_the_figure_says_so():
-    frame, shown, _ = build("targets", [{**ENTRIES[0], "history": None}], {}, "test")
+    frame, shown, _ = build(Request("targets", [{**ENTRIES[0], "history": None}], {}, "test"))
     assert frame.empty
     assert shown.empty
     texts = [text.get_text() for ax in targets(frame, {}).axes for text in ax.texts]

@@ -3,7 +3,7 @@ const SLIDERS = 8;
 const COLOURS = ["red", "green", "blue"];
 
 class Controls {
-  // onPainting(painting, title, untouched) gets every new painting; `untouched` is null without changes.
+  // onPainting(painting, title, untouched) gets every new painting, and the same one without changes.
   constructor($, onPainting) {
     Object.assign(this, { $, onPainting, number: 0, due: null });
     const on = (id, event, action) => $(id).addEventListener(event, action);
@@ -18,32 +18,37 @@ class Controls {
     change("all-rates", "input", ({ value }) => (this.changes.allRates = Number(value)));
     change("times", "change", ({ value }) => this.changes.times.set(this.step, Number(value)));
     change("step-rate", "input", ({ value }) => this.changes.rates.set(this.step, Number(value)));
-    on("edited-channel", "change", () => this.showStep(this.painting, this.shown));
     on("undo", "click", () => this.undo());
-    this.editors = Object.fromEntries(
-      ["keys", "values"].map((what) => [
-        what,
-        new VectorEditor($(`edit-${what}`), (entry, value) => {
-          this.changes[what].set((this.channel * this.painter.settings.steps + this.step) * this.painter.size + entry, value);
-          this.update(false);
-        }),
-      ]),
-    );
+    const editor = (what, id, upright) => {
+      const onEdit = (entries, value) => {
+        const { size, updates } = this.painter;
+        for (const entry of entries) this.changes[what].set((Math.floor(entry / size) * updates + this.step) * size + (entry % size), value);
+        this.update(false);
+      };
+      return new StripEditor({ canvas: $(id), marker: $(`${id}-marker`), readout: $("edited"), upright, onEdit });
+    };
+    this.editors = { keys: editor("keys", "key", false), values: editor("values", "value", true) };
+  }
+
+  // Whether the painter that is shown paints here.
+  enable(on) {
+    for (const id of ["live", "edit-help", "untouched-figure"]) this.$(id).hidden = !on;
+    for (const editor of Object.values(this.editors)) editor.enable(on);
+    this.$("parts").classList.toggle("editable", on);
+    this.$("rule-note").textContent = "";
   }
 
   // Another painter: its first painting, with the second as the other one.
   start(painter) {
     this.painter = painter;
     const { latents, channels, settings } = painter;
+    this.$("parts").style.setProperty("--lanes", channels);
     this.changes = unchanged(settings.rule);
-    this.$("edited-channel").replaceChildren(...COLOURS.slice(0, channels).map((name) => new Option(name)));
-    this.$("channel-label").hidden = channels === 1;
+    const rules = Object.entries(RULES).filter(([name, rule]) => name === settings.rule || rule.chosenFor(settings));
+    this.$("rule").replaceChildren(...rules.map(([name, rule]) => new Option(rule.label, name)));
     const pages = Array.from({ length: Math.ceil(settings.latent_dim / SLIDERS) }, (_, page) => page * SLIDERS);
     const name = (first) => `${first + 1} to ${Math.min(first + SLIDERS, settings.latent_dim)}`;
     this.$("which-coordinates").replaceChildren(...pages.map((first) => new Option(name(first), first)));
-    const sequence = painter.sequence(latents[0]);
-    const reach = (array) => array.reduce((most, x) => Math.max(most, 1.5 * Math.abs(x)), 1e-6);
-    this.reach = { keys: settings.softmax_keys ? [0, 1] : [-reach(sequence.keys), reach(sequence.keys)], values: [-reach(sequence.values), reach(sequence.values)] };
     this.showChanges();
     const second = latents.length > 1 ? [latents[1], "painting 2"] : this.another();
     this.meet(...second, false);
@@ -72,11 +77,7 @@ class Controls {
     if (repaint) this.update(true);
   }
 
-  get channel() {
-    return Math.max(this.$("edited-channel").selectedIndex, 0);
-  }
-
-  // The step, counted from 0, that the chosen update belongs to.
+  // The program's update, counted from 0, that is shown.
   get step() {
     return this.painting.order[this.shown];
   }
@@ -95,6 +96,9 @@ class Controls {
       this.z = slerp(this.latent, this.other.latent, share);
       for (const [i, value] of this.coordinates) this.z[i] = value;
       this.sequence = painter.sequence(this.z);
+      const reach = (array) => array.reduce((most, x) => Math.max(most, 1.5 * Math.abs(x)), 1e-6);
+      const [keys, values] = [reach(this.sequence.keys), reach(this.sequence.values)];
+      this.reach = { keys: painter.settings.softmax_keys ? [0, 1] : [-keys, keys], values: [-values, values] };
       this.title = this.name + (share ? `, ${Math.round(100 * share)} % of the way to ${this.other.name}` : "");
       this.$("walk").setAttribute("aria-valuetext", `${Math.round(100 * share)} % of the way to ${this.other.name}`);
       this.showCoordinates();
@@ -102,8 +106,9 @@ class Controls {
     }
     const changed = isChanged(changes, painter.settings.rule);
     this.$("undo").disabled = !changed;
-    const untouched = changed ? painter.paint(this.sequence) : null;
-    this.onPainting(painter.paint(this.sequence, changes, this.other.sequence), this.title, untouched);
+    const untouched = painter.paint(this.sequence);
+    const painting = changed ? painter.paint(this.sequence, changes, this.other.sequence) : untouched;
+    this.onPainting(painting, this.title + (changed ? ", changed" : ""), untouched);
   }
 
   undo() {
@@ -120,21 +125,23 @@ class Controls {
     $("values-of").value = changes.otherValues ? "other" : "own";
   }
 
-  // The controls of one step: the painting's update number `shown`.
+  // The controls of one update: the painting's number `shown`.
   showStep(painting, shown) {
     const { $, changes, painter } = this;
     Object.assign(this, { painting, shown });
-    $("this-step").textContent = `Step ${this.step + 1}`;
+    $("this-step").textContent = `${painting.unit[0].toUpperCase()}${painting.unit.slice(1)} ${this.step + 1}`;
+    $("rule-note").textContent = RULES[changes.rule].note ? `; ${RULES[changes.rule].note}` : "";
     $("times").value = changes.times.get(this.step) ?? 1;
     for (const [id, factor] of [["step-rate", changes.rates.get(this.step) ?? 1], ["all-rates", changes.allRates]]) {
       $(id).value = factor;
       $(`${id}-factor`).textContent = factor.toFixed(2);
     }
-    const at = (this.channel * painting.steps + shown) * painter.size;
-    for (const [what, editor] of Object.entries(this.editors)) {
-      const name = `${what === "keys" ? "Key" : "Value"} of step ${this.step + 1}${painter.channels > 1 ? `, ${COLOURS[this.channel]}` : ""}`;
-      editor.show(painting[what].subarray(at, at + painter.size), ...this.reach[what], name);
-    }
+    const { channels, size } = painter;
+    const rows = (array) => Array.from({ length: channels }, (_, c) => array.subarray((c * painting.steps + shown) * size, (c * painting.steps + shown + 1) * size));
+    const place = (what) => (entry) => (channels > 1 ? `${COLOURS[Math.floor(entry / size)]}, ` : "") + `${what} ${(entry % size) + 1} of ${size}`;
+    const { keys, values } = this.editors;
+    keys.show(rows(painting.keys), this.reach.keys, `Key of ${painting.unit} ${this.step + 1}`, place("column"));
+    values.show(rows(painting.values), this.reach.values, `Value of ${painting.unit} ${this.step + 1}`, place("row"));
   }
 
   // One slider for each coordinate of the chosen part of the latent; only moved when others did it.

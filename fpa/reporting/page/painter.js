@@ -1,13 +1,13 @@
 // A painter that paints here: its program and rule, changes to what the program made, and its U-Net.
 
-// What a visitor may change between the program and the matrix; steps and entries count from 0.
+// What a visitor may change between the program and the matrix. Updates and entries count from 0.
 const unchanged = (rule) => ({
   rule,
   otherKeys: false,
   otherValues: false,
   allRates: 1,
-  rates: new Map(), // step -> factor
-  times: new Map(), // step -> how often it is written; 0 leaves it out
+  rates: new Map(), // update -> factor
+  times: new Map(), // update -> how often it is written; 0 leaves it out
   keys: new Map(), // place in (C, T, D) -> number
   values: new Map(),
 });
@@ -20,6 +20,8 @@ function isChanged(changes, rule) {
 class LivePainter {
   constructor(about, tensors) {
     Object.assign(this, { settings: about.painter, channels: about.channels, size: about.image_size });
+    // T, the number of updates.
+    this.updates = this.settings.steps * this.settings.updates;
     const painter = about.refined ? below(tensors, "painter.") : tensors;
     this.program = below(painter, "program.");
     this.initial = painter.initial ? painter.initial.data : null;
@@ -29,32 +31,32 @@ class LivePainter {
     this.latents = Array.from({ length: shape[0] }, (_, i) => Float64Array.from(data.subarray(i * length, (i + 1) * length)));
   }
 
-  // Keys and values (C, T, D) and rates (C, T, R) that the program makes of a latent.
+  // Keys and values (C, T, D), rates (C, T, R) and decays (T or null) that the program makes of a latent.
   sequence(z) {
     const { settings, channels, size } = this;
-    return activate(runProgram(this.program, settings, channels, size, Float64Array.from(z)), settings, size);
+    return activate(runProgram(this.program, settings, channels, size, Float64Array.from(z)), settings, channels, size);
   }
 
   // The painting of a sequence, with changes; `other` is the sequence whose keys or values they ask for.
   paint(sequence, changes = unchanged(this.settings.rule), other = sequence) {
-    const { settings, channels, size, initial } = this;
+    const { settings, channels, size, initial, updates } = this;
     const rule = RULES[changes.rule];
     const keys = (changes.otherKeys ? other : sequence).keys.slice();
     const values = (changes.otherValues ? other : sequence).values.slice();
     for (const [place, value] of changes.keys) keys[place] = value;
     for (const [place, value] of changes.values) values[place] = value;
-    const rates = ratesOf(rule, sequence.rates, channels, settings.steps, initial);
-    const width = rates.length / channels / settings.steps;
-    const times = (step) => changes.times.get(step) ?? 1;
-    const factor = (step) => (times(step) ? changes.allRates * (changes.rates.get(step) ?? 1) : 0);
-    // A step that is left out keeps its place, with a rate of 0.
-    const order = Array.from({ length: settings.steps }, (_, step) => Array(times(step) || 1).fill(step)).flat();
+    const rates = ratesOf(rule, sequence.rates, channels, updates, initial, settings);
+    const width = rates.length / channels / updates;
+    const times = (update) => changes.times.get(update) ?? 1;
+    const factor = (update) => (times(update) ? changes.allRates * (changes.rates.get(update) ?? 1) : 0);
+    // An update that is left out keeps its place, with a rate of 0; nothing fades then.
+    const order = Array.from({ length: updates }, (_, update) => Array(times(update) || 1).fill(update)).flat();
     const rows = (array, length, scale = () => 1) => {
       const out = new Float64Array(channels * order.length * length);
       for (let c = 0; c < channels; c++)
-        order.forEach((step, t) => {
-          const source = array.subarray((c * settings.steps + step) * length, (c * settings.steps + step + 1) * length);
-          out.set(source.map((x) => x * scale(step)), (c * order.length + t) * length);
+        order.forEach((update, t) => {
+          const source = array.subarray((c * updates + update) * length, (c * updates + update + 1) * length);
+          out.set(source.map((x) => x * scale(update)), (c * order.length + t) * length);
         });
       return out;
     };
@@ -62,6 +64,8 @@ class LivePainter {
       keys: rows(keys, size),
       values: rows(values, size),
       rates: rows(rates, width, factor),
+      decays: sequence.decays && order.map((update) => (times(update) ? sequence.decays[update] : 1)),
+      ofStep: order.map((update) => Math.floor(update / settings.updates)),
     };
     const means = order.map((_, t) => {
       let sum = 0;
@@ -69,7 +73,7 @@ class LivePainter {
       return sum / channels / width;
     });
     return new Painting({
-      ...{ channels, size, steps: order.length, tanh: settings.tanh_image, initial, order },
+      ...{ channels, size, steps: order.length, tanh: settings.tanh_image, initial, order, perStep: settings.updates },
       ...{ values: written.values, keys: written.keys, rates: Float64Array.from(means) },
       ...write(rule, written, channels, size, initial, settings),
     });

@@ -1,9 +1,11 @@
 // A painting: the factors of its updates, and the pictures and numbers that follow from them, as in
 // fpa/evaluation/trace.py. Arrays are (C, T, D), matrices (C, D, D).
 class Painting {
-  constructor({ channels, steps, size, tanh, left, right, keys, values, rates, initial, refined, order }) {
-    Object.assign(this, { channels, steps, size, tanh, left, right, values, rates, initial, refined });
-    // Keys as the program made them, where they are known, and the step that each update belongs to.
+  constructor({ channels, steps, size, tanh, left, right, keys, values, rates, initial, refined, order, perStep = 1 }) {
+    Object.assign(this, { channels, steps, size, tanh, left, right, values, rates, initial, refined, perStep });
+    // What is counted: steps, or the updates of which a step has several.
+    this.unit = perStep > 1 ? "update" : "step";
+    // Keys as the program made them, where they are known, and which of the program's updates each one is.
     this.keys = keys || right;
     this.order = order || Array.from({ length: steps }, (_, step) => step);
     this.partials = [];

@@ -5,9 +5,8 @@ function startPlayer(entries) {
   // Milliseconds that the last run of a U-Net took.
   let pace = 0;
   const controls = $("live") && new Controls($, (painted, name, untouched) => {
-    display(painted, name[0].toUpperCase() + name.slice(1) + (untouched ? ", changed" : ""));
-    $("untouched-figure").hidden = !untouched;
-    if (untouched) show($("untouched"), toBytes(untouched.finished()), entry.channels, entry.size, entry.size);
+    display(painted, name[0].toUpperCase() + name.slice(1));
+    show($("untouched"), toBytes(untouched.finished()), entry.channels, entry.size, entry.size);
   });
 
   // Decoded when it is first looked at: a list of paintings is long, and a network is large.
@@ -48,14 +47,13 @@ function startPlayer(entries) {
     });
     $("choices").replaceChildren(...thumbnails);
     painting = null;
-    if ($("live")) $("live").hidden = !entry.live;
+    controls?.enable(Boolean(entry.live));
     if (entry.live) controls.start(entry.painter);
     choosePainting(0);
   }
 
   function choosePainting(index) {
     if (entry.live) return controls.begin(entry.painter.latents[index], `painting ${index + 1}`);
-    if ($("untouched-figure")) $("untouched-figure").hidden = true;
     display(paintingOf(index), `Painting ${index + 1}`);
   }
 
@@ -104,24 +102,25 @@ function startPlayer(entries) {
 
   function drawStep() {
     const step = $("step").value - 1;
-    const { channels, size, steps, order } = painting;
+    const { channels, size, steps, order, perStep, unit } = painting;
     const update = painting.update(step);
     show($("image"), painting.pixels(painting.partials[step]), channels, size, size);
     show($("update"), painting.pixels(update), channels, size, size);
-    strip($("key"), painting, painting.right, step, shades(painting.right, painting.right.some((x) => x < 0)), false);
+    strip($("key"), painting, painting.keys, step, shades(painting.keys, painting.keys.some((x) => x < 0)), false);
     strip($("value"), painting, painting.values, step, shades(painting.values, true), true);
     const [rate, share] = [painting.rates[step].toFixed(2), (norm(update) / painting.norm).toFixed(2)];
-    const again = order.indexOf(order[step]) < step ? ` (step ${order[step] + 1} again)` : "";
-    const position = `step ${step + 1} of ${steps}${again}`;
+    const inStep = perStep > 1 ? `, in step ${Math.floor(order[step] / perStep) + 1}` : "";
+    const again = order.indexOf(order[step]) < step ? ` (${unit} ${order[step] + 1} again)` : "";
+    const position = `${unit} ${step + 1} of ${steps}${inStep}${again}`;
     $("position").textContent = position;
     $("step").setAttribute("aria-valuetext", position);
     $("image-caption").textContent = `the image after ${position}`;
     $("rate").textContent = `learning rate b = ${rate}; norm of the update: ${share} of the image's`;
     $("image").setAttribute("aria-label", `${title} by ${entry.name} after ${position}`);
-    $("update").setAttribute("aria-label", `The rank-1 update of step ${step + 1}, ${share} of the image's norm`);
-    $("key").setAttribute("aria-label", `The key of step ${step + 1}: ${peaks(painting.right, step, "column")}`);
-    $("value").setAttribute("aria-label", `The value of step ${step + 1}: ${peaks(painting.values, step, "row")}`);
-    $("rates").setAttribute("aria-label", `Learning rate of each step; at step ${step + 1} it is ${rate}`);
+    $("update").setAttribute("aria-label", `${perStep > 1 ? "Update" : "The rank-1 update of step"} ${step + 1}, ${share} of the image's norm`);
+    $("key").setAttribute("aria-label", `The key of ${unit} ${step + 1}: ${peaks(painting.keys, step, "column")}`);
+    $("value").setAttribute("aria-label", `The value of ${unit} ${step + 1}: ${peaks(painting.values, step, "row")}`);
+    $("rates").setAttribute("aria-label", `Learning rate of each ${unit}; at ${unit} ${step + 1} it is ${rate}`);
     const [marker] = $("rates").getElementsByTagName("line");
     for (const end of ["x1", "x2"]) marker.setAttribute(end, across(step));
     drawSpectrum(step);

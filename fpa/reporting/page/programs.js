@@ -17,7 +17,7 @@ function pieces(x, count) {
   return Array.from({ length: count }, (_, i) => x.subarray(i * size, (i + 1) * size));
 }
 
-// latent -> { keys, values } (C, T, D) and rates (C, T, R) before their activations.
+// latent -> { keys, values } (C, T, D) and rates (C, T, R) before their activations; T counts updates.
 function runProgram(tensors, settings, channels, size, z) {
   let inputs = INPUTS[settings.inputs](tensors, settings, z);
   const codes = tensors.position_codes;
@@ -25,14 +25,16 @@ function runProgram(tensors, settings, channels, size, z) {
   const state = "inputs.to_state.weight" in tensors ? linear(tensors, "inputs.to_state", z) : null;
   let outputs = SEQUENCES[settings.sequence](tensors, settings, inputs, state);
   if (settings.wide_dim) outputs = outputs.map((x) => linear(tensors, "wide.0", x).map((value) => Math.max(value, 0)));
-  const steps = settings.steps;
-  const rateSize = tensors["to_kvb.bias"].data.length / channels - 2 * size;
-  const raw = { keys: new Float64Array(channels * steps * size), values: new Float64Array(channels * steps * size), rates: new Float64Array(channels * steps * rateSize) };
+  const { steps, updates } = settings;
+  const rateSize = tensors["to_kvb.bias"].data.length / channels / updates - 2 * size;
+  const rows = channels * steps * updates;
+  const raw = { keys: new Float64Array(rows * size), values: new Float64Array(rows * size), rates: new Float64Array(rows * rateSize) };
   outputs.forEach((output, t) => {
     const kvb = linear(tensors, "to_kvb", output);
     let at = 0;
+    // A channel's updates of one step are side by side.
     for (const [name, width] of [["keys", size], ["values", size], ["rates", rateSize]])
-      for (let c = 0; c < channels; c++, at += width) raw[name].set(kvb.subarray(at, at + width), (c * steps + t) * width);
+      for (let c = 0; c < channels; c++, at += updates * width) raw[name].set(kvb.subarray(at, at + updates * width), (c * steps + t) * updates * width);
   });
   return raw;
 }

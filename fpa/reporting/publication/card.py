@@ -10,11 +10,13 @@ import yaml
 
 from fpa.common import artifacts
 from fpa.common.files import read_json
+from fpa.common.provenance import processor
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import counted
 from fpa.reporting.measures import FRECHET, heading, measure
 from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
+from fpa.reporting.words import cpu_threads
 
 LOAD = """\
 import fpa
@@ -201,9 +203,8 @@ def machine(training: Mapping[str, Any]) -> str:
     hardware = training.get("hardware")
     if hardware is None:
         return "a machine not recorded"
-    processor = hardware.get("gpu") or hardware.get("cpu") or "an unknown processor"
-    threads = hardware.get("threads")
-    return f"{hardware['device']}, {processor}, {threads} CPU {'thread' if threads == 1 else 'threads'}"
+    name = processor(hardware, "an unknown processor")
+    return f"{hardware['device']}, {name}, {cpu_threads(hardware.get('threads'))}"
 
 
 def _scores(about: Exported) -> str:

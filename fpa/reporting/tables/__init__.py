@@ -12,7 +12,8 @@
     targets     images and hours to a given distance
     published   published scores, for a column of the metrics' tables
     comparison  two runs side by side
-    kinds       which tables an experiment has
+    kinds       the registry, and which tables an experiment has
+    request     what a table is made from
     build       from entries to a table
     writing     from a table to Markdown and LaTeX
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import measure
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
 
@@ -175,3 +176,9 @@ def agreement_caption(frame: pd.DataFrame, experiment: str) -> str:
     elif bool(frame["spearman"].isna().any()):
         parts.append(f"— where there are fewer than {FEWEST} to rank, or all are the same")
     return sentence(parts, experiment)
+
+
+def build(request: Request) -> Built:
+    """The table of agreement."""
+    frame = agreement_frame(request.entries, request.experiment)
+    return frame, agreement_layout(frame), agreement_caption(frame, request.experiment)

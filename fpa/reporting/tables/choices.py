@@ -6,6 +6,7 @@ import pandas as pd
 
 from fpa.reporting.measures import measure
 from fpa.reporting.tables.agreement import QUICK, quick_scores
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
 
@@ -79,6 +80,13 @@ def choices_caption(frame: pd.DataFrame, experiment: str) -> str:
     parts = [
         f"Which checkpoint each quick score would have chosen among the {words} of a training, and "
         "its quick scores, means over trainings",
-        "the Fréchet distance is what `evaluation.checkpoint: best` goes by",
+        "the best checkpoint is the one that the Fréchet distance chooses",
     ]
     return sentence(parts, experiment)
+
+
+def build(request: Request) -> Built:
+    """The table of choices."""
+    frame = choices_frame(request.entries, request.experiment)
+    shown = choices_layout(frame, request.labels)
+    return frame, shown, choices_caption(frame, request.experiment)

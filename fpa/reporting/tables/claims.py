@@ -25,7 +25,9 @@ from fpa.reporting.claims import Claim
 from fpa.reporting.measures import heading, measure
 from fpa.reporting.tables.metric import published_for
 from fpa.reporting.tables.pairwise import FEWEST, LEVEL, Difference, welch
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
+from fpa.reporting.tables.tidy import tidy_scores
 
 GROUP = ["dataset", "resolution", "protocol", "extractor"]
 COLUMNS = [
@@ -197,3 +199,11 @@ def claims_caption(frame: pd.DataFrame, experiment: str) -> str:
     if frame["published_better"].notna().any() or frame["published_than"].notna().any():
         parts.append("in brackets the published value")
     return sentence(parts, experiment)
+
+
+def build(request: Request) -> Built:
+    """The table of claims."""
+    tidy = tidy_scores(request.entries, request.experiment)
+    frame = claims_frame(tidy, request.claims, request.published)
+    shown = claims_layout(frame, request.labels)
+    return frame, shown, claims_caption(frame, request.experiment)

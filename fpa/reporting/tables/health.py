@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
 from fpa.reporting.words import in_words
@@ -175,3 +176,10 @@ def notes(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
             ]
             found.append(f"{name}: {in_words(words)}. See the table health.")
     return found
+
+
+def build(request: Request) -> Built:
+    """The table of health."""
+    frame = health_frame(request.entries, request.experiment)
+    shown = health_layout(frame, request.labels)
+    return frame, shown, health_caption(frame, request.experiment)

@@ -1,6 +1,11 @@
 """Which tables an experiment has, and what those of its runs are made from."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 from fpa.common import artifacts
+from fpa.common.registry import Registry, load_target
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.description import (
     Description,
@@ -10,7 +15,36 @@ from fpa.reporting.description import (
     watched,
 )
 
-OF_RUNS = ("agreement", "choices", "health", "targets")
+
+@dataclass(frozen=True)
+class Table:
+    """A kind of table beside those of single metrics."""
+
+    target: str | Callable[..., Any]
+    """A function from what it is asked for (`fpa.reporting.tables.request.Request`) to a table, or
+    "package.module:function" to import it only when it is needed."""
+    of_runs: bool = False
+    """Whether it is made of all that the runs of an experiment left, not of score files alone."""
+    belongs: Callable[[Description], object] = lambda about: True
+    """Whether a described experiment has it."""
+
+    def load(self) -> Callable[..., Any]:
+        """The function."""
+        return load_target(self.target)
+
+
+TABLES: Registry[Table] = Registry("table")
+_HERE = "fpa.reporting.tables"
+TABLES.register("claims", Table(f"{_HERE}.claims:build", belongs=claimed))
+TABLES.register("scores", Table(f"{_HERE}.scores:build"))
+TABLES.register("comparisons", Table(f"{_HERE}.pairwise:build"))
+TABLES.register("agreement", Table(f"{_HERE}.agreement:build", of_runs=True))
+TABLES.register("choices", Table(f"{_HERE}.choices:build", of_runs=True))
+TABLES.register("health", Table(f"{_HERE}.health:build", of_runs=True))
+TABLES.register("targets", Table(f"{_HERE}.targets:build", of_runs=True, belongs=watched))
+TABLES.register("models", Table(f"{_HERE}.models:build"))
+
+OF_RUNS = tuple(name for name, table in TABLES.items() if table.of_runs)
 """Tables of all that the runs of an experiment left, not of score files alone."""
 
 
@@ -21,9 +55,9 @@ def table_names(about: Description | None = None) -> list[str]:
     """
     measured = METRICS if about is None else about["config"]["evaluation"]["metrics"]
     metrics = [name for name, metric in METRICS.items() if metric.table and name in measured]
-    claims = ["claims"] if about is None or claimed(about) else []
-    of_runs = [n for n in OF_RUNS if n != "targets" or about is None or watched(about)]
-    return [*claims, *metrics, "scores", "comparisons", *of_runs, "models"]
+    names = [name for name, table in TABLES.items() if about is None or table.belongs(about)]
+    first = [name for name in names if name == "claims"]
+    return [*first, *metrics, *names[len(first) :]]
 
 
 def run_files(about: Description, run: dict) -> dict[str, str]:

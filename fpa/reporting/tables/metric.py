@@ -7,7 +7,16 @@ import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading, measure
-from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence, spread
+from fpa.reporting.tables.request import Built, Request
+from fpa.reporting.tables.text import (
+    STATUS_WORDS,
+    absent,
+    cell,
+    row_names,
+    sample_counts,
+    sentence,
+    spread,
+)
 from fpa.reporting.tables.tidy import Entry, whole_counts
 
 KEYS = ["dataset", "resolution", "protocol", "model"]
@@ -114,8 +123,8 @@ def metric_layout(frame: pd.DataFrame, metric: str, labels: Mapping[str, str]) -
     return table.loc[cells["Model"].unique(), cells["column"].unique()].fillna("—")
 
 
-def metric_caption(frame: pd.DataFrame, metric: str, absent: str = "") -> str:
-    """What the numbers are, in one sentence, or why they are `absent`."""
+def metric_caption(frame: pd.DataFrame, metric: str, left_out: str = "") -> str:
+    """What the numbers are, in one sentence, or why they are `left_out`."""
     extractors = list(frame["extractor"].unique())
     label = heading(metric, measure(metric, extractors), "x")
     if metric == "fid" and label == METRICS["fid"].label:
@@ -127,7 +136,15 @@ def metric_caption(frame: pd.DataFrame, metric: str, absent: str = "") -> str:
     trainings = (frame["n_seeds"] - frame["n_failed"]).tolist()
     shown = spread(trainings, bool(frame[f"{metric}_error"].notna().any()))
     better = "lower" if METRICS[metric].lower_is_better else "higher"
-    parts = [f"{title}, {better} is better; {shown}", absent, sample_counts(frame)]
+    parts = [f"{title}, {better} is better; {shown}", left_out, sample_counts(frame)]
     if frame["published"].notna().any():
         parts.append("in brackets the published value")
     return sentence(parts, frame["experiment"].iloc[0])
+
+
+def build(request: Request) -> Built:
+    """The table of one metric."""
+    metric = request.kind
+    frame = metric_frame(request.entries, metric, request.experiment, request.published)
+    caption = metric_caption(frame, metric, absent(request.entries, [metric]))
+    return frame, metric_layout(frame, metric, request.labels), caption

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from fpa.common.provenance import processor
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
+from fpa.reporting.words import cpu_threads
 
 
 def models_frame(costs: Sequence[Entry]) -> pd.DataFrame:
@@ -14,7 +17,7 @@ def models_frame(costs: Sequence[Entry]) -> pd.DataFrame:
     return (
         pd.DataFrame(costs)
         .assign(
-            device=[place.get("gpu", place["cpu"]) for place in places],
+            device=[processor(place) for place in places],
             threads=[place["threads"] for place in places],
         )
         .drop(columns=["hardware", "versions", "stages"], errors="ignore")
@@ -50,7 +53,7 @@ def models_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFram
 def models_caption(frame: pd.DataFrame, experiment: str) -> str:
     """What the numbers are and where they were measured."""
     places = " and ".join(
-        f"{device}, {threads} CPU thread{'s' if threads > 1 else ''}"
+        f"{device}, {cpu_threads(threads)}"
         for device, threads in frame[["device", "threads"]]
         .drop_duplicates()
         .itertuples(index=False)
@@ -63,3 +66,10 @@ def models_caption(frame: pd.DataFrame, experiment: str) -> str:
         f"measured on {places}"
     )
     return sentence([text], experiment)
+
+
+def build(request: Request) -> Built:
+    """The table of models."""
+    frame = models_frame(request.entries)
+    shown = models_layout(frame, request.labels)
+    return frame, shown, models_caption(frame, request.experiment)

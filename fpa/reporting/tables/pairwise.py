@@ -16,7 +16,9 @@ import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading, measure
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
+from fpa.reporting.tables.tidy import tidy_scores
 
 FEWEST = 3
 """Trainings of a model without which its spread is not known well enough to compare."""
@@ -185,3 +187,11 @@ def pairwise_caption(frame: pd.DataFrame, seeds: int, experiment: str) -> str:
 def _numbers(frame: pd.DataFrame) -> str:
     counts = {*frame["n_a"], *frame["n_b"]}
     return str(counts.pop()) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+
+def build(request: Request) -> Built:
+    """The table of comparisons."""
+    tidy = tidy_scores(request.entries, request.experiment)
+    frame = pairwise_frame(tidy)
+    caption = pairwise_caption(frame, tidy["seed"].nunique(), request.experiment)
+    return frame, pairwise_layout(frame, request.labels), caption

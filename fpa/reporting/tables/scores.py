@@ -5,8 +5,18 @@ from collections.abc import Mapping
 import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.measures import heading
-from fpa.reporting.tables.text import STATUS_WORDS, cell, row_names, sample_counts, sentence, spread
+from fpa.reporting.measures import heading, measure
+from fpa.reporting.tables.request import Built, Request
+from fpa.reporting.tables.text import (
+    STATUS_WORDS,
+    absent,
+    cell,
+    row_names,
+    sample_counts,
+    sentence,
+    spread,
+)
+from fpa.reporting.tables.tidy import tidy_scores
 
 
 def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -17,10 +27,10 @@ def scores_layout(tidy: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame
     measured = set(tidy["metric"])
     several = trainings(tidy).max() > 1
     columns = {}
-    for name, metric in METRICS.items():
+    for name in METRICS:
         if name in measured:
             rows = named[named["metric"] == name].groupby("Model", sort=False)
-            columns[heading(name, metric.label, "x")] = {
+            columns[heading(name, measure(name, tidy["extractor"]), "x")] = {
                 model: cell(
                     group["value"].mean(),
                     group["value"].std() if several else group["error"].mean(),
@@ -46,14 +56,21 @@ def _precision_recall(tidy: pd.DataFrame) -> str:
     return f"precision and recall of {' or '.join(counts)} images on either side" if counts else ""
 
 
-def scores_caption(tidy: pd.DataFrame, absent: str = "") -> str:
-    """What the columns are, and which are `absent`."""
+def scores_caption(tidy: pd.DataFrame, left_out: str = "") -> str:
+    """What the columns are, and which are `left_out`."""
     extractors = ", ".join(tidy["extractor"].unique())
     parts = [
         f"Every score in {extractors} features",
         spread(trainings(tidy), bool(tidy["error"].notna().any())),
-        absent,
+        left_out,
         _precision_recall(tidy),
         sample_counts(tidy),
     ]
     return sentence(parts, tidy["experiment"].iloc[0])
+
+
+def build(request: Request) -> Built:
+    """The table of all scores."""
+    frame = tidy_scores(request.entries, request.experiment)
+    caption = scores_caption(frame, absent(request.entries, METRICS))
+    return frame, scores_layout(frame, request.labels), caption

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from fpa.common.provenance import processor
+from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
 from fpa.reporting.words import in_words
@@ -42,7 +44,7 @@ def targets_frame(
         if e["cost"]
     }
     machines = {(e["dataset"], e["model"]): e["cost"]["hardware"] for e in entries if e["cost"]}
-    hardware = {key: of.get("gpu") or of.get("cpu") or "" for key, of in machines.items()}
+    hardware = {key: processor(of) for key, of in machines.items()}
     entries = [e for e in entries if e["history"] is not None and "fid" in e["history"]]
     chosen = {
         dataset: target_of([(e["model"], e["history"]) for e in entries if e["dataset"] == dataset])
@@ -132,3 +134,11 @@ def targets_caption(
 
 def _hardware(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame["hardware"].unique() if name]
+
+
+def build(request: Request) -> Built:
+    """The table of targets."""
+    frame = targets_frame(request.entries, request.experiment, request.target)
+    given = request.target is not None
+    caption = targets_caption(frame, given, request.labels, request.experiment)
+    return frame, targets_layout(frame, request.labels), caption
