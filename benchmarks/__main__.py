@@ -67,7 +67,7 @@ class Plan:
 
 FULL = Plan(
     configs={"default": ROOT / "config.yaml", "paper": ROOT / "experiments" / "paper.yaml"},
-    effort={"default": Effort(9, 4), "paper": Effort(3, 30, least=1)},
+    effort={"default": Effort(9, 4), "paper": Effort(3, 12, plain=1)},
     short=Effort(9, 2),
     long=Effort(3, 10, least=1),
     painted=(20, 3, 64, 64),

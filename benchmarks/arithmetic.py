@@ -30,7 +30,7 @@ PRODUCTS = {
 }
 """With an output given or made."""
 REPEATS = 5
-SPEND = 0.3
+SPEND = 0.1
 """Seconds that one operation's repeats may take before no further one begins."""
 
 

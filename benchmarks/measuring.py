@@ -4,11 +4,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
 Work = Callable[[], object]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -16,14 +18,16 @@ class Effort:
     """How often work is repeated."""
 
     most: int = 9
-    """Repeats of each form, at most."""
+    """Repeats, at most."""
     seconds: float = 6.0
     """After which no further round begins."""
     least: int = 2
-    """Repeats of each form, at least."""
+    """Repeats, at least."""
+    plain: int = 9
+    """Repeats of the plain form, at most; where there is one alone, it does not warm up either."""
 
 
-QUICK = Effort(most=1, seconds=0, least=1)
+QUICK = Effort(most=1, seconds=0, least=1, plain=1)
 
 
 @dataclass
@@ -99,17 +103,33 @@ def clock(device: torch.device) -> Callable[[], float]:
     return read
 
 
-def rounds(forms: Sequence[Work], effort: Effort, device: torch.device) -> list[list[float]]:
-    """Seconds of each form, repeated in turns after one round that warms up."""
-    now = clock(device)
-    times: list[list[float]] = [[] for _ in forms]
-    started = now()
-    for repeat in range(effort.most + 1):
-        for form, taken in zip(forms, times, strict=True):
-            before = now()
+def alternate(
+    forms: Mapping[str, Callable[[], T]], effort: Effort, now: Callable[[], float]
+) -> dict[str, list[T]]:
+    """What each form returned, repeated in turns after a round that warms up; the first is ours."""
+    ours = next(iter(forms))
+    for name, form in forms.items():
+        if name == ours or effort.plain > 1:
             form()
-            if repeat:
-                taken.append(now() - before)
-        if repeat >= effort.least and now() - started > effort.seconds:
+    found: dict[str, list[T]] = {name: [] for name in forms}
+    started = now()
+    for repeat in range(effort.most):
+        for name, form in forms.items():
+            if name == ours or repeat < effort.plain:
+                found[name].append(form())
+        if repeat + 1 >= effort.least and now() - started > effort.seconds:
             break
-    return times
+    return found
+
+
+def rounds(forms: Sequence[Work], effort: Effort, device: torch.device) -> list[list[float]]:
+    """Seconds of each form, in the way of `alternate`."""
+    now = clock(device)
+
+    def timed(form: Work) -> float:
+        before = now()
+        form()
+        return now() - before
+
+    named = {str(place): partial(timed, form) for place, form in enumerate(forms)}
+    return list(alternate(named, effort, now).values())

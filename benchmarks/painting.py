@@ -174,9 +174,8 @@ def growth(
                     continue
                 call = partial(run, rule, inputs)
                 (times,) = rounds([call], effort, device)
-                count, backward = flops, work != "forward"
-                if form == "sequential":
-                    count = flops_in_turn
+                backward, many = work != "forward", BATCH * CHANNELS
+                parallel = form == "parallel"
                 yield {
                     "T": T,
                     "D": D,
@@ -186,7 +185,8 @@ def growth(
                     "threads": torch.get_num_threads(),
                     "seconds": times,
                     "peak_bytes": peak(call, device),
-                    "flops": BATCH * CHANNELS * count(T, D, backward),
+                    "flops": many * (flops if parallel else flops_in_turn)(T, D, backward),
+                    "expected_bytes": many * peak_bytes(T, D, backward) if parallel else None,
                 }
 
 

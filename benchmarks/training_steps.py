@@ -6,11 +6,12 @@ generator's and the discriminator's part are timed within whole steps.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from arithmetic import limit, record
-from measuring import Effort, Row, clock
+from measuring import Effort, Row, alternate, clock
 from plain_forms import plain_forms
 from torch import Tensor
 
@@ -88,21 +89,16 @@ def rows(size: str, run: Run, device: torch.device, effort: Effort) -> Iterator[
     shape = (run.training["batch_size"], run.dataset["channels"], *2 * [run.dataset["resolution"]])
     real = torch.rand(shape, device=device)
     for kind, number in numbers(models["ours"]).items():
-        times: dict[str, Times] = {form: {} for form in contexts}
 
         def step(form: str, number: int = number) -> dict[str, float]:
             with contexts[form]():
                 return take(models[form], number, real, now)
 
-        started = now()
-        for repeat in range(effort.most + 1):
-            for form in contexts:
-                for part, seconds in step(form).items():
-                    # The first round warms up.
-                    if repeat:
-                        times[form].setdefault(part, []).append(seconds)
-            if repeat >= effort.least and now() - started > effort.seconds:
-                break
+        taken = alternate({form: partial(step, form) for form in contexts}, effort, now)
+        times = {
+            form: {part: [one[part] for one in repeats] for part in repeats[0]}
+            for form, repeats in taken.items()
+        }
         recorder = record(lambda: step("ours"))
         arithmetic = limit(recorder, now), recorder.flops / 1e9
         for part, work in works(kind, times["ours"]).items():
