@@ -63,6 +63,10 @@ class Plan:
     sampled: int
     square: int
     """Size of the matrix product whose rate growth is compared with."""
+    models: list[str] | None = None
+    """That are trained; None for all."""
+    threads: int | None = None
+    """On a CPU; None for as many as each experiment trains with."""
 
 
 FULL = Plan(
@@ -104,18 +108,18 @@ def models(config: Path) -> tuple[dict[str, Run], int]:
 
 def measure(plan: Plan, stages: list[str], device: torch.device) -> Iterator[Row]:
     """Every row but planning's, which needs no device."""
-    cores = len(os.sched_getaffinity(0))
+    cores = plan.threads or len(os.sched_getaffinity(0))
     if "painting" in stages:
         torch.set_num_threads(cores)
         yield from painting.rules("paper", *plan.painted, device, plan.short)
     for size, config in plan.configs.items():
         runs, threads = models(config)
-        torch.set_num_threads(threads or cores)
+        torch.set_num_threads(plan.threads or threads or cores)
         effort = plan.effort[size]
         if "painting" in stages:
             yield painting.painter(size, runs["fpa"], device, plan.short)
         for run in runs.values():
-            if "training" in stages:
+            if "training" in stages and run.model["name"] in (plan.models or runs):
                 yield from training_steps.rows(size, run, device, effort)
         if "sampling" in stages:
             yield scoring.sample(size, runs["fpa"], plan.sampled, device, plan.long)
@@ -149,13 +153,18 @@ def line(row: Row) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=(*STAGES, "growth"), metavar="STAGE")
+    parser.add_argument("--sizes", nargs="+", choices=FULL.configs, help="only these experiments'")
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="train only these")
+    parser.add_argument("--threads", type=int, help="in place of those that experiments train with")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one repeat")
     parser.add_argument("--device", choices=("all", "cpu", "cuda"), default="all")
     parser.add_argument("--out", type=Path, metavar="FILE", help="all times, .json")
     options = parser.parse_args()
-    document = suite(
-        TINY if options.quick else FULL, options.only or [*STAGES, "growth"], options.device
-    )
+    plan = replace(TINY if options.quick else FULL, models=options.models, threads=options.threads)
+    if options.sizes:
+        chosen = {size: path for size, path in plan.configs.items() if size in options.sizes}
+        plan = replace(plan, configs=chosen)
+    document = suite(plan, options.only or [*STAGES, "growth"], options.device)
     if options.out:
         write_json(options.out, document)
 

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import Effort, Row, rounds
+from measuring import Effort, Row, clock, rounds
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
@@ -69,7 +70,7 @@ def feed(size: str, images: np.ndarray, batch: int, device: torch.device, effort
 
     work = f"{len(images) // batch} batches of {batch}"
     row = Row("feeding", size, f"{images.shape[-1]} px", work, str(device))
-    row.ours, row.plain = rounds([arrays, decoded], effort, device)
+    row.ours, row.plain = rounds([arrays, decoded], effort, clock(device))
     row.plain_form, row.threads = PLAIN, torch.get_num_threads()
     return row
 
@@ -89,5 +90,5 @@ def planning(configs: dict[str, Path], effort: Effort) -> Iterator[Row]:
                 )
 
             row = Row("planning", size, path.name, "fpa plan", "cpu")
-            (row.ours,) = rounds([plan], effort, torch.device("cpu"))
+            (row.ours,) = rounds([plan], effort, time.perf_counter)
             yield row

@@ -75,7 +75,7 @@ def rules(
         for work, run in WORKS.items():
             row = Row("painting", size, name, work, str(device), torch.get_num_threads())
             row.ours, row.plain = rounds(
-                [partial(run, form, inputs) for form in (parallel, loop)], effort, device
+                [partial(run, form, inputs) for form in (parallel, loop)], effort, clock(device)
             )
             row.plain_form = SEQUENTIAL
             yield row
@@ -94,7 +94,7 @@ def painter(size: str, run: Run, device: torch.device, effort: Effort) -> Row:
             model.ema(z)
 
     row = Row("painting", size, run.model["name"], "forward", str(device), torch.get_num_threads())
-    row.ours, row.plain = rounds([lambda: model.ema(z), sequential], effort, device)
+    row.ours, row.plain = rounds([lambda: model.ema(z), sequential], effort, clock(device))
     row.plain_form = SEQUENTIAL
     return row
 
@@ -173,7 +173,7 @@ def growth(
                 if form == "sequential" and work != "forward" and not small:
                     continue
                 call = partial(run, rule, inputs)
-                (times,) = rounds([call], effort, device)
+                (times,) = rounds([call], effort, clock(device))
                 backward, many = work != "forward", BATCH * CHANNELS
                 parallel = form == "parallel"
                 yield {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from cleanfid import fid as clean
-from measuring import Effort, Row, rounds
+from measuring import Effort, Row, clock, rounds
 from plain_forms import plain_forms
 from torchvision.utils import save_image
 
@@ -43,7 +43,7 @@ def sample(size: str, run: Run, count: int, device: torch.device, effort: Effort
                     for i, image in enumerate(model.ema(z.to(device))):
                         save_image(image, folder / f"{start + i}.jpg")
 
-        row.ours, row.plain = rounds([ours, public], effort, device)
+        row.ours, row.plain = rounds([ours, public], effort, clock(device))
     row.plain_form, row.threads = "plain forms, a JPEG file each", torch.get_num_threads()
     return row
 
@@ -54,12 +54,11 @@ def moments(d: int, n: int, effort: Effort) -> Row:
     scale = np.exp(-np.arange(d) / (d / 8))
     mixing = rng.normal(size=(d, d)) / np.sqrt(d)
     one, two = (((rng.normal(size=(n, d)) * scale * s) @ mixing) for s in (1, 1.2))
-    cpu = torch.device("cpu")
     row = Row("scoring", f"{n:,} x {d:,}", "Fréchet distance", "from features", "cpu")
     row.ours, row.plain = rounds(
         [lambda: distances.frechet_of(one, two), lambda: clean.fid_from_feats(one, two)],
         effort,
-        cpu,
+        clock(torch.device("cpu")),
     )
     row.plain_form, row.threads = "clean-fid", torch.get_num_threads()
     return row
@@ -80,7 +79,9 @@ def score(d: int, n: int, settings: Settings, effort: Effort) -> Row:
 
     row = Row("scoring", f"{n:,} x {d:,}", "FID, KID, precision, recall", "with errors", "cpu")
     row.ours, row.plain = rounds(
-        [lambda: scores.measure(both, None, settings), libraries], effort, torch.device("cpu")
+        [lambda: scores.measure(both, None, settings), libraries],
+        effort,
+        clock(torch.device("cpu")),
     )
     row.plain_form = "clean-fid and torch-fidelity, without errors"
     row.threads = torch.get_num_threads()
@@ -115,6 +116,6 @@ def extraction(images: np.ndarray, extractor: str, device: torch.device, effort:
 
         size = f"{len(images):,} x {images.shape[-1]} px"
         row = Row("scoring", size, extractor, "features", str(device), torch.get_num_threads())
-        row.ours, row.plain = rounds([ours, public], effort, device)
+        row.ours, row.plain = rounds([ours, public], effort, clock(device))
         row.plain_form = "clean-fid, an image file each"
     return row

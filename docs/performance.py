@@ -55,18 +55,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> s
 
 def training(rows: Rows, size: str) -> str:
     """Whole steps against the arithmetic limit."""
-    header = ("model", "step", "median", "spread", "plain / ours", "GFLOP")
+    header = ("model", "step", "threads", "median", "spread", "plain / ours", "GFLOP")
     header += ("limit", "ours / limit", "GFLOP/s at the limit")
     found = (
         (
-            *(row["name"], row["work"], duration(row["seconds"]), spread(row)),
+            *(row["name"], row["work"], str(row["threads"])),
+            *(duration(row["seconds"]), spread(row)),
             *(factor(row["ratio"]), f"{row['gflop']:.1f}", duration(row["limit"])),
             *(factor(row["times_the_limit"]), f"{row['gflop'] / row['limit']:.0f}"),
         )
         for row in rows
         if row["stage"] == "training" and row["size"] == size and row["work"] in WHOLE
     )
-    return table(header, found, 2)
+    lines = list(found)
+    return table(header, lines, 2) if lines else "Not measured yet."
 
 
 def parts(rows: Rows) -> str:
