@@ -8,11 +8,13 @@
 #   USE_ENV=/path/to/env    use this environment as it is; nothing is installed
 #   CPU_TORCH_INDEX=URL     take torch's smaller CPU build from this package index (see README)
 #   CORES=2                 cores that Snakemake may use (default: all)
+#   BENCH=FILE.json         where `make bench` writes all times (default: bench.json)
 
 PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 SCRATCH ?= .smoke
+BENCH ?= bench.json
 
 ifdef USE_ENV
 BIN := $(USE_ENV)/bin
@@ -64,8 +66,8 @@ digits: $(READY) ## tables, figures and page of the kept results on digits, with
 	python -m fpa unpack results/published/digits/bundle.tar.gz --into results/digits-seeds
 	python -m fpa report results/digits-seeds
 
-bench: $(READY) ## times of training steps, against plain forms
-	PYTHONPATH=. python benchmarks/steps.py
+bench: $(READY) ## times of every stage, against plain forms and the arithmetic limit
+	python benchmarks --out $(BENCH)
 
 docs: $(READY) ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -11,22 +11,21 @@ from torch import Tensor
 from baselines.stylegan2_ada import layers as stylegan2
 from fpa.models.discriminator import Discriminator, Judgement
 from fpa.models.layers import Blur, DualAttention
+from fpa.models.learning_rules.base import Writing
+from fpa.models.learning_rules.delta import DeltaRule, delta_loop
 from fpa.models.unet import HEAD_DIM, HEADS, Attention
 
 
 def local_attention(self: DualAttention, x: Tensor) -> Tensor:
-    """Nine shifted copies of keys and values."""
+    """Every neighbourhood of keys and values unfolded."""
     B, _, H, W = x.shape
-    q = self.local_q(x).reshape(B, self.heads, -1, H, W) * self.scale
+    q = self.local_q(x).reshape(B, self.heads, -1, 1, H * W) * self.scale
     k, v = (
-        F.pad(m, (1, 1, 1, 1)).reshape(B, self.heads, -1, H + 2, W + 2)
+        F.unfold(m, 3, padding=1).reshape(B, self.heads, -1, 9, H * W)
         for m in self.local_kv(x).chunk(2, dim=1)
     )
-    shifts = [(..., slice(i, i + H), slice(j, j + W)) for i in range(3) for j in range(3)]
-    scores = torch.stack([(q * k[shift]).sum(2) for shift in shifts])
-    weights = scores.softmax(dim=0).unsqueeze(3)
-    out = sum(w * v[shift] for w, shift in zip(weights, shifts, strict=True))
-    return out.reshape(B, -1, H, W)
+    weights = (q * k).sum(2, keepdim=True).softmax(dim=3)
+    return (weights * v).sum(3).reshape(B, -1, H, W)
 
 
 def linear_attention(self: DualAttention, x: Tensor) -> Tensor:
@@ -55,6 +54,15 @@ def blur(self: Blur, x: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=x.shape[1])
 
 
+WRITE = DeltaRule.write
+
+
+def write_in_turn(self: DeltaRule, *inputs: Tensor | None) -> Writing:
+    """The delta rule one step after another."""
+    with patch.object(self, "_write", delta_loop):
+        return WRITE(self, *inputs)
+
+
 JUDGE = Discriminator.forward
 
 
@@ -80,6 +88,7 @@ def plain_forms() -> Iterator[None]:
             (DualAttention, "_linear", linear_attention),
             (Attention, "_linear", unet_attention),
             (Blur, "forward", blur),
+            (DeltaRule, "write", write_in_turn),
             (Discriminator, "forward", judge_apart),
             (stylegan2, "PLANE", 0),
         ):

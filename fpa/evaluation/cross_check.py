@@ -5,7 +5,7 @@ implementation of Inception, its resize and its weights file, so an error in one
 repeated in the other. The Inception Score comes from here as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.metric_fid import fid_featuresdict_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_fid import fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_featuresdict_to_metric
 from torch_fidelity.metric_kid import kid_featuresdict_to_metric
 from torch_fidelity.metric_prc import prc_featuresdict_to_metric
@@ -25,6 +25,10 @@ from fpa.evaluation.extractors.extractor import resizer
 
 BATCH = 50
 """Another size than for clean-fid: features must not depend on it."""
+AT_ONCE = 40 * BATCH
+"""Images whose features torch-fidelity holds at once."""
+ROWS = 5000
+"""Rows of features that statistics take at once."""
 
 
 class _Images(Dataset):
@@ -90,32 +94,45 @@ class Extraction:
             "resize": "torch_fidelity",
         }
 
-    def features(
+    def blocks(
         self,
         images: np.ndarray,
         stored: Callable[[np.ndarray], np.ndarray],
         progress: Callable[[int], None],
-    ) -> np.ndarray:
-        """uint8 images (N, C, H, W) -> (N, d + classes) float32: features, then logits."""
-        found = extract_featuresdict_from_input_id(
-            1,
-            self.network,
-            input1=_Images(images, stored, progress),
-            batch_size=BATCH,
-            cuda=self.cuda,
-            save_cpu_ram=True,
-            verbose=False,
-        )
-        progress(1)
-        return torch.cat([found[layer] for layer in self.layers], dim=1).numpy()
+    ) -> Iterator[np.ndarray]:
+        """uint8 images (N, C, H, W) -> (n, d + classes) float32, block by block: features, then logits."""
+        for start in range(0, len(images), AT_ONCE):
+            found = extract_featuresdict_from_input_id(
+                1,
+                self.network,
+                input1=_Images(images[start : start + AT_ONCE], stored, progress),
+                batch_size=BATCH,
+                cuda=self.cuda,
+                save_cpu_ram=True,
+                verbose=False,
+            )
+            progress(1)
+            yield torch.cat([found[layer] for layer in self.layers], dim=1).numpy()
+
+
+def statistics(features: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of features (N, d), as torch-fidelity's FID takes them.
+
+    Its own function copies all features in double precision: here a few rows at a time, once for
+    the mean and once for the squares about it.
+    """
+    blocks = range(0, len(features), ROWS)
+    mean = sum(features[i : i + ROWS].sum(axis=0, dtype=np.float64) for i in blocks) / len(features)
+    squares = np.zeros((features.shape[1],) * 2)
+    for i in blocks:
+        centred = features[i : i + ROWS] - mean
+        squares += centred.T @ centred
+    return {"mu": mean, "sigma": squares / (len(features) - 1)}
 
 
 def frechet(real: np.ndarray, fake: np.ndarray) -> float:
     """torch-fidelity's FID of features (N, d)."""
-    real_statistics, fake_statistics = (
-        fid_featuresdict_to_statistics({"features": _tensor(x)}, "features") for x in (real, fake)
-    )
-    metric = fid_statistics_to_metric(fake_statistics, real_statistics, verbose=False)
+    metric = fid_statistics_to_metric(statistics(fake), statistics(real), verbose=False)
     return metric["frechet_inception_distance"]
 
 
@@ -123,17 +140,21 @@ def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, s
     """torch-fidelity's KID, the mean over random subsets.
 
     The subsets overlap: their standard deviation, which the library reports, is no standard error.
+    They are drawn here as the library would, so that it gets no more than one at a time.
     """
-    metric = kid_featuresdict_to_metric(
-        {"features": _tensor(fake).double()},
-        {"features": _tensor(real).double()},
-        "features",
-        kid_subsets=subsets,
-        kid_subset_size=min(subset_size, len(real), len(fake)),
-        rng_seed=seed,
-        verbose=False,
-    )
-    return metric["kernel_inception_distance_mean"]
+    draws = np.random.RandomState(seed)
+    size = min(subset_size, len(real), len(fake))
+    values = []
+    for _ in range(subsets):
+        one, two = (
+            {"features": torch.from_numpy(x[draws.choice(len(x), size, replace=False)]).double()}
+            for x in (fake, real)
+        )
+        metric = kid_featuresdict_to_metric(
+            one, two, "features", kid_subsets=1, kid_subset_size=size, verbose=False
+        )
+        values.append(metric["kernel_inception_distance_mean"])
+    return float(np.mean(values))
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:

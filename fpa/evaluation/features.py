@@ -79,8 +79,7 @@ def compute(
 
     not_finite: the places of images that stand for what is no image; their features are NaN.
     logits: whether to keep class logits, where there are any. extractor: the file that
-    `extractors.obtain` wrote. Memory does not grow with N, except in
-    torch-fidelity's spaces.
+    `extractors.obtain` wrote. Memory does not grow with N.
     """
     network: Any
     if space.resize == CHECK:
@@ -88,9 +87,7 @@ def compute(
         from fpa.evaluation.cross_check import Extraction
 
         network = Extraction(extractor, device)
-        blocks = iter(
-            [network.features(images, lambda image: as_stored(image, space.format), progress)]
-        )
+        blocks = network.blocks(images, lambda image: as_stored(image, space.format), progress)
     else:
         network = load_extractor(extractor, space.resize, device)
         blocks = _blocks(images, network, space.format, progress)

@@ -117,6 +117,7 @@ ELSEWHERE = {
         "tests/integration/test_publication.py",
         '"--rescore"',
     ),
+    "python docs/performance.py": ("tests/unit/test_benchmarks.py", "docs/performance.py"),
     "pip install .[onnx]": ("pyproject.toml", "onnx = ["),
     "pip install .": ("tests/integration/test_package.py", "wheel"),
     "pip install -e .[dev]": ("pyproject.toml", "dev = ["),

@@ -170,7 +170,9 @@ def test_an_extractor_is_found_described_and_run(small_dinov2, tmp_path):
     np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-3, atol=1e-4)
     # The cross-check's half takes the same weights the same way, in torch-fidelity's loop.
     checked = Extraction(about, CPU)
-    theirs = checked.features(pixels.numpy(), lambda image: features.as_stored(image, "array"), int)
+    (theirs,) = checked.blocks(
+        pixels.numpy(), lambda image: features.as_stored(image, "array"), int
+    )
     np.testing.assert_allclose(theirs, found, rtol=1e-3, atol=1e-4)
     assert checked.identity["weights_sha256"] == file_digest(small_dinov2)
     # The file itself, and torch's own cache.

@@ -35,8 +35,9 @@ def test_training_steps_are_those_of_the_plain_forms(name, monkeypatch):
             plain_losses, plain_weights = trained(name, 3)
     finally:
         torch.set_default_dtype(before)
-    # Rounding of float64, which batch norm over four images and Adam's first steps enlarge.
-    close = {"rtol": 1e-6, "atol": 1e-9}
+    # Rounding of float64, which batch norm over four images and Adam's first steps enlarge: each moves
+    # a weight by some 2e-4 whatever its gradient's size, so that the smallest gradients' rounding shows.
+    close = {"rtol": 1e-6, "atol": 1e-8}
     for ours, plain in zip(losses, plain_losses, strict=True):
         assert ours.keys() == plain.keys()
         for key, value in plain.items():

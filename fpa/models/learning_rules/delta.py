@@ -23,7 +23,7 @@ class DeltaRule:
 
     def __init__(self, settings: PainterSettings) -> None:
         self.settings = settings
-        # One system per row of W costs more than the loop: benchmarks/rules.py.
+        # One system per row of W costs more than the loop: docs/performance.md.
         self._write = delta_loop if settings.vector_rates else delta
 
     def rate_size(self, size: int) -> int:

@@ -1,0 +1,150 @@
+"""The suite of benchmarks runs and says what it measured; the page on speed shows its numbers."""
+
+import importlib
+import importlib.util
+import json
+import os
+
+import pytest
+import torch
+from conftest import ROOT
+from torch.utils.flop_counter import FlopCounterMode
+
+from fpa.models.learning_rules.delta import delta
+
+CPU = torch.device("cpu")
+WORKS = {"step", "generator step", "discriminator step", "step with penalties", "penalty step"}
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """A module of benchmarks/ by name."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
+
+
+def page():
+    """docs/performance.py"""
+    spec = importlib.util.spec_from_file_location("performance", ROOT / "docs/performance.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def suite_module():
+    spec = importlib.util.spec_from_file_location("suite", ROOT / "benchmarks/__main__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_suite_measures_every_stage_and_every_model(benchmark, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    threads = torch.get_num_threads()
+    suite = suite_module()
+    try:
+        found = json.loads(json.dumps(suite.suite(suite.TINY, [*suite.STAGES, "growth"])))
+    finally:
+        torch.set_num_threads(threads)
+    rows = found["rows"]
+    assert {row["stage"] for row in rows} == set(suite.STAGES)
+    works: dict[str, set[str]] = {}
+    for row in rows:
+        if row["stage"] == "training":
+            works.setdefault(row["name"], set()).add(row["work"])
+            assert (row["limit"] is not None) == (row["work"] in ("step", "step with penalties"))
+    assert set(works) == set(suite.models(suite.TINY.configs["smoke"])[0])
+    assert works.pop("dcgan") == {"step"}
+    assert works.pop("stylegan2_ada") == WORKS | {"path length step"}
+    assert all(each == WORKS for each in works.values())
+    Row = benchmark("measuring").Row
+    for row in rows:
+        assert Row.from_json(row).as_json() == row
+        low, high = row["spread"]
+        assert 0 < low <= row["seconds"] <= high
+        assert (row["ratio"] is not None) == bool(row["plain"]) == bool(row["plain_form"])
+    points = {(point["T"], point["D"], point["form"], point["work"]) for point in found["growth"]}
+    assert len(points) == len(found["growth"]) == 4 * len(suite.TINY.growth)
+    assert {"torch", "python", "fpa"} <= found["versions"].keys()
+    assert found["hardware"][0]["cpu"]
+
+
+def test_a_row_has_medians_quartiles_and_ratios(benchmark):
+    row = benchmark("measuring").Row("painting", "paper", "delta", "forward", "cpu")
+    row.ours, row.plain, row.limit = [3.0, 1.0, 2.0, 9.0, 4.0], [6.0, 30.0, 5.0], 1.5
+    assert (row.seconds, row.ratio, row.times_the_limit) == (3.0, 2.0, 2.0)
+    assert row.spread == (2.0, 4.0)
+    row.ours, row.plain = [1.0, 3.0], []
+    assert (row.spread, row.ratio) == ((1.0, 3.0), None)
+
+
+def test_forms_take_turns_and_the_plain_one_stops_earlier(benchmark):
+    measuring = benchmark("measuring")
+    called: list[str] = []
+    forms = {name: lambda name=name: called.append(name) for name in ("ours", "plain")}
+    measuring.alternate(forms, measuring.Effort(2, 0, least=2, plain=2), lambda: 0.0)
+    assert called == ["ours", "plain"] * 3
+    called.clear()
+    measuring.alternate(forms, measuring.Effort(3, 0, least=3, plain=1), lambda: 0.0)
+    assert called == ["ours", "ours", "plain", "ours", "ours"]
+    ticks = iter(range(100))
+    called.clear()
+    measuring.alternate(forms, measuring.Effort(9, 1.5, least=1), lambda: next(ticks))
+    assert called == ["ours", "plain"] * 3
+
+
+def test_the_limit_counts_what_torch_counts(benchmark):
+    """Convolutions and products as torch's own counter has them; LSTMs step by step."""
+    arithmetic = benchmark("arithmetic")
+    layer, x = torch.nn.Conv2d(3, 5, 3), torch.randn(2, 3, 8, 8, requires_grad=True)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        layer(x).sum().backward()
+    recorder = arithmetic.record(lambda: layer(x).sum().backward())
+    assert recorder.flops == counter.get_total_flops() == 3 * 2 * 2 * 5 * 6 * 6 * 3 * 9
+    lstm = torch.nn.LSTM(7, 4, batch_first=True)
+    with torch.no_grad():
+        recorder = arithmetic.record(lambda: lstm(torch.randn(3, 6, 7)))
+    assert recorder.flops == 2 * 3 * 6 * (4 * 4) * (7 + 4)
+    assert torch.backends.mkldnn.enabled
+    ticks = iter(range(1000))
+    # Each repeat takes a tick, as does each look at the time that is spent.
+    assert arithmetic.limit(recorder, lambda: next(ticks)) == sum(recorder.calls.values())
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(("T", "D"), [(64, 16), (16, 64), (32, 32)])
+def test_the_growth_formulas_are_what_the_parallel_form_does(T, D, backward, benchmark):
+    painting = benchmark("painting")
+    made = painting.leaves(2, 3, T, D, CPU)
+    inputs = [made[name] for name in ("keys", "values", "rates")]
+    run = painting.both if backward else painting.forward
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run(delta, inputs)
+    # torch counts products; a triangular system of T rows takes T^2 FLOPs a column.
+    systems = (2 if backward else 1) * T * T * D
+    assert painting.flops(T, D, backward) == counter.get_total_flops() / 6 + systems
+    peak = painting.peak(lambda: run(delta, inputs), CPU)
+    # Rates and sums are a few numbers more.
+    assert peak / 6 == pytest.approx(painting.peak_bytes(T, D, backward), rel=0.05)
+
+
+def test_the_page_on_speed_has_the_numbers_of_the_results():
+    performance = page()
+    text = (ROOT / "docs/performance.md").read_text()
+    assert performance.filled(text, performance.blocks()) == text
+    with pytest.raises(ValueError, match="0 places for 'nothing'"):
+        performance.filled(text, {"nothing": ""})
+    assert performance.load("cpu")["growth"]
+
+
+def test_the_page_writes_numbers_with_three_digits():
+    performance = page()
+    written = [performance.duration(s) for s in (123.4, 12.34, 1.234, 0.01234, 1.5e-4, 1e-9)]
+    assert written == ["123 s", "12.3 s", "1.23 s", "12.3 ms", "150 µs", "0.00 µs"]
+    row = {"stage": "feeding", "name": "a", "size": "b", "work": "c", "plain_form": ""}
+    row |= {"seconds": 2.0, "spread": [1.8, 2.2], "ratio": None}
+    (line,) = performance.others([row], ["feeding"]).splitlines()[2:]
+    assert line == "| feeding | a | b | c | none | 2.00 s | ± 10% |  |"
