@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
 import functools
+import importlib
 import io
 import shutil
 import signal
@@ -115,6 +116,13 @@ def no_plugins_left(monkeypatch):
     # Whoever names one again has it register its entries again.
     for name in (*filter(None, os.environ.get(VARIABLE, "").split(",")), "thumbnails"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def thumbnails(no_plugins_left) -> None:
+    """The plugin of this name, for tests in this process; at the top of a file it would stay."""
+    sys.modules.pop("thumbnails", None)
+    importlib.import_module("thumbnails")
 
 
 @pytest.fixture

@@ -20,14 +20,7 @@ OWN = {"extractor": "thumbnails-16px", "n_fake": 40}
 """A protocol whose network takes no time; the plugin is in tests/."""
 
 
-@pytest.fixture(autouse=True)
-def thumbnails(no_plugins_left):
-    """Registered anew for each test, as conftest takes plugins away after each."""
-    import importlib
-    import sys
-
-    sys.modules.pop("thumbnails", None)
-    importlib.import_module("thumbnails")
+pytestmark = pytest.mark.usefixtures("thumbnails")
 
 
 def pictures(n: int, seed: int, size: int = 16) -> np.ndarray:

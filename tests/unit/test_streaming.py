@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import thumbnails  # noqa: F401
 import torch
 
 from fpa.common.files import load_array, new_array
@@ -106,7 +105,7 @@ def test_a_generator_draws_a_chunk_when_it_is_asked_for():
     assert drawn == [CHUNK]
 
 
-def test_torch_fidelity_gets_some_images_at_a_time(tmp_path, monkeypatch):
+def test_torch_fidelity_gets_some_images_at_a_time(tmp_path, monkeypatch, thumbnails):
     about = tmp_path / "e.json"
     extractors.obtain("thumbnails-16px", None, about)
     extraction = cross_check.Extraction(about, CPU)
