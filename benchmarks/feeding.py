@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from fpa.data.feed import Feed
-from fpa.training.loop import to_float
+from fpa.training.batches import Batches
 
 ROOT = Path(__file__).parents[1]
 PLAIN = "ImageFolder-style: every file decoded at every step"
@@ -57,12 +57,12 @@ class Files:
 
 def feed(size: str, images: np.ndarray, batch: int, device: torch.device, effort: Effort) -> Row:
     """An epoch of float batches on the device."""
-    ours = Feed(np.ascontiguousarray(images), batch, 0)
+    ours = Batches(Feed(np.ascontiguousarray(images), batch, 0), device)
     theirs: DataLoader = DataLoader(Files(images), batch, shuffle=True, drop_last=True)  # type: ignore[arg-type]
 
     def arrays() -> None:
         for _ in range(len(images) // batch):
-            to_float(ours.next(), device)
+            ours.next()
 
     def decoded() -> None:
         for each in theirs:

@@ -294,11 +294,11 @@ def test_a_score_holds_both_libraries_numbers_and_their_difference():
 
 def test_metrics_come_in_the_order_that_people_read_and_say_what_they_need():
     assert list(METRICS) == [
-        *("fid", "fid_infinity", "kid", "cmmd", "precision", "recall", "inception_score")
+        *("fid", "fid_infinity", "kid", "cmmd", "ppl", "precision", "recall", "inception_score")
     ]
     assert all(metric.name == name for name, metric in METRICS.items())
     assert [metric.label for metric in METRICS.values()] == [
-        *("FID", "FID ∞", "KID", "CMMD", "precision", "recall", "Inception Score")
+        *("FID", "FID ∞", "KID", "CMMD", "PPL", "precision", "recall", "Inception Score")
     ]
 
     def having(kind):
@@ -306,8 +306,8 @@ def test_metrics_come_in_the_order_that_people_read_and_say_what_they_need():
 
     assert having("needs_cross_check") == {"inception_score"}
     assert having("uses_real_radii") == {"precision", "recall"}
-    assert having("lower_is_better") == {"fid", "fid_infinity", "kid", "cmmd"}
-    assert having("drawn") == {"fid", "kid", "cmmd", "precision", "recall"}
+    assert having("lower_is_better") == {"fid", "fid_infinity", "kid", "cmmd", "ppl"}
+    assert having("drawn") == {"fid", "kid", "cmmd", "ppl", "precision", "recall"}
     assert having("table") == {"fid", "kid"}
 
 
