@@ -66,9 +66,14 @@ def samples_file(about: Description) -> str:
     return artifacts.samples(evaluation["checkpoint"], count, evaluation["seed"])
 
 
+def by_features(about: Description) -> list[Mapping[str, Any]]:
+    """The protocols in whose features images are compared."""
+    return [part for part in about["protocols"] if part["resize"] != PAIRS]
+
+
 def first_protocol(about: Description) -> Mapping[str, Any]:
-    """The first one in whose features images are compared."""
-    return next(part for part in about["protocols"] if part["resize"] != PAIRS)
+    """The first of them."""
+    return by_features(about)[0]
 
 
 def feature_space(protocol: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
         for ax, dataset in zip(row, datasets, strict=True):
             here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
             points = mean_and_error(here, metric)
-            # Every seed as a tick; the bars come from `_points`, which knows sampling errors too.
+            # Every seed as a tick; the bars come from `mean_and_error`, which knows sampling errors too.
             sns.stripplot(
                 here[here["metric"] == metric].eval(f"value = {METRICS[metric].scale} * value"),
                 x="value",

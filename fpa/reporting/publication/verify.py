@@ -12,8 +12,7 @@ from fpa.common import artifacts
 from fpa.common.errors import UserError, one_line
 from fpa.common.files import file_digest, read_json
 from fpa.common.progress import log
-from fpa.evaluation.extractors import PAIRS
-from fpa.reporting.description import Description, read_description, score_file
+from fpa.reporting.description import Description, by_features, read_description, score_file
 from fpa.reporting.publication import layout
 
 
@@ -163,7 +162,7 @@ def _rescored(
     count = math.ceil(share * len(runs))
     chosen = np.random.default_rng(seed).choice(len(runs), count, replace=False)
     # Path lengths take no samples and are not measured again here.
-    protocols = [part for part in description["protocols"] if part["resize"] != PAIRS]
+    protocols = by_features(description)
     sampled = max(protocol["n_fake"] for protocol in protocols)
     problems = []
     for place in sorted(chosen.tolist()):
