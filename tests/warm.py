@@ -101,13 +101,18 @@ def become(
     """Make this process one that was started as `python -m snakemake WORDS`."""
     if pid_file:
         Path(pid_file).write_text(str(os.getpid()))
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
+    enter(cwd, env)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for place, path in ((1, stdout), (2, stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), place)
     sys.argv = ["snakemake", *words]
+
+
+def enter(cwd: str, env: dict[str, str]) -> None:
+    """Take over the folder and the environment of a caller of `python -m`."""
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
     # Where `python -m` looks for modules first.
     sys.path[0:1] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
 

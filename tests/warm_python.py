@@ -21,6 +21,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from warm import enter
+
 LOADED = (
     *("torch", "torch.nn.functional", "torchvision.transforms", "numpy", "pandas", "PIL.Image"),
     *("scipy.linalg", "scipy.spatial", "safetensors.torch", "yaml", "pydantic", "jsonschema"),
@@ -124,15 +126,10 @@ def fork(one: socket.socket, others: list[socket.socket]) -> int:
     for standard, file in enumerate(files):
         os.dup2(file, standard)
         os.close(file)
-    os.chdir(call["cwd"])
-    os.environ.clear()
-    os.environ.update(call["env"])
+    enter(call["cwd"], call["env"])
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
-    # Where `python -m` looks for modules first.
-    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[0:1] = [call["cwd"], *given]
     sys.argv = ["fpa", *call["words"]]
     code = 1
     try:
