@@ -16,10 +16,11 @@ from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.metric_fid import fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_featuresdict_to_metric
-from torch_fidelity.metric_kid import kid_featuresdict_to_metric
+from torch_fidelity.metric_kid import kernel_poly, mmd2
 from torch_fidelity.metric_prc import prc_featuresdict_to_metric
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
+from fpa.evaluation import kernel_distance
 from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork, read_about, weights_path
 from fpa.evaluation.extractors.extractor import resizer
 
@@ -29,6 +30,8 @@ AT_ONCE = 40 * BATCH
 """Images whose features torch-fidelity holds at once."""
 ROWS = 5000
 """Rows of features that statistics take at once."""
+MOST_PAIRED = 5000
+"""Images on a side up to which the kernels of all pairs are held: three times 200 MB."""
 
 
 class _Images(Dataset):
@@ -140,21 +143,29 @@ def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, s
     """torch-fidelity's KID, the mean over random subsets.
 
     The subsets overlap: their standard deviation, which the library reports, is no standard error.
-    They are drawn here as the library would, so that it gets no more than one at a time.
+    They are drawn here as the library would. Its kernels are computed once for all pairs of images
+    where that is less work than once in each subset.
     """
-    draws = np.random.RandomState(seed)
-    size = min(subset_size, len(real), len(fake))
+    draws = kernel_distance.draw(len(real), len(fake), subsets, subset_size, seed)
+    every = None
+    few = max(len(real), len(fake)) <= MOST_PAIRED
+    if few and kernel_distance.pays(len(real), len(fake), draws):
+        every = _kernels(fake, real)
     values = []
-    for _ in range(subsets):
-        one, two = (
-            {"features": torch.from_numpy(x[draws.choice(len(x), size, replace=False)]).double()}
-            for x in (fake, real)
-        )
-        metric = kid_featuresdict_to_metric(
-            one, two, "features", kid_subsets=1, kid_subset_size=size, verbose=False
-        )
-        values.append(metric["kernel_inception_distance_mean"])
+    for one in draws:
+        if every is None:
+            kernels = _kernels(fake[one.fake], real[one.real])
+        else:
+            rows = ((one.fake, one.fake), (one.fake, one.real), (one.real, one.real))
+            kernels = [k[np.ix_(*chosen)] for k, chosen in zip(every, rows, strict=True)]
+        values.append(mmd2(*kernels))
     return float(np.mean(values))
+
+
+def _kernels(x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """torch-fidelity's kernel, by its defaults, of all pairs within x, across, and within y."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return [kernel_poly(a, b) for a, b in ((x, x), (x, y), (y, y))]
 
 
 def precision_recall(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:

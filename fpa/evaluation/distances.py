@@ -1,17 +1,13 @@
-"""Fréchet and kernel distances between two sets of features.
+"""The Fréchet distance between two sets of features.
 
-Everything about the Fréchet distance follows from moments, which are gathered in one pass over a
+Everything about it follows from moments, which are gathered in one pass over a
 set and added: memory does not grow with the number of images.
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
-
-from fpa.evaluation.estimate import Estimate
 
 BLOCK = 4096
 """Rows that are read at once."""
@@ -98,7 +94,7 @@ def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float
     clean_fid: clean-fid's function.
     """
     if method == "clean_fid":
-        # Here and below: clean-fid imports torch and torchvision, which takes seconds.
+        # clean-fid imports torch and torchvision, which takes seconds.
         from cleanfid import fid as clean
         from scipy.linalg import LinAlgWarning
 
@@ -118,62 +114,3 @@ def frechet_of(real: np.ndarray, fake: np.ndarray, method: Method = "symmetric")
     shift = origin(real)
     one, two = (gaussian(sums(features, shift), shift) for features in (real, fake))
     return frechet(one, two, method)
-
-
-def kernel_estimate(
-    real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, groups: int, seed: int
-) -> Estimate:
-    """KID (not times 1000) by clean-fid's function with its standard error.
-
-    The error has two parts: the standard error of the mean over disjoint groups of samples, each
-    scored against all real images (KID is unbiased for any number of samples), and that of the mean
-    over the random subsets that the value is computed from.
-    """
-    each = kernels(real, fake, subsets, subset_size, seed)
-    value = float(each.mean())
-    rows = np.array_split(np.random.default_rng(seed).permutation(len(fake)), groups)
-    if len(rows[-1]) < 2 or subsets < 2:
-        return Estimate(value, np.nan)
-    of_groups = [
-        kernel(real, fake[np.sort(group)], subsets, subset_size, seed + g)
-        for g, group in enumerate(rows)
-    ]
-    errors = [np.std(values, ddof=1) / np.sqrt(len(values)) for values in (of_groups, each)]
-    return Estimate(value, float(np.hypot(*errors)))
-
-
-def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
-    """KID (not times 1000) by clean-fid's function, its random subsets seeded."""
-    return float(kernels(real, fake, subsets, subset_size, seed).mean())
-
-
-def kernels(
-    real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int
-) -> np.ndarray:
-    """The same of each subset, (subsets,): the subsets that one call of clean-fid would draw."""
-    from cleanfid import fid as clean
-
-    one, two = _Doubles(real), _Doubles(fake)
-    with _numpy_seed(seed):
-        return np.array([clean.kernel_distance(one, two, 1, subset_size) for _ in range(subsets)])
-
-
-class _Doubles:
-    """Features as clean-fid's KID takes them, in double precision only where it looks."""
-
-    def __init__(self, features: np.ndarray) -> None:
-        self.features, self.shape = features, features.shape
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self.features[rows].astype(np.float64)
-
-
-@contextmanager
-def _numpy_seed(seed: int) -> Iterator[None]:
-    """clean-fid draws from NumPy's global generator: seed it, and put it back."""
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)

@@ -10,7 +10,15 @@ from PIL import Image
 
 import fpa as library
 from fpa.common.errors import UserError
-from fpa.evaluation import distances, evaluate, features, image_sets, precision_recall, reference
+from fpa.evaluation import (
+    distances,
+    evaluate,
+    features,
+    image_sets,
+    kernel_distance,
+    precision_recall,
+    reference,
+)
 from fpa.evaluation.evaluate import METRICS_OF_IMAGES
 from fpa.evaluation.features import Features
 from fpa.evaluation.scores import Settings
@@ -114,7 +122,7 @@ def test_a_reference_scores_as_the_images_that_it_is_of(tmp_path):
     samples = fake[:, :, ::4, ::4].reshape(40, 48).astype(np.float32)
     # As above: the network's averages are sums in float32.
     assert value(found, "kid") == pytest.approx(
-        distances.kernel(part, samples, 100, 1000, 0), rel=1e-4
+        kernel_distance.kernel(part, samples, 100, 1000, 0), rel=1e-4
     )
 
 

@@ -136,8 +136,11 @@ def test_statistics_in_blocks_are_those_of_torch_fidelity(small_blocks):
     np.testing.assert_allclose(ours["sigma"], theirs["sigma"], rtol=1e-12, atol=1e-14)
 
 
-def test_kid_subset_by_subset_is_torch_fidelitys():
+@pytest.mark.parametrize("most", [0, 5000], ids=["subset by subset", "from all pairs"])
+def test_kid_is_torch_fidelitys(monkeypatch, most):
     from torch_fidelity.metric_kid import kid_features_to_metric
+
+    monkeypatch.setattr(cross_check, "MOST_PAIRED", most)
 
     rng = np.random.default_rng(0)
     real, fake = (rng.normal(m, 1, (n, 8)).astype(np.float32) for m, n in ((0, 90), (0.5, 70)))
@@ -149,5 +152,5 @@ def test_kid_subset_by_subset_is_torch_fidelitys():
         verbose=False,
     )
     ours = cross_check.kernel(real, fake, 7, 40, 3)
-    # The same subsets, their rows in another order.
+    # The same subsets, their sums in another order.
     assert ours == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)

@@ -9,11 +9,11 @@ from fpa.evaluation.metrics.base import Measurement, Metric
 
 def compute(measurement: Measurement) -> Mapping[str, Estimate]:
     """KID; with a cross-check also torch-fidelity's, whose random subsets are others."""
-    from fpa.evaluation import cross_check, distances
+    from fpa.evaluation import cross_check, kernel_distance
 
     settings = measurement.settings
     found = {
-        "kid": distances.kernel_estimate(
+        "kid": kernel_distance.kernel_estimate(
             measurement.main.real.values,
             measurement.main.fake.values,
             settings.kid_subsets,
