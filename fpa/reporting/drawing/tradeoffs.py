@@ -1,5 +1,6 @@
 """The Fréchet distance over what a model costs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,10 @@ from fpa.reporting.drawing.theme import (
     model_markers,
 )
 
+SPREAD = 4
+"""The largest distance over the smallest beyond which distances are drawn on a logarithmic scale."""
+WIDE, HIGH = 14, 6
+"""Room for a number beside a point, in points of 1/72 inch."""
 COSTS = {"parameters": "generator parameters (millions)", "minutes": "one training (minutes)"}
 
 
@@ -65,18 +70,14 @@ def _panel(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None:
         return
     colours, markers = model_colours(list(labels)), model_markers(list(labels))
     ax.set_xscale("log")
+    if points["mean"].max() > SPREAD * points["mean"].min():
+        # One model that fails must not press all others together.
+        ax.set_yscale("log")
     for name, point in points.iterrows():
         model = str(name)
         error = None if pd.isna(point["error"]) else point["error"]
         style: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 1.5}
         ax.errorbar(point[cost], point["mean"], error, markersize=4, elinewidth=0.7, **style)
-        ax.annotate(
-            str(list(labels).index(model) + 1),
-            (point[cost], point["mean"]),
-            xytext=(3, 3),
-            textcoords="offset points",
-            size=6,
-        )
     low, high = points[cost].min(), points[cost].max()
     middle = np.sqrt(low * high)
     # At least a factor of two wide, so that equal costs look equal.
@@ -84,6 +85,41 @@ def _panel(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None:
     ticks = _steps(*ax.get_xlim())
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
+    if ax.get_yscale() == "log":
+        rungs = _steps(*ax.get_ylim())
+        ax.set_yticks(rungs, [f"{t:g}" for t in rungs])
+    numbers = {str(m): str(list(labels).index(str(m)) + 1) for m in points.index}
+    _write_beside(ax, [(numbers[str(m)], p[cost], p["mean"]) for m, p in points.iterrows()])
+
+
+def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
+    """A text beside each point (text, x, y); one that would cover another moves up, on a thin line."""
+    placed: list[tuple[float, float]] = []
+    scale = 72 / ax.figure.dpi
+    for text, x, y in sorted(texts, key=lambda one: one[2]):
+        at = ax.transData.transform((x, y)) * scale  # in points
+        height = at[1]
+        for across, up in placed:
+            if abs(across - at[0]) < WIDE:
+                height = max(height, up + HIGH)
+        placed.append((at[0], height))
+        moved = height - at[1]
+        ax.annotate(
+            text,
+            (x, y),
+            xytext=(5 + min(moved, 9), 2 + moved),
+            textcoords="offset points",
+            size=6,
+            arrowprops={
+                "arrowstyle": "-",
+                "linewidth": 0.4,
+                "color": "grey",
+                "shrinkA": 0,
+                "shrinkB": 0,
+            }
+            if moved > 1
+            else None,
+        )
 
 
 def _steps(low: float, high: float) -> list[float]:
