@@ -58,6 +58,10 @@ ELSEWHERE = {
         "tests/integration/test_docs.py",
         "def test_the_papers_experiment_lists",
     ),
+    "snakemake --cores all --configfile experiments/photographs.yaml": (
+        "tests/integration/test_photographs.py",
+        "look = commands()",
+    ),
     "python -m fpa": ("tests/integration/test_docs.py", "def test_every_verb"),
     "python -m fpa compare RUN_A RUN_B": ("tests/integration/test_workflow.py", '"compare"'),
     "python -m fpa train RUN.json --gpus 4 ...": (
