@@ -30,7 +30,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # that dies ends the tests.
 PYTEST := python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help fid test test-unit test-integration lint smoke digits bench docs golden lock
+.PHONY: help fid test test-unit test-integration lint smoke digits digits-ablations bench docs golden lock
 
 help: ## this list
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -65,6 +65,10 @@ smoke: $(READY) ## every rule with a tiny budget, in a folder of its own
 digits: $(READY) ## tables, figures and page of the kept results on digits, without training
 	python -m fpa unpack results/published/digits/bundle.tar.gz --into results/digits-seeds
 	python -m fpa report results/digits-seeds
+
+digits-ablations: $(READY) ## the same of the kept ablations on digits
+	python -m fpa unpack results/published/digits-ablations/bundle.tar.gz --into results/digits-ablations
+	python -m fpa report results/digits-ablations
 
 bench: $(READY) ## times of every stage, against plain forms and the arithmetic limit
 	python benchmarks --out $(BENCH)

@@ -107,7 +107,8 @@ def score_paths(
         "extractor": network["name"],
         "resize": PAIRS,
         "format": "array",
-        "weights_sha256": next(reversed(network["weights"].values()))["sha256"],
+        # VGG16's file and LPIPS's own.
+        "weights_sha256": "+".join(file["sha256"] for file in network["weights"].values()),
         "settings": {"seed": seed, **length.settings()},
         "n_real": None,
         "n_fake": length.n,

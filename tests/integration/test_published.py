@@ -6,13 +6,16 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from browsing import opened, pixels
 from conftest import ROOT, fpa
 from PIL import Image
 
 from fpa.common.files import read_json
+from fpa.reporting.make import make_tables
 
 DIGITS = ROOT / "results" / "published" / "digits"
+ABLATIONS = ROOT / "results" / "published" / "digits-ablations"
 TABLES = ("fid", "kid", "scores", "comparisons", "claims", "targets")
 
 
@@ -49,6 +52,25 @@ def test_figures_and_page_are_made_of_it(remade):
     # The default experiment's page is about as large: the same pictures of one seed.
     assert 100_000 < (remade / "report.html").stat().st_size < 6_000_000
     assert (remade / "figures" / "progress-digits.png").exists()
+
+
+def test_the_kept_tables_of_the_ablations_are_what_their_bundle_gives(tmp_path):
+    """Their eighty figures and the page are made by `make digits-ablations` alone."""
+    results = tmp_path / "results"
+    done = fpa("unpack", ABLATIONS / "bundle.tar.gz", "--into", results, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    make_tables(read_json(results / "experiment.json"), results)
+    for name in (*TABLES, "models"):
+        for ending in ("csv", "md"):
+            made = (results / "tables" / f"{name}.{ending}").read_text()
+            assert made == (ABLATIONS / f"{name}.{ending}").read_text()
+    fid = pd.read_csv(ABLATIONS / "scores.csv").query("metric == 'fid'")
+    assert set(fid.groupby("model").size()) == {3}
+    planned = yaml.safe_load((ROOT / "experiments/digits-ablations.yaml").read_text())
+    assert set(fid["model"]) == set(planned["models"])
+    shown = (ABLATIONS / "scores.md").read_text().splitlines()
+    page = (ROOT / "docs/results.md").read_text()
+    assert all(row in page for row in shown if row.startswith("|"))
 
 
 @pytest.fixture(scope="module")
