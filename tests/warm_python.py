@@ -1,8 +1,8 @@
 """`python -m fpa ...` of the workflows in tests: torch and other libraries are imported once, each
 call is a fork of the process that has them loaded.
 
-Most of a short job's time is that import. A `python` that comes first on the jobs' PATH passes the
-call on, with its files, and ends as the fork does; signals go on to the fork, which dies with it.
+Most of a short job's time is that import. A `python` that jobs take for the interpreter (warm.py) passes
+the call on, with its files, and ends as the fork does; signals go on to the fork, which dies with it.
 Nothing of this repository is imported before a call: where it is found is part of the tests.
 """
 
@@ -74,7 +74,7 @@ def warm_python() -> dict[str, str]:
     )
     atexit.register(folder.cleanup)
     atexit.register(process.terminate)
-    return {SOCKET: str(place), "PATH": f"{client.parent}{os.pathsep}{os.environ['PATH']}"}
+    return {SOCKET: str(place), "FPA_TESTS_PYTHON": str(client)}
 
 
 def serve(place: str) -> None:
