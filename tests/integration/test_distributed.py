@@ -25,7 +25,7 @@ from fpa.training.finished import load_weights
 from fpa.training.launch import launch
 from fpa.training.signals import StopSignal
 
-STEPS = 20
+STEPS = 12
 WORKER = Path(__file__).parent / "distributed_worker.py"
 CHANGING = "stylegan2_ada"
 """The recipe whose number of processes changes on the way."""

@@ -6,7 +6,7 @@ import time
 
 from baselines.dcgan import DCGAN
 
-KILLED, LIMITED, PREEMPTED, SLICES = 0, 1, 2, 16
+KILLED, LIMITED, PREEMPTED, SLICES = 0, 1, 2, 8
 """Starts of the training, counted from 0: three that end in such a way, and the first that none ends.
 All others are time slices."""
 
