@@ -20,7 +20,7 @@ def finished(tmp_path_factory):
     return made.folder
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_no_finished_work_is_removed_or_made_again_unasked(finished, tmp_path, seed):
     users.sequence(finished, tmp_path, seed, actions=1)
 
