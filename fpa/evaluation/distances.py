@@ -1,7 +1,7 @@
 """The Fréchet distance between two sets of features.
 
-Everything about it follows from moments, which are gathered in one pass over a
-set and added: memory does not grow with the number of images.
+Everything about it follows from moments, which are gathered in one pass over a set and added: memory
+does not grow with the number of images.
 """
 
 import warnings

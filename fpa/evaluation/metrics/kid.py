@@ -8,7 +8,7 @@ from fpa.evaluation.metrics.base import Measurement, Metric
 
 
 def compute(measurement: Measurement) -> Mapping[str, Estimate]:
-    """KID; with a cross-check also torch-fidelity's, whose random subsets are others."""
+    """KID; with a cross-check also torch-fidelity's, of subsets drawn with the same seed."""
     from fpa.evaluation import cross_check, kernel_distance
 
     settings = measurement.settings

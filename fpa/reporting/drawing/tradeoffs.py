@@ -22,6 +22,8 @@ SPREAD = 4
 """The largest distance over the smallest beyond which distances are drawn on a logarithmic scale."""
 WIDE, HIGH = 14, 6
 """Room for a number beside a point, in points of 1/72 inch."""
+LINE = {"arrowstyle": "-", "linewidth": 0.4, "color": "grey", "shrinkA": 0, "shrinkB": 0}
+"""From a point to its number, where that had to move."""
 COSTS = {"parameters": "generator parameters (millions)", "minutes": "one training (minutes)"}
 
 
@@ -88,8 +90,8 @@ def _panel(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None:
     if ax.get_yscale() == "log":
         rungs = _steps(*ax.get_ylim())
         ax.set_yticks(rungs, [f"{t:g}" for t in rungs])
-    numbers = {str(m): str(list(labels).index(str(m)) + 1) for m in points.index}
-    _write_beside(ax, [(numbers[str(m)], p[cost], p["mean"]) for m, p in points.iterrows()])
+    numbers = [str(list(labels).index(str(model)) + 1) for model in points.index]
+    _write_beside(ax, list(zip(numbers, points[cost], points["mean"], strict=True)))
 
 
 def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
@@ -110,15 +112,7 @@ def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
             xytext=(5 + min(moved, 9), 2 + moved),
             textcoords="offset points",
             size=6,
-            arrowprops={
-                "arrowstyle": "-",
-                "linewidth": 0.4,
-                "color": "grey",
-                "shrinkA": 0,
-                "shrinkB": 0,
-            }
-            if moved > 1
-            else None,
+            arrowprops=LINE if moved > 1 else None,
         )
 
 
