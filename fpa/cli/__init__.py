@@ -24,6 +24,7 @@ from fpa.common.errors import Stopped, UserError
 from fpa.common.progress import log, start_logging
 from fpa.common.registry import load_inherited_plugins
 from fpa.common.trust import trust
+from fpa.training import launch
 
 GROUPS = (experiment, data, training, sampling, evaluation, images, reporting, publication)
 """Modules that bring verbs."""
@@ -41,6 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
     options = make_parser().parse_args(arguments)
     options.arguments = sys.argv[1:] if arguments is None else list(arguments)
+    code = _run(options)
+    if launch.is_worker():
+        launch.leave(code)
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         start_logging(options.verb, options.log)
         load_inherited_plugins()

@@ -1,5 +1,6 @@
 """One training as several processes of this machine, as torchrun starts them but with its signals."""
 
+import atexit
 import ctypes
 import os
 import signal
@@ -9,6 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from fpa.training.signals import StopSignal
 
@@ -31,6 +34,19 @@ def is_worker() -> bool:
 def is_torchrun() -> bool:
     """Whether torchrun started this process, which then has its GPU from no process of ours."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def leave(code: int) -> NoReturn:
+    """End one of several processes: its output is written, no library is taken down.
+
+    Threads of torch.distributed can outlive their group. Python's own end then sometimes aborts, and
+    a training that was finished and written would count as failed.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def launch(

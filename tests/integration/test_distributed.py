@@ -224,6 +224,28 @@ def test_processes_die_together_and_others_go_on_from_what_was_saved(
     assert (tmp_path / "run" / "weights.safetensors").exists()
 
 
+ABORTS_AT_ITS_END = """
+import ctypes, sys
+from fpa.cli import main
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.abort, None, None)
+sys.exit(main(["plan", "nowhere.yaml"]))
+"""
+
+
+@pytest.mark.parametrize(("processes", "code"), [("2", 1), ("1", -signal.SIGABRT)])
+def test_a_worker_ends_with_its_own_code_whatever_libraries_do_at_the_end(processes, code):
+    done = subprocess.run(
+        [sys.executable, "-c", ABORTS_AT_ITS_END],
+        cwd=ROOT,
+        env={**environment(), "WORLD_SIZE": processes},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert "nowhere.yaml" in done.stderr
+
+
 def test_a_mistake_is_one_line_from_one_process(tmp_path, trained_by):
     command = trained_by(tmp_path / "run", "--gpus", "3")
     code, said = finish(start(command))
