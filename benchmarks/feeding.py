@@ -81,13 +81,15 @@ def planning(configs: dict[str, Path], effort: Effort) -> Iterator[Row]:
         for size, path in configs.items():
 
             def plan(path: Path = path) -> None:
-                subprocess.run(
+                done = subprocess.run(
                     [sys.executable, "-m", "fpa", "plan", str(path)],
                     cwd=folder,
                     env={**os.environ, "PYTHONPATH": str(ROOT)},
-                    check=True,
                     capture_output=True,
                 )
+                # Photographs that are not here are an error at the end of the plan.
+                if b"Traceback" in done.stderr:
+                    raise RuntimeError(done.stderr.decode())
 
             row = Row("planning", size, path.name, "fpa plan", "cpu")
             (row.ours,) = rounds([plan], effort, time.perf_counter)

@@ -25,7 +25,7 @@ import yaml
 from browsing import BROWSERS
 from PIL import Image
 from warm import Warm
-from warm_python import warm_python
+from warm_python import share, warm_python
 
 from fpa.cli import main
 from fpa.common import trust
@@ -134,8 +134,10 @@ def small(tiny) -> dict:
     return tiny
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Programs started here listen to Ctrl-C even when these tests run in a shell's background."""
+    if getattr(config.option, "numprocesses", None):
+        share()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

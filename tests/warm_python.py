@@ -30,6 +30,7 @@ LOADED = (
     *("torch_fidelity.metrics", "cleanfid.fid", "sklearn.datasets", "seaborn"),
 )
 SOCKET = "FPA_TESTS_WARM_PYTHON"
+SHARED = "FPA_TESTS_SHARED_PYTHON"
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 CLIENT = """#!{python} -IS
@@ -59,7 +60,18 @@ sys.exit(code)
 
 @functools.cache
 def warm_python() -> dict[str, str]:
-    """Environment variables with which `python -m fpa` is a fork; what makes them ends with this process."""
+    """Environment variables with which `python -m fpa` is a fork of the process that `share` or this has started."""
+    folder = Path(os.environ.get(SHARED) or start())
+    return {SOCKET: str(folder / "calls"), "FPA_TESTS_PYTHON": str(folder / "bin" / "python")}
+
+
+def share() -> None:
+    """Have all processes that this one starts use one server."""
+    os.environ[SHARED] = start()
+
+
+def start() -> str:
+    """Start a server, which ends with this process; the folder of its socket and of its client."""
     folder = tempfile.TemporaryDirectory()
     place = Path(folder.name) / "calls"
     client = Path(folder.name) / "bin" / "python"
@@ -74,13 +86,11 @@ def warm_python() -> dict[str, str]:
     )
     atexit.register(folder.cleanup)
     atexit.register(process.terminate)
-    return {SOCKET: str(place), "FPA_TESTS_PYTHON": str(client)}
+    return folder.name
 
 
 def serve(place: str) -> None:
-    """Answer calls until the process that started this one is gone."""
-    for name in LOADED:
-        importlib.import_module(name)
+    """Answer calls until the process that started this one is gone; the first one has it load all."""
     parent = os.getppid()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(place)
@@ -91,6 +101,8 @@ def serve(place: str) -> None:
     while os.getppid() == parent:
         for key, _ in waiting.select(0.02 if callers else 1):
             if key.fileobj is listening:
+                for name in LOADED:
+                    importlib.import_module(name)
                 one, _ = listening.accept()
                 number = fork(one, [listening, *callers.values()])
                 one.sendall(f"{number}\n".encode())

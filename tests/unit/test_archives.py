@@ -30,6 +30,7 @@ from conftest import (
 
 from fpa.common.errors import UserError
 from fpa.common.files import file_digest, read_json
+from fpa.data.parallel import CHUNK
 from fpa.data.picture import FILTERS, decode
 from fpa.data.prepare import prepare
 from fpa.data.sources import SOURCES, resolve
@@ -485,11 +486,13 @@ def test_exact_duplicates_are_counted(photographs, tmp_path):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory) -> Path:
-    """Images that take some seconds to decode: few, but large."""
-    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
+    """Images that take some seconds to decode, in three shares of work: the killed call must have saved one."""
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
     data = png(noise)
     return make_zip(
-        tmp_path_factory.mktemp("slow") / "slow.zip", {f"{i:03d}.png": data for i in range(90)}, 0
+        tmp_path_factory.mktemp("slow") / "slow.zip",
+        {f"{i:03d}.png": data for i in range(3 * CHUNK)},
+        0,
     )
 
 
@@ -538,7 +541,7 @@ def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
     images, manifest = open_store(tmp_path / "store")
     with zipfile.ZipFile(slow) as archive:
         expected = decode(archive.read("000.png"), 16, 3, FILTERS["bilinear"])
-    assert manifest["duplicates"]["files"] == 89
+    assert manifest["duplicates"]["files"] == 3 * CHUNK - 1
     assert all(np.array_equal(image, expected) for image in images)
 
 
