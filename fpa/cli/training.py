@@ -99,7 +99,7 @@ def _execution(options: argparse.Namespace) -> "Execution":
 
 def _cost(add: Add) -> None:
     add("run", metavar="RUN.JSON", help="the resolved run (python -m fpa plan --write)")
-    add("--seconds", type=float, default=3, help="about how long to measure, each")
+    add("--seconds", type=float, default=1, help="about how long to measure, each")
     add("--out", metavar="FILE", required=True, help=".json")
     add_device(add)
     add_execution(add)

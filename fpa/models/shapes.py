@@ -17,8 +17,8 @@ class _Undrawn(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in IN_PLACE:
-            return args[0]
+        if func in IN_PLACE or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
         return torch.empty(*args, **kwargs) if func in MAKERS else func(*args, **kwargs)
 
 

@@ -19,6 +19,9 @@ COUNTED_BATCH = 2
 WINDOW_STEPS = 16
 """Steps between two looks at the clock: whole rounds of penalties that come every 4th or 16th."""
 
+MOST_REPEATS = 32
+"""Of what is timed: the median of more says nothing more."""
+
 
 def _triangular_solve(matrix: tuple[int, ...], right: tuple[int, ...], **_: Any) -> int:
     """FLOPs of T x T systems: a multiplication and an addition for each entry below the diagonal."""
@@ -95,7 +98,7 @@ def summary_line(cost: Mapping[str, Any]) -> str:
 def measure(
     run: Run, device: torch.device, seconds: float, execution: Execution = Execution()
 ) -> dict[str, Any]:
-    """Images per second in training steps and in sampling, each measured for about `seconds`.
+    """Images per second in training steps and in sampling, each measured for at most about `seconds`.
 
     Training is the model's own step on random images at the run's batch size, without data set,
     checkpoints and quick scores; sampling is the EMA generator at that batch size.
@@ -128,7 +131,7 @@ def measure(
 
 
 def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> float:
-    """Median time of `work` after one warm-up, repeated until `seconds` are over (at least once)."""
+    """Median time of `work` after one warm-up, repeated for `seconds`: once at least, or a few dozen times."""
     times: list[float] = []
     for warm in (False, True):
         while True:
@@ -137,7 +140,7 @@ def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> 
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter() - started)
-            if not warm or sum(times) >= seconds:
+            if not warm or sum(times) >= seconds or len(times) == MOST_REPEATS:
                 break
         if not warm:
             times.clear()

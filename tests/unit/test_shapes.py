@@ -6,6 +6,13 @@ from test_golden import MODELS, built
 
 from fpa.models.shapes import shapes_only
 
+CLASSES = [
+    "fpa.models:FPA",
+    "baselines.lightgan:LightGAN",
+    "baselines.stylegan2_ada:StyleGAN2ADA",
+    "baselines.dcgan:DCGAN",
+]
+
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_shapes_are_those_of_the_networks(name):
@@ -23,7 +30,7 @@ def test_torchs_compiler_stays_away():
         "from fpa.models import loading\n"
         "from fpa.models.shapes import shapes_only\n"
         "with shapes_only():\n"
-        "    for name in ('fpa.models:FPA', 'baselines.lightgan:LightGAN'):\n"
+        f"    for name in {CLASSES}:\n"
         "        loading.build(name, {}, 32, 3)\n"
     )
     assert "torch" in loaded

@@ -42,7 +42,10 @@ def _triangle(ax: Axes, pairs: pd.DataFrame) -> None:
         empty_panel(ax, f"too few to rank:\n{most} found, {FEWEST} needed")
         return
     labels: dict[str, str] = {}
-    for row in pairs.fillna({"extractor_a": "", "extractor_b": ""}).to_dict("records"):
+    extractors = {"extractor_a": "", "extractor_b": ""}
+    for row in (
+        pairs.astype(dict.fromkeys(extractors, object)).fillna(extractors).to_dict("records")
+    ):
         for side in "ab":
             name = row[f"score_{side}"]
             labels.setdefault(name, score_label(name, row[f"extractor_{side}"]))
