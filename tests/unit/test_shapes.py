@@ -10,7 +10,6 @@ CLASSES = [
     "fpa.models:FPA",
     "baselines.lightgan:LightGAN",
     "baselines.stylegan2_ada:StyleGAN2ADA",
-    "baselines.dcgan:DCGAN",
 ]
 
 
