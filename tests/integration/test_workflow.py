@@ -260,6 +260,16 @@ def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(finished, tmp_p
     assert "Traceback" not in done.stderr
 
 
+def test_a_call_for_one_table_leaves_no_features_to_be_made_again(tmp_path):
+    """They are temporary: all that is made of them is made while they are there."""
+    one = jobs_of_a_dry_run(TINY, tmp_path, "results/tiny/tables/fid.csv")
+    everything = jobs_of_a_dry_run(TINY, tmp_path)
+    for rule in ("features", "score", "neighbours"):
+        assert one[rule] == everything[rule]
+    assert "figure" in everything
+    assert "figure" not in one
+
+
 def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):
     """As where Snakemake is installed, and the rules' own software is not yet."""
     for name in ("torch", "torchvision", "cleanfid", "torch_fidelity", "matplotlib", "seaborn"):
