@@ -30,7 +30,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # that dies ends the tests.
 PYTEST := python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-.PHONY: help fid test test-unit test-integration lint smoke digits digits-ablations bench docs golden lock
+.PHONY: help fid test test-unit test-integration lint smoke digits digits-ablations cats bench docs golden lock
 
 help: ## this list
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -69,6 +69,10 @@ digits: $(READY) ## tables, figures and page of the kept results on digits, with
 digits-ablations: $(READY) ## the same of the kept ablations on digits
 	python -m fpa unpack results/published/digits-ablations/bundle.tar.gz --into results/digits-ablations
 	python -m fpa report results/digits-ablations
+
+cats: $(READY) ## the same of the kept cats: photographs at 32 px, painted
+	python -m fpa unpack results/published/cats/bundle.tar.gz --into results/cats
+	python -m fpa report results/cats
 
 bench: $(READY) ## times of every stage, against plain forms and the arithmetic limit
 	python benchmarks --out $(BENCH)

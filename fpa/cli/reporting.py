@@ -124,7 +124,7 @@ def _unpack(add: Add) -> None:
 @verb(_unpack)
 def unpack(options: argparse.Namespace) -> None:
     """Restore a bundle, every file checked against its manifest."""
-    from fpa.reporting.bundle import unpack
+    from fpa.reporting.unpacking import unpack
 
     folder = unpack(Path(options.bundle), Path(options.into) if options.into else None)
     log.info(

@@ -27,7 +27,8 @@ from PIL import EpsImagePlugin, Image
 
 from fpa.common.errors import UserError
 from fpa.data.prepare import prepare
-from fpa.reporting.bundle import pack, unpack
+from fpa.reporting.bundle import pack
+from fpa.reporting.unpacking import unpack
 
 BLOCK = tarfile.BLOCKSIZE
 PNG = png(np.full((20, 20, 3), 99, np.uint8))
@@ -256,10 +257,10 @@ def test_the_bundle_that_the_hostile_ones_are_made_from_is_restored(honest, tmp_
 
 def test_names_that_differ_in_case_alone_do_not_replace_one_another(honest, tmp_path, monkeypatch):
     """On a disk that does not tell case apart: played by a folder that has such a file already."""
-    from fpa.reporting import bundle
+    from fpa.reporting import unpacking
 
     (tmp_path / "bundle.tar.gz").write_bytes(packed(honest))
-    make = bundle.tempfile.TemporaryDirectory
+    make = unpacking.tempfile.TemporaryDirectory
 
     def with_file(**options):
         made = make(**options)
@@ -268,7 +269,7 @@ def test_names_that_differ_in_case_alone_do_not_replace_one_another(honest, tmp_
         target.write_text("first")
         return made
 
-    monkeypatch.setattr(bundle.tempfile, "TemporaryDirectory", with_file)
+    monkeypatch.setattr(unpacking.tempfile, "TemporaryDirectory", with_file)
     with pytest.raises(UserError, match="twice but for upper and lower case"):
         unpack(tmp_path / "bundle.tar.gz", tmp_path / "in")
     assert not [path for path in (tmp_path / "in").rglob("*") if path.is_file()]

@@ -144,12 +144,13 @@ def _sheet(images: np.ndarray) -> np.ndarray:
 def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Labels) -> Figure:
     """Memorisation check: samples above their nearest training images, and all distances.
 
-    `found` as `fpa.evaluation.neighbours.search` gives it. On the right, how far the samples are
-    from their nearest training image, against how far training images are from each other.
+    `found` as `fpa.evaluation.neighbours.search` gives it; without `nearest` the samples stand alone.
+    On the right, how far the samples are from their nearest training image, against how far training
+    images are from each other.
     """
     colours = model_colours(list(labels))
     there = [part for part in found.values() if part is not None]
-    count, nearest = there[0]["nearest"].shape[:2]
+    count, nearest = len(there[0]["samples"]), max(_rows(part) for part in there)
     height = max(0.62 * TEXT_WIDTH * (nearest + 1) / count, 0.9) + 0.25
     figure, axes = plt.subplots(
         len(found),
@@ -176,14 +177,17 @@ def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Lab
             empty_panel(pictures, "run missing")
             empty_panel(curve, "")
             continue
-        columns = np.concatenate([part["samples"][:, None], part["nearest"]], axis=1)
+        columns = part["samples"][:, None]
+        if _rows(part):
+            columns = np.concatenate([columns, part["nearest"]], axis=1)
         sheet = tile(np.concatenate(columns.swapaxes(0, 1)), count)
         show_image(pictures, sheet)
         size = part["samples"].shape[-1]
-        pictures.set_yticks(
-            [(row + 0.5) * (size + 1) for row in range(nearest + 1)],
-            ["sample", *("nearest" if row == 0 else f"{row + 1}." for row in range(nearest))],
-        )
+        names = [
+            "sample",
+            *("nearest" if row == 0 else f"{row + 1}." for row in range(_rows(part))),
+        ]
+        pictures.set_yticks([(row + 0.5) * (size + 1) for row in range(len(names))], names)
         pictures.tick_params(length=0, labelsize=6)
         for key, colour, what in (
             ("real_distance", "0.4", "real to real"),
@@ -195,6 +199,11 @@ def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Lab
         curve.legend(loc="upper left", handlelength=1, borderpad=0, fontsize=6)
     axes[-1, 1].set_xlabel("feature distance")
     return figure
+
+
+def _rows(part: Mapping[str, np.ndarray]) -> int:
+    """Training images below each sample."""
+    return part["nearest"].shape[1] if "nearest" in part else 0
 
 
 ANIMATION_WIDTH = 720

@@ -173,6 +173,11 @@ class Context:
         )
 
     @property
+    def bundled(self) -> str:
+        """Behind a mention of real images in a caption: that the bundle has none."""
+        return "" if self.about.get("real_images", True) else " (left out of the bundle)"
+
+    @property
     def training_seed(self) -> str:
         """The first training seed, in words."""
         return f"training seed {self.first_seed}"

@@ -23,7 +23,7 @@ def specs(context: Context) -> Iterator[Spec]:
             title="nearest training images",
             category="Samples",
             caption=f"Memorisation check on {dataset} ({context.training_seed}): the first samples, "
-            "not chosen, above their nearest training images in "
+            f"not chosen, above their nearest training images{context.bundled} in "
             f"{protocol['extractor']} features. Right: the distances of all samples (2,000 at "
             "most) to their nearest training image, against those between training images. A "
             "model that copies lies left of the grey curve, near zero.",

@@ -23,7 +23,7 @@ def specs(context: Context) -> Iterator[Spec]:
             title="samples",
             category="Samples",
             caption=f"Uncurated samples of each model on {dataset} (the first {count} of those "
-            f"that are scored; {context.training_seed}) beside the first real images.",
+            f"that are scored; {context.training_seed}) beside the first real images{context.bundled}.",
             inputs=(
                 Input(artifacts.real_samples(store, count), dataset),
                 *context.first_inputs(samples_file(context.about), dataset),
@@ -36,6 +36,8 @@ def draw(spec: Spec, results: Path) -> "Figure":
     from fpa.reporting.drawing.pictures import sample_grids
 
     grids = load_by_model(spec, results)
+    if grids[""] is None:  # in results from a bundle without real images
+        del grids[""]
     return sample_grids(grids, {"": "real", **spec.models}, spec.options["count"])
 
 

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from fpa.common import artifacts, provenance
 from fpa.common.errors import UserError
 from fpa.common.files import file_digest
-from fpa.reporting.bundle import unpack
 from fpa.reporting.make import make_report
+from fpa.reporting.unpacking import unpack
 
 FORMAT = 1
 ABOUT = "publication.json"
