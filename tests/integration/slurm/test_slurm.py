@@ -256,7 +256,7 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
 
     # Scores of a run are one job; tables are made here.
     scores = "scores_features_sample_score"
-    assert set(jobs) == {"prepare", "real_features", scores}
+    assert set(jobs) == {"prepare", "real_features", scores, "pictures_neighbours"}
     gpu = {"real_features", scores}
     for name, (job,) in jobs.items():
         assert job["JobState"] == "COMPLETED"
