@@ -12,7 +12,7 @@ import numpy as np
 BLOCK = 4096
 """Rows that are read at once."""
 NULL = 1e-13
-"""Eigenvalues of a covariance below this share of the largest are rounding errors."""
+"""What is below this share of a covariance's largest entry or eigenvalue is a rounding error."""
 
 Method = Literal["symmetric", "clean_fid"]
 
@@ -80,10 +80,14 @@ def _factor(covariance: np.ndarray, n: int) -> np.ndarray:
             return np.linalg.cholesky(covariance).T
         except np.linalg.LinAlgError:
             pass
-    # Singular: fewer images than features, or features that never vary.
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > NULL * max(values[-1], 0)
-    return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+    # Singular: fewer images than features, or features that never vary. Pivoted, the factorisation
+    # ends where nothing is left, after r rows: far sooner than all eigenvalues are known.
+    from scipy.linalg.lapack import dpstrf
+
+    upper, order, rank, _ = dpstrf(covariance, tol=NULL * covariance.diagonal().max())
+    factor = np.empty((rank, len(covariance)))
+    factor[:, order - 1] = np.triu(upper)[:rank]
+    return factor
 
 
 def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float:

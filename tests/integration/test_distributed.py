@@ -25,7 +25,7 @@ from fpa.training.finished import load_weights
 from fpa.training.launch import launch
 from fpa.training.signals import StopSignal
 
-STEPS = 12
+STEPS = 8
 WORKER = Path(__file__).parent / "distributed_worker.py"
 CHANGING = "stylegan2_ada"
 """The recipe whose number of processes changes on the way."""
@@ -63,10 +63,10 @@ def ended(tmp_path_factory):
         return [(r, 0, STEPS, None, folder / f"{processes}-{r}") for r in RECIPES]
 
     def begun(processes: int) -> tuple:
-        return (CHANGING, 0, 7, None, folder / f"begun-{processes}")
+        return (CHANGING, 0, 5, None, folder / f"begun-{processes}")
 
     def gone_on(before: int, after: int) -> tuple:
-        return (CHANGING, 7, STEPS, state(f"begun-{before}"), folder / f"{before}-{after}")
+        return (CHANGING, 5, STEPS, state(f"begun-{before}"), folder / f"{before}-{after}")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", environment()["PYTHONPATH"])

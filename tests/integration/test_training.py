@@ -125,7 +125,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, l
     moments = random.Random(seed)
     arguments = command(run, store, disturbed)
     kills = 0
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
         process = start(arguments)
         wait_for_step(disturbed, newest_step(disturbed) + 20, process)
         time.sleep(moments.uniform(0, 0.3))

@@ -487,7 +487,7 @@ def test_exact_duplicates_are_counted(photographs, tmp_path):
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory) -> Path:
     """Images that take some seconds to decode, in three shares of work: the killed call must have saved one."""
-    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
     data = png(noise)
     return make_zip(
         tmp_path_factory.mktemp("slow") / "slow.zip",

@@ -436,7 +436,7 @@ def mosaic(monkeypatch):
 
 @pytest.mark.slow
 def test_a_figure_of_a_plugin_is_drawn_and_on_the_page(mosaic, tmp_path):
-    about, specs, results = made_up.fill(tmp_path, made_up.experiment())
+    about, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("fpa",)))
     assert list(specs)[-1] == "mosaic-digits-fpa"
     assert figures(about)["mosaic-digits-fpa"].labels["figure"] == "mosaic"
     page = make_report(results).read_text()
