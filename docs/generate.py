@@ -52,10 +52,10 @@ def painters() -> str:
     """The painters of the kept results on a page of their own, which another page embeds."""
     import tempfile
 
-    from fpa.reporting.unpacking import unpack
     from fpa.reporting.description import read_description
     from fpa.reporting.figures import figures
     from fpa.reporting.report import render_painters
+    from fpa.reporting.unpacking import unpack
 
     with tempfile.TemporaryDirectory() as name:
         results = unpack(KEPT, Path(name) / "results")
