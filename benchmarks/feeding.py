@@ -87,8 +87,8 @@ def planning(configs: dict[str, Path], effort: Effort) -> Iterator[Row]:
                     env={**os.environ, "PYTHONPATH": str(ROOT)},
                     capture_output=True,
                 )
-                # Photographs that are not here are an error at the end of the plan.
-                if b"Traceback" in done.stderr:
+                # Photographs that are not here are an error, said at the end of the plan.
+                if done.returncode and b"there is no " not in done.stderr:
                     raise RuntimeError(done.stderr.decode())
 
             row = Row("planning", size, path.name, "fpa plan", "cpu")

@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cli", "experiment", "reporting", "evaluation", "training", "models", "data", "common")
 """From the top of fpa/ to its bottom."""
-KEPT = ROOT / "results" / "published" / "digits" / "bundle.tar.gz"
+PUBLISHED = ROOT / "results" / "published"
 PLACE = "<!-- packages -->"
 """Where a page has the table of packages."""
 
@@ -34,7 +34,8 @@ def on_files(files: Any, config: Any) -> Any:
         "reference/model-settings.md": model_settings(),
         "contributing.md": from_root("CONTRIBUTING.md"),
         "changelog.md": from_root("CHANGELOG.md"),
-        "how-a-network-paints/painters.html": painters(),
+        "how-a-network-paints/painters.html": painters("digits"),
+        "results/cats.html": painters("cats"),
     }
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
@@ -48,8 +49,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     return re.sub(r"\]\((?:\.\./)+CONTRIBUTING\.md", "](contributing.md", markdown)
 
 
-def painters() -> str:
-    """The painters of the kept results on a page of their own, which another page embeds."""
+def painters(kept: str) -> str:
+    """The painters of kept results on a page of their own, which another page embeds."""
     import tempfile
 
     from fpa.reporting.description import read_description
@@ -58,7 +59,7 @@ def painters() -> str:
     from fpa.reporting.unpacking import unpack
 
     with tempfile.TemporaryDirectory() as name:
-        results = unpack(KEPT, Path(name) / "results")
+        results = unpack(PUBLISHED / kept / "bundle.tar.gz", Path(name) / "results")
         about = read_description(results)
         return render_painters(about, figures(about), results)
 

@@ -135,7 +135,8 @@ def small(tiny) -> dict:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Programs started here listen to Ctrl-C even when these tests run in a shell's background."""
+    """One loaded Python for all of xdist's workers; programs started here listen to Ctrl-C, even when
+    these tests run in a shell's background."""
     if getattr(config.option, "numprocesses", None):
         share()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -41,13 +41,13 @@ try:
     if sys.argv[1:3] != ["-m", "fpa"] or not place:
         raise OSError
     one.connect(place)
-except OSError:
+    call = json.dumps({{"words": sys.argv[3:], "cwd": os.getcwd(), "env": dict(os.environ)}})
+    socket.send_fds(one, [b"%10d" % len(call.encode())], [0, 1, 2])
+    one.sendall(call.encode())
+    answers = one.makefile()
+    number = int(answers.readline())
+except (OSError, ValueError):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-call = json.dumps({{"words": sys.argv[3:], "cwd": os.getcwd(), "env": dict(os.environ)}})
-socket.send_fds(one, [b"%10d" % len(call.encode())], [0, 1, 2])
-one.sendall(call.encode())
-answers = one.makefile()
-number = int(answers.readline())
 for name in {signals!r}:
     signal.signal(name, lambda given, frame: os.kill(number, given))
 code = int(answers.readline() or 1)
@@ -90,7 +90,7 @@ def start() -> str:
 
 
 def serve(place: str) -> None:
-    """Answer calls until the process that started this one is gone; the first one has it load all."""
+    """Answer calls until the process that started this one is gone; the first call makes it load everything."""
     parent = os.getppid()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(place)
@@ -104,12 +104,16 @@ def serve(place: str) -> None:
                 for name in LOADED:
                     importlib.import_module(name)
                 one, _ = listening.accept()
-                number = fork(one, [listening, *callers.values()])
-                one.sendall(f"{number}\n".encode())
+                try:
+                    number = fork(one, [listening, *callers.values()])
+                except (OSError, ValueError):
+                    one.close()  # killed before it had called
+                    continue
                 callers[number] = one
                 waiting.register(one, selectors.EVENT_READ, number)
-            elif not key.fileobj.recv(1):
-                # Its caller was killed.
+                with suppress(OSError):  # killed since: it is noticed below
+                    one.sendall(f"{number}\n".encode())
+            elif gone(key.fileobj):
                 waiting.unregister(key.fileobj)
                 with suppress(ProcessLookupError):
                     os.kill(key.data, signal.SIGKILL)
@@ -123,6 +127,14 @@ def serve(place: str) -> None:
             with suppress(OSError):
                 one.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             one.close()
+
+
+def gone(one: socket.socket) -> bool:
+    """Whether a caller, which says nothing more, was killed."""
+    try:
+        return not one.recv(1)
+    except OSError:
+        return True
 
 
 def fork(one: socket.socket, others: list[socket.socket]) -> int:

@@ -115,6 +115,7 @@ class Linear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, rate: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
+        # In place: of shapes alone, a division would have torch load its compiler.
         self.weight = nn.Parameter(torch.randn(outputs, inputs).div_(rate))
         self.bias = nn.Parameter(torch.full((outputs,), float(bias)))
         self.scale, self.rate = rate / math.sqrt(inputs), rate

@@ -205,7 +205,11 @@ def _neighbours(add: Add) -> None:
     add("samples", metavar="FILE", help="samples, .npy")
     add("--fake", metavar="FILE", required=True, help="their features")
     add("--real", metavar="FILE", required=True, help="features of the real images")
-    add("--store", metavar="DIR", required=True, help="the prepared data set")
+    add(
+        "--store",
+        metavar="DIR",
+        help="the prepared data set; without it, distances alone are saved",
+    )
     add("--count", type=int, default=10, help="samples that are shown")
     add("--out", metavar="FILE", required=True, help=".npz")
 
@@ -219,7 +223,7 @@ def neighbours(options: argparse.Namespace) -> None:
     from fpa.evaluation.neighbours import search
 
     both = scores.pair(features.load(options.real), features.load(options.fake))
-    images, _ = open_store(options.store)
+    images = open_store(options.store)[0] if options.store else None
     samples = load_array(options.samples, mmap_mode="r")
     found = search(both.real.values, both.fake.values, images, samples, options.count)
     save_npz(options.out, **found)

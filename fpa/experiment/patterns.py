@@ -10,7 +10,6 @@ from fpa.data.sources import store_name
 from fpa.experiment.kept import kept_files
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
-from fpa.reporting.description import neighbours_file
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 from fpa.reporting.tables import table_names
@@ -129,16 +128,9 @@ class Patterns:
 
     def costs(self) -> list[str]:
         """A cost file for every model and data set."""
-        return self._of_first_seeds(artifacts.COST)
-
-    def compared(self) -> list[str]:
-        """Samples beside their nearest training images, for every model and data set."""
-        return self._of_first_seeds(neighbours_file(self.about))
-
-    def _of_first_seeds(self, name: str) -> list[str]:
         first = self.config["seeds"][0]
         runs = [run for run in self.experiment.runs if run.seed == first]
-        return [self.in_results(run.folder, name) for run in runs]
+        return [self.in_results(run.folder, artifacts.COST) for run in runs]
 
     def summaries(self) -> list[str]:
         """What every finished training says of itself."""

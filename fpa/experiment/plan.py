@@ -222,8 +222,7 @@ class Experiment:
                 }
                 for run in self.runs
             ],
-            # Both are left out where there is nothing to say, as by versions without them.
-            **({} if self.config["bundle"]["real_images"] else {"real_images": False}),
+            # Left out where there are none, as by versions without them.
             **({"claims": [c.model_dump(mode="json") for c in self.claims]} if self.claims else {}),
         }
 

@@ -20,6 +20,7 @@ from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
 from fpa.experiment.patterns import Patterns
 from fpa.experiment.plan import Experiment
+from fpa.reporting.description import neighbours_file
 from fpa.training.run import Run
 
 SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
@@ -212,6 +213,10 @@ class Workflow(Patterns):
         inputs = {"features": self._pair(run, n, protocol.space)}
         if self.evaluation["cross_check"]:
             inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
+        if run.seed == self.config["seeds"][0] and protocol == self.experiment.by_features[0]:
+            # Not read. It is made of the same features, which go with the last job that needs them.
+            name = neighbours_file(self.about)
+            inputs["compared"] = self.in_results(run.folder, name)
         if any(METRICS[name].uses_real_radii for name in self.evaluation["metrics"]):
             inputs["radii"] = self.real_radii(run.store, protocol)
         return inputs
@@ -243,6 +248,11 @@ class Workflow(Patterns):
         protocol = self.experiment.by_features[0]
         fake, real = self._pair(self.run(wildcards), protocol.n_fake, protocol.space)
         return {"fake": fake, "real": real}
+
+    def neighbour_store(self, wildcards: Any, input: Any) -> list[str]:
+        """Where the training images are that are shown, as an option."""
+        shown = self.config["figures"]["real_images"]
+        return ["--store", str(Path(input.images).parent)] if shown else []
 
     # Figures ------------------------------------------------------------------------------------
 

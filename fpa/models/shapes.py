@@ -13,7 +13,8 @@ MAKERS = {torch.randn, torch.rand}
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves out random numbers. For shapes, torch draws none but loads its compiler, for 1.4 s."""
+    """Leaves out the numbers that parameters start from. For shapes, torch draws none but loads its
+    compiler, for 1.4 s."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

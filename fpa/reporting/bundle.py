@@ -8,28 +8,19 @@ that the description asks for, in the folders of an experiment's runs and real s
 import gzip
 import io
 import tarfile
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import fpa
 from fpa.common import artifacts
 from fpa.common.errors import UserError
-from fpa.common.files import atomic_open, canonical_json, file_digest, save_npz
-from fpa.reporting.description import (
-    Description,
-    neighbours_file,
-    read_description,
-    score_file,
-)
+from fpa.common.files import atomic_open, canonical_json, file_digest
+from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 
 FORMAT = 2
 MANIFEST = "manifest.json"
-REAL = "real/"
-"""Where those of real images lie."""
-IN_FOLDERS = ("runs/", REAL)
+IN_FOLDERS = ("runs/", "real/")
 """Where the files of a bundle lie, below the results folder."""
 
 
@@ -54,14 +45,7 @@ def contents(about: Description, weights: bool = False, optional: bool = False) 
             for part in spec.inputs
             if part.path.startswith(IN_FOLDERS) and (optional or not part.optional)
         }
-    if not _with_real_images(about):
-        found = {name for name in found if not name.startswith(REAL)}
     return sorted(found)
-
-
-def _with_real_images(about: Description) -> bool:
-    """Whether the experiment's bundle may hold real images."""
-    return about.get("real_images", True)
 
 
 def pack(results: Path, out: Path, weights: bool = False) -> int:
@@ -77,25 +61,13 @@ def pack(results: Path, out: Path, weights: bool = False) -> int:
             f"{len(missing)} of {len(names)} files are not in {results}, the first is {missing[0]}; "
             "finish the experiment first"
         )
-    places = {name: results / name for name in names}
-    with tempfile.TemporaryDirectory() as scratch:
-        if not _with_real_images(about):
-            for name in names:
-                if name.endswith(f"/{neighbours_file(about)}"):
-                    places[name] = _without_real_images(places[name], Path(scratch))
-        _write(out, about["experiment"], places)
-    return len(names)
-
-
-def _write(out: Path, experiment: str, places: Mapping[str, Path]) -> None:
-    """Write a bundle of files, by their names in it."""
     manifest = {
         "format": FORMAT,
         "fpa": fpa.__version__,
-        "experiment": experiment,
+        "experiment": about["experiment"],
         "files": {
-            name: {"bytes": place.stat().st_size, "sha256": file_digest(place)}
-            for name, place in places.items()
+            name: {"bytes": (results / name).stat().st_size, "sha256": file_digest(results / name)}
+            for name in names
         },
     }
     with (
@@ -105,20 +77,10 @@ def _write(out: Path, experiment: str, places: Mapping[str, Path]) -> None:
     ):
         text = canonical_json(manifest).encode()
         archive.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
-        for name, place in places.items():
-            with open(place, "rb") as content:
+        for name in names:
+            with open(results / name, "rb") as content:
                 archive.addfile(_member(name, manifest["files"][name]["bytes"]), content)
-
-
-def _without_real_images(path: Path, folder: Path) -> Path:
-    """A copy of a file of samples and their nearest training images, without these images."""
-    from fpa.reporting.figures.loading import load_file  # NumPy
-
-    copy = folder / f"{len(list(folder.iterdir()))}.npz"
-    arrays = load_file(path)
-    arrays.pop("nearest", None)
-    save_npz(copy, **arrays)
-    return copy
+    return len(names)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -20,7 +20,7 @@ WINDOW_STEPS = 16
 """Steps between two looks at the clock: whole rounds of penalties that come every 4th or 16th."""
 
 MOST_REPEATS = 32
-"""Of what is timed: the median of more says nothing more."""
+"""Repeats that are timed: the median of more is no better."""
 
 
 def _triangular_solve(matrix: tuple[int, ...], right: tuple[int, ...], **_: Any) -> int:
@@ -98,7 +98,10 @@ def summary_line(cost: Mapping[str, Any]) -> str:
 def measure(
     run: Run, device: torch.device, seconds: float, execution: Execution = Execution()
 ) -> dict[str, Any]:
-    """Images per second in training steps and in sampling, each measured for at most about `seconds`.
+    """Images per second in training steps and in sampling.
+
+    Each is measured for about `seconds`: longer where 16 steps take longer, for less time where a
+    few dozen repeats take less.
 
     Training is the model's own step on random images at the run's batch size, without data set,
     checkpoints and quick scores; sampling is the EMA generator at that batch size.
@@ -131,7 +134,8 @@ def measure(
 
 
 def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> float:
-    """Median time of `work` after one warm-up, repeated for `seconds`: once at least, or a few dozen times."""
+    """Median time of `work` after one warm-up, repeated until `seconds` are over: once at least, at most
+    MOST_REPEATS times."""
     times: list[float] = []
     for warm in (False, True):
         while True:

@@ -83,6 +83,10 @@ ELSEWHERE = {
         "tests/integration/test_workflow.py",
         '"sample"',
     ),
+    "python -m fpa sample results/published/cats/fpa_unet --count 64 --seed 1 --out cats.npy": (
+        "tests/integration/test_published.py",
+        '"sample", CATS / model',
+    ),
     "python -m fpa sample EXPORT --trust-class their_models:Painter --out samples.npy": (
         "tests/unit/test_trust.py",
         "--trust-class",
@@ -255,7 +259,7 @@ def test_the_readme_is_short_and_in_order():
     text = text_of("README.md")
     assert len(text.splitlines()) <= README_LINES
     assert re.findall(r"^## (.*)$", text, flags=re.M) == SECTIONS
-    assert text.index("docs/painting.gif") < text.index("## Start")
+    assert text.index("docs/cats-painting.gif") < text.index("## Start")
 
 
 def anchors(name: str) -> set[str]:

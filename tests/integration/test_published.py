@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from fpa.reporting.make import make_tables
 
 DIGITS = ROOT / "results" / "published" / "digits"
 ABLATIONS = ROOT / "results" / "published" / "digits-ablations"
+CATS = ROOT / "results" / "published" / "cats"
 TABLES = ("fid", "kid", "scores", "comparisons", "claims", "targets")
 
 
@@ -54,23 +56,52 @@ def test_figures_and_page_are_made_of_it(remade):
     assert (remade / "figures" / "progress-digits.png").exists()
 
 
-def test_the_kept_tables_of_the_ablations_are_what_their_bundle_gives(tmp_path):
-    """Their eighty figures and the page are made by `make digits-ablations` alone."""
+def rows_of(path: Path) -> list[str]:
+    """The rows of a table in Markdown."""
+    return [line for line in path.read_text().splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(("place", "trainings"), [(ABLATIONS, 3), (CATS, 1)], ids=lambda x: "")
+def test_other_kept_tables_are_what_their_bundle_gives(place, trainings, tmp_path):
+    """Their figures and pages are made by `make digits-ablations` and `make cats` alone."""
     results = tmp_path / "results"
-    done = fpa("unpack", ABLATIONS / "bundle.tar.gz", "--into", results, cwd=tmp_path)
+    done = fpa("unpack", place / "bundle.tar.gz", "--into", results, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     make_tables(read_json(results / "experiment.json"), results)
     for name in (*TABLES, "models"):
         for ending in ("csv", "md"):
             made = (results / "tables" / f"{name}.{ending}").read_text()
-            assert made == (ABLATIONS / f"{name}.{ending}").read_text()
-    fid = pd.read_csv(ABLATIONS / "scores.csv").query("metric == 'fid'")
-    assert set(fid.groupby("model").size()) == {3}
-    planned = yaml.safe_load((ROOT / "experiments/digits-ablations.yaml").read_text())
+            assert made == (place / f"{name}.{ending}").read_text()
+    fid = pd.read_csv(place / "scores.csv").query("metric == 'fid'")
+    assert set(fid.groupby("model").size()) == {trainings}
+    planned = yaml.safe_load((ROOT / "experiments" / f"{place.name}.yaml").read_text())
     assert set(fid["model"]) == set(planned["models"])
-    shown = (ABLATIONS / "scores.md").read_text().splitlines()
     page = (ROOT / "docs/results.md").read_text()
-    assert all(row in page for row in shown if row.startswith("|"))
+    assert all(row in page for row in rows_of(place / "scores.md"))
+
+
+def test_no_photograph_is_kept(tmp_path):
+    results = tmp_path / "results"
+    assert fpa("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=tmp_path).returncode == 0
+    assert (CATS / "bundle.tar.gz").stat().st_size < 20_000_000
+    assert not (results / "real").exists()
+    neighbours = list(results.rglob("neighbours*.npz"))
+    assert len(neighbours) == 4
+    for path in neighbours:
+        with np.load(path) as arrays:
+            assert "nearest" not in arrays
+
+
+@pytest.mark.parametrize("model", ["fpa", "fpa_unet"])
+def test_the_kept_generators_paint_the_kept_samples(model, tmp_path):
+    results = tmp_path / "results"
+    assert fpa("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=tmp_path).returncode == 0
+    (kept,) = (results / "runs" / "afhq_cat" / model).glob("*/samples-best-n64-*.npy")
+    out = tmp_path / "cats.npy"
+    done = fpa("sample", CATS / model, "--count", 64, "--seed", 0, "--out", out, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    # Another processor rounds otherwise.
+    assert np.abs(np.load(out).astype(int) - np.load(kept)).max() <= 1
 
 
 @pytest.fixture(scope="module")
@@ -107,23 +138,22 @@ def test_the_figures_rule_paints_what_the_painter_painted(drawing, tmp_path):
         assert np.abs(added - trace["painted"][n, 0]).max() > 0.1
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
-def test_pages_show_the_same_table(page):
-    rows = [
-        line for line in (DIGITS / "scores.md").read_text().splitlines() if line.startswith("|")
-    ]
-    assert all(row in (ROOT / page).read_text() for row in rows)
+@pytest.mark.parametrize(("place", "page"), [(DIGITS, "docs/results.md"), (CATS, "README.md")])
+def test_pages_show_the_same_table(place, page):
+    assert all(row in (ROOT / page).read_text() for row in rows_of(place / "scores.md"))
 
 
-def test_the_kept_painters_run_on_a_page_of_their_own(browser, tmp_path):
+@pytest.mark.parametrize("kept", ["digits", "cats"])
+def test_the_kept_painters_run_on_a_page_of_their_own(kept, browser, tmp_path):
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    (tmp_path / "painters.html").write_text(generate.painters())
+    (tmp_path / "painters.html").write_text(generate.painters(kept))
     with opened(browser, tmp_path / "painters.html") as page:
+        dataset = {"digits": "digits", "cats": "afhq_cat"}[kept]
         assert page.locator("#which option").all_inner_texts() == [
-            "FPA on digits",
-            "FPA + U-Net on digits",
+            f"FPA on {dataset}",
+            f"FPA + U-Net on {dataset}",
         ]
         first = pixels(page, "image")
         assert first.max() > 200

@@ -270,6 +270,17 @@ def test_a_call_for_one_table_leaves_no_features_to_be_made_again(tmp_path):
     assert "figure" not in one
 
 
+def test_neighbours_are_saved_without_real_images_where_none_may_be_shown(tmp_path):
+    for shown in (True, False):
+        done = snakemake(changed("figures/real_images", shown), tmp_path, "-n", "-p")
+        assert done.returncode == 0, done.stderr
+        said = done.stdout + done.stderr
+        commands = re.findall(r"python -m fpa neighbours .*", said)
+        assert len(commands) == len(TINY["models"])
+        assert all(("--store" in command) == shown for command in commands)
+        assert ("real_samples" in said) == shown
+
+
 def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):
     """As where Snakemake is installed, and the rules' own software is not yet."""
     for name in ("torch", "torchvision", "cleanfid", "torch_fidelity", "matplotlib", "seaborn"):

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import made_up
-import numpy as np
 import pytest
 from conftest import fpa
 
 from fpa.common.errors import UserError
 from fpa.common.files import file_digest
 from fpa.reporting.bundle import FORMAT, pack
-from fpa.reporting.figures import FIGURES, figures
 from fpa.reporting.unpacking import unpack
 
 
@@ -259,52 +257,3 @@ def test_a_manifest_of_endless_zeros_is_not_read(tmp_path):
         file.write(member.tobuf() + bytes(1 << 20))
     with pytest.raises(UserError, match="more than any bundle's"):
         unpack(tmp_path / "bomb.tar.gz", tmp_path / "into")
-
-
-@pytest.fixture
-def without_real_images(results, tmp_path):
-    """What is unpacked from the bundle of an experiment whose photographs may not be passed on."""
-    about = json.loads((results / "experiment.json").read_text())
-    (results / "experiment.json").write_text(json.dumps({**about, "real_images": False}))
-    pack(results, tmp_path / "without.tar.gz")
-    return unpack(tmp_path / "without.tar.gz", tmp_path / "without")
-
-
-def test_real_images_stay_behind_where_they_may_not_be_passed_on(
-    results, without_real_images, tmp_path
-):
-    assert any((results / "real").iterdir())
-    assert not (without_real_images / "real").exists()
-    found = list(without_real_images.rglob("neighbours*.npz"))
-    assert len(found) == 3
-    for path in found:
-        with (
-            np.load(results / path.relative_to(without_real_images)) as whole,
-            np.load(path) as kept,
-        ):
-            assert set(kept) == set(whole) - {"nearest"}
-            assert all(np.array_equal(kept[name], whole[name]) for name in kept)
-    # Packed again from here, it is the same.
-    pack(without_real_images, tmp_path / "again.tar.gz")
-    assert (tmp_path / "again.tar.gz").read_bytes() == (tmp_path / "without.tar.gz").read_bytes()
-
-
-def test_figures_beside_real_images_are_drawn_without_them(results, without_real_images):
-    specs = figures(json.loads((results / "experiment.json").read_text()))
-
-    def titles(name, place):
-        figure = FIGURES[specs[name].kind].draw(specs[name], place)
-        found = [ax.get_title() or ax.get_title("left") for ax in figure.axes]
-        return [title for title in found if title], [
-            len(ax.get_yticks()) for ax in figure.axes[::2]
-        ]
-
-    (with_real, _), (without, _) = (
-        titles("samples-digits", p) for p in (results, without_real_images)
-    )
-    assert with_real == ["real", *without]
-    (models, rows), (same, fewer) = (
-        titles("neighbours-digits", p) for p in (results, without_real_images)
-    )
-    assert models == same == without
-    assert (rows, fewer) == ([3] * 3, [1] * 3)

@@ -467,6 +467,9 @@ def test_samples_that_are_nan_have_no_nearest_training_image():
     found = search(real, fake, images, images[:6], 3)
     assert np.isnan(found["distance"]).tolist() == [n == 1 for n in range(6)]
     assert [bool(found["nearest"][n].any()) for n in range(3)] == [True, False, True]
+    unseen = search(real, fake, None, images[:6], 3)
+    assert set(unseen) == set(found) - {"nearest"}
+    assert np.array_equal(unseen["distance"], found["distance"], equal_nan=True)
     fake[:] = np.nan
     assert np.isnan(search(real, fake, images, images[:6], 3)["distance"]).all()
 

@@ -25,6 +25,7 @@ from fpa.experiment.plan import Experiment
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings
 from fpa.reporting import report
+from fpa.reporting.bundle import contents
 from fpa.reporting.drawing import curves, pictures, scores, theme
 from fpa.reporting.drawing.tiles import tile
 from fpa.reporting.figures import FIGURES, Context, Spec, figures, register
@@ -461,6 +462,29 @@ def test_a_page_without_played_figures_plays_nothing(tmp_path):
     silent = {name: dataclasses.replace(spec, played=False) for name, spec in specs.items()}
     assert 'id="player"' in report.render(about, specs, results, {})
     assert 'id="player"' not in report.render(about, silent, results, {})
+
+
+def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
+    config = made_up.experiment()
+    shown = figures(Experiment(config).describe())
+    config["figures"]["real_images"] = False
+    about, specs, results = made_up.fill(tmp_path, config)
+    assert any(part.path.startswith("real/") for part in shown["samples-digits"].inputs)
+    assert not any(p.path.startswith("real/") for spec in specs.values() for p in spec.inputs)
+    assert not [name for name in contents(about) if name.startswith("real/")]
+    for name, figure in ("samples-digits", "beside"), ("neighbours-digits", "above"):
+        assert figure in shown[name].caption
+        assert figure not in specs[name].caption
+    for path in results.rglob("neighbours*.npz"):
+        with np.load(path) as arrays:
+            kept = {name: arrays[name] for name in arrays if name != "nearest"}
+        np.savez(path, **kept)
+    models = [model["label"] for model in about["models"]]
+    drawn = FIGURES["samples"].draw(specs["samples-digits"], results)
+    assert [ax.get_title() for ax in drawn.axes if ax.get_title()] == models
+    drawn = FIGURES["neighbours"].draw(specs["neighbours-digits"], results)
+    assert [ax.get_title("left") for ax in drawn.axes[::2]] == models
+    assert [len(ax.get_yticks()) for ax in drawn.axes[::2]] == [1] * len(models)
 
 
 def test_specifications_need_no_heavy_library(tmp_path):

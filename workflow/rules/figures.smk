@@ -125,12 +125,13 @@ rule neighbours:
         mem_mb=8000,
         runtime=60,
     params:
-        store=subpath(input.images, parent=True),
+        # Where real images may not be shown, their distances are all that is saved.
+        store=FPA.neighbour_store,
     message:
         "Nearest training images of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
         "python -m fpa neighbours {input.samples:q} --fake {input.fake:q} --real {input.real:q}"
-        " --store {params.store:q} --count {wildcards.number} --out {output:q} --log {log:q}"
+        " {params.store:q} --count {wildcards.number} --out {output:q} --log {log:q}"
 
 
 rule real_samples:

@@ -8,9 +8,6 @@ rule scores_table:
     input:
         scores=FPA.scores(),
         published=FPA.config["published"] or str(PUBLISHED),
-        # Not shown in the table. They are made of the features, which go once nothing asked for
-        # needs them: a first call for a table would leave the next to make all features again.
-        compared=FPA.compared(),
     output:
         csv=report(
             FPA.in_results(artifacts.table("{table}")),

@@ -144,8 +144,8 @@ def _sheet(images: np.ndarray) -> np.ndarray:
 def neighbours(found: Mapping[str, Mapping[str, np.ndarray] | None], labels: Labels) -> Figure:
     """Memorisation check: samples above their nearest training images, and all distances.
 
-    `found` as `fpa.evaluation.neighbours.search` gives it; without `nearest` the samples stand alone.
-    On the right, how far the samples are from their nearest training image, against how far training
+    `found` as `fpa.evaluation.neighbours.search` gives it; samples without `nearest` stand alone. On
+    the right, how far the samples are from their nearest training image, against how far training
     images are from each other.
     """
     colours = model_colours(list(labels))

@@ -173,9 +173,9 @@ class Context:
         )
 
     @property
-    def bundled(self) -> str:
-        """Behind a mention of real images in a caption: that the bundle has none."""
-        return "" if self.about.get("real_images", True) else " (left out of the bundle)"
+    def real_images(self) -> bool:
+        """Whether real images may be shown. Version 0.2 and before always did."""
+        return self.shown.get("real_images", True)
 
     @property
     def training_seed(self) -> str:

@@ -16,6 +16,7 @@ def specs(context: Context) -> Iterator[Spec]:
     """One for each data set, in the feature space of the first protocol."""
     protocol = first_protocol(context.about)
     file = neighbours_file(context.about)
+    above = ", above their nearest training images" if context.real_images else ""
     for dataset in context.stores:
         yield context.spec(
             "neighbours",
@@ -23,9 +24,8 @@ def specs(context: Context) -> Iterator[Spec]:
             title="nearest training images",
             category="Samples",
             caption=f"Memorisation check on {dataset} ({context.training_seed}): the first samples, "
-            f"not chosen, above their nearest training images{context.bundled} in "
-            f"{protocol['extractor']} features. Right: the distances of all samples (2,000 at "
-            "most) to their nearest training image, against those between training images. A "
+            f"not chosen{above}. Right: the distances of all samples (2,000 at most) to their nearest "
+            f"training image, in {protocol['extractor']} features, against those between training images. A "
             "model that copies lies left of the grey curve, near zero.",
             inputs=context.first_inputs(file, dataset),
         )

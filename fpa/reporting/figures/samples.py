@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def specs(context: Context) -> Iterator[Spec]:
     """One for each data set."""
     count = context.shown["grid"]
+    beside = " beside the first real images" if context.real_images else ""
     for dataset, store in context.stores.items():
         yield context.spec(
             "samples",
@@ -23,9 +24,9 @@ def specs(context: Context) -> Iterator[Spec]:
             title="samples",
             category="Samples",
             caption=f"Uncurated samples of each model on {dataset} (the first {count} of those "
-            f"that are scored; {context.training_seed}) beside the first real images{context.bundled}.",
+            f"that are scored; {context.training_seed}){beside}.",
             inputs=(
-                Input(artifacts.real_samples(store, count), dataset),
+                *[Input(artifacts.real_samples(store, count), dataset)] * context.real_images,
                 *context.first_inputs(samples_file(context.about), dataset),
             ),
             options={"count": count},
@@ -36,8 +37,6 @@ def draw(spec: Spec, results: Path) -> "Figure":
     from fpa.reporting.drawing.pictures import sample_grids
 
     grids = load_by_model(spec, results)
-    if grids[""] is None:  # in results from a bundle without real images
-        del grids[""]
     return sample_grids(grids, {"": "real", **spec.models}, spec.options["count"])
 
 

@@ -255,8 +255,8 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
     assert f"[{killed['JobId']}.batch] error: Exceeded job memory limit" in told
 
     # Scores of a run are one job; tables are made here.
-    scores = "scores_features_sample_score"
-    assert set(jobs) == {"prepare", "real_features", scores, "pictures_neighbours"}
+    scores = "scores_features_neighbours_sample_score"
+    assert set(jobs) == {"prepare", "real_features", scores}
     gpu = {"real_features", scores}
     for name, (job,) in jobs.items():
         assert job["JobState"] == "COMPLETED"
