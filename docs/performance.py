@@ -149,6 +149,36 @@ def peaks(found: Mapping[str, Any]) -> str:
     return table(header, lines, 1) + left
 
 
+def versions(found: Mapping[str, Any]) -> str:
+    """Steps of this version and of the first."""
+    header = (
+        "model",
+        "0.1: step",
+        "with penalties",
+        "now: step",
+        "with penalties ",
+        "times as fast",
+    )
+
+    def mean(one: Mapping[str, Any]) -> float:
+        plain = statistics.median(one["steps"])
+        return (plain * (one["cycle"] - 1) + one["penalised"]) / one["cycle"]
+
+    lines = (
+        (
+            row["model"],
+            *(
+                duration(seconds)
+                for one in (row["first"], row["this"])
+                for seconds in (statistics.median(one["steps"]), one["penalised"])
+            ),
+            factor(mean(row["first"]) / mean(row["this"])),
+        )
+        for row in found["rows"]
+    )
+    return table(header, lines, 1)
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """Where and with what it was measured."""
     (hardware,) = found["hardware"]
@@ -167,6 +197,7 @@ def blocks() -> dict[str, str]:
         "training default": training(rows, "default"),
         "training paper": training(rows, "paper"),
         "parts": parts(rows),
+        "versions": versions(load("versions")),
         "painting": others(rows, ["painting"]),
         "stages": others(rows, ["sampling", "scoring", "feeding", "planning"]),
         "growth": growth(cpu["growth"], cpu["rates"]["cpu"]),

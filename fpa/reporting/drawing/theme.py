@@ -115,6 +115,9 @@ METADATA: dict[str, dict[str, str | None]] = {
 
 def save_figure(figure: Figure, paths: Sequence[Path]) -> None:
     """Write a figure's files, each whole; the same figure gives the same bytes."""
+    # Laid out once for all files, where each would do it anew.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for path in paths:
         kind = path.suffix[1:]
         with atomic_path(path) as temporary:
