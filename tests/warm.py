@@ -5,6 +5,7 @@ needs. Nothing of this repository is imported before a call: where it is found i
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -13,8 +14,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 LOADED = (
     *("snakemake.cli", "snakemake.workflow", "snakemake.executors.dryrun"),
@@ -79,15 +83,45 @@ class Warm:
 
 def serve() -> None:
     """Answer calls, one JSON object a line, by their exit codes, until nobody asks any more."""
-    for name in LOADED:
-        importlib.import_module(name)
+    load(LOADED)
     for line in sys.stdin:
         if child := os.fork():
             _, status = os.waitpid(child, 0)
             print(os.waitstatus_to_exitcode(status), flush=True)
             continue
         become(**json.loads(line))
-        sys.exit(sys.modules["snakemake.cli"].main())
+        finish(sys.modules["snakemake.cli"].main)
+
+
+def load(names: tuple[str, ...]) -> None:
+    """Import modules for all forks, which need not look through them for garbage."""
+    for name in names:
+        importlib.import_module(name)
+    gc.freeze()
+
+
+def finish(run: Callable[[], object]) -> NoReturn:
+    """The rest of a fork's life, up to its exit code, as Python's own.
+
+    Modules are not taken down: that would touch, and so copy, all that it shares with others.
+    """
+    code = 1
+    try:
+        run()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
 
 
 def become(

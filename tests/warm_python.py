@@ -8,7 +8,6 @@ Nothing of this repository is imported before a call: where it is found is part 
 
 import atexit
 import functools
-import importlib
 import json
 import os
 import runpy
@@ -21,7 +20,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from warm import enter
+from warm import enter, finish, load
 
 LOADED = (
     *("torch", "torch.nn.functional", "torchvision.transforms", "numpy", "pandas", "PIL.Image"),
@@ -101,8 +100,7 @@ def serve(place: str) -> None:
     while os.getppid() == parent:
         for key, _ in waiting.select(0.02 if callers else 1):
             if key.fileobj is listening:
-                for name in LOADED:
-                    importlib.import_module(name)
+                load(LOADED)
                 one, _ = listening.accept()
                 try:
                     number = fork(one, [listening, *callers.values()])
@@ -155,23 +153,7 @@ def fork(one: socket.socket, others: list[socket.socket]) -> int:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     sys.argv = ["fpa", *call["words"]]
-    code = 1
-    try:
-        runpy.run_module("fpa", run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        # Python's own end of a process, without the tests' of this one.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        atexit._run_exitfuncs()
-        os._exit(code)
+    finish(lambda: runpy.run_module("fpa", run_name="__main__", alter_sys=True))
 
 
 if __name__ == "__main__":

@@ -148,3 +148,11 @@ def test_the_page_writes_numbers_with_three_digits():
     row |= {"seconds": 2.0, "spread": [1.8, 2.2], "ratio": None}
     (line,) = performance.others([row], ["feeding"]).splitlines()[2:]
     assert line == "| feeding | a | b | c | none | 2.00 s | ± 10% |  |"
+
+
+def test_the_page_compares_versions_by_the_mean_of_a_round_of_steps():
+    first = {"steps": [2.0, 4.0], "penalised": 7.0, "cycle": 4}
+    this = {"steps": [1.0, 1.0], "penalised": 1.0, "cycle": 4}
+    rows = {"rows": [{"model": "fpa", "first": first, "this": this}]}
+    line = page().versions(rows).splitlines()[2]
+    assert line == "| fpa | 3.00 s | 7.00 s | 1.00 s | 1.00 s | 4.00 |"

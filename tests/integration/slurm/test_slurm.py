@@ -128,7 +128,9 @@ def test_every_rule_that_is_a_slurm_job_has_its_memory_in_the_profile():
     assert all("attempt" in asked["mem_mb"] for asked in PROFILE["set-resources"].values())
     assert {pair.partition("=")[0] for pair in PROFILE["groups"]} <= named - local
     # Of jobs that a group may run at once, Snakemake adds up the machines.
-    assert [rule for rule, asked in PROFILE["set-resources"].items() if "nodes" in asked] == ["train"]
+    assert [rule for rule, asked in PROFILE["set-resources"].items() if "nodes" in asked] == [
+        "train"
+    ]
 
 
 def site(*keys: str) -> dict:
