@@ -153,7 +153,7 @@ def fork(one: socket.socket, others: list[socket.socket]) -> int:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
     sys.argv = ["fpa", *call["words"]]
-    finish(lambda: runpy.run_module("fpa", run_name="__main__", alter_sys=True))
+    return finish(lambda: runpy.run_module("fpa", run_name="__main__", alter_sys=True))
 
 
 if __name__ == "__main__":
