@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
 import functools
+import gc
 import importlib
 import io
 import shutil
@@ -134,9 +135,16 @@ def small(tiny) -> dict:
     return tiny
 
 
+def pytest_collection_finish() -> None:
+    """What is loaded and collected by now is no garbage, and need not be looked through for it."""
+    gc.enable()
+    gc.freeze()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """One loaded Python for all of xdist's workers; programs started here listen to Ctrl-C, even when
     these tests run in a shell's background."""
+    gc.disable()
     if getattr(config.option, "numprocesses", None):
         share()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

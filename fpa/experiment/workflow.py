@@ -210,7 +210,7 @@ class Workflow(Patterns):
         """The features that a run is scored by, and for the cross-check those of both libraries."""
         run, protocol = self.run(wildcards), self.protocol(wildcards)
         n, spaces = protocol.n_fake, protocol.checked_spaces
-        inputs = {"features": self._pair(run, n, protocol.space)}
+        inputs: dict[str, Any] = {"features": self._pair(run, n, protocol.space)}
         if self.evaluation["cross_check"]:
             inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
         if run.seed == self.config["seeds"][0] and protocol == self.experiment.by_features[0]:
