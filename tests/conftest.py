@@ -141,6 +141,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Else nanobind counts it as leaked."""
+    gc.unfreeze()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """One loaded Python for all of xdist's workers; programs started here listen to Ctrl-C, even when
     these tests run in a shell's background."""
