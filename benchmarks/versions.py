@@ -92,8 +92,9 @@ def main() -> None:
         for version, root in (("first", options.first), ("this", ROOT)):
             words = [sys.executable, __file__, str(root), "--measure", name]
             done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-            row[version] = json.loads(done.stdout.splitlines()[-1])
-            print(version, done.stdout.splitlines()[-1], flush=True)
+            said = done.stdout.splitlines()[-1]
+            row[version] = json.loads(said)
+            print(version, said, flush=True)
         rows.append(row)
     if options.out:
         sys.path.insert(0, str(ROOT))

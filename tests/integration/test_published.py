@@ -80,12 +80,19 @@ def test_other_kept_tables_are_what_their_bundle_gives(place, trainings, tmp_pat
     assert all(row in page for row in rows_of(place / "scores.md"))
 
 
-def test_no_photograph_is_kept(tmp_path):
-    results = tmp_path / "results"
-    assert fpa("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=tmp_path).returncode == 0
+@pytest.fixture(scope="module")
+def cats(tmp_path_factory):
+    """The results folder of their bundle."""
+    results = tmp_path_factory.mktemp("cats") / "results"
+    done = fpa("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=results.parent)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_no_photograph_is_kept(cats):
     assert (CATS / "bundle.tar.gz").stat().st_size < 20_000_000
-    assert not (results / "real").exists()
-    neighbours = list(results.rglob("neighbours*.npz"))
+    assert not (cats / "real").exists()
+    neighbours = list(cats.rglob("neighbours*.npz"))
     assert len(neighbours) == 4
     for path in neighbours:
         with np.load(path) as arrays:
@@ -93,10 +100,8 @@ def test_no_photograph_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("model", ["fpa", "fpa_unet"])
-def test_the_kept_generators_paint_the_kept_samples(model, tmp_path):
-    results = tmp_path / "results"
-    assert fpa("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=tmp_path).returncode == 0
-    (kept,) = (results / "runs" / "afhq_cat" / model).glob("*/samples-best-n64-*.npy")
+def test_the_kept_generators_paint_the_kept_samples(model, cats, tmp_path):
+    (kept,) = (cats / "runs" / "afhq_cat" / model).glob("*/samples-best-n64-*.npy")
     out = tmp_path / "cats.npy"
     done = fpa("sample", CATS / model, "--count", 64, "--seed", 0, "--out", out, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -424,7 +424,8 @@ def test_defaults_are_filled_in_down_to_every_model():
         *sorted({p.name for p in (ROOT / "experiments").glob("*.yaml")} - {"claims.yaml"}),
     ],
 )
-def test_the_shipped_experiments_are_sound(path, tmp_path):
+def test_the_shipped_experiments_are_sound(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = ROOT / path if path == "config.yaml" else ROOT / "experiments" / path
     experiment = Experiment(
         {**read_config(path), "results": "somewhere/else", "data": str(tmp_path)}

@@ -174,7 +174,7 @@ class Context:
 
     @property
     def real_images(self) -> bool:
-        """Whether real images may be shown. Version 0.2 and before always did."""
+        """Whether real images may be shown. Descriptions without a word of it show them."""
         return self.shown.get("real_images", True)
 
     @property
