@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 # Of ImageNet, as the example in the package's documentation prepares images.
 MEAN = [0.485, 0.456, 0.406]
@@ -36,4 +37,30 @@ def load_lite(path: Path, size: int) -> Lite:
     """The network with the weights of a file, for images of `size` px."""
     network = EfficientNet.from_name("efficientnet-lite0", image_size=size)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    fold_norms(network)
     return Lite(network).eval()
+
+
+def fold_norms(network: EfficientNet) -> None:
+    """Have every convolution do what the batch norm behind it does in evaluation, and its own padding where
+    it can: the same features but for rounding, in less time."""
+    fold(network, "_conv_stem", "_bn0")
+    fold(network, "_conv_head", "_bn1")
+    for block in network._blocks:
+        if hasattr(block, "_expand_conv"):
+            fold(block, "_expand_conv", "_bn0")
+        fold(block, "_depthwise_conv", "_bn1")
+        fold(block, "_project_conv", "_bn2")
+
+
+def fold(module: nn.Module, convolution: str, norm: str) -> None:
+    """The same of one of a module's convolutions and the batch norm behind it, by their names."""
+    conv, bn = getattr(module, convolution), getattr(module, norm)
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+    )
+    setattr(module, norm, nn.Identity())
+    sides = set(getattr(conv.static_padding, "padding", ()))
+    if len(sides) == 1:
+        # The same zeros on all sides: the convolution needs no padded copy of its maps.
+        conv.padding, conv.static_padding = 2 * tuple(sides), nn.Identity()
