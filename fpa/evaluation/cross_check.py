@@ -157,7 +157,8 @@ def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, s
             kernels = _kernels(fake[one.fake], real[one.real])
         else:
             rows = ((one.fake, one.fake), (one.fake, one.real), (one.real, one.real))
-            kernels = [k[np.ix_(*chosen)] for k, chosen in zip(every, rows, strict=True)]
+            # Rows, then columns: several times faster than both at once.
+            kernels = [k.take(x, 0).take(y, 1) for k, (x, y) in zip(every, rows, strict=True)]
         values.append(mmd2(*kernels))
     return float(np.mean(values))
 
