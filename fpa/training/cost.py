@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.common import provenance
 from fpa.models.interface import Model
+from fpa.models.shapes import shapes_only
 from fpa.training.execution import Execution
 from fpa.training.run import Run, build_model
 
@@ -18,6 +19,9 @@ COUNTED_BATCH = 2
 """Images that multiply-adds are counted on; a minibatch deviation needs more than one."""
 WINDOW_STEPS = 16
 """Steps between two looks at the clock: whole rounds of penalties that come every 4th or 16th."""
+
+WARM_STEPS = 4
+"""Steps before the clock runs: one with penalties is among them."""
 
 MOST_REPEATS = 32
 """Repeats that are timed: the median of more is no better."""
@@ -55,7 +59,7 @@ def count(run: Run) -> dict[str, int | None]:
     None for the multiply-adds of a discriminator that is not called with images alone.
     """
     size, channels = run.dataset["resolution"], run.dataset["channels"]
-    with torch.device("meta"):
+    with shapes_only():
         model = build_model(run)
         z = torch.zeros(COUNTED_BATCH, model.latent_dim)
         images = torch.zeros(COUNTED_BATCH, channels, size, size)
@@ -114,8 +118,8 @@ def measure(
     real = torch.rand(shape).to(device)
     execution = execution.prepare(model, shape, device)
 
-    def train() -> None:
-        for _ in range(WINDOW_STEPS):
+    def train(steps: int = WINDOW_STEPS) -> None:
+        for _ in range(steps):
             with execution.step(device):
                 model.step(real.clone())
 
@@ -123,6 +127,8 @@ def measure(
     def sample() -> None:
         model.ema(torch.randn(batch_size, model.latent_dim).to(device))
 
+    train(WARM_STEPS)
+    sample()
     return {
         "training_images_per_second": WINDOW_STEPS * batch_size / _typical(train, device, seconds),
         "sampling_images_per_second": batch_size / _typical(sample, device, seconds),
@@ -134,18 +140,13 @@ def measure(
 
 
 def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> float:
-    """Median time of `work` after one warm-up, repeated until `seconds` are over: once at least, at most
-    MOST_REPEATS times."""
+    """Median time of `work`, repeated until `seconds` are over: once at least, at most MOST_REPEATS times."""
     times: list[float] = []
-    for warm in (False, True):
-        while True:
-            started = time.perf_counter()
-            work()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - started)
-            if not warm or sum(times) >= seconds or len(times) == MOST_REPEATS:
-                break
-        if not warm:
-            times.clear()
+    synchronise = torch.cuda.synchronize if device.type == "cuda" else lambda device: None
+    synchronise(device)
+    while not times or (sum(times) < seconds and len(times) < MOST_REPEATS):
+        started = time.perf_counter()
+        work()
+        synchronise(device)
+        times.append(time.perf_counter() - started)
     return statistics.median(times)
