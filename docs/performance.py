@@ -179,6 +179,21 @@ def versions(found: Mapping[str, Any]) -> str:
     return table(header, lines, 1)
 
 
+def whole(found: Mapping[str, Any]) -> str:
+    """The default experiment by both versions."""
+    first, this = found["first"], found["this"]
+    rows = []
+    for stage, now in this["stages"].items():
+        before = first["stages"][stage]
+        for what, key in (("", "seconds"), (", CPU", "cpu_seconds")):
+            seconds = (f"{one[key]:.0f} s" for one in (before, now))
+            rows.append((f"{stage}{what}", *seconds, factor(now[key] / before[key])))
+    for model, score in this["scores"].items():
+        before = first["scores"][model]
+        rows.append((f"Fréchet distance, {model}", f"{before:.1f}", f"{score:.1f}", ""))
+    return table(("", "0.1", "now", "now / 0.1"), rows, 1)
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """Where and with what it was measured."""
     (hardware,) = found["hardware"]
@@ -198,6 +213,7 @@ def blocks() -> dict[str, str]:
         "training paper": training(rows, "paper"),
         "parts": parts(rows),
         "versions": versions(load("versions")),
+        "experiment": whole(load("default-experiment")),
         "painting": others(rows, ["painting"]),
         "stages": others(rows, ["sampling", "scoring", "feeding", "planning"]),
         "growth": growth(cpu["growth"], cpu["rates"]["cpu"]),
