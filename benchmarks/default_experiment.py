@@ -28,6 +28,7 @@ from fpa.common import provenance  # noqa: E402
 from fpa.common.files import write_json  # noqa: E402
 
 TABLE = Path("results/tables/fid.csv")
+CLONE = ("git", "-c", "advice.detachedHead=false", "clone", "-q")
 STAGES = {"table of scores": [str(TABLE)], "everything else": []}
 
 
@@ -35,7 +36,7 @@ def measure(checkout: Path, cores: int) -> dict[str, Any]:
     """Wall and CPU seconds of each stage of a version, and its scores by model."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "checkout"
-        subprocess.run(["git", "clone", "-q", str(checkout), str(place)], check=True)
+        subprocess.run([*CLONE, str(checkout), str(place)], check=True)
         # Only the clone's own code is found.
         environment = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
         path = [str(Path(sys.executable).parent), environment["PATH"]]

@@ -122,7 +122,7 @@ def test_snakemakes_report_shows_the_caption_as_it_is(kind):
     source = template.render(snakemake=snakemake)
     stream = io.StringIO()
     settings = {"warning_stream": stream, "output_encoding": "unicode"}
-    tree = core.publish_string(source, writer_name="xml", settings_overrides=settings)
+    tree = core.publish_string(source, writer="xml", settings_overrides=settings)
     # Of everything, one paragraph of plain text.
     root = ElementTree.fromstring(re.sub(r"<!DOCTYPE[^>]*>", "", tree))
     (paragraph,) = list(root)
