@@ -42,8 +42,10 @@ def load_lite(path: Path, size: int) -> Lite:
 
 
 def fold_norms(network: EfficientNet) -> None:
-    """Have every convolution do what the batch norm behind it does in evaluation, and its own padding where
-    it can, and activations overwrite what they are of: the same features but for rounding, in less time."""
+    """Move batch norms, and padding where possible, into the convolutions; activations work in place.
+
+    The features in evaluation are the same but for rounding, and take less time.
+    """
     fold(network, "_conv_stem", "_bn0")
     fold(network, "_conv_head", "_bn1")
     network._swish.inplace = True
@@ -56,7 +58,7 @@ def fold_norms(network: EfficientNet) -> None:
 
 
 def fold(module: nn.Module, convolution: str, norm: str) -> None:
-    """The same of one of a module's convolutions and the batch norm behind it, by their names."""
+    """Move one batch norm of a module, and the padding before it, into a convolution."""
     conv, bn = getattr(module, convolution), getattr(module, norm)
     conv.weight, conv.bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
