@@ -156,3 +156,16 @@ def test_the_page_compares_versions_by_the_mean_of_a_round_of_steps():
     rows = {"rows": [{"model": "fpa", "first": first, "this": this}]}
     line = page().versions(rows).splitlines()[2]
     assert line == "| fpa | 3.00 s | 7.00 s | 1.00 s | 1.00 s | 4.00 |"
+
+
+def test_the_page_compares_the_default_experiment_of_two_versions():
+    def version(seconds, fid):
+        stage = {"seconds": seconds, "cpu_seconds": 2 * seconds}
+        stages = {"everything else": stage, "table of scores": stage}
+        return {"stages": stages, "scores": {"fpa": fid}}
+
+    found = {"first": version(200.0, 84.75), "this": version(50.0, 76.35)}
+    lines = page().whole(found).splitlines()[2:]
+    assert lines[0] == "| table of scores | 200 s | 50 s | 0.25 |"
+    assert lines[3] == "| everything else, CPU | 400 s | 100 s | 0.25 |"
+    assert lines[4] == "| Fréchet distance, fpa | 84.8 | 76.3 |  |"

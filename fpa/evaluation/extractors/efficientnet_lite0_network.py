@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Of ImageNet, as the example in the package's documentation prepares images.
 MEAN = [0.485, 0.456, 0.406]
@@ -37,14 +37,14 @@ def load_lite(path: Path, size: int) -> Lite:
     """The network with the weights of a file, for images of `size` px."""
     network = EfficientNet.from_name("efficientnet-lite0", image_size=size)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    fold_norms(network)
+    fold_norms(network.eval())
     return Lite(network).eval()
 
 
 def fold_norms(network: EfficientNet) -> None:
     """Move batch norms, and padding where possible, into the convolutions; activations work in place.
 
-    The features in evaluation are the same but for rounding, and take less time.
+    Of a network in evaluation. Its features are the same but for rounding, and take less time.
     """
     fold(network, "_conv_stem", "_bn0")
     fold(network, "_conv_head", "_bn1")
@@ -59,12 +59,10 @@ def fold_norms(network: EfficientNet) -> None:
 
 def fold(module: nn.Module, convolution: str, norm: str) -> None:
     """Move one batch norm of a module, and the padding before it, into a convolution."""
-    conv, bn = getattr(module, convolution), getattr(module, norm)
-    conv.weight, conv.bias = fuse_conv_bn_weights(
-        conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
-    )
-    setattr(module, norm, nn.Identity())
+    conv = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
     sides = set(getattr(conv.static_padding, "padding", ()))
     if len(sides) == 1:
         # The same zeros on all sides: the convolution needs no padded copy of its maps.
         conv.padding, conv.static_padding = 2 * tuple(sides), nn.Identity()
+    setattr(module, convolution, conv)
+    setattr(module, norm, nn.Identity())
