@@ -6,9 +6,11 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.stylegan2_ada import layers as stylegan2
+from baselines.stylegan2_ada.filters import BLUR, resample
+from fpa.models.convolutions import FewChannels, Pointwise, UpConv, WholeMap
 from fpa.models.discriminator import Discriminator, Judgement
 from fpa.models.layers import Blur, DualAttention
 from fpa.models.learning_rules.base import Writing
@@ -48,10 +50,26 @@ def unet_attention(self: Attention, x: Tensor) -> Tensor:
 
 
 def blur(self: Blur, x: Tensor) -> Tensor:
-    """A depthwise convolution of the reflected map."""
+    """A depthwise convolution of the enlarged and reflected map."""
+    x = F.interpolate(x, scale_factor=self.scale)
     line = x.new_tensor([0.25, 0.5, 0.25])
     kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=x.shape[1])
+    x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, groups=x.shape[1])
+    return F.pad(x, self.padding * 2)
+
+
+def smooth(x: Tensor, padding: int, down: int = 1) -> Tensor:
+    """A matrix product along each axis."""
+    return resample(x, BLUR, down=down, padding=(padding, padding))
+
+
+def upsampled_convolution(self: UpConv, x: Tensor) -> Tensor:
+    """The map enlarged, then the convolution."""
+    return F.conv2d(F.interpolate(x, scale_factor=2), self.weight, self.bias, padding=1)
+
+
+def convolution(self: nn.Conv2d, x: Tensor) -> Tensor:
+    return F.conv2d(x, self.weight, self.bias, padding=self.padding)
 
 
 WRITE = DeltaRule.write
@@ -90,7 +108,11 @@ def plain_forms() -> Iterator[None]:
             (Blur, "forward", blur),
             (DeltaRule, "write", write_in_turn),
             (Discriminator, "forward", judge_apart),
-            (stylegan2, "PLANE", 0),
+            (stylegan2, "smooth", smooth),
+            (UpConv, "forward", upsampled_convolution),
+            (FewChannels, "forward", convolution),
+            (Pointwise, "forward", convolution),
+            (WholeMap, "forward", convolution),
         ):
             stack.enter_context(patch.object(owner, name, form))
         yield

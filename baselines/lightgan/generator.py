@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from baselines.lightgan.settings import GeneratorSettings
 from fpa.common import distributed
+from fpa.models.convolutions import FewChannels
 from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
 
 EXCITATION_GAP = 3
@@ -29,16 +30,14 @@ class GrowBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.upsample = nn.Upsample(scale_factor=2)
-        self.blur = Blur()
-        self.pad = nn.ZeroPad2d((2, 1, 2, 1))
+        self.blur = Blur(scale=2, padding=(2, 1))
         self.conv = nn.Conv2d(inputs, 2 * outputs, 4)
         self.noise = Noise()
         self.norm = distributed.BatchNorm2d(2 * outputs)
         self.glu = nn.GLU(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(self.pad(self.blur(self.upsample(x))))
+        x = self.conv(self.blur(x))
         return self.glu(self.norm(self.noise(x)))
 
 
@@ -94,7 +93,7 @@ class Generator(nn.Module):
         for n in range(4, levels + 1 - EXCITATION_GAP):
             self.excite[str(n)] = GlobalContext(widths[n], widths[n + EXCITATION_GAP])
         self.levels = levels
-        self.to_image = nn.Conv2d(widths[levels], channels, 3, padding=1)
+        self.to_image = FewChannels(widths[levels], channels)
         self.apply(init_kaiming)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.stylegan2_ada.layers import Taps, resample, upsample
+from baselines.stylegan2_ada.filters import Taps, resample, upsample
 from fpa.common import distributed
 from fpa.common.autocast import at_least_float32, without_autocast
 from fpa.common.transfer import constant

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.stylegan2_ada.generator import widths
-from baselines.stylegan2_ada.layers import Conv, Linear, activate
+from baselines.stylegan2_ada.layers import GAIN, Conv, Linear, activate
 from fpa.common import distributed
 
 
@@ -15,16 +15,15 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, residual: bool) -> None:
         super().__init__()
+        # Each branch carries half of the variance.
+        half = math.sqrt(0.5) if residual else 1.0
         self.first = Conv(inputs, inputs, 3)
-        self.second = Conv(inputs, outputs, 3, down=True)
-        self.skip = Conv(inputs, outputs, 1, down=True, bias=False) if residual else None
+        self.second = Conv(inputs, outputs, 3, down=True, gain=half * GAIN)
+        self.skip = Conv(inputs, outputs, 1, down=True, bias=False, gain=half) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.skip is None:
-            return activate(self.second(activate(self.first(x))))
-        # Each branch carries half of the variance.
-        y = activate(self.second(activate(self.first(x))), math.sqrt(0.5))
-        return y + self.skip(x) * math.sqrt(0.5)
+        y = activate(self.second(activate(self.first(x))))
+        return y if self.skip is None else y + self.skip(x)
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
@@ -60,14 +59,16 @@ class Discriminator(nn.Module):
         self.blocks = nn.ModuleList(Block(wide[size], wide[size // 2], residual) for size in sizes)
         self.deviation_group = deviation_group
         self.convolution = Conv(wide[4] + 1, wide[4], 3)
-        self.linear = Linear(wide[4] * 16, wide[4])
+        self.linear = Linear(wide[4] * 16, wide[4], gain=GAIN)
         self.output = Linear(wide[4], 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, parts: int = 1) -> Tensor:
+        """parts: of so many equal batches, one behind the other, that are judged by themselves."""
         x = activate(self.from_image(images))
         for block in self.blocks:
             x = block(x)
-        x = torch.cat([x, minibatch_deviation(x, self.deviation_group)], dim=1)
+        deviations = [minibatch_deviation(part, self.deviation_group) for part in x.chunk(parts)]
+        x = torch.cat([x, torch.cat(deviations)], dim=1)
         x = activate(self.convolution(x))
         x = activate(self.linear(x.flatten(1)))
         return self.output(x)

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from baselines.stylegan2_ada.layers import Linear, activate, modulated, upsample
+from baselines.stylegan2_ada.filters import upsample
+from baselines.stylegan2_ada.layers import GAIN, Linear, activate, modulated
 from fpa.common import distributed
 
 MAPPING_RATE = 0.01
@@ -23,7 +24,7 @@ class Mapping(nn.Module):
     def __init__(self, latent_dim: int, w_dim: int, layers: int) -> None:
         super().__init__()
         inputs = [latent_dim] + [w_dim] * (layers - 1)
-        self.layers = nn.ModuleList(Linear(n, w_dim, rate=MAPPING_RATE) for n in inputs)
+        self.layers = nn.ModuleList(Linear(n, w_dim, rate=MAPPING_RATE, gain=GAIN) for n in inputs)
         self.w_average: Tensor
         self.register_buffer("w_average", torch.zeros(w_dim))
 
@@ -52,9 +53,10 @@ class StyledConv(nn.Module):
         self.up = up
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = modulated(x, self.weight, self.affine(w), self.up)
-        noise = distributed.randn_like(x[:, :1])
-        return activate(x + noise * self.noise_strength + self.bias[:, None, None])
+        x, norms = modulated(x, self.weight, self.affine(w), self.up)
+        noise = distributed.randn_like(x[:, :1]) * (self.noise_strength * GAIN)
+        bias = (self.bias * GAIN)[:, None, None]
+        return activate(torch.addcmul(bias, x, norms * GAIN) + noise)
 
 
 class ToImage(nn.Module):
@@ -68,8 +70,9 @@ class ToImage(nn.Module):
         self.scale = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x = x * (self.affine(w) * self.scale)[:, :, None, None]
-        return nn.functional.conv2d(x, self.weight, self.bias)
+        weights = self.weight.flatten(1) * (self.affine(w) * self.scale)[:, None]  # (B, C, I)
+        image = torch.baddbmm(self.bias[:, None], weights, x.flatten(2))
+        return image.unflatten(2, x.shape[2:])
 
 
 class Block(nn.Module):

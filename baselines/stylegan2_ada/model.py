@@ -143,14 +143,14 @@ class StyleGAN2ADA:
             self.generator.mapping.follow(ws[:, 0], self.recipe.w_average_decay)
         return images, ws
 
-    def _judge(self, images: Tensor, discriminator: nn.Module) -> Tensor:
-        """The discriminator's logits (B, 1) on augmented images."""
-        return discriminator(self.augmentation(images) if self.augment.enabled else images)
+    def _shown(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of images."""
+        return self.augmentation(images) if self.augment.enabled else images
 
     def _generator_step(self, count: int) -> Tensor:
         self.discriminator.requires_grad_(False)
         fake, _ = self._fake(count, self._trained_mixing, self.recipe.w_average_every_pass)
-        loss = softplus(-self._judge(fake, self.discriminator)).mean()
+        loss = softplus(-self.discriminator(self._shown(fake))).mean()
         self._update(self.generator_optimizer, loss)
         self.discriminator.requires_grad_(True)
         return loss.detach()
@@ -159,7 +159,7 @@ class StyleGAN2ADA:
         """Steps of equal length in w should change the image by equal lengths.
 
         The published code takes the slope without gradients of convolution weights. That saves it
-        time and changes no number: styles scale maps, not weights, so that no weight depends on w,
+        time and changes no number: styles scale a convolution's maps, so that no weight depends on w,
         and the weights' gradients of the penalty arise behind the slope.
         """
         r = self.recipe
@@ -181,8 +181,8 @@ class StyleGAN2ADA:
     def _discriminator_step(self, real: Tensor) -> Tensor:
         with torch.no_grad():
             fake, _ = self._fake(len(real), self._mixing, follow=True)
-        on_real = self._judge(real, self._trained_discriminator)
-        on_fake = self._judge(fake, self._trained_discriminator)
+        shown = torch.cat([self._shown(real), self._shown(fake)])
+        on_real, on_fake = self._trained_discriminator(shown, parts=2).chunk(2)
         loss = softplus(on_fake).mean() + softplus(-on_real).mean()
         self._update(self.discriminator_optimizer, loss)
         self._count_signs(on_real)
@@ -191,7 +191,7 @@ class StyleGAN2ADA:
     def _r1_step(self, real: Tensor, gamma: float) -> Tensor:
         real = real.detach().requires_grad_()
         with uncompiled(self.discriminator):
-            on_real = self._judge(real, self._trained_discriminator)
+            on_real = self._trained_discriminator(self._shown(real))
         (slope,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
         penalty = slope.square().sum((1, 2, 3)).mean() * (gamma / 2)
         loss = penalty * self.recipe.r1_every + 0 * on_real.sum()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fpa.models.convolutions import Pointwise, UpConv, WholeMap
 from fpa.models.layers import LEAK, DualAttention, blur_or_identity, init_kaiming
 from fpa.models.settings import DiscriminatorSettings
 
@@ -46,7 +47,7 @@ class TwoBranches(nn.Module):
         self.pool = nn.Sequential(
             nn.Identity(),
             nn.AvgPool2d(2),
-            nn.Conv2d(inputs, outputs, 1),
+            Pointwise(inputs, outputs),
             nn.LeakyReLU(LEAK),
         )
 
@@ -87,7 +88,7 @@ class Discriminator(nn.Module):
             blur_or_identity(blur),
             nn.Conv2d(inputs, inputs, 3, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
-            nn.Conv2d(inputs, 1, 4),
+            WholeMap(inputs, 1, 4),
         )
         half = max(settings.view_width // 2, 1)
         self.view_to_logit = nn.Sequential(
@@ -95,15 +96,16 @@ class Discriminator(nn.Module):
             attention(settings.view_width),
             TwoBranches(settings.view_width, half, blur),
             attention(half),
-            nn.AdaptiveAvgPool2d(4),
-            nn.Conv2d(half, 1, 4),
+            nn.AdaptiveAvgPool2d(4) if settings.view_size > 8 else nn.Identity(),
+            WholeMap(half, 1, 4),
         )
+        # As above, for the published upsampling, which is part of the convolution.
         decoder: list[nn.Module] = []
         for i in range(doublings):
             outputs = 2 * channels if i == doublings - 1 else inputs
             decoder += [
-                nn.Upsample(scale_factor=2),
-                nn.Conv2d(inputs, outputs, 3, padding=1),
+                nn.Identity(),
+                UpConv(inputs, outputs),
                 nn.GLU(dim=1),
             ]
             inputs = outputs // 2

@@ -1,12 +1,13 @@
 """Layers that several networks share: channel norm, blur, the dual attention, initialisation."""
 
 import functools
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fpa.models.convolutions import Pointwise, pointwise
 from fpa.models.neighbourhood import correlate, gather
 
 LEAK = 0.1
@@ -31,35 +32,48 @@ class ChanNorm(nn.Module):
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def blurring(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What `Blur` does along one axis, as a matrix (size, size). Kept, so that it serves training even
-    when an evaluation asked for it first."""
-    line = torch.eye(size, dtype=dtype, device="cpu")
+def blurring(
+    size: int, scale: int, padding: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """What `Blur` does along one axis, as a matrix (new size, size). Kept, so that it serves training
+    even when an evaluation asked for it first."""
+    line = torch.eye(size, dtype=dtype, device="cpu").repeat_interleave(scale, dim=0)
     padded = torch.cat([line[1:2], line, line[-2:-1]])
-    return ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).to(device)
+    blurred = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return F.pad(blurred, (0, 0, *padding)).to(device)
 
 
 @functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def blurring_plane(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The same on maps in one line, (height * width, height * width), to multiply from the right."""
-    rows, columns = (blurring(size, device, dtype) for size in (height, width))
+def blurring_plane(height: int, width: int, *how: Any) -> Tensor:
+    """The same on maps in one line, (height * width, new height * new width), to multiply from the
+    right."""
+    rows, columns = (blurring(size, *how) for size in (height, width))
     return torch.kron(rows, columns).T.contiguous()
 
 
-class Blur(nn.Module):
-    """[1, 2, 1] x [1, 2, 1] / 16 on every channel, borders reflected. Keeps the size.
+PLANE = 8192
+"""Entries up to which the matrices of both axes are made one."""
 
-    As matrix products, along each axis or, for the smallest maps, both at once: several times
+
+class Blur(nn.Module):
+    """[1, 2, 1] x [1, 2, 1] / 16 on every channel, borders reflected; then zeros around.
+
+    scale: every pixel becomes so many squared before. padding: zeros before and after, along both
+    axes. As matrix products, along each axis or, for the smallest maps, both at once: several times
     faster than a depthwise convolution on CPUs, most of all where it is differentiated twice.
     """
 
+    def __init__(self, scale: int = 1, padding: tuple[int, int] = (0, 0)) -> None:
+        super().__init__()
+        self.scale, self.padding = scale, padding
+
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        if height * width <= 64:
-            plane = blurring_plane(height, width, x.device, x.dtype)
-            return (x.flatten(2) @ plane).reshape(x.shape)
-        rows, columns = (blurring(size, x.device, x.dtype) for size in (height, width))
+        how = self.scale, self.padding, x.device, x.dtype
+        rows, columns = (blurring(size, *how) for size in x.shape[2:])
+        if rows.numel() * columns.numel() <= PLANE:
+            made = x.flatten(2) @ blurring_plane(*x.shape[2:], *how)
+            return made.unflatten(2, (len(rows), len(columns)))
         return rows @ (x @ columns.T)
 
 
@@ -68,12 +82,14 @@ def blur_or_identity(blur: bool) -> nn.Module:
     return Blur() if blur else nn.Identity()
 
 
-def per_head(sums: Tensor, to_v: Tensor, heads: int) -> Tensor:
-    """V K^T of each head, (B, heads, D, D), of sums X K^T (B, C, heads * D) and V = to_v X.
+def linear_context(x: Tensor, keys: Tensor, to_v: Tensor, heads: int) -> Tensor:
+    """V K^T of each head, (B, heads, D, D), of maps X (B, C, N), keys (B, heads * D, N), V = to_v X.
 
-    to_v: (heads * D, C).
+    to_v: (heads * D, C). As to_v (K X^T)^T, so that no values are made, and that the gradient of the
+    keys comes in their own layout.
     """
-    return to_v.unflatten(0, (heads, -1)) @ sums.unflatten(2, (heads, -1)).transpose(1, 2)
+    sums = torch.bmm(keys, x.transpose(1, 2)).unflatten(1, (heads, -1))  # (B, heads, D, C)
+    return to_v.unflatten(0, (heads, -1)) @ sums.transpose(2, 3)
 
 
 class DualAttention(nn.Module):
@@ -88,14 +104,14 @@ class DualAttention(nn.Module):
         inner = heads * head_dim
         self.heads, self.scale = heads, head_dim**-0.5
         self.norm = ChanNorm(channels)
-        self.linear_q = nn.Conv2d(channels, inner, 1, bias=False)
+        self.linear_q = Pointwise(channels, inner, bias=False)
         self.linear_kv = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
-            nn.Conv2d(channels, 2 * inner, 1, bias=False),
+            Pointwise(channels, 2 * inner, bias=False),
         )
-        self.local_q = nn.Conv2d(channels, inner, 1, bias=False)
-        self.local_kv = nn.Conv2d(channels, 2 * inner, 1, bias=False)
-        self.out = nn.Conv2d(2 * inner, channels, 1)
+        self.local_q = Pointwise(channels, inner, bias=False)
+        self.local_kv = Pointwise(channels, 2 * inner, bias=False)
+        self.out = Pointwise(2 * inner, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
@@ -108,11 +124,11 @@ class DualAttention(nn.Module):
         """
         B, _, H, W = x.shape
         q = self.linear_q(x).reshape(B, self.heads, -1, H * W).softmax(dim=2)
-        depthwise, pointwise = self.linear_kv
+        depthwise, to_kv = self.linear_kv
         x = depthwise(x)
-        to_k, to_v = cast(nn.Conv2d, pointwise).weight.chunk(2)
-        k = F.conv2d(x, to_k).flatten(2).softmax(dim=2)
-        context = per_head(x.flatten(2) @ k.transpose(1, 2), to_v.flatten(1), self.heads)
+        to_k, to_v = cast(Pointwise, to_kv).weight.chunk(2)
+        k = pointwise(x, to_k).flatten(2).softmax(dim=2)
+        context = linear_context(x.flatten(2), k, to_v.flatten(1), self.heads)
         out = (context * self.scale) @ q  # (B, heads, head_dim, H*W)
         return F.gelu(out.reshape(B, -1, H, W))
 

@@ -4,10 +4,10 @@ from contextlib import nullcontext
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fpa.models.layers import ChanNorm, per_head
+from fpa.models.convolutions import Pointwise, pointwise
+from fpa.models.layers import ChanNorm, linear_context
 from fpa.models.painter import Painter
 from fpa.models.settings import UNET_GROUPS, UNetSettings
 
@@ -27,7 +27,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.block1 = _conv_block(inputs, outputs)
         self.block2 = _conv_block(outputs, outputs)
-        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.skip = Pointwise(inputs, outputs) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block2(self.block1(x)) + self.skip(x)
@@ -41,8 +41,8 @@ class Attention(nn.Module):
         inner = HEADS * HEAD_DIM
         self.linear = linear
         self.norm = ChanNorm(channels)
-        self.qkv = nn.Conv2d(channels, 3 * inner, 1, bias=False)
-        self.out = nn.Conv2d(inner, channels, 1)
+        self.qkv = Pointwise(channels, 3 * inner, bias=False)
+        self.out = Pointwise(inner, channels)
         self.out_norm = ChanNorm(channels) if linear else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,9 +53,9 @@ class Attention(nn.Module):
         """out(V K^T Q), from the inside out: neither V nor V K^T Q are made of each position."""
         B, C, H, W = x.shape
         to_q, to_k, to_v = self.qkv.weight.chunk(3)
-        q = F.conv2d(x, to_q).reshape(B, HEADS, HEAD_DIM, H * W).softmax(dim=2).flatten(1, 2)
-        k = F.conv2d(x, to_k).flatten(2).softmax(dim=2)  # (B, heads * head_dim, H*W)
-        context = per_head(x.flatten(2) @ k.transpose(1, 2), to_v.flatten(1), HEADS)
+        q = pointwise(x, to_q).reshape(B, HEADS, HEAD_DIM, H * W).softmax(dim=2).flatten(1, 2)
+        k = pointwise(x, to_k).flatten(2).softmax(dim=2)  # (B, heads * head_dim, H*W)
+        context = linear_context(x.flatten(2), k, to_v.flatten(1), HEADS)
         to_out = self.out.weight.reshape(C, HEADS, HEAD_DIM).transpose(0, 1)
         read = (to_out @ (context * HEAD_DIM**-0.5)).transpose(1, 2)  # (B, C, heads, head_dim)
         assert self.out.bias is not None
@@ -112,7 +112,7 @@ class UNet(nn.Module):
             nn.ConvTranspose2d(i, i, 4, stride=2, padding=1) for i, _ in reversed(pairs[1:])
         )
         self.last = ResidualBlock(2 * width, width)
-        self.to_image = nn.Conv2d(width, channels, 1)
+        self.to_image = Pointwise(width, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = first = self.first(x)

@@ -55,6 +55,13 @@ def test_blur_equals_a_convolution_of_the_reflected_image(size):
     torch.testing.assert_close(Blur()(x), expected)
 
 
+@pytest.mark.parametrize("size", [(2, 3), (4, 4), (8, 8), (5, 13)])
+def test_blur_of_larger_pixels_with_zeros_around(size):
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    expected = F.pad(Blur()(F.interpolate(x, scale_factor=2)), (2, 1, 2, 1))
+    torch.testing.assert_close(Blur(scale=2, padding=(2, 1))(x), expected)
+
+
 def test_what_an_evaluation_blurred_first_can_still_be_trained_through():
     for size in (7, 11):
         with torch.inference_mode():

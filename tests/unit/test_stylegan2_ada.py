@@ -12,8 +12,9 @@ from reference import STYLEGAN2_DISCRIMINATOR, STYLEGAN2_GENERATOR, Reference
 from baselines.stylegan2_ada import StyleGAN2ADA
 from baselines.stylegan2_ada.augment import Augmentation
 from baselines.stylegan2_ada.discriminator import Discriminator, minibatch_deviation
+from baselines.stylegan2_ada.filters import BLUR, kernel, resample, resampling, smooth
 from baselines.stylegan2_ada.generator import Generator
-from baselines.stylegan2_ada.layers import BLUR, modulated, resample, resampling
+from baselines.stylegan2_ada.layers import modulated
 from baselines.stylegan2_ada.settings import (
     AugmentSettings,
     NetworkSettings,
@@ -106,12 +107,28 @@ def test_resampling_equals_zeros_padding_and_a_convolution(up, down, padding, fl
 
 
 def test_what_an_evaluation_resampled_first_can_still_be_trained_through():
-    resampling.cache_clear()
-    with torch.inference_mode():
-        resample(torch.ones(1, 1, 5, 5), BLUR)
-    x = torch.ones(1, 1, 5, 5, requires_grad=True)
-    resample(x, BLUR).sum().backward()
-    assert x.grad is not None
+    for cache, form in (
+        (resampling, lambda x: resample(x, BLUR)),
+        (kernel, lambda x: smooth(x, padding=1)),
+    ):
+        cache.cache_clear()
+        with torch.inference_mode():
+            form(torch.ones(1, 1, 5, 5))
+        x = torch.ones(1, 1, 5, 5, requires_grad=True)
+        form(x).sum().backward()
+        assert x.grad is not None
+
+
+@pytest.mark.parametrize("down", [1, 2])
+@pytest.mark.parametrize("padding", [1, 2])
+def test_smoothing_is_resampling_and_so_are_its_derivatives(down, padding):
+    x = torch.randn(2, 3, 9, 7, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(
+        smooth(x, padding, down), resample(x, BLUR, down=down, padding=(padding, padding))
+    )
+    torch.testing.assert_close(smooth(x.detach(), padding, down), smooth(x, padding, down))
+    assert torch.autograd.gradcheck(lambda x: smooth(x, padding, down), (x,))
+    assert torch.autograd.gradgradcheck(lambda x: smooth(x, padding, down).sin(), (x,))
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -119,7 +136,8 @@ def test_modulation_equals_own_weights_for_every_sample(up):
     torch.manual_seed(0)
     x, weight = torch.randn(3, 4, 6, 6), torch.randn(5, 4, 3, 3)
     styles = torch.randn(3, 4)
-    found = modulated(x, weight, styles, up)
+    maps, factors = modulated(x, weight, styles, up)
+    found = maps * factors
     for i in range(3):
         own = weight * styles[i][None, :, None, None]
         own = own / (own.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()

@@ -218,11 +218,14 @@ def test_leaving_out_weight_gradients_in_the_slope_changes_no_number(monkeypatch
     expected = ours._path_length_step(COUNT)
     flag = {"left out": False, "count": 0}
     convs = [conv_without(flag, transposed) for transposed in (False, True)]
-    monkeypatch.setattr(
-        nn.functional,
-        "conv2d",
-        lambda x, w, b=None, **how: convs[0](x, w, **how) + (0 if b is None else b[:, None, None]),
-    )
+    plain = nn.functional.conv2d
+
+    def conv2d(x, weight, bias=None, groups=1, **how):
+        if groups > 1:  # the filter, which has no parameters
+            return plain(x, weight, bias, groups=groups, **how)
+        return convs[0](x, weight, **how) + (0 if bias is None else bias[:, None, None])
+
+    monkeypatch.setattr(nn.functional, "conv2d", conv2d)
     monkeypatch.setattr(nn.functional, "conv_transpose2d", convs[1])
     grad = torch.autograd.grad
 
@@ -248,19 +251,26 @@ def test_leaving_out_weight_gradients_in_the_slope_changes_no_number(monkeypatch
 
 def test_adas_signs_are_those_of_every_pass_over_real_images(monkeypatch):
     model, logits = build(), []
-    judge = model._judge
+    judge = model.discriminator.forward
 
-    def watched(x, network):
-        logits.append(judge(x, network))
+    def watched(x, parts=1):
+        logits.append(judge(x, parts))
         return logits[-1]
 
-    monkeypatch.setattr(model, "_judge", watched)
+    monkeypatch.setattr(model.discriminator, "forward", watched)
     model.step(images())
-    _, on_real, _, in_r1 = logits
-    expected = on_real.sign().sum() + in_r1.sign().sum()
+    _, on_both, in_r1 = logits
+    expected = on_both[: len(on_both) // 2].sign().sum() + in_r1.sign().sum()
     assert model.signs.tolist() == [expected.item(), 16]
     model.step(images())
     assert model.signs[1] == 24
+
+
+def test_real_and_generated_images_in_one_pass_are_judged_as_in_two():
+    discriminator = build().discriminator.double()
+    real, fake = images().double(), torch.rand_like(images()).double()
+    both = discriminator(torch.cat([real, fake]), parts=2)
+    torch.testing.assert_close(both, torch.cat([discriminator(real), discriminator(fake)]))
 
 
 def test_gradients_that_are_not_finite_are_replaced_as_published():
