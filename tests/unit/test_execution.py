@@ -142,9 +142,7 @@ def test_what_cannot_be_compiled_is_said_and_trains_as_it_would(asked, why, monk
         assert torch.equal(ours["loss"], theirs["loss"])
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("lightgan", "T F F"), ("stylegan2_ada", "F F T")]
-)
+@pytest.mark.parametrize(("name", "expected"), [("lightgan", "T F F"), ("stylegan2_ada", "F F T")])
 def test_penalties_run_without_the_compiler(name, expected, monkeypatch):
     """Every call of the discriminator in the first step, in order, and whether it was kept out."""
     model, calls, kept_out = built(name), [], []
