@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.stylegan2_ada import layers as stylegan2
+from baselines.stylegan2_ada.discriminator import Discriminator as StyleDiscriminator
 from baselines.stylegan2_ada.filters import BLUR, resample
 from fpa.models.convolutions import FewChannels, Pointwise, UpConv, WholeMap
 from fpa.models.discriminator import Discriminator, Judgement
@@ -97,6 +98,14 @@ def judge_apart(self: Discriminator, images: Tensor, reconstruct: int = 0) -> Ju
     )
 
 
+STYLE_JUDGE = StyleDiscriminator.forward
+
+
+def style_judge_apart(self: StyleDiscriminator, images: Tensor, parts: int = 1) -> Tensor:
+    """The same in StyleGAN2-ADA."""
+    return torch.cat([STYLE_JUDGE(self, part) for part in images.chunk(parts)])
+
+
 @contextmanager
 def plain_forms() -> Iterator[None]:
     """All of them in place of the faster ones."""
@@ -109,6 +118,7 @@ def plain_forms() -> Iterator[None]:
             (DeltaRule, "write", write_in_turn),
             (Discriminator, "forward", judge_apart),
             (stylegan2, "smooth", smooth),
+            (StyleDiscriminator, "forward", style_judge_apart),
             (UpConv, "forward", upsampled_convolution),
             (FewChannels, "forward", convolution),
             (Pointwise, "forward", convolution),

@@ -22,7 +22,7 @@ def trained(name: str, steps: int) -> tuple[list[dict], dict]:
     return losses, weights
 
 
-@pytest.mark.parametrize("name", ["fpa", "fpa_unet", "lightgan"])
+@pytest.mark.parametrize("name", ["fpa", "fpa_unet", "lightgan", "stylegan2_ada"])
 def test_training_steps_are_those_of_the_plain_forms(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     from plain_forms import plain_forms
