@@ -37,9 +37,10 @@ def transposed(
 def _product(matrix: Tensor, maps: Tensor, bias: Tensor | None) -> Tensor:
     """matrix (O, I) times each of the maps (B, I, N), plus bias (O,): (B, O, N).
 
-    Not as `matrix @ maps`, whose backward pass copies.
+    Not as `matrix @ maps`, whose backward pass copies. Not len(maps) either: an export would keep the
+    number of the images that it is traced with.
     """
-    matrices = matrix.expand(len(maps), -1, -1)
+    matrices = matrix.expand(maps.shape[0], -1, -1)
     if bias is None:
         return torch.bmm(matrices, maps)
     return torch.baddbmm(bias[:, None], matrices, maps)

@@ -76,3 +76,16 @@ def test_on_other_devices_they_are_torchs_own(monkeypatch):
         assert layer.to("meta")(x).shape == (2, 2, size, size)
     with pytest.raises(AssertionError, match="a product"):
         Pointwise(4, 2)(torch.zeros(2, 4, 5, 5))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Pointwise(4, 2), FewChannels(4, 2), UpConv(4, 2)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_an_export_takes_any_number_of_images(layer):
+    """As ONNX is written, from a trace with two of them."""
+    batch = {"x": {0: torch.export.Dim.DYNAMIC}}
+    exported = torch.export.export(layer, (torch.randn(2, 4, 5, 5),), dynamic_shapes=batch)
+    x = torch.randn(3, 4, 5, 5)
+    torch.testing.assert_close(exported.module()(x), layer(x))
