@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from baselines.stylegan2_ada import layers as stylegan2
 from baselines.stylegan2_ada.discriminator import Discriminator as StyleDiscriminator
 from baselines.stylegan2_ada.filters import BLUR, resample
-from fpa.models.convolutions import FewChannels, Pointwise, UpConv, WholeMap
+from fpa.models import convolutions
+from fpa.models.convolutions import FewChannels, UpConv, WholeMap
 from fpa.models.discriminator import Discriminator, Judgement
 from fpa.models.layers import Blur, DualAttention
 from fpa.models.learning_rules.base import Writing
@@ -70,6 +71,7 @@ def upsampled_convolution(self: UpConv, x: Tensor) -> Tensor:
 
 
 def convolution(self: nn.Conv2d, x: Tensor) -> Tensor:
+    """As torch computes it."""
     return F.conv2d(x, self.weight, self.bias, padding=self.padding)
 
 
@@ -121,7 +123,7 @@ def plain_forms() -> Iterator[None]:
             (StyleDiscriminator, "forward", style_judge_apart),
             (UpConv, "forward", upsampled_convolution),
             (FewChannels, "forward", convolution),
-            (Pointwise, "forward", convolution),
+            (convolutions, "SMALL", 0),
             (WholeMap, "forward", convolution),
         ):
             stack.enter_context(patch.object(owner, name, form))

@@ -53,10 +53,10 @@ class StyledConv(nn.Module):
         self.up = up
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        x, norms = modulated(x, self.weight, self.affine(w), self.up)
+        x, factors = modulated(x, self.weight, self.affine(w), self.up)
         noise = distributed.randn_like(x[:, :1]) * (self.noise_strength * GAIN)
         bias = (self.bias * GAIN)[:, None, None]
-        return activate(torch.addcmul(bias, x, norms * GAIN) + noise)
+        return activate(torch.addcmul(bias, x, factors * GAIN) + noise)
 
 
 class ToImage(nn.Module):

@@ -37,7 +37,7 @@ def down_convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.conv2d(smooth(x, padding=2), weight, bias, stride=2)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A 3x3 or 1x1 convolution that keeps the size."""
     if weight.shape[2] == 1:
         return pointwise(x, weight, bias)
@@ -95,5 +95,5 @@ def modulated(x: Tensor, weight: Tensor, styles: Tensor, up: bool = False) -> tu
     """
     norms = styles.square() @ weight.square().sum((2, 3)).T  # (B, O)
     x = x * styles[:, :, None, None]
-    x = up_convolve(x, weight) if up else F.conv2d(x, weight, padding=1)
+    x = up_convolve(x, weight) if up else convolve(x, weight)
     return x, (norms + 1e-8).rsqrt()[:, :, None, None]
