@@ -30,19 +30,20 @@ def allow(names: Collection[str]) -> None:
             )
     on = {name: name in names for name in TF32}
     cudnn: Any = torch.backends.cudnn
-    if not hasattr(cudnn, "rnn"):
-        # Before torch 2.9 one switch served both.
-        if on["tf32_convolution"] != on["tf32_lstm"]:
-            raise UserError(
-                f"torch {torch.__version__} switches TF32 of convolutions and LSTMs together; name "
-                "tf32_convolution and tf32_lstm both, or neither, or install torch 2.9 or newer"
-            )
-        cudnn.allow_tf32 = on["tf32_convolution"]
-        torch.backends.cuda.matmul.allow_tf32 = on["tf32_matmul"]
-        return
-    torch.backends.cuda.matmul.fp32_precision = _name(on["tf32_matmul"])
-    cudnn.conv.fp32_precision = _name(on["tf32_convolution"])
-    cudnn.rnn.fp32_precision = _name(on["tf32_lstm"])
+    matmul = torch.backends.cuda.matmul
+    each = hasattr(cudnn, "rnn")  # before torch 2.9 one switch served both of cuDNN's
+    if not each and on["tf32_convolution"] != on["tf32_lstm"]:
+        raise UserError(
+            f"torch {torch.__version__} switches TF32 of convolutions and LSTMs together; name "
+            "tf32_convolution and tf32_lstm both, or neither, or install torch 2.9 or newer"
+        )
+    # The older switches first: torch raises where they are read (torch.export reads them) and differ.
+    matmul.allow_tf32 = on["tf32_matmul"]
+    cudnn.allow_tf32 = on["tf32_convolution"]
+    if each:
+        matmul.fp32_precision = _name(on["tf32_matmul"])
+        cudnn.conv.fp32_precision = _name(on["tf32_convolution"])
+        cudnn.rnn.fp32_precision = _name(on["tf32_lstm"])
 
 
 def allowed() -> list[str]:

@@ -41,6 +41,18 @@ def test_each_kind_of_operation_is_switched_by_itself(name):
     assert precision.allowed() == [name]
 
 
+@pytest.mark.parametrize(
+    "names", [(), ("tf32_matmul",), ("tf32_convolution", "tf32_lstm"), precision.TF32]
+)
+def test_torchs_older_switches_say_the_same(names):
+    """torch raises where they do not, such as in the middle of torch.export."""
+    precision.allow(["tf32_lstm"])  # which they cannot say
+    precision.allow(names)
+    assert torch.backends.cuda.matmul.allow_tf32 == ("tf32_matmul" in names)
+    assert torch.backends.cudnn.allow_tf32 == ("tf32_lstm" in names)
+    torch.export.export(torch.nn.Conv2d(1, 1, 1), (torch.zeros(1, 1, 2, 2),))
+
+
 def test_quick_scores_are_computed_in_float32():
     precision.allow(["tf32_lstm"])
     with precision.exact():
