@@ -1,6 +1,6 @@
 """Plain forms of what the networks compute in faster ways: each as its definition reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.stylegan2_ada import augment
 from baselines.stylegan2_ada import layers as stylegan2
 from baselines.stylegan2_ada.discriminator import Discriminator as StyleDiscriminator
 from baselines.stylegan2_ada.filters import BLUR, resample
@@ -65,6 +66,16 @@ def smooth(x: Tensor, padding: int, down: int = 1) -> Tensor:
     return resample(x, BLUR, down=down, padding=(padding, padding))
 
 
+def change_all(
+    change: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    drawn: Tensor,
+    neutral: Sequence[float],
+) -> Tensor:
+    """Images augmented by neutral numbers as well."""
+    return change(images, drawn)
+
+
 def upsampled_convolution(self: UpConv, x: Tensor) -> Tensor:
     """The map enlarged, then the convolution."""
     return F.conv2d(F.interpolate(x, scale_factor=2), self.weight, self.bias, padding=1)
@@ -120,6 +131,7 @@ def plain_forms() -> Iterator[None]:
             (DeltaRule, "write", write_in_turn),
             (Discriminator, "forward", judge_apart),
             (stylegan2, "smooth", smooth),
+            (augment, "drawn_only", change_all),
             (StyleDiscriminator, "forward", style_judge_apart),
             (UpConv, "forward", upsampled_convolution),
             (FewChannels, "forward", convolution),

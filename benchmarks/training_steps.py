@@ -24,7 +24,7 @@ PLAIN_FORMS = {
     "fpa.models:FPA": "sequential painting, attention by unfold",
     "fpa.models:FPAUNet": "sequential painting, attention by unfold",
     "baselines.lightgan:LightGAN": "attention by unfold, depthwise blur",
-    "baselines.stylegan2_ada:StyleGAN2ADA": "filters as matrix products, two passes",
+    "baselines.stylegan2_ada:StyleGAN2ADA": "filters as matrix products, two passes, all images augmented",
 }
 """What plain_forms.py changes in a model, by its class."""
 Times = dict[str, list[float]]

@@ -6,6 +6,7 @@ matrix and carried out once, between a wavelet's up- and downsampling, so that n
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0
 
 
 class Draws:
-    """Random numbers of one call: for each sample either a draw or, with 1 - p, the neutral value.
+    """Random numbers of one call, (B, count): for each sample either a draw or, with 1 - p, the neutral
+    value.
 
     With a `percentile` every draw is its distribution's value there and all are applied, for tests.
     """
@@ -56,20 +58,26 @@ class Draws:
         return distributed.randn(self.batch, count, device=self.device)
 
     def choice(self, of: int) -> Tensor:
-        """0 ... of - 1, each as likely, neutral 0: (B,)."""
-        return self._applied((self._even(1) * of).floor(), 0)[:, 0]
+        """0 ... of - 1, each as likely, neutral 0."""
+        return self._applied((self._even(1) * of).floor(), 0)
 
     def even(self, most: float, count: int = 1, p: Tensor | None = None) -> Tensor:
-        """Uniform in +-most, neutral 0: (B, count)."""
+        """Uniform in +-most, neutral 0."""
         return self._applied((self._even(count) * 2 - 1) * most, 0, p)
 
     def normal(self, deviation: float, count: int = 1) -> Tensor:
-        """Normal, neutral 0: (B, count)."""
+        """Normal, neutral 0."""
         return self._applied(self._normal(count) * deviation, 0)
 
     def factor(self, deviation: float) -> Tensor:
-        """2 to the power of a normal number, neutral 1: (B,)."""
-        return self._applied(torch.exp2(self._normal(1) * deviation), 1)[:, 0]
+        """2 to the power of a normal number, neutral 1."""
+        return self._applied(torch.exp2(self._normal(1) * deviation), 1)
+
+
+GEOMETRY = (0, 0, 0, 0, 1, 0, 1, 0, 0, 0)
+"""What `_draw_geometry` draws for an image that stays where it is."""
+COLOURS = (0, 1, 0, 0, 1)
+"""Likewise of colours; for grey images, the first three."""
 
 
 class Augmentation(nn.Module):
@@ -85,48 +93,84 @@ class Augmentation(nn.Module):
         with without_autocast(images):
             images = at_least_float32(images)
             draws = Draws(images, self.p, percentile)
-            images = self._move(images, self._geometry(images, draws))
-            return _recolour(images, _colours(images, draws))
+            images = drawn_only(_move, images, _draw_geometry(draws), GEOMETRY)
+            colours = _draw_colours(draws, grey=images.shape[1] == 1)
+            return drawn_only(_recolour, images, colours, COLOURS[: colours.shape[1]])
 
-    def _geometry(self, images: Tensor, draws: Draws) -> Tensor:
-        """The matrix (B, 3, 3) that maps a place in the result to its place in the image (px)."""
-        height, width = images.shape[2:]
-        size = constant([width, height], images)
-        flipped = draws.choice(2)
-        inverse = _scale(1 - 2 * flipped, torch.ones_like(flipped))
-        inverse = inverse @ _rotate(math.pi / 2 * draws.choice(4))
-        inverse = inverse @ _translate(-(draws.even(SHIFT, 2) * size).round())
-        factor = draws.factor(SCALE)
-        inverse = inverse @ _scale(1 / factor, 1 / factor)
-        # Two turns, before and after the stretch: together they happen with probability p.
-        p = 1 - (1 - draws.p).clamp(0, 1).sqrt()
-        inverse = inverse @ _rotate(draws.even(math.pi, p=p)[:, 0])
-        factor = draws.factor(STRETCH)
-        inverse = inverse @ _scale(1 / factor, factor)
-        turn = draws.even(math.pi, p=p)[:, 0]
-        inverse = inverse @ _rotate(turn if draws.percentile is None else torch.zeros_like(turn))
-        return inverse @ _translate(-draws.normal(SHIFT, 2) * size)
 
-    def _move(self, images: Tensor, inverse: Tensor) -> Tensor:
-        batch, channels, height, width = images.shape
-        edge = len(SYM6) // 4
-        left, right, top, bottom = _margins(inverse, width, height, edge)
-        images = F.pad(images, [left, right, top, bottom], mode="reflect")
-        images = upsample(images, SYM6)
-        size = [batch, channels, (height + 2 * edge) * 2, (width + 2 * edge) * 2]
-        # From -1 to 1, as affine_grid wants them, over px of the result twice as large, whose centre
-        # lies half a px off, to px of the result; and the same way back to coordinates of the image.
-        half = _translate_by(-0.5, -0.5)
-        there = _scale_by(2 / images.shape[3], 2 / images.shape[2]) @ half @ _scale_by(2, 2)
-        back = _scale_by(0.5, 0.5) @ np.linalg.inv(half) @ _scale_by(size[3] / 2, size[2] / 2)
-        there = there @ _translate_by((left - right) / 2, (top - bottom) / 2)
-        there, back = (constant(matrix.tolist(), inverse) for matrix in (there, back))
-        inverse = there @ inverse @ back
-        grid = F.affine_grid(inverse[:, :2], size, align_corners=False)
-        images = sample(images, grid)
-        before, after = (len(SYM6) - 1) // 2, (len(SYM6) - 2) // 2
-        padding = (before - 2 * edge, after - 2 * edge)
-        return resample(images, SYM6, down=2, padding=padding, flip=True)
+def drawn_only(
+    change: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    drawn: Tensor,
+    neutral: Sequence[float],
+) -> Tensor:
+    """`change` of the images for which anything but the neutral numbers was drawn; all else stays.
+
+    On a device whose numbers the host would have to wait for, of all images: by the neutral numbers,
+    they change by rounding only.
+    """
+    if images.device.type != "cpu":
+        return change(images, drawn)
+    rows = (drawn != constant(neutral, drawn)).any(1).nonzero()[:, 0]
+    if len(rows) in (0, len(images)):
+        return change(images, drawn) if len(rows) else images
+    return images.index_copy(0, rows, change(images[rows], drawn[rows]))
+
+
+# Geometry ----------------------------------------------------------------------------------------
+
+
+def _draw_geometry(draws: Draws) -> Tensor:
+    """(B, 10): flip, quarter turns, shift (2), scale, turn, stretch, turn, shift (2); shifts are shares
+    of the size."""
+    # Two turns, before and after the stretch: together they happen with probability p.
+    p = 1 - (1 - draws.p).clamp(0, 1).sqrt()
+    flip, quarters, shift = draws.choice(2), draws.choice(4), draws.even(SHIFT, 2)
+    scale, first = draws.factor(SCALE), draws.even(math.pi, p=p)
+    stretch, second = draws.factor(STRETCH), draws.even(math.pi, p=p)
+    if draws.percentile is not None:
+        second = torch.zeros_like(second)
+    parts = (flip, quarters, shift, scale, first, stretch, second, draws.normal(SHIFT, 2))
+    return torch.cat(parts, 1)
+
+
+def _geometry(drawn: Tensor, size: Tensor) -> Tensor:
+    """The matrix (B, 3, 3) that maps a place in the result to its place in the image (px).
+
+    size: (2,), width and height.
+    """
+    flip, quarters, *_, scale, first, stretch, second, _, _ = drawn.unbind(1)
+    inverse = _scale(1 - 2 * flip, torch.ones_like(flip))
+    inverse = inverse @ _rotate(math.pi / 2 * quarters)
+    inverse = inverse @ _translate(-(drawn[:, 2:4] * size).round())
+    inverse = inverse @ _scale(1 / scale, 1 / scale)
+    inverse = inverse @ _rotate(first)
+    inverse = inverse @ _scale(1 / stretch, stretch)
+    inverse = inverse @ _rotate(second)
+    return inverse @ _translate(-drawn[:, 8:] * size)
+
+
+def _move(images: Tensor, drawn: Tensor) -> Tensor:
+    batch, channels, height, width = images.shape
+    inverse = _geometry(drawn, constant([width, height], images))
+    edge = len(SYM6) // 4
+    left, right, top, bottom = _margins(inverse, width, height, edge)
+    images = F.pad(images, [left, right, top, bottom], mode="reflect")
+    images = upsample(images, SYM6)
+    size = [batch, channels, (height + 2 * edge) * 2, (width + 2 * edge) * 2]
+    # From -1 to 1, as affine_grid wants them, over px of the result twice as large, whose centre
+    # lies half a px off, to px of the result; and the same way back to coordinates of the image.
+    half = _translate_by(-0.5, -0.5)
+    there = _scale_by(2 / images.shape[3], 2 / images.shape[2]) @ half @ _scale_by(2, 2)
+    back = _scale_by(0.5, 0.5) @ np.linalg.inv(half) @ _scale_by(size[3] / 2, size[2] / 2)
+    there = there @ _translate_by((left - right) / 2, (top - bottom) / 2)
+    there, back = (constant(matrix.tolist(), inverse) for matrix in (there, back))
+    inverse = there @ inverse @ back
+    grid = F.affine_grid(inverse[:, :2], size, align_corners=False)
+    images = sample(images, grid)
+    before, after = (len(SYM6) - 1) // 2, (len(SYM6) - 2) // 2
+    padding = (before - 2 * edge, after - 2 * edge)
+    return resample(images, SYM6, down=2, padding=padding, flip=True)
 
 
 def sample(images: Tensor, grid: Tensor) -> Tensor:
@@ -178,13 +222,10 @@ def _margins(inverse: Tensor, width: int, height: int, edge: int) -> tuple[int, 
     corners = inverse.new_tensor([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
     places = (inverse @ corners.T)[:, :2].transpose(0, 1).flatten(1)  # (2, 4B)
     reach = torch.cat([-places, places]).amax(1)  # left, top, right, bottom
-    reach = distributed.all_reduce_max(reach) + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
+    reach = reach + reach.new_tensor([2 * edge - x, 2 * edge - y] * 2)
     most = reach.new_tensor([width - 1, height - 1] * 2)
     left, top, right, bottom = reach.clamp(min=0).minimum(most).ceil().int().tolist()
     return left, right, top, bottom
-
-
-# Matrices (B, 3, 3), and (3, 3) where one serves all ----------------------------------------
 
 
 def _stack(rows: list[list[Tensor | int]], like: Tensor) -> Tensor:
@@ -218,20 +259,28 @@ def _translate_by(x: float, y: float) -> np.ndarray:
 # Colour: matrices (B, 4, 4) on (R, G, B, 1) ---------------------------------------------------------
 
 
-def _colours(images: Tensor, draws: Draws) -> Tensor:
-    """Brightness, contrast, luma flip, hue and saturation, in one matrix."""
-    one = torch.eye(4, device=images.device)
-    grey = constant([1, 1, 1, 0], images) / math.sqrt(3)
+def _draw_colours(draws: Draws, grey: bool) -> Tensor:
+    """(B, 5): brightness, contrast, luma flip, hue, saturation; of grey images the first three."""
+    parts = [draws.normal(BRIGHTNESS), draws.factor(CONTRAST), draws.choice(2)]
+    if not grey:
+        parts += [draws.even(math.pi), draws.factor(SATURATION)]
+    return torch.cat(parts, 1)
+
+
+def _colours(drawn: Tensor) -> Tensor:
+    """All of them in one matrix (B, 4, 4)."""
+    one = torch.eye(4, device=drawn.device)
+    grey = constant([1, 1, 1, 0], drawn) / math.sqrt(3)
     luma = grey.outer(grey)
-    matrix = one.expand(len(images), 4, 4).clone()
-    matrix[:, :3, 3] = draws.normal(BRIGHTNESS)
-    contrast = draws.factor(CONTRAST)[:, None, None]
+    brightness, contrast, flip, *others = drawn[:, :, None, None].unbind(1)
+    matrix = one.expand(len(drawn), 4, 4).clone()
+    matrix[:, :3, 3:] = brightness
     matrix = torch.cat([matrix[:, :3] * contrast, matrix[:, 3:]], dim=1)
-    matrix = (one - 2 * luma * draws.choice(2)[:, None, None]) @ matrix
-    if images.shape[1] == 1:
+    matrix = (one - 2 * luma * flip) @ matrix
+    if not others:
         return matrix
-    matrix = _turn_about_grey(draws.even(math.pi)[:, 0]) @ matrix
-    saturation = draws.factor(SATURATION)[:, None, None]
+    hue, saturation = others
+    matrix = _turn_about_grey(hue.flatten()) @ matrix
     return (luma + (one - luma) * saturation) @ matrix
 
 
@@ -246,7 +295,8 @@ def _turn_about_grey(angle: Tensor) -> Tensor:
     return matrix
 
 
-def _recolour(images: Tensor, matrix: Tensor) -> Tensor:
+def _recolour(images: Tensor, drawn: Tensor) -> Tensor:
+    matrix = _colours(drawn)
     if images.shape[1] == 3:
         pixels = matrix[:, :3, :3] @ images.flatten(2) + matrix[:, :3, 3:]
         return pixels.reshape(images.shape)

@@ -113,14 +113,6 @@ def all_reduce_mean(x: Tensor) -> Tensor:
     return all_reduce(x) / world_size() if world_size() > 1 else x
 
 
-def all_reduce_max(x: Tensor) -> Tensor:
-    """The elementwise maximum over all processes, without a gradient."""
-    if world_size() > 1:
-        x = x.detach().clone()
-        dist.all_reduce(x, dist.ReduceOp.MAX)
-    return x
-
-
 def all_gather(x: Tensor) -> Tensor:
     """All processes' rows (N, ...) -> (N * world, ...), in the order of the whole batch."""
     if world_size() == 1:
