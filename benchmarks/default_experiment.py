@@ -1,11 +1,12 @@
-"""The default experiment by this version and by version 0.1, one after the other.
+"""The default experiment by version 0.1 and by this one, one after the other.
 
     git worktree add ../first 98f51c3
     python benchmarks/default_experiment.py ../first --out benchmarks/results/default-experiment.json
 
 Each version is cloned into a folder of its own. There Snakemake makes the table of scores, which is
-what `make fid` does after the set-up, and then everything else. What is committed is measured. Half an
-hour on two cores, with nothing else running.
+what `make fid` does after the set-up, and then everything else. This version does so twice: as version
+0.1 trained (benchmarks/first.yaml), and with its own default experiment, which trains less. What is
+committed is measured. Half an hour on two cores, with nothing else running.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,15 @@ from fpa.common.files import write_json  # noqa: E402
 
 TABLE = Path("results/tables/fid.csv")
 CLONE = ("git", "-c", "advice.detachedHead=false", "clone", "-q")
-STAGES = {"table of scores": [str(TABLE)], "everything else": []}
+STAGES = {"table of scores": [str(TABLE)], "everything else": ["all"]}
+SAME_TRAINING = ["--configfile", "benchmarks/first.yaml"]
 
 
-def measure(checkout: Path, cores: int) -> dict[str, Any]:
-    """Wall and CPU seconds of each stage of a version, and its scores by model."""
+def measure(checkout: Path, cores: int, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Wall and CPU seconds of each stage of a version, and its scores by model.
+
+    options: of Snakemake.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "checkout"
         subprocess.run([*CLONE, str(checkout), str(place)], check=True)
@@ -43,7 +49,7 @@ def measure(checkout: Path, cores: int) -> dict[str, Any]:
         environment["PATH"] = os.pathsep.join(path)
         stages = {}
         for stage, targets in STAGES.items():
-            words = [sys.executable, "-m", "snakemake", "--cores", str(cores), *targets]
+            words = [sys.executable, "-m", "snakemake", "--cores", str(cores), *targets, *options]
             started, before = time.perf_counter(), cpu_seconds()
             log = Path(folder) / "log"
             with log.open("wb") as file:
@@ -52,7 +58,7 @@ def measure(checkout: Path, cores: int) -> dict[str, Any]:
                 raise SystemExit(log.read_text()[-3000:])
             wall, cpu = time.perf_counter() - started, cpu_seconds() - before
             stages[stage] = {"seconds": wall, "cpu_seconds": cpu}
-            print(checkout, stage, f"{wall:.0f} s, {cpu:.0f} s of CPU", flush=True)
+            print(checkout, *options, stage, f"{wall:.0f} s, {cpu:.0f} s of CPU", flush=True)
         with (place / TABLE).open() as table:
             scores = {row["model"]: float(row["fid"]) for row in csv.DictReader(table)}
     return {"stages": stages, "scores": scores}
@@ -72,6 +78,7 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     found: dict[str, Any] = {
         "this": measure(ROOT, cores),
+        "same_training": measure(ROOT, cores, SAME_TRAINING),
         "first": measure(options.first.resolve(), cores),
         "hardware": provenance.hardware(torch.device("cpu"), cores),
         "versions": provenance.versions(),

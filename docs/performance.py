@@ -180,18 +180,21 @@ def versions(found: Mapping[str, Any]) -> str:
 
 
 def whole(found: Mapping[str, Any]) -> str:
-    """The default experiment by both versions."""
-    first, this = found["first"], found["this"]
+    """The default experiment by both versions, and by this one as version 0.1 trained."""
+    versions = [found[name] for name in ("first", "same_training", "this")]
     rows = []
     for stage in ("table of scores", "everything else"):
-        before, now = first["stages"][stage], this["stages"][stage]
         for what, key in (("", "seconds"), (", CPU", "cpu_seconds")):
-            seconds = (f"{one[key]:.0f} s" for one in (before, now))
-            rows.append((f"{stage}{what}", *seconds, factor(now[key] / before[key])))
-    for model, score in this["scores"].items():
-        before = first["scores"][model]
-        rows.append((f"Fréchet distance, {model}", f"{before:.1f}", f"{score:.1f}", ""))
-    return table(("", "0.1", "now", "now / 0.1"), rows, 1)
+            taken = [version["stages"][stage][key] for version in versions]
+            times = (f"{seconds:.0f} s" for seconds in taken)
+            rows.append(
+                (f"{stage}{what}", *times, factor(taken[1] / taken[0]), factor(taken[2] / taken[0]))
+            )
+    for model in found["this"]["scores"]:
+        scores = (f"{version['scores'][model]:.1f}" for version in versions)
+        rows.append((f"Fréchet distance, {model}", *scores, "", ""))
+    header = ("", "0.1", "now, same training", "now", "same training / 0.1", "now / 0.1")
+    return table(header, rows, 1)
 
 
 def machine(found: Mapping[str, Any]) -> str:

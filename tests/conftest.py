@@ -119,6 +119,14 @@ def no_plugins_left(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """matplotlib keeps every figure that nobody closes, and warns of more than twenty."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
 @pytest.fixture
 def thumbnails(no_plugins_left) -> None:
     """The plugin of this name, for tests in this process; at the top of a file it would stay."""

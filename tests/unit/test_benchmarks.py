@@ -164,8 +164,12 @@ def test_the_page_compares_the_default_experiment_of_two_versions():
         stages = {"everything else": stage, "table of scores": stage}
         return {"stages": stages, "scores": {"fpa": fid}}
 
-    found = {"first": version(200.0, 84.75), "this": version(50.0, 76.35)}
+    found = {
+        "first": version(200.0, 84.75),
+        "same_training": version(100.0, 80.0),
+        "this": version(50.0, 76.35),
+    }
     lines = page().whole(found).splitlines()[2:]
-    assert lines[0] == "| table of scores | 200 s | 50 s | 0.25 |"
-    assert lines[3] == "| everything else, CPU | 400 s | 100 s | 0.25 |"
-    assert lines[4] == "| Fréchet distance, fpa | 84.8 | 76.3 |  |"
+    assert lines[0] == "| table of scores | 200 s | 100 s | 50 s | 0.50 | 0.25 |"
+    assert lines[3] == "| everything else, CPU | 400 s | 200 s | 100 s | 0.50 | 0.25 |"
+    assert lines[4] == "| Fréchet distance, fpa | 84.8 | 80.0 | 76.3 |  |  |"
