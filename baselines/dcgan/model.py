@@ -7,6 +7,7 @@ besides `image_size` and `channels` are its settings; their type hints are their
 import copy
 import math
 from collections.abc import Mapping
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -64,11 +65,13 @@ class DCGAN:
             "discriminator": self.discriminator,
         }
         self.networks = {**self.trained, "ema": self.ema}
-        self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), learning_rate, (0.5, 0.999))
-            for name, network in self.trained.items()
-        }
-        self.saved = self.networks | {f"{n} optimizer": part for n, part in self.optimizers.items()}
+        self.adam = partial(torch.optim.Adam, lr=learning_rate, betas=(0.5, 0.999))
+
+    @cached_property
+    def saved(self) -> dict[str, Any]:
+        # Made when it is first used: to sample needs no Adam, which takes torch a second to load.
+        adam = {f"{n} optimizer": self.adam(net.parameters()) for n, net in self.trained.items()}
+        return self.networks | adam
 
     def step(self, real: Tensor) -> dict[str, Tensor]:
         """One update of each network on real images (B, C, H, W) in [0, 1]; its losses."""
@@ -85,14 +88,14 @@ class DCGAN:
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
 
     def _update(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad()
+        self.saved[f"{name} optimizer"].zero_grad()
         loss.backward()
-        self.optimizers[name].step()
+        self.saved[f"{name} optimizer"].step()
 
     def to(self, device: torch.device) -> None:
         for network in self.networks.values():
             network.to(device)
-        self.trained = {n: distributed.data_parallel(self.networks[n]) for n in self.optimizers}
+        self.trained = {n: distributed.data_parallel(self.networks[n]) for n in self.trained}
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self.saved.items()}
