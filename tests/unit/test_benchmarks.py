@@ -10,6 +10,8 @@ import torch
 from conftest import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
+from fpa.experiment.config import read_config
+from fpa.experiment.plan import Experiment
 from fpa.models.learning_rules.delta import delta
 
 CPU = torch.device("cpu")
@@ -173,3 +175,12 @@ def test_the_page_compares_the_default_experiment_of_two_versions():
     assert lines[0] == "| table of scores | 200 s | 100 s | 50 s | 0.50 | 0.25 |"
     assert lines[3] == "| everything else, CPU | 400 s | 200 s | 100 s | 0.50 | 0.25 |"
     assert lines[4] == "| Fréchet distance, fpa | 84.8 | 80.0 | 76.3 |  |  |"
+
+
+def test_the_training_of_version_0_1_is_an_experiment_of_the_same_models():
+    first, now = (
+        Experiment(read_config(ROOT / path)) for path in ("benchmarks/first.yaml", "config.yaml")
+    )
+    names = [[run.model["name"] for run in one.runs] for one in (first, now)]
+    assert names[0] == names[1]
+    assert first.config["results"] == now.config["results"]
