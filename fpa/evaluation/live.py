@@ -68,6 +68,7 @@ def _describe(generator: nn.Module) -> dict[str, Any]:
         "channels": painter.channels,
         "painter": painter.settings.model_dump(mode="json"),
         "refined": isinstance(generator, RefinedPainter),
+        "residual": isinstance(generator, RefinedPainter) and generator.unet.residual,
         "left_out": not_run(painter.settings) or _too_large(smallest) or _not_refined(generator),
     }
 
@@ -78,7 +79,10 @@ def _not_refined(generator: Painter | RefinedPainter) -> str | None:
     if isinstance(generator, Painter):
         return None
     z = torch.zeros(1, generator.latent_dim, device=next(generator.parameters()).device)
-    refined = generator.unet(generator.painter(z))
+    painting = generator.painter.paint(z)
+    refined = generator.unet(painting.image)
+    if generator.unet.residual:
+        refined = refined + painting.writing.matrix
     if generator.painter.settings.tanh_image:
         refined = refined.tanh()
     same = torch.allclose(refined, generator(z))

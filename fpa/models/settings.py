@@ -79,6 +79,13 @@ class UNetSettings(BaseModel):
         bool | None,
         Field(description="tanh on what the U-Net gets; null: where the painter's image has one"),
     ] = None
+    residual: Annotated[
+        bool,
+        Field(
+            description="the U-Net's output is added to the painter's matrix W_T, its last layer "
+            "starts at zero: training begins with the painter's own images (not in the paper)"
+        ),
+    ] = False
 
     def check(self, image_size: int) -> None:
         """UserError unless the U-Net can be built for images of this size (px)."""

@@ -91,7 +91,7 @@ class UNet(nn.Module):
 
     def __init__(self, image_size: int, channels: int, settings: UNetSettings) -> None:
         super().__init__()
-        self.tanh_input = settings.tanh_input
+        self.tanh_input, self.residual = settings.tanh_input, settings.residual
         width = settings.width or image_size
         widths = [width]
         multiplier = 1
@@ -113,6 +113,10 @@ class UNet(nn.Module):
         )
         self.last = ResidualBlock(2 * width, width)
         self.to_image = Pointwise(width, channels)
+        if settings.residual:
+            nn.init.zeros_(self.to_image.weight)
+            assert self.to_image.bias is not None
+            nn.init.zeros_(self.to_image.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         x = first = self.first(x)
@@ -132,6 +136,9 @@ class UNet(nn.Module):
 
 class RefinedPainter(nn.Module):
     """A painter and the U-Net on its image; the U-Net's output takes the painter's last tanh too.
+
+    A residual U-Net's output is added to the painter's matrix W_T before that tanh:
+    tanh(W_T + U-Net(image)), which is the painter's own image while the last layer is zero.
 
     By default the painter is frozen: it gets no gradient and is not among the parameters that
     require one. Otherwise it is trained along, by a loss on its own image or, with `gradient`, by
@@ -157,5 +164,8 @@ class RefinedPainter(nn.Module):
             seen = painting.writing.matrix
             seen = seen.tanh() if self.tanh_input else seen
         refined = self.unet(seen if self.gradient else seen.detach())
+        if self.unet.residual:
+            matrix = painting.writing.matrix
+            refined = refined + (matrix if self.gradient else matrix.detach())
         refined = refined.tanh() if self.tanh else refined
         return torch.cat([painting.image, refined]) if unrefined else refined

@@ -65,6 +65,8 @@ def experiment(channels: int, painters: dict, unet: bool = True) -> dict:
         size = {"unet": {"width": 8, "max_multiplier": 2}}
         base = next(iter(models))
         models["unet"] = {"class": "fpa.models:FPAUNet", "base": base, "settings": size}
+        residual = {"unet": {**size["unet"], "residual": True}}
+        models["residual"] = {"class": "fpa.models:FPAUNet", "base": base, "settings": residual}
     config = made_up.experiment(models=())
     dataset = {"source": "digits", "resolution": 16, "channels": channels}
     return {**config, "datasets": {"digits": dataset}, "models": models}
@@ -84,6 +86,8 @@ def fill(folder, config: dict) -> dict:
         with torch.no_grad():
             painter = getattr(model.ema, "painter", model.ema)
             painter.program.to_kvb.weight.mul_(20 if painter.settings.softmax_keys else 10)
+            if getattr(model.ema, "unet", None) and model.ema.unet.residual:
+                model.ema.unet.to_image.weight.normal_(std=0.2)
         # Few latents to check by: a U-Net takes its time.
         with mock.patch.object(live, "CHECKED", 20):
             (results / path).write_bytes(live.pack(model, 3, seed=0))

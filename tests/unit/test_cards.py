@@ -138,15 +138,20 @@ def test_onnx_without_its_packages_names_them(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fpa", "fpa_unet"])
+@pytest.mark.parametrize("name", ["fpa", "fpa_unet", "residual"])
 def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
     for package in PACKAGES:
         pytest.importorskip(package)
     import onnxruntime
 
+    refined = tiny["models"]["fpa_unet"]
+    unet = {**refined["settings"]["unet"], "residual": True}
+    tiny["models"]["residual"] = {**refined, "settings": {**refined["settings"], "unet": unet}}
     (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == name)
     torch.manual_seed(0)
     model = build_model(run)
+    if name == "residual":
+        torch.nn.init.normal_(model.ema.unet.to_image.weight, std=0.1)
     assert export_onnx(model, tmp_path / "generator.onnx") <= TOLERANCE
     session = onnxruntime.InferenceSession(tmp_path / "generator.onnx")
     # One latent, though the graph was traced with several.

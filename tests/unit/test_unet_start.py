@@ -11,7 +11,7 @@ from test_recipe import build, images
 
 from fpa.data.feed import Feed
 from fpa.experiment.plan import Experiment
-from fpa.models import optimizers
+from fpa.models import loading, optimizers
 from fpa.training import finished
 from fpa.training.loop import Training, train
 
@@ -178,3 +178,32 @@ def test_a_painter_that_was_best_before_its_first_step_has_no_moments_to_go_on_w
     kept = {f"best_{name}": state for name, state in states.items() if state}
     model.start_from({**kept, "best": states["ema"]})
     model.step(images())
+
+
+@pytest.mark.parametrize("tanh_image", [True, False])
+@pytest.mark.parametrize("tanh_input", [None, True, False])
+def test_a_residual_unet_begins_with_its_painters_images_and_then_changes_them(
+    tanh_image, tanh_input
+):
+    settings = copy.deepcopy(TINY["models"]["fpa"]["settings"])
+    settings["painter"]["tanh_image"] = tanh_image
+    unet = {"max_multiplier": 1, "residual": True, "tanh_input": tanh_input}
+    base = loading.resolve_settings(loading.find_model("fpa.models:FPA", ""), settings, "")
+    torch.manual_seed(0)
+    model = loading.build("fpa.models:FPAUNet", {"unet": unet}, 16, 1, base)
+    z = torch.randn(5, model.latent_dim)
+    with torch.no_grad():
+        matrix = model.ema.painter.paint(z).writing.matrix
+        for generator in (model.ema, model.generator):
+            assert torch.equal(generator(z), generator.painter(z))
+    unet_before = copy.deepcopy(model.generator.unet.state_dict())
+    for _ in range(3):
+        model.step(images())
+    changed = [k for k, v in model.generator.unet.state_dict().items() if not v.equal(unet_before[k])]
+    assert len(changed) == len(unet_before), "every weight learns, behind the last layer too"
+    with torch.no_grad():
+        seen = matrix.tanh() if (tanh_image if tanh_input is None else tanh_input) else matrix
+        expected = matrix + model.generator.unet(seen)
+        expected = expected.tanh() if tanh_image else expected
+        assert torch.equal(model.generator(z), expected)
+        assert not torch.equal(expected, model.generator.painter(z))

@@ -26,6 +26,7 @@ class LivePainter {
     this.program = below(painter, "program.");
     this.initial = painter.initial ? painter.initial.data : null;
     this.unet = about.refined ? below(tensors, "unet.") : null;
+    this.residual = about.residual;
     const length = this.settings.latent_dim;
     const { data, shape } = tensors.latents;
     this.latents = Array.from({ length: shape[0] }, (_, i) => Float64Array.from(data.subarray(i * length, (i + 1) * length)));
@@ -82,6 +83,7 @@ class LivePainter {
   // The finished image after the U-Net, (C, D, D).
   refine(painting) {
     const image = runUNet(this.unet, painting.finished(), this.channels, this.size);
+    if (this.residual) painting.matrix().forEach((value, i) => (image[i] += value));
     return this.settings.tanh_image ? image.map(Math.tanh) : image;
   }
 }

@@ -31,10 +31,14 @@ class Painting {
     return out;
   }
 
+  // W_T, the finished image before its tanh.
+  matrix() {
+    return this.partials[this.steps - 1];
+  }
+
   // The finished image.
   finished() {
-    const last = this.partials[this.steps - 1];
-    return this.tanh ? last.map(Math.tanh) : last;
+    return this.tanh ? this.matrix().map(Math.tanh) : this.matrix();
   }
 
   // Brought to the norm of the finished image, through its tanh, to bytes.
