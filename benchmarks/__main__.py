@@ -28,13 +28,13 @@ import torch  # noqa: E402
 import training_steps  # noqa: E402
 from measuring import QUICK, Effort, Row  # noqa: E402
 
-from fpa.common import provenance  # noqa: E402
-from fpa.common.files import write_json  # noqa: E402
+from fpa.core import provenance  # noqa: E402
+from fpa.core.files import write_json  # noqa: E402
 from fpa.evaluation.scores import Settings  # noqa: E402
 from fpa.experiment.config import read_config  # noqa: E402
 from fpa.experiment.plan import Experiment  # noqa: E402
+from fpa.runs.run import Run  # noqa: E402
 from fpa.training import memory  # noqa: E402
-from fpa.training.run import Run  # noqa: E402
 
 STAGES = ("painting", "training", "sampling", "scoring", "feeding", "planning")
 

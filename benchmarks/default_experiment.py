@@ -26,8 +26,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from fpa.common import provenance  # noqa: E402
-from fpa.common.files import write_json  # noqa: E402
+from fpa.core import provenance  # noqa: E402
+from fpa.core.files import write_json  # noqa: E402
 
 TABLE = Path("results/tables/fid.csv")
 CLONE = ("git", "-c", "advice.detachedHead=false", "clone", "-q")

@@ -17,7 +17,7 @@ from fpa.models.learning_rules.delta import delta, delta_loop
 from fpa.models.learning_rules.gated import gated_delta, gated_delta_loop
 from fpa.models.learning_rules.oja import oja, oja_loop
 from fpa.models.learning_rules.products import rank_r_delta, rank_r_delta_loop
-from fpa.training.run import Run, build_model
+from fpa.runs.run import Run, build_model
 
 SEQUENTIAL = "one step after another"
 Rule = Callable[..., tuple[Tensor, Tensor]]

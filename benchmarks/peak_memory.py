@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
-from fpa.common import provenance  # noqa: E402
-from fpa.common.files import write_json  # noqa: E402
+from fpa.core import provenance  # noqa: E402
+from fpa.core.files import write_json  # noqa: E402
 from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork  # noqa: E402
 
 FEATURES = 2048
@@ -57,7 +57,7 @@ def sample(folder: Path, count: int) -> None:
     """Both sets of images: the "real" ones are another painter's."""
     import torch
 
-    from fpa.common.progress import Progress
+    from fpa.core.progress import Progress
     from fpa.evaluation import sampling
     from fpa.models.painter import Painter
     from fpa.models.settings import PainterSettings
@@ -110,7 +110,7 @@ STAGES = {
 
 def run_stage(name: str, folder: Path, count: int) -> None:
     """One stage in this process; prints its peak (MiB), seconds and result as JSON."""
-    from fpa.training import memory
+    from fpa.runs import memory
 
     # As the command line's verbs do.
     memory.keep_freed()

@@ -11,12 +11,12 @@ from measuring import Effort, Row, clock, rounds
 from plain_forms import plain_forms
 from torchvision.utils import save_image
 
-from fpa.common.progress import Progress
+from fpa.core.progress import Progress
 from fpa.evaluation import cross_check, distances, extractors, features, sampling, scores
 from fpa.evaluation.features import Features
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.scores import Pair, Settings
-from fpa.training.run import Run, build_model
+from fpa.runs.run import Run, build_model
 
 METRICS = ("fid", "kid", "precision", "recall")
 

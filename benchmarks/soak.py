@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from fpa.common.files import file_digest, write_json
+from fpa.core.files import file_digest, write_json
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
 from fpa.experiment.plan import Experiment

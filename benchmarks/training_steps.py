@@ -16,7 +16,7 @@ from plain_forms import plain_forms
 from torch import Tensor
 
 from fpa.models.interface import Model
-from fpa.training.run import Run, build_model
+from fpa.runs.run import Run, build_model
 
 PARTS = ("_generator_step", "_discriminator_step", "_r1_step", "_path_length_step")
 """Methods of models that are timed where a model has them."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fpa.common.files import read_json
+from fpa.core.files import read_json
 from fpa.evaluation import distances, extractors, features, sampling
-from fpa.training.run import Run, build_model
+from fpa.runs.run import Run, build_model
 
 
 def main() -> None:

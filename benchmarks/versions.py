@@ -28,8 +28,8 @@ def model_of(root: Path, name: str) -> tuple[Any, Any]:
     try:
         from fpa.experiment.config import read_config
         from fpa.experiment.plan import Experiment
-        from fpa.training import memory
-        from fpa.training.run import build_model
+        from fpa.runs import memory
+        from fpa.runs.run import build_model
 
         # As the command line's verbs do.
         memory.keep_freed()
@@ -100,8 +100,8 @@ def main() -> None:
         sys.path.insert(0, str(ROOT))
         import torch
 
-        from fpa.common import provenance
-        from fpa.common.files import write_json
+        from fpa.core import provenance
+        from fpa.core.files import write_json
 
         about = {
             "hardware": provenance.hardware(torch.device("cpu"), THREADS),

@@ -27,7 +27,7 @@ Trace = Mapping[str, np.ndarray]
 
 def load(folder: Path) -> tuple[Trace, Trace]:
     """A painting trace and the statistics of many paintings, as numpy arrays by name."""
-    from fpa.common.files import load_array
+    from fpa.core.files import load_array
     from fpa.reporting.description import read_description
     from fpa.reporting.figures import Context
     from fpa.reporting.unpacking import unpack

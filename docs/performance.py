@@ -277,7 +277,7 @@ def draw(points: Rows, rate: float) -> Any:
 def main() -> None:
     """Write the page and the figure."""
     sys.path.insert(0, str(ROOT))
-    from fpa.common.files import write_text
+    from fpa.core.files import write_text
     from fpa.reporting.drawing.theme import save_figure, use_theme
 
     write_text(PAGE, filled(PAGE.read_text(), blocks()))

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpa.common.trust import trust
+from fpa.core.trust import trust
 from fpa.evaluation import distances, sampling
 from fpa.evaluation import evaluate as evaluation
 from fpa.evaluation.scores import Settings
 from fpa.models.interface import Model
-from fpa.training.finished import restore
+from fpa.runs.finished import restore
 
 
 def load(
@@ -25,7 +25,7 @@ def load(
 
     folder: a run's folder (it holds weights.safetensors) or an export's. checkpoint: `best` (by the
     training's quick score) or `last`. trust_class: a class `package.module:Class` of somebody
-    else, which may be imported if the folder names it. Raises fpa.common.errors.UserError when there
+    else, which may be imported if the folder names it. Raises fpa.core.errors.UserError when there
     is none.
     """
     trust([trust_class] if trust_class else [])
@@ -68,7 +68,7 @@ def evaluate(
     network's weights; without it, they are looked for in the usual caches or downloaded.
 
     `["metrics"]["fid"]` of the result has a `value` and its standard `error`. Raises
-    fpa.common.errors.UserError for images that cannot be read or compared, and missing networks.
+    fpa.core.errors.UserError for images that cannot be read or compared, and missing networks.
     """
     place = evaluation.Place(data, weights, device)
     return evaluation.evaluate(

@@ -29,9 +29,9 @@ from warm import Warm
 from warm_python import share, warm_python
 
 from fpa.cli import main
-from fpa.common import trust
-from fpa.common.progress import log
-from fpa.common.registry import VARIABLE
+from fpa.core import trust
+from fpa.core.progress import log
+from fpa.core.registry import VARIABLE
 from fpa.data.sources import SOURCES
 from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.metrics import METRICS

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.evaluation.metrics import METRICS, Metric
 from fpa.evaluation.trace import statistics
 from fpa.experiment.plan import Experiment

@@ -18,7 +18,7 @@ import yaml
 from conftest import ROOT, TINY, environment, warm
 from warm import Warm
 
-from fpa.common.files import file_digest
+from fpa.core.files import file_digest
 
 PAINTER = {"steps": 4, "latent_dim": 8, "hidden_size": 16, "mini_input_size": 8}
 TABLE = "results/tiny/tables/scores.csv"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from fpa.common import distributed
-from fpa.common.transfer import to_device
+from fpa.core import distributed
+from fpa.core.transfer import to_device
 
 
 def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.lightgan.settings import GeneratorSettings
-from fpa.common import distributed
+from fpa.core import distributed
 from fpa.models.convolutions import FewChannels
 from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models.settings import DiscriminatorSettings, RecipeSettings
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.stylegan2_ada.filters import Taps, resample, upsample
-from fpa.common import distributed
-from fpa.common.autocast import at_least_float32, without_autocast
-from fpa.common.transfer import constant
+from fpa.core import distributed
+from fpa.core.autocast import at_least_float32, without_autocast
+from fpa.core.transfer import constant
 
 SYM6: Taps = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),

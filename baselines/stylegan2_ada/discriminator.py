@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from baselines.stylegan2_ada.generator import widths
 from baselines.stylegan2_ada.layers import GAIN, Conv, Linear, activate
-from fpa.common import distributed
+from fpa.core import distributed
 
 
 class Block(nn.Module):

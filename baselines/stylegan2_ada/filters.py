@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fpa.common.autocast import without_autocast
+from fpa.core.autocast import without_autocast
 
 Taps = tuple[float, ...]
 """A low-pass filter, up to its scale."""

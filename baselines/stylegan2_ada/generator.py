@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from baselines.stylegan2_ada.filters import upsample
 from baselines.stylegan2_ada.layers import GAIN, Linear, activate, modulated
-from fpa.common import distributed
+from fpa.core import distributed
 
 MAPPING_RATE = 0.01
 

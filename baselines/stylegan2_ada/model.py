@@ -25,10 +25,10 @@ from baselines.stylegan2_ada.settings import (
     heuristic_ema_kimg,
     heuristic_gamma,
 )
-from fpa.common import distributed
-from fpa.common.compiling import uncompiled
-from fpa.common.errors import UserError
-from fpa.common.transfer import to_device
+from fpa.core import distributed
+from fpa.core.compiling import uncompiled
+from fpa.core.errors import UserError
+from fpa.core.transfer import to_device
 
 
 class StyleGAN2ADA:

@@ -10,22 +10,13 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from fpa.cli import (
-    data,
-    evaluation,
-    experiment,
-    images,
-    publication,
-    reporting,
-    sampling,
-    training,
-)
+from fpa.cli import data, evaluation, experiment, images, publication, reporting, sampling, training
 from fpa.cli.verbs import VERBS
-from fpa.common.errors import Stopped, UserError
-from fpa.common.progress import log, start_logging
-from fpa.common.registry import load_inherited_plugins
-from fpa.common.trust import trust
-from fpa.training import launch
+from fpa.core.errors import Stopped, UserError
+from fpa.core.progress import log, start_logging
+from fpa.core.registry import load_inherited_plugins
+from fpa.core.trust import trust
+from fpa.runs import launch
 
 GROUPS = (experiment, data, training, sampling, evaluation, images, reporting, publication)
 """Modules that bring verbs."""

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fpa.cli.verbs import Add, verb
-from fpa.common import artifacts
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.progress import log
 
 
 def _download(add: Add) -> None:
@@ -114,7 +114,7 @@ def real_samples(options: argparse.Namespace) -> None:
     """Copy the first images of a prepared data set, for the figures."""
     import numpy as np
 
-    from fpa.common.files import save_array
+    from fpa.core.files import save_array
     from fpa.data.store import open_store
 
     images, _ = open_store(options.store)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fpa.cli.images import add_place, score_images
 from fpa.cli.verbs import Add, add_device, verb
-from fpa.common.errors import UserError
-from fpa.common.progress import log
+from fpa.core.errors import UserError
+from fpa.core.progress import log
 
 
 def _extractor(add: Add) -> None:
@@ -39,7 +39,7 @@ def features(options: argparse.Namespace) -> None:
     """Compute the features of an image array (.npy, or a prepared data set's folder)."""
     from fpa.evaluation.features import compute_file
     from fpa.evaluation.protocols import Space
-    from fpa.training import devices
+    from fpa.runs import devices
 
     compute_file(
         Path(options.images),
@@ -101,7 +101,7 @@ def _score(add: Add) -> None:
 @verb(_score)
 def score(options: argparse.Namespace) -> None:
     """FID, KID and more: of a run's features against the real ones, or of any images."""
-    from fpa.common.files import write_json
+    from fpa.core.files import write_json
     from fpa.evaluation.scores import Settings
     from fpa.evaluation.scoring import score_run, summary_line
 

@@ -3,7 +3,7 @@
 import argparse
 
 from fpa.cli.verbs import Add, verb
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 MEASURED_SECONDS = 2
 """About how long a model's speed is measured for a plan."""
@@ -34,11 +34,11 @@ def _plan(add: Add) -> None:
 @verb(_plan)
 def plan(options: argparse.Namespace) -> None:
     """List an experiment's runs, and what they cost; or write run files."""
-    from fpa.experiment.checks import check_before_start
     from fpa.experiment.config import read_config
-    from fpa.experiment.effort import efforts, read_rates, shortest_hours
-    from fpa.experiment.listing import list_cost, list_disk, list_runs, write_runs
     from fpa.experiment.plan import Experiment
+    from fpa.workflow.checks import check_before_start
+    from fpa.workflow.effort import efforts, read_rates, shortest_hours
+    from fpa.workflow.listing import list_cost, list_disk, list_runs, write_runs
 
     experiment = Experiment(read_config(options.config))
     check_before_start(experiment)
@@ -57,7 +57,7 @@ def plan(options: argparse.Namespace) -> None:
         for line in list_cost(found, options.together, hours, gpus, options.watts):
             print(line)
     if options.disk:
-        from fpa.experiment.disk import estimate
+        from fpa.workflow.disk import estimate
 
         for line in list_disk(estimate(experiment), options.together):
             print(line)
@@ -71,10 +71,10 @@ def _clean(add: Add) -> None:
 @verb(_clean)
 def clean(options: argparse.Namespace) -> None:
     """List what no configuration needs, in its results and data folders; delete it with --yes."""
-    from fpa.experiment.clean import leftovers, remove
     from fpa.experiment.config import read_config
-    from fpa.experiment.listing import list_leftovers
     from fpa.experiment.plan import Experiment
+    from fpa.workflow.clean import leftovers, remove
+    from fpa.workflow.listing import list_leftovers
 
     found = list(leftovers([Experiment(read_config(path)) for path in options.configs]))
     for line in list_leftovers(found, options.yes):
@@ -91,7 +91,7 @@ def _models(add: Add) -> None:
 @verb(_models)
 def models(options: argparse.Namespace) -> None:
     """Print the settings that a model takes."""
-    from fpa.experiment.listing import list_settings
+    from fpa.workflow.listing import list_settings
 
     for name in options.classes:
         for line in list_settings(name):

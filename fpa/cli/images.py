@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpa.cli.verbs import Add, add_device, verb
-from fpa.common.errors import UserError
-from fpa.common.progress import log
+from fpa.core.errors import UserError
+from fpa.core.progress import log
 
 if TYPE_CHECKING:
     from fpa.evaluation.evaluate import Place
@@ -63,7 +63,7 @@ def score_images(options: argparse.Namespace) -> None:
     """Score a set of images against a data set, other images, or a reference."""
     from dataclasses import replace
 
-    from fpa.common.files import write_json
+    from fpa.core.files import write_json
     from fpa.evaluation.evaluate import METRICS_OF_IMAGES, evaluate
     from fpa.evaluation.image_sets import open_images
     from fpa.evaluation.scores import Settings
@@ -103,7 +103,7 @@ def score_images(options: argparse.Namespace) -> None:
 
 def _configured(options: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
     """The configuration's path and contents; no path where there is none and none was asked for."""
-    from fpa.common.registry import load_plugins
+    from fpa.core.registry import load_plugins
     from fpa.experiment.config import check_config, read_config
 
     if options.config == CONFIG and not Path(CONFIG).exists():
@@ -134,7 +134,7 @@ def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[st
 
     A data set is one of the configuration or of this project, at the size (px) of the images.
     """
-    from fpa.common import artifacts
+    from fpa.core import artifacts
     from fpa.data.sources import store_name
     from fpa.experiment.datasets import resolve_dataset
 

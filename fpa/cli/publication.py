@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_trust, verb
-from fpa.common.errors import UserError
-from fpa.common.progress import log
+from fpa.core.errors import UserError
+from fpa.core.progress import log
 
 
 def _publish(add: Add) -> None:
@@ -70,7 +70,7 @@ def verify(options: argparse.Namespace) -> None:
 
     device = None
     if options.rescore:
-        from fpa.training import devices
+        from fpa.runs import devices
 
         device = devices.choose(options.device, options.threads)
     found = verify(

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from fpa.cli.verbs import Add, verb
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.progress import log
 
 
 def _table(add: Add) -> None:
@@ -28,7 +28,7 @@ def _table(add: Add) -> None:
 @verb(_table)
 def table(options: argparse.Namespace) -> None:
     """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
-    from fpa.common.files import read_json
+    from fpa.core.files import read_json
     from fpa.reporting.make import make_table, read_description
     from fpa.reporting.state import run_entries
     from fpa.reporting.tables import OF_RUNS

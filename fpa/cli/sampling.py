@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from fpa.cli.verbs import Add, add_device, add_run, verb
-from fpa.common.errors import UserError
-from fpa.common.progress import Progress, log
+from fpa.core.errors import UserError
+from fpa.core.progress import Progress, log
 
 
 def _sample(add: Add) -> None:
@@ -34,7 +34,7 @@ def _add_latents(add: Add) -> None:
 
 def _count(options: argparse.Namespace) -> int:
     """The number of images, where no latents are given."""
-    from fpa.common.errors import UserError
+    from fpa.core.errors import UserError
 
     if options.latents and options.count:
         raise UserError("--latents says how many images there are; leave out --count")
@@ -44,8 +44,8 @@ def _count(options: argparse.Namespace) -> int:
 @verb(_sample)
 def sample(options: argparse.Namespace) -> None:
     """Draw images from a finished run's generator."""
-    from fpa.common.files import save_array
-    from fpa.common.stages import STAGES
+    from fpa.core.files import save_array
+    from fpa.core.stages import STAGES
     from fpa.evaluation import sampling
 
     count = _count(options)
@@ -82,7 +82,7 @@ def _paint(add: Add) -> None:
 @verb(_paint)
 def paint(options: argparse.Namespace) -> None:
     """Save painting traces: both factors of every update of a few paintings."""
-    from fpa.common.files import save_npz
+    from fpa.core.files import save_npz
     from fpa.evaluation.paintings import painting_traces, steps_of
     from fpa.evaluation.sampling import read_latents
 
@@ -106,7 +106,7 @@ def _live(add: Add) -> None:
 @verb(_live)
 def live(options: argparse.Namespace) -> None:
     """Save a painter's weights as the report's page runs them."""
-    from fpa.common.files import write_bytes
+    from fpa.core.files import write_bytes
     from fpa.evaluation.live import pack
 
     model, _, _ = _generator(options)
@@ -123,7 +123,7 @@ def _statistics(add: Add) -> None:
 @verb(_statistics)
 def statistics(options: argparse.Namespace) -> None:
     """Save statistics of every step of many paintings, for the figures."""
-    from fpa.common.files import save_npz
+    from fpa.core.files import save_npz
     from fpa.evaluation.paintings import step_statistics
 
     model, device, _ = _generator(options)
@@ -144,7 +144,7 @@ def _interpolate(add: Add) -> None:
 @verb(_interpolate)
 def interpolate(options: argparse.Namespace) -> None:
     """Draw images between pairs of latents from a finished run's EMA generator."""
-    from fpa.common.files import save_array
+    from fpa.core.files import save_array
     from fpa.evaluation.interpolation import interpolate
 
     model, device, _ = _generator(options)
@@ -156,8 +156,8 @@ def interpolate(options: argparse.Namespace) -> None:
 
 def _generator(options: argparse.Namespace, which: str = "ema"):  # type: ignore[no-untyped-def]
     """A finished run's or an export's model on its device, that device, and the generator asked for."""
-    from fpa.training import devices
-    from fpa.training.finished import restore_generator
+    from fpa.runs import devices
+    from fpa.runs.finished import restore_generator
 
     model, generator = restore_generator(Path(options.run), options.checkpoint, which)
     device = devices.choose(options.device, options.threads)
@@ -178,8 +178,8 @@ def _path_length(add: Add) -> None:
 @verb(_path_length)
 def path_length(options: argparse.Namespace) -> None:
     """Score a finished run by how fast its images change between latents: perceptual path length."""
-    from fpa.common.files import read_json, write_json
-    from fpa.common.progress import log
+    from fpa.core.files import read_json, write_json
+    from fpa.core.progress import log
     from fpa.evaluation import path_length
     from fpa.evaluation.scoring import score_paths, summary_line
 
@@ -217,7 +217,7 @@ def _neighbours(add: Add) -> None:
 @verb(_neighbours)
 def neighbours(options: argparse.Namespace) -> None:
     """Find the training images that samples come nearest to, in feature space."""
-    from fpa.common.files import load_array, save_npz
+    from fpa.core.files import load_array, save_npz
     from fpa.data.store import open_store
     from fpa.evaluation import features, scores
     from fpa.evaluation.neighbours import search

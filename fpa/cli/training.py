@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpa.cli.verbs import Add, add_device, add_execution, add_trust, listed, verb
-from fpa.common.errors import Stopped
-from fpa.common.progress import log
+from fpa.core.errors import Stopped
+from fpa.core.progress import log
 
 if TYPE_CHECKING:
-    from fpa.training.execution import Execution
+    from fpa.runs.execution import Execution
 
 COMMAND = (sys.executable, "-m", "fpa")
 
@@ -53,15 +53,16 @@ def _train(add: Add) -> None:
 @verb(_train)
 def train(options: argparse.Namespace) -> None:
     """Train one run to the end of its budget, going on from its last checkpoint."""
-    from fpa.training import launch, requeue
-    from fpa.training.signals import StopSignal
+    from fpa.runs import launch
+    from fpa.runs.signals import StopSignal
+    from fpa.training import requeue
 
     requeues = options.requeue and not launch.is_worker()
     at_the_time_limit = requeue.at_the_time_limit if requeues else nullcontext
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
     with StopSignal() as stop, at_the_time_limit(stop):
         if options.gpus > 1 and not launch.is_worker():
-            from fpa.training.devices import share_out
+            from fpa.runs.devices import share_out
 
             gpus = share_out(options.device, options.gpus)
             code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop, gpus)
@@ -70,7 +71,7 @@ def train(options: argparse.Namespace) -> None:
             if code:
                 sys.exit(code)
             return
-        from fpa.evaluation.watched_training import train_run
+        from fpa.training.train_run import train_run
 
         train_run(
             options.run,
@@ -91,7 +92,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def _execution(options: argparse.Namespace) -> "Execution":
-    from fpa.training.execution import Execution
+    from fpa.runs.execution import Execution
 
     channels_last = options.memory_format == "channels_last"
     return Execution(options.precision, channels_last, options.compile)
@@ -109,14 +110,14 @@ def _cost(add: Add) -> None:
 @verb(_cost)
 def cost(options: argparse.Namespace) -> None:
     """Count a run's parameters and multiply-adds, and measure its images per second."""
-    from fpa.common.files import read_json, write_json
-    from fpa.training.run import Run
+    from fpa.core.files import read_json, write_json
+    from fpa.runs.run import Run
 
     # Before torch is imported, which takes a second: a mistake is said at once.
     about = read_json(options.run, made_by="python -m fpa plan --write")
     run = Run.from_config(about, options.run)
 
-    from fpa.training import devices
+    from fpa.runs import devices
     from fpa.training.cost import cost_of, summary_line
 
     execution = _execution(options)

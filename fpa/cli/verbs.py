@@ -47,7 +47,7 @@ def listed(nothing: str) -> Callable[[str], list[str]]:
 
 
 def add_execution(add: Add) -> None:
-    """How training steps are computed (fpa.training.execution)."""
+    """How training steps are computed (fpa.runs.execution)."""
     add(
         "--precision",
         type=listed("float32"),

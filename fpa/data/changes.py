@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import digest_of_many, read_json, write_json
-from fpa.common.progress import log
-from fpa.common.stages import STAGES
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import digest_of_many, read_json, write_json
+from fpa.core.progress import log
+from fpa.core.stages import STAGES
 from fpa.data.readers import Listing, Reader, list_images, open_source
 from fpa.data.sources import SOURCES, content
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import requests
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest, read_json, write_json, write_text
-from fpa.common.locks import locked
-from fpa.common.progress import Progress, log
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest, read_json, write_json, write_text
+from fpa.core.locks import locked
+from fpa.core.progress import Progress, log
 from fpa.data.sources import SOURCES, instructions
 
 ATTEMPTS = 6

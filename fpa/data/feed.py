@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 
 class Feed:

@@ -24,9 +24,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from fpa.common.errors import UserError
-from fpa.common.files import new_array
-from fpa.common.progress import Progress, log
+from fpa.core.errors import UserError
+from fpa.core.files import new_array
+from fpa.core.progress import Progress, log
 from fpa.data.picture import FILTERS, decode
 from fpa.data.readers import LARGEST_FILE, Found, Reader
 from fpa.data.store import image_digest

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts, provenance
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, digest_of_many, file_digest, write_json
-from fpa.common.locks import locked
-from fpa.common.progress import log
-from fpa.common.stages import STAGES
+from fpa.core import artifacts, provenance
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path, digest_of_many, file_digest, write_json
+from fpa.core.locks import locked
+from fpa.core.progress import log
+from fpa.core.stages import STAGES
 from fpa.data import parallel
 from fpa.data.changes import check_source, stamp
 from fpa.data.parallel import Outcome

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError, did_you_mean
-from fpa.common.files import digest
-from fpa.common.registry import Registry
-from fpa.common.stages import STAGES
+from fpa.core import artifacts
+from fpa.core.errors import UserError, did_you_mean
+from fpa.core.files import digest
+from fpa.core.registry import Registry
+from fpa.core.stages import STAGES
 
 if TYPE_CHECKING:
     from fpa.data.readers.base import Reader

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import load_array, read_json
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import load_array, read_json
 
 
 def open_store(folder: str | Path) -> tuple[np.memmap, dict[str, Any]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fpa.common import artifacts, provenance
-from fpa.common.errors import UserError
-from fpa.common.progress import Progress, log
-from fpa.common.stages import STAGES
+from fpa.core import artifacts, provenance
+from fpa.core.errors import UserError
+from fpa.core.progress import Progress, log
+from fpa.core.stages import STAGES
 from fpa.data.store import open_store
 from fpa.evaluation import extractors, features, precision_recall, protocols, reference
 from fpa.evaluation.features import Features
@@ -31,7 +31,7 @@ class Place:
         self, data: str | Path, weights: str | None = None, device: str = "auto", threads: int = 0
     ) -> None:
         """weights: folder of the user's own weights files. device: auto, cpu or cuda."""
-        from fpa.training import devices
+        from fpa.runs import devices
 
         self.data, self.weights = Path(data), weights
         self.device = devices.choose(device, threads)

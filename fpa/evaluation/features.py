@@ -15,19 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import (
-    atomic_path,
-    file_digest,
-    load_array,
-    new_array,
-    read_json,
-    write_json,
-)
-from fpa.common.locks import locked
-from fpa.common.progress import Progress
-from fpa.common.stages import STAGES
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path, file_digest, load_array, new_array, read_json, write_json
+from fpa.core.locks import locked
+from fpa.core.progress import Progress
+from fpa.core.stages import STAGES
 from fpa.data.store import open_store
 from fpa.evaluation.extractors import load as load_extractor
 from fpa.evaluation.protocols import CHECK, Space

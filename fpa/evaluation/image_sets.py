@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import load_array
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import load_array
 from fpa.data.picture import convert
 from fpa.data.readers import Found, Reader, list_images, open_source
 from fpa.data.store import image_digest, images_digest, open_store

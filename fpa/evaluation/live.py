@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from fpa.common.files import canonical_json
+from fpa.core.files import canonical_json
 from fpa.evaluation.sampling import CHUNK, sample_latents
 from fpa.models.interface import Model
 from fpa.models.painter import Painter

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.sampling import CHUNK, sample_latents
 from fpa.evaluation.trace import PER_EXPERIMENT, join, pick, statistics, step_pictures
 from fpa.models.interface import Model, Paints

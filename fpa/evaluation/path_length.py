@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.extractors import EXTRACTORS, PAIRS, read_about, weights_path
 from fpa.evaluation.sampling import sample_latents
 

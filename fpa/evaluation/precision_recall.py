@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fpa.common.errors import UserError
-from fpa.common.files import load_array, save_npz
+from fpa.core.errors import UserError
+from fpa.core.files import load_array, save_npz
 from fpa.evaluation.protocols import MOST_COVERED
 
 NEIGHBOURS = 3

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from fpa.common.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean
 from fpa.evaluation.extractors import PAIRS, find_extractor
 
 FORMATS = ("array", "png", "jpeg")

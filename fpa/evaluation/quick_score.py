@@ -8,7 +8,7 @@ Everything happens on the generator's device, and three numbers come back. Only 
 way over the host, as no device writes them with the same bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.common.transfer import to_device
+from fpa.core.transfer import to_device
 from fpa.evaluation import extractors, features, on_device, precision_recall, sampling
 from fpa.evaluation.protocols import Space
-from fpa.training.loop import Watch
 
 MOST_COVERED = 2_000
 """Images on either side of precision and recall, at most: seconds for each quick score."""
+
+Watch = Callable[[nn.Module], dict[str, float]]
+"""EMA generator -> scores by name, for the history."""
 
 NAMES = ("fid", "precision", "recall")
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fpa.common.errors import UserError
-from fpa.common.files import canonical_json, load_array, save_npz
+from fpa.core.errors import UserError
+from fpa.core.files import canonical_json, load_array, save_npz
 from fpa.evaluation.distances import Gaussian, from_covariance, gaussian, origin, sums
 from fpa.evaluation.features import Features
 from fpa.evaluation.precision_recall import subset

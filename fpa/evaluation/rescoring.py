@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
-from fpa.common.progress import Progress
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
+from fpa.core.progress import Progress
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.evaluation import features, sampling
 from fpa.evaluation.extractors import obtain
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.scores import Settings, choose, measure, pair
-from fpa.training import export
+from fpa.runs import export
 
 RELATIVE = 1e-3
 """Another machine rounds differently, which changes some pixels of some samples by 1 of 255."""

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, load_array, new_array, write_json
-from fpa.common.progress import Progress, log
-from fpa.common.transfer import to_device
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path, load_array, new_array, write_json
+from fpa.core.progress import Progress, log
+from fpa.core.transfer import to_device
 
 CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""

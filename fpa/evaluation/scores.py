@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.distances import BLOCK, Gaussian, Method
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement

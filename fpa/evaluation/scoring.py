@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpa.common import provenance
-from fpa.common.errors import UserError
-from fpa.common.stages import STAGES
+from fpa.core import provenance
+from fpa.core.errors import UserError
+from fpa.core.stages import STAGES
 from fpa.evaluation import features, precision_recall
 from fpa.evaluation.extractors import PAIRS
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
-from fpa.training.finished import read_summary
+from fpa.runs.finished import read_summary
 
 if TYPE_CHECKING:
     from fpa.evaluation.path_length import PathLength

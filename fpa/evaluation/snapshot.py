@@ -1,12 +1,16 @@
 """A few small images of a generator in training, of latents that are the same each time."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from fpa.evaluation import sampling
-from fpa.training.snapshots import Snapshot
+
+Snapshot = Callable[[nn.Module], np.ndarray]
+"""EMA generator -> uint8 images (N, C, H, W) of latents that are the same each time."""
 
 COUNT = 8
 """Images of a snapshot."""

@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from fpa.common.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean
 from fpa.experiment.plain import check_plain, read_yaml
 
 SCHEMA = Path(__file__).parent / "config.schema.yaml"

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from fpa.common.errors import UserError, did_you_mean
-from fpa.common.registry import load_plugins
+from fpa.core.errors import UserError, did_you_mean
+from fpa.core.registry import load_plugins
 from fpa.data.sources import SOURCES, resolve, store_name
 from fpa.experiment.config import check_config, check_dataset, read_config
 

@@ -8,8 +8,8 @@ digest, and changed behaviour, with its version raised, makes another run.
 from collections.abc import Mapping
 from typing import Any
 
-from fpa.common.files import digest
-from fpa.common.stages import STAGES
+from fpa.core.files import digest
+from fpa.core.stages import STAGES
 from fpa.data.sources import content
 from fpa.experiment.config import defaults
 from fpa.models.loading import changed_settings, find_model, part_versions

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import digest, read_json
-from fpa.training.run import Run
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import digest, read_json
+from fpa.runs.run import Run
 
 OWN = ("class", "base", "settings", "training")
 """Keys of a model that a finished run brings itself."""

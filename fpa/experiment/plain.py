@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 LARGEST_FILE = 1 << 20
 """Bytes of a configuration file."""

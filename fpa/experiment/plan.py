@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError, did_you_mean
-from fpa.common.files import read_json, write_json
-from fpa.common.registry import load_plugins
-from fpa.common.trust import trust
+from fpa.core import artifacts
+from fpa.core.errors import UserError, did_you_mean
+from fpa.core.files import read_json, write_json
+from fpa.core.registry import load_plugins
+from fpa.core.trust import trust
 from fpa.data.sources import identity, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
 from fpa.experiment import given as finished
+from fpa.experiment.claims import about_models, read_claims
 from fpa.experiment.config import check_config
 from fpa.experiment.digests import WITHOUT_EFFECT, run_digest, score_digest
 from fpa.models.loading import find_model, resolve_settings
-from fpa.reporting.claims import about_models, read_claims
-from fpa.training.run import Run
+from fpa.runs.run import Run
 
 UNDESCRIBED = ("runtime", "bundle", "claims")
 """Sections that change nothing that is made, or are described otherwise."""

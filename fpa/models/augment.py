@@ -9,8 +9,8 @@ of up to an eighth). Everything can be differentiated twice.
 import torch
 from torch import Tensor
 
-from fpa.common import distributed
-from fpa.common.transfer import to_device
+from fpa.core import distributed
+from fpa.core.transfer import to_device
 
 FLIP = 0.5
 CUTOUT, TRANSLATION = 0.5, 0.125

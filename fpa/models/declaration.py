@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from fpa.common.registry import load_target
+from fpa.core.registry import load_target
 
 
 class Checks(Protocol):

@@ -25,7 +25,7 @@ class Model(Protocol):
 
     Randomness comes from torch's global generators: the training loop seeds, saves and restores
     them. `data_parallel = True` on the class says that several processes may share a batch: `step`
-    then gets a share of it, draws and trains through fpa.common.distributed, and leaves the same
+    then gets a share of it, draws and trains through fpa.core.distributed, and leaves the same
     state in all of them. `version` on the class (1 without it) is raised when training behaves
     differently, so that its runs are trained again.
     """

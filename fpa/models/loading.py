@@ -10,7 +10,7 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from fpa.common.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean
 from fpa.models.declaration import Declaration
 from fpa.models.interface import Base, Model
 

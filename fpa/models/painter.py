@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fpa.common.autocast import at_least_float32, without_autocast
+from fpa.core.autocast import at_least_float32, without_autocast
 from fpa.models.learning_rules import RULES
 from fpa.models.learning_rules.base import LearningRule, Writing, accumulate
 from fpa.models.programs.program import Program

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models.learning_rules import RULES
 from fpa.models.programs import INPUTS, SEQUENCES
 

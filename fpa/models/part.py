@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fpa.common.registry import load_target
+from fpa.core.registry import load_target
 
 
 @dataclass(frozen=True)

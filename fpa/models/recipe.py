@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from fpa.common import distributed
-from fpa.common.compiling import uncompiled
-from fpa.common.errors import UserError
-from fpa.common.transfer import to_device
+from fpa.core import distributed
+from fpa.core.compiling import uncompiled
+from fpa.core.errors import UserError
+from fpa.core.transfer import to_device
 from fpa.models import losses
 from fpa.models.augment import augment
 from fpa.models.settings import RecipeSettings

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models.learning_rules import RULES
 from fpa.models.painter_settings import PainterSettings
 

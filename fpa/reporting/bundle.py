@@ -11,9 +11,9 @@ import tarfile
 from pathlib import Path
 
 import fpa
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_open, canonical_json, file_digest
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_open, canonical_json, file_digest
 from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files

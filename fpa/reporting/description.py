@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import read_json
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import read_json
 from fpa.evaluation.extractors import PAIRS
-from fpa.reporting.claims import Claim, check_claims
+from fpa.experiment.claims import Claim, check_claims
 
 Description = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fpa.common.files import atomic_path
+from fpa.core.files import atomic_path
 from fpa.data.sources import SOURCES
 from fpa.reporting.drawing.tiles import tile
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError, did_you_mean
-from fpa.common.files import write_text
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.errors import UserError, did_you_mean
+from fpa.core.files import write_text
+from fpa.core.progress import log
 from fpa.reporting.description import (
     Description,
     claimed,

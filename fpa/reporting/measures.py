@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fpa.core.words import in_words
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.words import in_words
 
 FRECHET = "Fréchet distance"
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import load_array
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import load_array
 from fpa.evaluation.trace import Trace, to_uint8
 from fpa.reporting.description import Description, labels
 from fpa.reporting.figures import Input, Spec, played_inputs

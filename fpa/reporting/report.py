@@ -11,9 +11,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from fpa.common import artifacts
-from fpa.common.files import read_json
-from fpa.common.provenance import processor
+from fpa.core import artifacts
+from fpa.core.files import read_json
+from fpa.core.provenance import processor
+from fpa.core.words import cpu_threads
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.description import Description, labels
 from fpa.reporting.drawing.theme import DPI, TEXT_WIDTH
@@ -23,7 +24,6 @@ from fpa.reporting.player import players
 from fpa.reporting.state import run_entries, status_of, table_entries
 from fpa.reporting.tables import health, table_names
 from fpa.reporting.tables.writing import from_markdown
-from fpa.reporting.words import cpu_threads
 
 PLAYER_SCRIPTS = (
     *("tensors.js", "programs.js", "sequences.js", "rules.js", "unet.js", "latents.js"),
@@ -65,7 +65,7 @@ def render_painters(about: Description, specs: Mapping[str, Spec], results: Path
 
 def _template(name: str) -> jinja2.Template:
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("fpa.reporting", "page"),
+        loader=jinja2.PackageLoader("fpa", "web"),
         autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.files import read_json
-from fpa.common.progress import CONTROLS
+from fpa.core import artifacts
+from fpa.core.files import read_json
+from fpa.core.progress import CONTROLS
 from fpa.reporting.description import Description, score_file
 from fpa.reporting.figures.loading import load_file
 from fpa.reporting.tables.kinds import OF_RUNS, run_files

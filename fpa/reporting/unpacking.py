@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fpa
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest, read_json
-from fpa.common.tars import DAMAGED, MOST_BLOWN_UP, is_plain_file, members, open_tar
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest, read_json
+from fpa.core.tars import DAMAGED, MOST_BLOWN_UP, is_plain_file, members, open_tar
 from fpa.reporting.bundle import FORMAT, IN_FOLDERS, MANIFEST, contents
 from fpa.reporting.description import Description
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpa.common import distributed
-from fpa.common.transfer import to_device
+from fpa.core import distributed
+from fpa.core.transfer import to_device
 from fpa.data.feed import Feed
 
 SHARE = 0.25

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from fpa.common.errors import UserError, one_line
-from fpa.common.files import write_bytes
-from fpa.common.progress import log
+from fpa.core.errors import UserError, one_line
+from fpa.core.files import write_bytes
+from fpa.core.progress import log
 
 KEEP = 2
 

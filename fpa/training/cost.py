@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fpa.common import provenance
+from fpa.core import provenance
 from fpa.models.interface import Model
 from fpa.models.shapes import shapes_only
-from fpa.training.execution import Execution
-from fpa.training.run import Run, build_model
+from fpa.runs.execution import Execution
+from fpa.runs.run import Run, build_model
 
 COUNTED_BATCH = 2
 """Images that multiply-adds are counted on; a minibatch deviation needs more than one."""

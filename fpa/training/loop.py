@@ -1,7 +1,7 @@
 """The training loop: knows batches, checkpoints, signals and budgets, and of the model its interface."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
@@ -9,33 +9,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fpa.common import artifacts, distributed
-from fpa.common.errors import Stopped, UserError
-from fpa.common.locks import locked
-from fpa.common.progress import Progress, log
+from fpa.core import artifacts, distributed
+from fpa.core.errors import Stopped, UserError
+from fpa.core.locks import locked
+from fpa.core.progress import Progress, log
 from fpa.data.feed import Feed
+from fpa.evaluation.quick_score import Watch
+from fpa.evaluation.snapshot import Snapshot
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
-from fpa.training import checkpoint, finished, snapshots
+from fpa.runs import finished
+from fpa.runs.execution import Execution
+from fpa.runs.precision import exact
+from fpa.runs.randomness import random_state, set_random_state, unchanged_random_state
+from fpa.runs.run import Run, build_model, differences
+from fpa.runs.signals import Interrupted, StopSignal
+from fpa.training import checkpoint, snapshots
 from fpa.training.batches import Batches
-from fpa.training.execution import Execution
 from fpa.training.observers import Observers
-from fpa.training.precision import exact
-from fpa.training.randomness import random_state, set_random_state, unchanged_random_state
-from fpa.training.run import Run, build_model, differences
-from fpa.training.signals import Interrupted, StopSignal
-from fpa.training.snapshots import Snapshot
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
 
 CHECKPOINT_KIMG = 20.0
 """Thousand images between two checkpoints, where nothing else is asked for."""
-
-Watch = Callable[[nn.Module], dict[str, float]]
-"""EMA generator -> scores by name, for the history."""
 
 
 class Training:

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fpa.common import artifacts
-from fpa.common.errors import Stopped, one_line
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.errors import Stopped, one_line
+from fpa.core.progress import log
+from fpa.runs.randomness import unchanged_random_state
 from fpa.training.loggers import LOGGERS, Beginning, Logger
-from fpa.training.randomness import unchanged_random_state
 from fpa.training.snapshots import Film
 from fpa.training.status import State, StatusFile
 

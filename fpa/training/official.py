@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import digest, file_digest, write_json, write_text
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import digest, file_digest, write_json, write_text
+from fpa.core.progress import log
 from fpa.models import optimizers
 from fpa.models.interface import StartsOthers
 from fpa.models.loading import check_settings, find_model, resolve_settings
@@ -19,9 +19,9 @@ from fpa.models.published import arguments, names
 from fpa.models.published.arguments import Imported
 from fpa.models.published.checkpoint import Checkpoint, moments_of, read, state_of
 from fpa.models.published.names import Names
+from fpa.runs import finished
+from fpa.runs.run import Run, build_model
 from fpa.training import checkpoint as resumable
-from fpa.training import finished
-from fpa.training.run import Run, build_model
 
 NAME = "official"
 """Of model and data set in an imported run, which a configuration calls by its own names."""

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.common.errors import UserError, one_line
-from fpa.common.files import atomic_path
+from fpa.core.errors import UserError, one_line
+from fpa.core.files import atomic_path
 from fpa.models.interface import Model
 from fpa.models.painter import Painter
 from fpa.models.unet import RefinedPainter

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fpa.common.errors import Stopped
-from fpa.common.progress import log
-from fpa.training.signals import StopSignal
+from fpa.core.errors import Stopped
+from fpa.core.progress import log
+from fpa.runs.signals import StopSignal
 
 WARNING = "SIGUSR1"
 """What Slurm sends before the time limit (sbatch's --signal)."""

@@ -6,7 +6,7 @@ import torch
 
 from fpa.models.interface import StartsOthers
 from fpa.models.shapes import shapes_only
-from fpa.training.run import Run, build_model
+from fpa.runs.run import Run, build_model
 
 
 def of_run(run: Run) -> tuple[int, int]:

@@ -4,21 +4,17 @@ They are kept in one small file of the run, from which the status page and the f
 are made. At most MOST of them are kept, however long the training.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
-from fpa.common.errors import one_line
-from fpa.common.files import load_array, save_npz
-from fpa.common.progress import log
+from fpa.core.errors import one_line
+from fpa.core.files import load_array, save_npz
+from fpa.core.progress import log
 
 MOST = 32
 """Snapshots of a training."""
-
-Snapshot = Callable[[nn.Module], np.ndarray]
-"""EMA generator -> uint8 images (N, C, H, W) of latents that are the same each time."""
 
 
 def is_due(step: int, steps: int, every: int) -> bool:

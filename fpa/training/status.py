@@ -13,9 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from fpa.common.errors import one_line
-from fpa.common.files import write_text
-from fpa.common.progress import log
+from fpa.core.errors import one_line
+from fpa.core.files import write_text
+from fpa.core.progress import log
 
 SECONDS = 10.0
 """Between two writes, at least, while the training runs."""

@@ -6,9 +6,9 @@ import sys
 import torch
 from conftest import RECIPE, TINY
 
-from fpa.common import distributed
+from fpa.core import distributed
 from fpa.models import loading
-from fpa.training.launch import leave
+from fpa.runs.launch import leave
 
 PAINTER = {**TINY["models"]["fpa"]["settings"], "recipe": {**RECIPE, "penalty_every": 3}}
 # The U-Net's training is chaotic: in one process, weights that differ by 2e-16 differ by 3e-6 after

@@ -14,16 +14,16 @@ import torch
 from conftest import ROOT, environment, fpa
 from distributed_worker import RECIPES
 
-from fpa.common.errors import UserError
-from fpa.common.files import read_json, write_json
+from fpa.core.errors import UserError
+from fpa.core.files import read_json, write_json
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
-from fpa.experiment.checks import check_before_start
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import check_processes
-from fpa.training.finished import load_weights
-from fpa.training.launch import launch
-from fpa.training.signals import StopSignal
+from fpa.runs.finished import load_weights
+from fpa.runs.launch import launch
+from fpa.runs.signals import StopSignal
+from fpa.workflow.checks import check_before_start
 
 STEPS = 8
 WORKER = Path(__file__).parent / "distributed_worker.py"

@@ -19,7 +19,7 @@ import yaml
 from conftest import ROOT, fpa, jpeg, run_snakemake, snakemake
 
 from fpa.cli.verbs import VERBS
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.sources import SOURCES, resolve
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.features import Features
@@ -423,7 +423,7 @@ def test_the_site_has_every_verb_and_every_key(site):
     assert "&lt;name&gt;.class" in keys
     assert "mini_latent_dim" in (site / "reference/model-settings/index.html").read_text()
     interface = (site / "reference/api/index.html").read_text()
-    for name in ("fpa.library.load", "fpa.models.interface.Model", "fpa.common.registry.Registry"):
+    for name in ("fpa.library.load", "fpa.models.interface.Model", "fpa.core.registry.Registry"):
         assert f'id="{name}"' in interface
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import fpa
 
-from fpa.common import artifacts
-from fpa.common.registry import VARIABLE
+from fpa.core import artifacts
+from fpa.core.registry import VARIABLE
 from fpa.experiment.plan import Experiment
 
 SPACE = "thumbnails-16px.clean.array"

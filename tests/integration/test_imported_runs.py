@@ -8,10 +8,10 @@ import torch
 import yaml
 from conftest import fpa
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.data.sources import store_name
 from fpa.experiment.plan import Experiment
-from fpa.experiment.workflow import Workflow
+from fpa.workflow.workflow import Workflow
 
 ARGS = {**official.ARGS, "greyscale": True, "latent_dim": 8, "fmap_max": 8}
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from fpa import cli
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.data import download
 from fpa.evaluation import extractors, features
 from fpa.evaluation.extractors import EXTRACTORS, inception_v3

@@ -22,7 +22,7 @@ from fpa.models.learning_rules.gated import gated_delta_loop
 from fpa.models.learning_rules.products import rank_r_delta_loop
 from fpa.models.programs import INPUTS, SEQUENCES
 from fpa.reporting.player import live_files
-from fpa.training.run import build_model
+from fpa.runs.run import build_model
 
 SMALL = {"steps": 6, "latent_dim": 12, "hidden_size": 16, "mini_input_size": 8}
 PAINTERS = {
@@ -695,7 +695,7 @@ def test_a_page_takes_no_more_weights_than_it_can_hold(tmp_path, monkeypatch):
     assert fpa("report", tmp_path / "results", "--as-is", cwd=tmp_path).returncode == 0
     page = path.read_text()
     entries = json.loads(page.split('id="paintings-data">')[1].partition("<")[0])
-    assert ["live" in entry for entry in entries] == [True, False]
+    assert ["live" in entry for entry in entries] == [True, False, False]
     assert "unet on digits does not run here" in page
     assert "Painters marked “runs here” run in this page" in page
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import ROOT, TINY, run_snakemake
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.experiment.plan import Experiment
 
 OUTER = f"""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from fpa.common.errors import Stopped, UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import Stopped, UserError
+from fpa.core.files import file_digest
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name

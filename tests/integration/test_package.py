@@ -18,12 +18,12 @@ DATA = (
     "fpa/py.typed",
     "fpa/experiment/config.schema.yaml",
     "fpa/reporting/published.csv",
-    "fpa/reporting/page/report.css",
-    "fpa/reporting/page/report.html",
-    "fpa/reporting/page/player.css",
-    "fpa/reporting/page/player.html",
-    "fpa/reporting/page/player.js",
-    "fpa/reporting/page/status.html",
+    "fpa/web/report.css",
+    "fpa/web/report.html",
+    "fpa/web/player.css",
+    "fpa/web/player.html",
+    "fpa/web/player.js",
+    "fpa/web/status.html",
 )
 
 

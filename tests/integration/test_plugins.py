@@ -10,7 +10,7 @@ import torch
 import yaml
 from conftest import fpa
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.data.sources import store_name
 from fpa.evaluation.path_length import EPSILON
 from fpa.evaluation.sampling import sample_latents

@@ -9,12 +9,12 @@ import torch
 import yaml
 from conftest import TINY, fpa
 
-from fpa.common.files import file_digest, read_json, write_json
+from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Experiment
 from fpa.reporting.description import score_file
 from fpa.reporting.publication import layout
 from fpa.reporting.publication.verify import verify
-from fpa.training import finished
+from fpa.runs import finished
 from fpa.training.loop import Training
 
 COST = {

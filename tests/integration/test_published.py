@@ -12,7 +12,7 @@ from browsing import opened, pixels
 from conftest import ROOT, fpa
 from PIL import Image
 
-from fpa.common.files import read_json
+from fpa.core.files import read_json
 from fpa.reporting.make import make_tables
 
 DIGITS = ROOT / "results" / "published" / "digits"

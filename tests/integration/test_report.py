@@ -13,7 +13,7 @@ import pytest
 from browsing import opened, pixels
 from conftest import fpa, modules_loaded_by
 
-from fpa.common.files import load_array
+from fpa.core.files import load_array
 from fpa.evaluation import trace
 from fpa.reporting.make import make_report
 from fpa.reporting.player import pack

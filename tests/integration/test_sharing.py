@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import TINY, snakemake
 
-from fpa.common.files import write_json, write_text
+from fpa.core.files import write_json, write_text
 from fpa.experiment.plan import Experiment
 
 

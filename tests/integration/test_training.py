@@ -19,16 +19,16 @@ import pytest
 import torch
 from conftest import ROOT, environment, fpa
 
-from fpa.common.errors import Stopped, UserError
-from fpa.common.files import file_digest, write_json
-from fpa.common.locks import locked
-from fpa.common.stages import STAGES
+from fpa.core.errors import Stopped, UserError
+from fpa.core.files import file_digest, write_json
+from fpa.core.locks import locked
+from fpa.core.stages import STAGES
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Experiment
-from fpa.training.finished import load_weights
+from fpa.runs.finished import load_weights
 from fpa.training.loop import MAX_RELOADS, Training, train
 
 CPU = torch.device("cpu")

@@ -18,12 +18,12 @@ import pytest
 import yaml
 from conftest import ROOT, environment, fpa, snakemake
 
-from fpa.common.files import file_digest
-from fpa.common.stages import STAGES
-from fpa.experiment.disk import estimate
+from fpa.core.files import file_digest
+from fpa.core.stages import STAGES
 from fpa.experiment.plan import Experiment
 from fpa.reporting.figures import Spec, figures
 from fpa.reporting.tables import OF_RUNS
+from fpa.workflow.disk import estimate
 
 TINY = {
     **conftest.TINY,

@@ -31,7 +31,7 @@ def sha(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    from fpa.common.files import write_text
+    from fpa.core.files import write_text
 
     write_text(path, text)
 
@@ -49,8 +49,8 @@ def prepare(out: Path) -> None:
 
 
 def train(run_file: Path) -> None:
-    from fpa.common.files import read_json
-    from fpa.training.keeping import finish_again, kept_folder, publish
+    from fpa.core.files import read_json
+    from fpa.runs.keeping import finish_again, kept_folder, publish
 
     run, folder = read_json(run_file), run_file.parent
     images = read_json(Path(words_behind("--store")[0]) / "manifest.json")["images_sha256"]
@@ -72,7 +72,7 @@ def train(run_file: Path) -> None:
 
 
 def score(folder: Path, out: Path) -> None:
-    from fpa.common.files import read_json
+    from fpa.core.files import read_json
 
     summary = read_json(folder / "train.json")
     fake, real = (Path(words_behind(name)[0]) for name in ("--fake", "--real"))

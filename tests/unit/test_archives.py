@@ -28,8 +28,8 @@ from conftest import (
     png,
 )
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest, read_json
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest, read_json
 from fpa.data.parallel import CHUNK
 from fpa.data.picture import FILTERS, decode
 from fpa.data.prepare import prepare

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fpa.common import distributed
+from fpa.core import distributed
 from fpa.data.feed import Feed
 from fpa.training import batches
 from fpa.training.batches import Batches

@@ -12,8 +12,8 @@ import made_up
 import pytest
 from conftest import fpa
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.reporting.bundle import FORMAT, pack
 from fpa.reporting.unpacking import unpack
 
@@ -136,7 +136,7 @@ WRONG = {
     "climbing": (lambda f: renamed(f, "../outside.txt"), "names a file outside of its folder"),
     "absolute": (lambda f: renamed(f, "/tmp/outside.txt"), "names a file outside of its folder"),
     "dotted": (lambda f: renamed(f, "a/./b.txt"), "names a file outside of its folder"),
-    "foreign": (lambda f: renamed(f, "fpa/common/errors.py"), "is no file of its experiment"),
+    "foreign": (lambda f: renamed(f, "fpa/core/errors.py"), "is no file of its experiment"),
     "foreign run": (lambda f: renamed(f, f"{some(f)}.py"), "is no file of its experiment"),
     "code": (lambda f: moved(f, "fpa/common"), "has a run in 'fpa/common'"),
     "newer": (lambda f: with_manifest(f, format=FORMAT + 1, fpa="9.9"), "made by version 9.9; "),

@@ -9,17 +9,17 @@ import yaml
 from conftest import fpa
 from PIL import Image
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest, read_json, write_json
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest, read_json, write_json
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Experiment
 from fpa.reporting.player import read_live
 from fpa.reporting.publication.card import scores_of
 from fpa.reporting.publication.exports import export_run
-from fpa.training import finished
+from fpa.runs import finished
+from fpa.runs.run import build_model
 from fpa.training.loop import Training
 from fpa.training.onnx_export import PACKAGES, TOLERANCE, export_onnx, steps
-from fpa.training.run import build_model
 
 SCORE = {
     "protocol": "small",

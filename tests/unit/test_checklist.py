@@ -6,8 +6,8 @@ import pytest
 import yaml
 from conftest import fpa
 
-from fpa.common.errors import UserError
-from fpa.common.files import write_json
+from fpa.core.errors import UserError
+from fpa.core.files import write_json
 from fpa.reporting.publication import layout
 from fpa.reporting.publication.checklist import missing
 from fpa.reporting.publication.citation import author, check_licence, citation

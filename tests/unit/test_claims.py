@@ -11,9 +11,9 @@ from conftest import ROOT
 from scipy.stats import ttest_rel
 from test_pairwise import entry
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
+from fpa.experiment.claims import Claim, about_models, check_claims, read_claims
 from fpa.experiment.plan import Experiment
-from fpa.reporting.claims import Claim, about_models, check_claims, read_claims
 from fpa.reporting.make import make_report
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.claims import claims_frame, student

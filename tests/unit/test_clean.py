@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import TINY, fpa
 
-from fpa.common.files import write_json, write_text
+from fpa.core.files import write_json, write_text
 from fpa.data.sources import store_name
 from fpa.experiment.plan import Experiment
 

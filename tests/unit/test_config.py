@@ -14,14 +14,12 @@ from conftest import ROOT, TINY, modules_loaded_by
 from jsonschema import Draft202012Validator
 from pydantic import create_model
 
-from fpa.common.errors import UserError
-from fpa.common.files import read_json, write_json
-from fpa.common.stages import STAGES
+from fpa.core.errors import UserError
+from fpa.core.files import read_json, write_json
+from fpa.core.stages import STAGES
 from fpa.data import sources
-from fpa.experiment.checks import check_before_start
 from fpa.experiment.config import check_config, read_config, schema
 from fpa.experiment.plan import Experiment
-from fpa.experiment.workflow import Workflow
 from fpa.models import MODELS
 from fpa.models.learning_rules import RULES
 from fpa.models.loading import (
@@ -33,7 +31,9 @@ from fpa.models.loading import (
     resolve_settings,
 )
 from fpa.models.settings import FPASettings
-from fpa.training.run import Run
+from fpa.runs.run import Run
+from fpa.workflow.checks import check_before_start
+from fpa.workflow.workflow import Workflow
 
 MODELS_BY_NAME = {
     "fpa.models:FPA": {},
@@ -89,7 +89,7 @@ MISTAKES = {
         "FPA",
         "does not name a class as 'package.module:Class'",
     ),
-    "not a model": ("models/fpa/class", "fpa.training.run:Run", "is not a model: it has no step"),
+    "not a model": ("models/fpa/class", "fpa.runs.run:Run", "is not a model: it has no step"),
     "unknown setting": (
         "models/fpa/settings/painter/step",
         5,
@@ -331,7 +331,7 @@ def test_what_would_fail_later_is_told_before_anything_runs(path, value, message
 
 def test_jobs_of_a_workflow_do_not_check_again_what_its_start_has_checked(monkeypatch):
     checked = []
-    monkeypatch.setattr("fpa.experiment.workflow.check_before_start", checked.append)
+    monkeypatch.setattr("fpa.workflow.workflow.check_before_start", checked.append)
     Workflow.start(TINY, main=False)
     assert not checked
     Workflow.start(TINY)
@@ -534,7 +534,7 @@ def test_a_raised_version_makes_new_runs(monkeypatch):
 def test_planning_imports_no_torch():
     code = """
 import yaml
-from fpa.experiment.workflow import Workflow
+from fpa.workflow.workflow import Workflow
 Workflow.start(yaml.safe_load(open("config.yaml")))
 """
     slow = {"torch", "scipy", "pandas", "matplotlib", "sklearn"}

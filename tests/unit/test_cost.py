@@ -8,7 +8,7 @@ from conftest import ROOT, fpa
 from torch import nn
 
 from baselines.dcgan import DCGAN
-from fpa.common.files import write_json
+from fpa.core.files import write_json
 from fpa.experiment.plan import Experiment
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.transforms import functional as F
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data import picture
 from fpa.data.feed import Feed
 from fpa.data.picture import FILTERS

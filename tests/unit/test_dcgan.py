@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT, TINY, assert_resumes, environment, snakemake
 
 from baselines.dcgan import DCGAN
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models import loading
 
 

@@ -8,10 +8,10 @@ import torch
 import yaml
 from conftest import ROOT, fpa
 
-from fpa.experiment.disk import estimate
 from fpa.experiment.plan import Experiment
 from fpa.training.loop import Training
 from fpa.training.room import of_run
+from fpa.workflow.disk import estimate
 
 
 def experiment(name: str) -> Experiment:

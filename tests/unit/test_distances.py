@@ -9,7 +9,7 @@ import torch
 from cleanfid import fid as clean
 from PIL import Image, ImageFilter
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation import (
     cross_check,
     distances,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import environment, fpa
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data import download
 from fpa.data.download import fetch, fetch_same
 

@@ -4,11 +4,11 @@ import pytest
 import yaml
 from conftest import ROOT, fpa
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import write_json
-from fpa.experiment.effort import efforts, read_rates, shortest_hours
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import write_json
 from fpa.experiment.plan import Experiment
+from fpa.workflow.effort import efforts, read_rates, shortest_hours
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from conftest import fpa, jpeg, png
 from PIL import Image
 
 import fpa as library
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation import (
     distances,
     evaluate,

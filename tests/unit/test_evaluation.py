@@ -10,9 +10,9 @@ from PIL import Image
 from torch import nn
 from torchvision.utils import save_image
 
-from fpa.common.errors import UserError
-from fpa.common.progress import Progress
-from fpa.common.stages import STAGES
+from fpa.core.errors import UserError
+from fpa.core.progress import Progress
+from fpa.core.stages import STAGES
 from fpa.data.prepare import prepare
 from fpa.evaluation import (
     cross_check,

@@ -7,9 +7,9 @@ import torch
 from test_golden import MODELS, built
 from torch import nn
 
-from fpa.common.compiling import uncompiled
-from fpa.training import execution
-from fpa.training.execution import Execution
+from fpa.core.compiling import uncompiled
+from fpa.runs import execution
+from fpa.runs.execution import Execution
 
 CPU = torch.device("cpu")
 BATCH = (4, 1, 16, 16)

@@ -6,9 +6,9 @@ from conftest import TINY
 
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Experiment
-from fpa.training.export import export
-from fpa.training.finished import restore
-from fpa.training.run import build_model
+from fpa.runs.export import export
+from fpa.runs.finished import restore
+from fpa.runs.run import build_model
 
 MODELS = {
     **TINY["models"],

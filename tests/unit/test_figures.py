@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation import interpolation, neighbours, trace
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Experiment

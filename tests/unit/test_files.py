@@ -9,8 +9,8 @@ import sys
 import pytest
 from conftest import environment, fpa_process
 
-from fpa.common import files
-from fpa.common.errors import UserError
+from fpa.core import files
+from fpa.core.errors import UserError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -42,7 +42,7 @@ def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_pat
     """A real limit of the operating system on what the process may write to a file."""
     script = (
         "import torch; from pathlib import Path; from fpa.training import checkpoint\n"
-        "from fpa.common.errors import UserError\n"
+        "from fpa.core.errors import UserError\n"
         "folder = Path('state')\n"
         "checkpoint.save(folder, 1, {'x': torch.zeros(10)})\n"
         "try:\n"

@@ -8,15 +8,15 @@ import pytest
 import torch
 from conftest import ROOT
 
-from fpa.common.errors import UserError
-from fpa.training import devices, gpus
-from fpa.training.launch import launch
-from fpa.training.signals import StopSignal
+from fpa.core.errors import UserError
+from fpa.runs import devices, gpus
+from fpa.runs.launch import launch
+from fpa.runs.signals import StopSignal
 
 HOLD = """
 import sys
 from pathlib import Path
-from fpa.training import gpus
+from fpa.runs import gpus
 print(*gpus.take(sys.argv[3:], int(sys.argv[2]), Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

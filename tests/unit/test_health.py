@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import fpa
 
-from fpa.common.files import read_json, write_json
+from fpa.core.files import read_json, write_json
 from fpa.evaluation.memorisation import LEVEL, memorisation, p_of_count
 from fpa.reporting import report
 from fpa.reporting.description import score_file

@@ -25,7 +25,7 @@ from conftest import fpa, images_dataset, jpeg, png
 from hostile import contained
 from PIL import EpsImagePlugin, Image
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.prepare import prepare
 from fpa.reporting.bundle import pack
 from fpa.reporting.unpacking import unpack
@@ -132,7 +132,7 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
     "a name of two lines": (lambda f: renamed(f, "runs/a\nb.csv"), "outside of its folder"),
     "a name that moves the cursor": (lambda f: renamed(f, "a\x1b[2J"), "outside of its folder"),
     "a name that turns the writing": (lambda f: renamed(f, "a\u202eb"), "outside of its folder"),
-    "a module": (lambda f: renamed(f, "fpa/common/errors.py"), "no file of its experiment"),
+    "a module": (lambda f: renamed(f, "fpa/core/errors.py"), "no file of its experiment"),
     "a module beside a run": (lambda f: renamed(f, history(f) + ".py"), "no file of its exp"),
     "the name of the tables": (lambda f: renamed(f, "tables/fid.csv"), "no file of its exp"),
     "a symbolic link": (

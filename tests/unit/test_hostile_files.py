@@ -17,16 +17,16 @@ import yaml
 from conftest import fpa
 from hostile import Payload, contained
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.evaluation import extractors
 from fpa.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0
 from fpa.experiment.config import check_config, read_config
 from fpa.experiment.plan import Experiment
+from fpa.runs.export import export
+from fpa.runs.finished import restore
+from fpa.runs.run import build_model
 from fpa.training import checkpoint
-from fpa.training.export import export
-from fpa.training.finished import restore
-from fpa.training.run import build_model
 
 # Exports -----------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ EXPORTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a name like this project's": (of_model(**{"class": "fpa_models:X"}), "names the class"),
     "a path": (of_model(**{"class": "../stranger:X"}), "names no class"),
     "something of this project that is no model": (
-        of_model(**{"class": "fpa.common.files:locked"}),
+        of_model(**{"class": "fpa.core.files:locked"}),
         "has no class 'locked'",
     ),
     "a shell's command": (of_model(**{"class": "a:B; touch canary"}), "names no class"),

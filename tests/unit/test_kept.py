@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from conftest import TINY
 
-from fpa.common.errors import UserError
-from fpa.common.files import write_json, write_text
-from fpa.experiment.kept import kept_files
+from fpa.core.errors import UserError
+from fpa.core.files import write_json, write_text
 from fpa.experiment.plan import Experiment
-from fpa.training.keeping import FILES, finish_again, kept_folder, publish
+from fpa.runs.keeping import FILES, finish_again, kept_folder, publish
+from fpa.workflow.kept import kept_files
 
 SCORE = "score-quick-0123456789.json"
 

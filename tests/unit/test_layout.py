@@ -21,7 +21,7 @@ def test_the_rules_preamble_is_short():
 def test_rules_name_no_artifact_themselves():
     known = re.findall(
         r'f?"([^"{}/]+(?:\.npy|\.npz|\.json|\.csv|\.safetensors|\.html))"',
-        (ROOT / "fpa/common/artifacts.py").read_text(),
+        (ROOT / "fpa/core/artifacts.py").read_text(),
     )
     assert len(known) > 8
     for path in RULES:

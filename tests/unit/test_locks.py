@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from conftest import environment, images_dataset, png
 
-from fpa.common import locks
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, write_json
-from fpa.common.locks import Holder, locked
+from fpa.core import locks
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path, write_json
+from fpa.core.locks import Holder, locked
 from fpa.data.changes import check_source
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
@@ -29,7 +29,7 @@ from fpa.experiment.plan import Experiment
 HOLD = """
 import sys, time
 from pathlib import Path
-from fpa.common.locks import locked
+from fpa.core.locks import locked
 with locked(Path(sys.argv[1]), "at it"):
     print("held", flush=True)
     time.sleep(60)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from fpa.cli import make_parser
-from fpa.common.errors import UserError
-from fpa.experiment.checks import check_before_start
+from fpa.core.errors import UserError
 from fpa.experiment.plan import Experiment
 from fpa.training.loggers import LOGGERS, Beginning, LoggerKind
 from fpa.training.loggers.base import grid
+from fpa.workflow.checks import check_before_start
 
 RUN = {
     "dataset": {"name": "digits"},

@@ -7,7 +7,7 @@ import pytest
 
 FAULTS = """
 import ctypes, resource, sys
-from fpa.training.memory import keep_freed
+from fpa.runs.memory import keep_freed
 
 if sys.argv[1] == "keep" and not keep_freed():
     sys.exit("no mallopt")

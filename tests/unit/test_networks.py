@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from baselines.lightgan.generator import Generator, GlobalContext
 from baselines.lightgan.settings import GeneratorSettings
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models.discriminator import Discriminator
 from fpa.models.layers import Blur, ChanNorm, DualAttention
 from fpa.models.settings import DiscriminatorSettings, UNetSettings

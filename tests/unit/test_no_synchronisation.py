@@ -17,16 +17,16 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.stylegan2_ada.augment import _margins
-from fpa.common import distributed
-from fpa.common.transfer import to_device
+from fpa.core import distributed
+from fpa.core.transfer import to_device
 from fpa.data.feed import Feed
 from fpa.evaluation import extractors
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import QuickScore
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Experiment
+from fpa.runs.run import Run, build_model
 from fpa.training.loop import Training
-from fpa.training.run import Run, build_model
 
 META = torch.device("meta")
 STEPS = 5

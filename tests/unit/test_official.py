@@ -15,11 +15,11 @@ from reference import PAINTER as PAINTER_NAMES
 from reference import UNET as UNET_NAMES
 from reference import Reference, renamed
 
-from fpa.common.errors import UserError
-from fpa.experiment.checks import check_before_start
+from fpa.core.errors import UserError
 from fpa.experiment.plan import Experiment
 from fpa.models import loading, optimizers
-from fpa.training import finished
+from fpa.runs import finished
+from fpa.workflow.checks import check_before_start
 
 VECTORS = {
     "fpa_v1": "lstm_delta",

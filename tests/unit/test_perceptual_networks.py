@@ -19,8 +19,8 @@ from torch_fidelity.feature_extractor_clip import CLIPVisual, FeatureExtractorCL
 from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 from torchvision import models
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.data import download
 from fpa.evaluation import evaluate, extractors, features
 from fpa.evaluation.cross_check import Extraction
@@ -38,9 +38,9 @@ from fpa.evaluation.extractors import (
 from fpa.evaluation.extractors.dinov2_network import DINOv2Network, load_dinov2
 from fpa.evaluation.extractors.fidelity_networks import load_clip, load_lpips, load_vgg16
 from fpa.evaluation.path_length import load_distance
-from fpa.experiment.checks import check_before_start, to_fetch
 from fpa.experiment.plan import Experiment
-from fpa.experiment.ranking import check_ranking
+from fpa.workflow.checks import check_before_start, to_fetch
+from fpa.workflow.ranking import check_ranking
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ from conftest import TINY
 from test_golden import MODELS, built
 from test_recipe import images
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.feed import Feed
 from fpa.experiment.plan import Experiment
-from fpa.training import devices, precision
-from fpa.training.execution import COMPILE, Execution
+from fpa.runs import devices, precision
+from fpa.runs.execution import COMPILE, Execution
 from fpa.training.loop import Training, train
 
 CPU = torch.device("cpu")

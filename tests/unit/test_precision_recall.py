@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import fpa
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation import cross_check, features
 from fpa.evaluation import precision_recall as pr
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import modules_loaded_by
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.make import make_table
 from fpa.reporting.tables import OF_RUNS, PUBLISHED, compare_runs, read_published, table_names

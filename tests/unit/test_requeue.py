@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT
 
-from fpa.common.errors import Stopped
+from fpa.core.errors import Stopped
+from fpa.runs.signals import StopSignal
 from fpa.training import requeue
-from fpa.training.signals import StopSignal
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_training_that_ends_well_asks_for_nothing(asked):
 
 SIGNALLED = """
 import os, signal
-from fpa.training.signals import StopSignal
+from fpa.runs.signals import StopSignal
 with StopSignal() as stop:
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
         os.kill(os.getpid(), number)

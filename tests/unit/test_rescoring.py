@@ -6,11 +6,11 @@ import pytest
 import torch
 from conftest import fpa
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.rescoring import differences, rescore
 from fpa.experiment.plan import Experiment
-from fpa.training.export import export
-from fpa.training.finished import write
+from fpa.runs.export import export
+from fpa.runs.finished import write
 from fpa.training.loop import Training
 
 

@@ -15,7 +15,7 @@ import pytest
 from conftest import fpa, modules_loaded_by
 from PIL import Image
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.reporting.state import last_lines
 from fpa.reporting.status import following, page
 from fpa.reporting.status.reading import duration, run_states

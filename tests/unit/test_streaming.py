@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fpa.common.files import load_array, new_array
-from fpa.common.progress import Progress
+from fpa.core.files import load_array, new_array
+from fpa.core.progress import Progress
 from fpa.evaluation import cross_check, distances, extractors, precision_recall, sampling, scores
 from fpa.evaluation.features import Features, as_stored
 from fpa.evaluation.sampling import CHUNK, Sample

@@ -21,8 +21,8 @@ from baselines.stylegan2_ada.settings import (
     RecipeSettings,
     fill,
 )
-from fpa.common import distributed
-from fpa.common.errors import UserError
+from fpa.core import distributed
+from fpa.core.errors import UserError
 from fpa.evaluation.sampling import sample
 from fpa.models import loading
 

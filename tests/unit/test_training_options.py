@@ -7,7 +7,7 @@ import torch
 from literal import float64
 from test_recipe import build, images
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models import augment as augmenting
 from fpa.models.augment import augment, cut_out, translate
 from fpa.models.painter import Painter

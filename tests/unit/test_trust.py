@@ -7,13 +7,13 @@ import pytest
 import torch
 from conftest import fpa
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
-from fpa.common.trust import check_trusted, trust
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
+from fpa.core.trust import check_trusted, trust
 from fpa.experiment.plan import Experiment
-from fpa.training.export import export
-from fpa.training.finished import restore
-from fpa.training.run import build_model
+from fpa.runs.export import export
+from fpa.runs.finished import restore
+from fpa.runs.run import build_model
 
 STRANGER = """
 from pathlib import Path

@@ -12,7 +12,7 @@ from test_recipe import build, images
 from fpa.data.feed import Feed
 from fpa.experiment.plan import Experiment
 from fpa.models import loading, optimizers
-from fpa.training import finished
+from fpa.runs import finished
 from fpa.training.loop import Training, train
 
 CPU = torch.device("cpu")
@@ -199,7 +199,9 @@ def test_a_residual_unet_begins_with_its_painters_images_and_then_changes_them(
     unet_before = copy.deepcopy(model.generator.unet.state_dict())
     for _ in range(3):
         model.step(images())
-    changed = [k for k, v in model.generator.unet.state_dict().items() if not v.equal(unet_before[k])]
+    changed = [
+        k for k, v in model.generator.unet.state_dict().items() if not v.equal(unet_before[k])
+    ]
     assert len(changed) == len(unet_before), "every weight learns, behind the last layer too"
     with torch.no_grad():
         seen = matrix.tanh() if (tanh_image if tanh_input is None else tanh_input) else matrix

@@ -1,4 +1,4 @@
-# The experiment, checked before anything runs. What the rules ask of it is in fpa/experiment/workflow.py.
+# The experiment, checked before anything runs. What the rules ask of it is in fpa/workflow/workflow.py.
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 ROOT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from fpa.common import artifacts
-from fpa.common.stages import STAGES
-from fpa.experiment import retries
+from fpa.core import artifacts
+from fpa.core.stages import STAGES
+from fpa.workflow import retries
 from fpa.experiment.config import check_files
-from fpa.experiment.environment import prepare_environment
-from fpa.experiment.workflow import Workflow
+from fpa.workflow.environment import prepare_environment
+from fpa.workflow.workflow import Workflow
 from fpa.reporting.tables import OF_RUNS, PUBLISHED, files_of_runs, table_names
 
 prepare_environment(ROOT)

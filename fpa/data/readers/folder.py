@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.readers.base import Found, Reader
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.readers.base import LARGEST_FILE, Found, Reader
 
 IMAGE_SUFFIXES = frozenset("bmp gif jfif jpe jpeg jpg pbm pgm png ppm tif tiff webp".split())

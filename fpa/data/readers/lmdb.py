@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.readers.base import Found, Reader
 
 

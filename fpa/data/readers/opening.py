@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_open, digest
-from fpa.common.progress import log
-from fpa.common.registry import load_target
-from fpa.common.tars import MOST_BLOWN_UP, is_plain_file
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_open, digest
+from fpa.core.progress import log
+from fpa.core.registry import load_target
+from fpa.core.tars import MOST_BLOWN_UP, is_plain_file
 from fpa.data.readers.base import Reader
 from fpa.data.readers.folder import FolderReader
 from fpa.data.readers.lmdb import LmdbReader

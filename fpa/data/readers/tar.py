@@ -5,8 +5,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpa.common.errors import UserError
-from fpa.common.tars import DAMAGED, is_plain_file, members, open_tar
+from fpa.core.errors import UserError
+from fpa.core.tars import DAMAGED, is_plain_file, members, open_tar
 from fpa.data.readers.base import Found, Reader
 
 

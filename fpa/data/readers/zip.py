@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.data.readers.base import LARGEST_FILE, Found, Reader
 
 HEADER_MARGIN = 256

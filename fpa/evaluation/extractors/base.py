@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from fpa.common.errors import UserError
-from fpa.common.registry import Registry
+from fpa.core.errors import UserError
+from fpa.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,8 +6,8 @@ A Fréchet distance in its features is NOT an FID in the literature's sense.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.evaluation.extractors.base import FeatureNetwork
 
 if TYPE_CHECKING:

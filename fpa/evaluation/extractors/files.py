@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest, read_json, write_json
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest, read_json, write_json
 from fpa.evaluation.extractors.base import find_extractor
 
 KEYS = {"name", "network", "input_size", "features", "weights"}

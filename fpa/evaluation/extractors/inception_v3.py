@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.evaluation.extractors.base import FeatureNetwork
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 
 
 class Published(NamedTuple):

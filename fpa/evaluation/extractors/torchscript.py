@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 STORAGES = {
     "FloatStorage": torch.float32,

@@ -5,7 +5,7 @@ which people read them. A plugin registers its metrics in the same way. Nothing 
 or SciPy before a metric is computed.
 """
 
-from fpa.common.registry import Registry
+from fpa.core.registry import Registry
 from fpa.evaluation.metrics.base import Measurement, Metric
 from fpa.evaluation.metrics.cmmd import CMMD
 from fpa.evaluation.metrics.fid import FID

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.metrics.base import Measurement, Metric
 

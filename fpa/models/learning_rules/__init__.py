@@ -6,7 +6,7 @@ reads the registrations alone; the class, which needs torch, is imported when a 
 
 from dataclasses import dataclass
 
-from fpa.common.registry import Registry
+from fpa.core.registry import Registry
 from fpa.models.part import Part
 
 

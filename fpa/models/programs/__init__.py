@@ -5,7 +5,7 @@ input generator, which turns the latent into one input a step, and a sequence ne
 reads the registrations alone; the classes, which need torch, are imported when a painter is built.
 """
 
-from fpa.common.registry import Registry
+from fpa.core.registry import Registry
 from fpa.models.part import Part
 
 INPUTS: Registry[Part] = Registry("input generator")

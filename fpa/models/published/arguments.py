@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fpa.common.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean
 from fpa.models.settings import FPASettings, FPAUNetSettings
 
 DEFAULTS: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.models.published.names import Names
 
 NETWORKS = {"G": "generator", "GE": "ema", "D_aug.D": "discriminator"}

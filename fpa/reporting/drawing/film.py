@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.reporting.drawing.tiles import tile
 
 WIDTH = 280

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.trace import Trace, step_pictures, to_uint8
 from fpa.reporting.drawing.theme import (
     TEXT_WIDTH,

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.drawing.theme import (
     MISSING,

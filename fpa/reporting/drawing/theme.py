@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from fpa.common.files import atomic_path
+from fpa.core.files import atomic_path
 
 TEXT_WIDTH = 6.75
 """Inches: the width of a two-column page's text."""

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.reporting.description import Description
 from fpa.reporting.figures.base import (
     FIGURES,

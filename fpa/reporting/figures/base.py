@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpa.common import artifacts
-from fpa.common.registry import Registry
+from fpa.core import artifacts
+from fpa.core.registry import Registry
+from fpa.core.words import in_words
 from fpa.reporting.description import Description, labels
-from fpa.reporting.words import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.reporting.description import watched
 from fpa.reporting.figures.base import Animation, Context, Spec, register
 from fpa.reporting.figures.loading import load

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.reporting.figures.base import Context, Spec, register
 from fpa.reporting.figures.loading import load_by_model
 

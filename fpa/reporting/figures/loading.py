@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fpa.common.errors import UserError
-from fpa.common.files import load_array, read_json
+from fpa.core.errors import UserError
+from fpa.core.files import load_array, read_json
 from fpa.reporting.figures.base import Input, Spec
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpa.common import artifacts
+from fpa.core import artifacts
+from fpa.core.words import in_words
 from fpa.reporting.figures.base import Context, Spec, register
 from fpa.reporting.figures.loading import load_histories
-from fpa.reporting.words import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_path
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path
 from fpa.reporting.figures.base import FIGURES, Animation, Spec
 
 

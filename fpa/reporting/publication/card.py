@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml
 
-from fpa.common import artifacts
-from fpa.common.files import read_json
-from fpa.common.provenance import processor
+from fpa.core import artifacts
+from fpa.core.files import read_json
+from fpa.core.provenance import processor
+from fpa.core.words import cpu_threads
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import counted
 from fpa.reporting.measures import FRECHET, heading, measure
 from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
-from fpa.reporting.words import cpu_threads
 
 LOAD = """\
 import fpa

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.words import in_words
 from fpa.reporting.publication import layout
 from fpa.reporting.publication.citation import NOBODY
 from fpa.reporting.publication.verify import read_publication
 from fpa.reporting.tables.pairwise import FEWEST
-from fpa.reporting.words import in_words
 
 
 class Published(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 import fpa
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 NOBODY = "authors not named"
 PAPER = {

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from fpa.common import artifacts
-from fpa.common.files import read_json
+from fpa.core import artifacts
+from fpa.core.files import read_json
 from fpa.evaluation.protocols import counted
 from fpa.reporting.description import Description, labels
 from fpa.reporting.publication.card import machine, source_of

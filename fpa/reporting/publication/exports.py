@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, file_digest, read_json, write_bytes, write_text
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path, file_digest, read_json, write_bytes, write_text
 from fpa.reporting.inspection import contact_sheet
 from fpa.reporting.player import read_live
 from fpa.reporting.publication.card import Exported, model_card, scores_of
@@ -34,8 +34,8 @@ def export_run(
     no such checkpoint, or cannot be exported.
     """
     from fpa.evaluation.sampling import sample
-    from fpa.training.export import export
-    from fpa.training.finished import read_summary, restore
+    from fpa.runs.export import export
+    from fpa.runs.finished import read_summary, restore
 
     model = restore(run_folder, checkpoint)
     training = read_summary(run_folder)

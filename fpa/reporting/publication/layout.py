@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-from fpa.common import artifacts, provenance
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest
+from fpa.core import artifacts, provenance
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.reporting.make import make_report
 from fpa.reporting.unpacking import unpack
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import file_digest, read_json, write_json, write_text
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import file_digest, read_json, write_json, write_text
+from fpa.core.progress import log
 from fpa.reporting.bundle import pack
 from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.publication import datasheet, layout

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError, one_line
-from fpa.common.files import file_digest, read_json
-from fpa.common.progress import log
+from fpa.core import artifacts
+from fpa.core.errors import UserError, one_line
+from fpa.core.files import file_digest, read_json
+from fpa.core.progress import log
 from fpa.reporting.description import Description, by_features, read_description, score_file
 from fpa.reporting.publication import layout
 

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from fpa.common.files import write_text
+from fpa.core.files import write_text
 from fpa.reporting.description import read_description
 from fpa.reporting.status.reading import RunState, run_states
 from fpa.reporting.status.text import to_text

@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from fpa.common.files import load_array
+from fpa.core.files import load_array
 from fpa.reporting.drawing.tiles import tile
 from fpa.reporting.status.reading import RunState
 from fpa.reporting.status.text import facts, numbers, summary
@@ -23,7 +23,7 @@ def to_page(
 ) -> str:
     """HTML of all runs with their newest snapshots, which reloads itself `every` so many seconds."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fpa.reporting", "page"),
+        loader=jinja2.PackageLoader("fpa", "web"),
         autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

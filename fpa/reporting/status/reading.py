@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import read_json
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import read_json
 from fpa.reporting.description import Description, labels
 from fpa.reporting.state import last_lines, status_of
 from fpa.training.status import Numbers, Status, read_status

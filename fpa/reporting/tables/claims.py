@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.claims import Claim
+from fpa.experiment.claims import Claim
 from fpa.reporting.measures import heading, measure
 from fpa.reporting.tables.metric import published_for
 from fpa.reporting.tables.pairwise import FEWEST, LEVEL, Difference, welch

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common.errors import UserError
-from fpa.common.files import read_json
+from fpa.core.errors import UserError
+from fpa.core.files import read_json
 from fpa.evaluation.protocols import counted
 
 Estimate = Mapping[str, Any]

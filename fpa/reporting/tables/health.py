@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from fpa.core.words import in_words
 from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
 from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
-from fpa.reporting.words import in_words
 
 COLLAPSED = 0.05
 """Recall below which a generator is said to have lost most of what it should show."""

@@ -4,16 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.registry import Registry, load_target
+from fpa.core import artifacts
+from fpa.core.registry import Registry, load_target
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.description import (
-    Description,
-    claimed,
-    neighbours_file,
-    score_file,
-    watched,
-)
+from fpa.reporting.description import Description, claimed, neighbours_file, score_file, watched
 
 
 @dataclass(frozen=True)

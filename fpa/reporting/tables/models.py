@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fpa.common.provenance import processor
+from fpa.core.provenance import processor
+from fpa.core.words import cpu_threads
 from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
-from fpa.reporting.words import cpu_threads
 
 
 def models_frame(costs: Sequence[Entry]) -> pd.DataFrame:

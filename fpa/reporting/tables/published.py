@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

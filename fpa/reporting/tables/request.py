@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from fpa.reporting.claims import Claim
+from fpa.experiment.claims import Claim
 from fpa.reporting.tables.tidy import Entry
 
 Built = tuple[pd.DataFrame, pd.DataFrame, str]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from fpa.common.provenance import processor
+from fpa.core.provenance import processor
+from fpa.core.words import in_words
 from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry
-from fpa.reporting.words import in_words
 
 COLUMNS = [
     *("experiment", "dataset", "resolution", "model", "seed", "target", "kimg", "budget_kimg"),

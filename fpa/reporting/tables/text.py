@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from fpa.core.words import in_words
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.words import in_words
 
 STATUS_WORDS = {"nan": "NaN"}
 """How a status other than `ok` is written, where not by its name."""

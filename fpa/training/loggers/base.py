@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fpa.common.errors import UserError
-from fpa.common.registry import Registry, load_target
+from fpa.core.errors import UserError
+from fpa.core.registry import Registry, load_target
 
 
 @dataclass(frozen=True)

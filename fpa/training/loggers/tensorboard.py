@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fpa.common.files import canonical_json
+from fpa.core.files import canonical_json
 from fpa.training.loggers.base import Beginning, grid, numbers
 
 FOLDER = "tensorboard"

@@ -19,8 +19,8 @@ from conftest import ROOT, TINY, environment
 from one_node import ACCOUNT, OneNode, Unavailable
 from sliced import SLICES
 
-from fpa.common.files import file_digest, write_json
-from fpa.common.stages import STAGES
+from fpa.core.files import file_digest, write_json
+from fpa.core.stages import STAGES
 from fpa.data.feed import Feed
 from fpa.data.sources import store_name
 from fpa.data.store import open_store

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.metrics import METRICS
 
 REPOSITORY = Path(__file__).parent.parent.parent

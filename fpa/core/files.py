@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np

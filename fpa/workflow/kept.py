@@ -2,18 +2,18 @@
 
 Snakemake removes the outputs of a job before the job starts, and starts a job whenever something
 that it was made from is made again. So what is kept here is the output of no job: the rules' wildcards
-do not match it (fpa.experiment.patterns). Whoever wants a run trained again deletes its folder.
+do not match it (fpa.workflow.patterns). Whoever wants a run trained again deletes its folder.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import read_json
-from fpa.training.keeping import kept_folder
-from fpa.training.run import Run
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import read_json
+from fpa.runs.keeping import kept_folder
+from fpa.runs.run import Run
 
 OF_TRAINING = (artifacts.RUN, artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
 

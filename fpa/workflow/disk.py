@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.files import read_json
+from fpa.core import artifacts
+from fpa.core.files import read_json
 from fpa.data.sources import SOURCES, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import CHECK, Space
 from fpa.experiment.plan import Experiment
+from fpa.runs.run import Run
 from fpa.training.checkpoint import KEEP
-from fpa.training.run import Run
 
 FLOAT = 4
 CLASSES = 1_008

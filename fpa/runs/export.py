@@ -5,12 +5,12 @@ from typing import Any
 
 import safetensors.torch
 
-from fpa.common import artifacts, provenance
-from fpa.common.errors import UserError
-from fpa.common.files import canonical_json, file_digest, read_json, write_bytes, write_json
+from fpa.core import artifacts, provenance
+from fpa.core.errors import UserError
+from fpa.core.files import canonical_json, file_digest, read_json, write_bytes, write_json
 from fpa.models.interface import Model
-from fpa.training import tensors
-from fpa.training.run import Run
+from fpa.runs import tensors
+from fpa.runs.run import Run
 
 WEIGHTS, CONFIGURATION = artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION
 
@@ -46,7 +46,7 @@ def read_run(folder: Path) -> Run:
 def load(folder: Path) -> Model:
     """The model of an export, with its EMA generator's weights; UserError when they do not fit.
 
-    Its class is not imported unless it may be (fpa.common.trust).
+    Its class is not imported unless it may be (fpa.core.trust).
     """
     run, expected = _read(folder)
     path = folder / WEIGHTS

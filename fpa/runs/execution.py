@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpa.common import distributed
-from fpa.common.errors import one_line
-from fpa.common.progress import log
+from fpa.core import distributed
+from fpa.core.errors import one_line
+from fpa.core.progress import log
 from fpa.models.interface import Model
-from fpa.training import precision
-from fpa.training.randomness import unchanged_random_state
+from fpa.runs import precision
+from fpa.runs.randomness import unchanged_random_state
 
 NONE = "none"
 BACKENDS = {"graphs": "cudagraphs", "compile": "inductor"}
@@ -29,7 +29,7 @@ class Execution:
     """The settings of a configuration's `runtime` that every training records."""
 
     precision: Sequence[str] = ()
-    """What may be less exact than float32 (fpa.training.precision)."""
+    """What may be less exact than float32 (fpa.runs.precision)."""
     channels_last: bool = False
     """Whether convolutions get their maps with the channels next to each other."""
     compile: str = NONE

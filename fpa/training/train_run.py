@@ -5,24 +5,23 @@ from pathlib import Path
 
 import torch
 
-from fpa.common import artifacts, distributed
-from fpa.common.errors import UserError
-from fpa.common.files import read_json
-from fpa.common.progress import log
+from fpa.core import artifacts, distributed
+from fpa.core.errors import UserError
+from fpa.core.files import read_json
+from fpa.core.progress import log
 from fpa.data.feed import Feed
 from fpa.data.store import open_store
 from fpa.evaluation import features
-from fpa.evaluation.quick_score import quick_score
-from fpa.evaluation.snapshot import snapshot
+from fpa.evaluation.quick_score import Watch, quick_score
+from fpa.evaluation.snapshot import Snapshot, snapshot
 from fpa.models.shapes import shapes_only
-from fpa.training import devices, launch
-from fpa.training.execution import Execution
-from fpa.training.finished import load_weights, take_over
-from fpa.training.keeping import finish_again
-from fpa.training.loop import CHECKPOINT_KIMG, Training, Watch, train
-from fpa.training.run import Run, build_model
-from fpa.training.signals import StopSignal
-from fpa.training.snapshots import Snapshot
+from fpa.runs import devices, launch
+from fpa.runs.execution import Execution
+from fpa.runs.finished import load_weights, take_over
+from fpa.runs.keeping import finish_again
+from fpa.runs.run import Run, build_model
+from fpa.runs.signals import StopSignal
+from fpa.training.loop import CHECKPOINT_KIMG, Training, train
 
 
 def train_run(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import fpa
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 
 VARIABLE = "FPA_TRUSTED"
 """Environment variable with further classes, separated by commas: a workflow's jobs inherit it."""

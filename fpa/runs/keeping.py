@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import atomic_path, read_json
-from fpa.training.run import Run
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import atomic_path, read_json
+from fpa.runs.run import Run
 
 FILES = (artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
 """The summary is the last: where it is, all is."""

@@ -5,15 +5,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fpa.common import artifacts
-from fpa.common.files import write_json
+from fpa.core import artifacts
+from fpa.core.files import write_json
 from fpa.experiment.plan import Experiment
 from fpa.models.loading import find_model
 
 if TYPE_CHECKING:
-    from fpa.experiment.clean import Leftover
-    from fpa.experiment.disk import Disk
-    from fpa.experiment.effort import Effort
+    from fpa.workflow.clean import Leftover
+    from fpa.workflow.disk import Disk
+    from fpa.workflow.effort import Effort
 
 
 def write_runs(experiment: Experiment) -> None:

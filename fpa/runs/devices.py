@@ -5,16 +5,16 @@ from collections.abc import Collection
 
 import torch
 
-from fpa.common.errors import UserError
-from fpa.training import gpus, launch, memory
-from fpa.training.precision import allow
+from fpa.core.errors import UserError
+from fpa.runs import gpus, launch, memory
+from fpa.runs.precision import allow
 
 
 def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torch.device:
     """The device called `auto`, `cpu` or `cuda`; sets the number of CPU threads (0: as it is)
     and has the process keep the memory that it frees.
 
-    precision: what may be less exact than float32 there (fpa.training.precision).
+    precision: what may be less exact than float32 there (fpa.runs.precision).
 
     On a machine with several GPUs, one that the fewest other processes of ours use. UserError when
     there is none, or fewer than a training's processes need.

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import write_json, write_text
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import write_json, write_text
 from fpa.data.sources import SOURCES, downloadable
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
-from fpa.experiment.checks import check_before_start, check_shareable, to_fetch
-from fpa.experiment.patterns import Patterns
 from fpa.experiment.plan import Experiment
 from fpa.reporting.description import neighbours_file
-from fpa.training.run import Run
+from fpa.runs.run import Run
+from fpa.workflow.checks import check_before_start, check_shareable, to_fetch
+from fpa.workflow.patterns import Patterns
 
 SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
 

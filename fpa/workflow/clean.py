@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.data.sources import store_name
-from fpa.experiment.kept import summary_of
 from fpa.experiment.plan import Experiment
+from fpa.workflow.kept import summary_of
 
 STORE = re.compile(r".+-\d+px-[0-9a-f]{10}")
 """Names of prepared data sets' folders (fpa.data.sources.store_name)."""

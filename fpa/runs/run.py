@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import canonical_json
-from fpa.common.trust import check_trusted
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import canonical_json
+from fpa.core.trust import check_trusted
 from fpa.data.sources import store_name
 from fpa.models import loading
 from fpa.models.interface import Model
@@ -76,7 +76,7 @@ class Run:
     def from_config(cls, config: Any, path: object = "the run") -> Run:
         """The inverse of `config`; UserError when it is something else, or an older version's.
 
-        Its class is not imported, and refused unless it may be (fpa.common.trust).
+        Its class is not imported, and refused unless it may be (fpa.core.trust).
         """
         try:
             base = config["base"]

@@ -18,8 +18,8 @@ from getpass import getuser
 from pathlib import Path
 from typing import NamedTuple
 
-from fpa.common.errors import UserError
-from fpa.common.progress import log
+from fpa.core.errors import UserError
+from fpa.core.progress import log
 
 BEAT = 10.0
 """Seconds between two signs of life."""

@@ -5,20 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError
-from fpa.common.files import read_json
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import read_json
 from fpa.data.changes import check_source
 from fpa.data.sources import SOURCES, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol
-from fpa.experiment.kept import summary_of
 from fpa.experiment.plan import Experiment
-from fpa.experiment.ranking import check_ranking
 from fpa.models.loading import check_processes, check_settings
+from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
-from fpa.training.run import Run
+from fpa.workflow.kept import summary_of
+from fpa.workflow.ranking import check_ranking
 
 NEIGHBOURS = 3
 """Of each image, for precision and recall (fpa.evaluation.precision_recall, which imports more)."""

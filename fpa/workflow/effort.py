@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fpa.common import artifacts
-from fpa.common.errors import UserError, did_you_mean
-from fpa.common.files import read_json
-from fpa.common.provenance import processor
+from fpa.core import artifacts
+from fpa.core.errors import UserError, did_you_mean
+from fpa.core.files import read_json
+from fpa.core.provenance import processor
 from fpa.experiment.plan import Experiment
-from fpa.training.run import Run
+from fpa.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def _rate(
             return float(cost["training_images_per_second"]), where
     if not seconds:
         return math.nan, "unknown"
-    from fpa.training import devices
+    from fpa.runs import devices
+    from fpa.runs.execution import Execution
     from fpa.training.cost import cost_of
-    from fpa.training.execution import Execution
 
     runtime = experiment.config["runtime"]
     execution = Execution(runtime["precision"], runtime["channels_last"], runtime["compile"])

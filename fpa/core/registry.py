@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-from fpa.common.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from fpa.common.errors import UserError
+from fpa.core.errors import UserError
 from fpa.evaluation.extractors import EXTRACTORS, find_extractor
 from fpa.evaluation.protocols import Protocol
 from fpa.models.loading import find_model
-from fpa.training.run import Run
+from fpa.runs.run import Run
 
 
 def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:

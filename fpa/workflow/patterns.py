@@ -5,14 +5,14 @@ import threading
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from fpa.common import artifacts
+from fpa.core import artifacts
 from fpa.data.sources import store_name
-from fpa.experiment.kept import kept_files
 from fpa.experiment.plan import Experiment
 from fpa.reporting import bundle
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 from fpa.reporting.tables import table_names
+from fpa.workflow.kept import kept_files
 
 NAMES = ("model", "store", "extractor", "archive", "space", "figure", "table")
 RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from fpa.training.signals import StopSignal
+from fpa.runs.signals import StopSignal
 
 PR_SET_PDEATHSIG = 1
 GRACE = 20.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fpa.common.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean
 
 TF32 = ("tf32_matmul", "tf32_convolution", "tf32_lstm")
 AUTOCAST = "autocast_bfloat16"

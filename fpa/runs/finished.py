@@ -10,9 +10,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from fpa.common import artifacts, provenance
-from fpa.common.errors import UserError
-from fpa.common.files import (
+from fpa.core import artifacts, provenance
+from fpa.core.errors import UserError
+from fpa.core.files import (
     atomic_path,
     canonical_json,
     read_json,
@@ -20,11 +20,11 @@ from fpa.common.files import (
     write_json,
     write_text,
 )
-from fpa.common.stages import STAGES
+from fpa.core.stages import STAGES
 from fpa.models.interface import Model, Weights
 from fpa.models.unet import RefinedPainter
-from fpa.training import export, keeping, tensors
-from fpa.training.run import Run
+from fpa.runs import export, keeping, tensors
+from fpa.runs.run import Run
 
 if TYPE_CHECKING:
     from fpa.training.loop import Training

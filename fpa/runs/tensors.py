@@ -6,10 +6,10 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor, nn
 
-from fpa.common.errors import UserError, one_line
+from fpa.core.errors import UserError, one_line
 from fpa.models.interface import Model
 from fpa.models.shapes import shapes_only
-from fpa.training.run import Run, build_model
+from fpa.runs.run import Run, build_model
 
 
 def read(path: Path) -> dict[str, Tensor]:
