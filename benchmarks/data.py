@@ -21,15 +21,16 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from PIL import Image
 
 from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
 from fpa.data.readers import list_images, open_source
+from fpa.data.sources import DatasetSpec
 from fpa.data.store import open_store
 
 BATCH = 32
@@ -84,9 +85,9 @@ def on_all_cores(work: Callable[[int, int], None]) -> None:
 
 
 def compare_prepare(
-    files: Sequence[bytes], names: Sequence[str], dataset: Mapping[str, Any], store: Path
+    files: Sequence[bytes], names: Sequence[str], dataset: DatasetSpec, store: Path
 ) -> None:
-    path, size = Path(dataset["path"]), dataset["resolution"]
+    path, size = Path(str(dataset.path)), dataset.resolution
     times = seconds(
         lambda: on_all_cores(lambda i, n: plain(files[i::n], size)),
         lambda: on_all_cores(lambda i, n: plain(members(path, names[i::n]), size)),
@@ -149,16 +150,13 @@ def main() -> None:
         images = {found.place for found in list_images(reader).images}
         found = [found for found in reader.list() if found.place in images]
         names, files = [f.name for f in found], [reader.read(f.place) for f in found]
-        dataset = {
-            "name": "benchmark",
-            "source": "folder",
-            "resolution": options.size,
-            "channels": 3,
-            "filter": "bilinear",
-            "count": len(files),
-            "path": options.path,
-            "max_unreadable": 0,
-        }
+        dataset = DatasetSpec(
+            name="benchmark",
+            source="folder",
+            path=options.path,
+            count=len(files),
+            resolution=options.size,
+        )
         store = Path(scratch) / "store"
         compare_prepare(files, names, dataset, store)
         compare_feed(files, options.size, store)

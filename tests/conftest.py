@@ -32,7 +32,7 @@ from fpa.cli import main
 from fpa.core import trust
 from fpa.core.progress import log
 from fpa.core.registry import VARIABLE
-from fpa.data.sources import SOURCES
+from fpa.data.sources import SOURCES, DatasetSpec
 from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.metrics import METRICS
 from fpa.models.learning_rules import RULES
@@ -242,12 +242,6 @@ def modules_loaded_by(code: str, cwd: Path = ROOT) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def dataset_words(dataset: dict) -> list[str]:
-    """A data set's settings as `fpa prepare` takes them."""
-    pairs = [f"{k}={v}" for k, v in dataset.items() if k != "name" and v is not None]
-    return [dataset["name"], *pairs, "--no-config"]
-
-
 @functools.cache
 def warm() -> Warm:
     """The process that has Snakemake loaded."""
@@ -300,19 +294,9 @@ def png(pixels: np.ndarray) -> bytes:
     return encode(pixels, "PNG")
 
 
-def images_dataset(path: Path, **settings) -> dict:
-    """The settings of a user's own data set, at 16 px."""
-    return {
-        "name": "mine",
-        "source": "folder",
-        "resolution": 16,
-        "channels": 3,
-        "filter": "bilinear",
-        "count": None,
-        "path": str(path),
-        "max_unreadable": 0,
-        **settings,
-    }
+def images_dataset(path: Path, **settings) -> DatasetSpec:
+    """A user's own data set, at 16 px."""
+    return DatasetSpec(name="mine", source="folder", path=str(path), resolution=16, **settings)
 
 
 def assert_resumes(build: Callable[[], Any], batches: list[torch.Tensor], at: int) -> None:

@@ -1,12 +1,17 @@
 """Verbs about data sets."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fpa.cli.verbs import Add, verb
 from fpa.core import artifacts
 from fpa.core.progress import log
+
+if TYPE_CHECKING:
+    from fpa.data.sources import DatasetSpec
 
 
 def _download(add: Add) -> None:
@@ -43,7 +48,7 @@ def _dataset(add: Add) -> None:
     add("--out", metavar="DIR", help="folder of the prepared images, if not the usual one")
 
 
-def _resolved(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
     from fpa.experiment.datasets import resolve_dataset
 
     config = None if options.no_config else options.config
@@ -72,9 +77,9 @@ def prepare(options: argparse.Namespace) -> None:
     same = manifest["duplicates"]["images"]
     log.info(
         "%s: %d images of %d px in %s%s%s",
-        spec["name"],
+        spec.name,
         manifest["count"],
-        spec["resolution"],
+        spec.resolution,
         folder,
         f"; {same} are exact duplicates" if same else "",
         f"; {len(manifest['unreadable'])} left out" if manifest["unreadable"] else "",

@@ -143,7 +143,7 @@ def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[st
     path, _ = _configured(options)
     try:
         spec, folder = resolve_dataset(named, [], path)
-        if size and spec["resolution"] != size:
+        if size and spec.resolution != size:
             spec, folder = resolve_dataset(named, [f"resolution={size}"], path)
     except UserError as error:
         raise UserError(f"there is nothing at {named}, and {error}") from error
@@ -151,8 +151,8 @@ def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[st
         folder = Path(options.data) / store_name(spec)
     if not (folder / artifacts.MANIFEST).exists():
         raise UserError(
-            f"the data set {named} is not prepared at {spec['resolution']} px; run python -m fpa "
-            f"prepare {named} resolution={spec['resolution']} --out {folder}"
+            f"the data set {named} is not prepared at {spec.resolution} px; run python -m fpa "
+            f"prepare {named} resolution={spec.resolution} --out {folder}"
             + (f" --config {path}" if path else " --no-config")
         )
     return str(folder), named

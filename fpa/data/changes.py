@@ -12,7 +12,7 @@ from fpa.core.files import digest_of_many, read_json, write_json
 from fpa.core.progress import log
 from fpa.core.stages import STAGES
 from fpa.data.readers import Listing, Reader, list_images, open_source
-from fpa.data.sources import SOURCES, content
+from fpa.data.sources import SOURCES, DatasetSpec, content
 
 
 def stamp(reader: Reader, listing: Listing) -> str:
@@ -27,7 +27,7 @@ def stamp(reader: Reader, listing: Listing) -> str:
     )
 
 
-def check_source(dataset: Mapping[str, Any], folder: Path) -> bool:
+def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     """Whether the data set is prepared in the folder, from the images that its source holds now.
 
     Reads the images only if names, sizes or times differ; then, if they are the same images, the
@@ -40,18 +40,23 @@ def check_source(dataset: Mapping[str, Any], folder: Path) -> bool:
         return False
     manifest = read_json(path)
     try:
-        prepared = content(manifest["dataset"]), manifest["stages"]["prepare"]
-    except (KeyError, TypeError) as error:
+        prepared = (
+            content(DatasetSpec.from_json(manifest["dataset"])),
+            manifest["stages"]["prepare"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} does not describe a prepared data set; delete {folder} to prepare it again"
         ) from error
     if prepared != (content(dataset), STAGES["prepare"]):
         return False
-    place = dataset["path"]
-    if not SOURCES[dataset["source"]].needs_path or not Path(place).expanduser().exists():
+    place = dataset.path
+    if place is None or not SOURCES[dataset.source].needs_path:
         return True
-    with contextlib.closing(open_source(dataset["source"], place, folder)) as reader:
-        listing = list_images(reader, SOURCES[dataset["source"]].folders)
+    if not Path(place).expanduser().exists():
+        return True
+    with contextlib.closing(open_source(dataset.source, place, folder)) as reader:
+        listing = list_images(reader, SOURCES[dataset.source].folders)
         now, known = stamp(reader, listing), manifest["source"].get("stamp")
         if now == known:
             return True

@@ -27,8 +27,8 @@ def fetch_archive(source: str, path: Path) -> None:
     if not known.archive:
         raise UserError(f"{source} needs no download: {known.description}")
     if not known.url:
-        dataset = {"name": source, "source": source, "path": str(path)}
-        raise UserError(f"{source} cannot be fetched unattended: {instructions(dataset)}")
+        what = instructions(source, source, path)
+        raise UserError(f"{source} cannot be fetched unattended: {what}")
     log.info("%s (%s; %s) from %s", known.archive, known.size, known.licence, known.page)
     if known.md5 or known.sha256:
         fetch(known.url, path, md5=known.md5, sha256=known.sha256)

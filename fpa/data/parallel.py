@@ -15,11 +15,11 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from PIL import UnidentifiedImageError
@@ -29,6 +29,7 @@ from fpa.core.files import new_array
 from fpa.core.progress import Progress, log
 from fpa.data.picture import FILTERS, decode
 from fpa.data.readers import LARGEST_FILE, Found, Reader
+from fpa.data.sources import DatasetSpec
 from fpa.data.store import image_digest
 
 CHUNK = 64
@@ -44,13 +45,13 @@ class Job:
     """What the processes share: the images to read and the array to write."""
 
     def __init__(
-        self, dataset: Mapping[str, Any], reader: Reader, found: list[Found], path: Path, plan: str
+        self, dataset: DatasetSpec, reader: Reader, found: list[Found], path: Path, plan: str
     ) -> None:
         self.reader, self.found, self.path, self.plan = reader, found, path, plan
         self.notes = path.with_name("notes.jsonl")
-        self.size, self.channels = dataset["resolution"], dataset["channels"]
-        self.resample = FILTERS[dataset["filter"]]
-        self.label = f"preparing {dataset['name']}"
+        self.size, self.channels = dataset.resolution, dataset.channels
+        self.resample = FILTERS[dataset.filter]
+        self.label = f"preparing {dataset.name}"
         self.outcomes: list[Outcome | None] = [None] * len(found)
         shape = (len(found), self.channels, self.size, self.size)
         if not self._continue(shape):

@@ -19,25 +19,25 @@ from fpa.data import parallel
 from fpa.data.changes import check_source, stamp
 from fpa.data.parallel import Outcome
 from fpa.data.readers import Found, Listing, Reader, list_images, open_source
-from fpa.data.sources import SOURCES, identity, instructions
+from fpa.data.sources import SOURCES, DatasetSpec, instructions
 from fpa.data.store import images_digest, open_store
 
 SCRATCH = "unfinished"
 """Folder below a store for unfinished work; the next call continues from it."""
 
 
-def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[str, Any]:
+def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> dict[str, Any]:
     """Write a data set's images to `folder` and return the manifest.
 
-    dataset: as fpa.data.sources.resolve returns it. workers: processes; 0 for one a core. The
+    dataset: its settings. workers: processes; 0 for one a core. The
     manifest is written last, and each file appears whole. UserError when the source is missing or
     damaged, when it does not hold the expected number of images, or when more images are
     unreadable than the data set allows. Another process that prepares the same folder is waited for.
     What is prepared already, from the same images, stays as it is.
     """
-    path = dataset["path"]
+    path = dataset.path
     if path is not None and not Path(path).expanduser().exists():
-        raise UserError(instructions(dataset))
+        raise UserError(instructions(dataset.name, dataset.source, path))
     scratch = folder / SCRATCH
     with (
         locked(scratch, f"preparing {folder}", wait=True),
@@ -47,7 +47,7 @@ def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[
         if check_source(dataset, folder):
             log.info("%s: prepared already; delete the folder to prepare it again", folder)
             return open_store(folder)[1]
-        reader = open_source(dataset["source"], path, scratch)
+        reader = open_source(dataset.source, path, scratch)
         with contextlib.closing(reader):
             manifest = _prepare(dataset, reader, folder, workers)
         with atomic_path(folder / artifacts.IMAGES) as target:
@@ -58,16 +58,14 @@ def prepare(dataset: Mapping[str, Any], folder: Path, workers: int = 0) -> dict[
     return manifest
 
 
-def _prepare(
-    dataset: Mapping[str, Any], reader: Reader, folder: Path, workers: int
-) -> dict[str, Any]:
+def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> dict[str, Any]:
     """Make the array in the scratch folder, and return its manifest."""
     array = folder / SCRATCH / artifacts.IMAGES
-    listing = list_images(reader, SOURCES[dataset["source"]].folders)
+    listing = list_images(reader, SOURCES[dataset.source].folders)
     _check_count(dataset, len(listing.images))
     source = _describe_source(dataset, reader)
     plan = digest_of_many(
-        itertools.chain([identity(dataset), _stamp(reader)], map(_signature, listing.images))
+        itertools.chain([dataset.as_json(), _stamp(reader)], map(_signature, listing.images))
     )
     with parallel.Job(dataset, reader, listing.images, array, plan) as job:
         outcomes = parallel.carry_out(job, workers or len(os.sched_getaffinity(0)))
@@ -102,57 +100,55 @@ def _write_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_count(dataset: Mapping[str, Any], found: int) -> None:
-    expected = dataset["count"]
+def _check_count(dataset: DatasetSpec, found: int) -> None:
+    expected = dataset.count
     if expected is not None and found != expected:
         raise UserError(
-            f"{dataset['path'] or dataset['source']} holds {found:,} images, expected "
-            f"{expected:,} for {dataset['name']}; fetch it again if it is not whole, or set "
-            f"datasets.{dataset['name']}.count: {found} if these are the images you mean"
+            f"{dataset.path or dataset.source} holds {found:,} images, expected "
+            f"{expected:,} for {dataset.name}; fetch it again if it is not whole, or set "
+            f"datasets.{dataset.name}.count: {found} if these are the images you mean"
         )
 
 
-def _check_unreadable(
-    dataset: Mapping[str, Any], manifest: Mapping[str, Any], folder: Path
-) -> None:
+def _check_unreadable(dataset: DatasetSpec, manifest: Mapping[str, Any], folder: Path) -> None:
     unreadable = manifest["unreadable"]
     (folder / artifacts.UNREADABLE).unlink(missing_ok=True)
     for entry in unreadable[:10]:
         log.warning("cannot read %s: %s", entry["name"], entry["reason"])
-    if len(unreadable) > dataset["max_unreadable"]:
+    if len(unreadable) > dataset.max_unreadable:
         write_json(folder / artifacts.UNREADABLE, unreadable)
         raise UserError(
-            f"{len(unreadable):,} images of {dataset['name']} cannot be read, all listed in "
-            f"{folder / artifacts.UNREADABLE}; mend or remove them, or set datasets.{dataset['name']}."
+            f"{len(unreadable):,} images of {dataset.name} cannot be read, all listed in "
+            f"{folder / artifacts.UNREADABLE}; mend or remove them, or set datasets.{dataset.name}."
             f"max_unreadable: {len(unreadable)} to go on without them"
         )
     if not manifest["count"]:
-        raise UserError(f"not one image of {dataset['name']} can be read; look at its files")
+        raise UserError(f"not one image of {dataset.name} can be read; look at its files")
 
 
-def _describe_source(dataset: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
+def _describe_source(dataset: DatasetSpec, reader: Reader) -> dict[str, Any]:
     """The manifest's entry about the source; UserError for another archive than the published one.
 
     An archive that is meant to hold another number of images is not compared.
     """
-    source = SOURCES[dataset["source"]]
-    about: dict[str, Any] = {"name": dataset["source"], "kind": reader.kind}
-    if dataset["path"] is None:
+    source = SOURCES[dataset.source]
+    about: dict[str, Any] = {"name": dataset.source, "kind": reader.kind}
+    if dataset.path is None:
         return about
-    path = Path(dataset["path"]).expanduser()
+    path = Path(dataset.path).expanduser()
     about |= {"file": path.name}
     if path.is_file():
         about |= {"bytes": path.stat().st_size}
         published = {"md5": source.md5, "sha256": source.sha256}
         for algorithm, expected in published.items():
-            if not expected or dataset["count"] != source.count:
+            if not expected or dataset.count != source.count:
                 continue
             about[algorithm] = file_digest(path, algorithm)
             if about[algorithm] != expected:
                 raise UserError(
                     f"{path} is not the archive as published ({algorithm.upper()} "
                     f"{about[algorithm]}, published {expected}); fetch it again, or, if these are "
-                    f"the images you mean, unpack it and set datasets.{dataset['name']}.path to "
+                    f"the images you mean, unpack it and set datasets.{dataset.name}.path to "
                     "the folder"
                 )
     return about
@@ -173,7 +169,7 @@ def _signature(found: Found) -> list[Any]:
 
 
 def _describe(
-    dataset: Mapping[str, Any],
+    dataset: DatasetSpec,
     source: Mapping[str, Any],
     made_from: str,
     listing: Listing,
@@ -187,7 +183,7 @@ def _describe(
         same[pixels].append(name)
     files = Counter(file for _, file, _ in read)
     return {
-        "dataset": identity(dataset),
+        "dataset": dataset.as_json(),
         "count": len(read),
         # The same for a zip, a tar and a folder of the same images.
         "source": {

@@ -6,7 +6,9 @@ A plug-in registers a data set in SOURCES, with a reader if its images are not i
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
@@ -135,13 +137,56 @@ SOURCES.register(
 SOURCES.register("folder", Source(description="your own images: a folder, zip or tar of them"))
 
 
-def resolve(name: str, spec: Mapping[str, Any], data: Path, where: str) -> dict[str, Any]:
+class DatasetSpec(BaseModel):
+    """A data set's complete settings, as `resolve` gives them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str
+    source: str
+    """A name in SOURCES."""
+    path: str | None = None
+    """The file or folder of the images; None where a reader of its own brings them."""
+    count: int | None = None
+    """Images that there must be; None for any number."""
+    max_unreadable: int = 0
+    """Images that may be left out because they cannot be read."""
+    channels: int = 3
+    """1 (grey) or 3 (RGB)."""
+    filter: str = "bilinear"
+    """Resize filter, a name in fpa.data.picture.FILTERS."""
+    resolution: int
+    """Width and height (px)."""
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """The inverse of `as_json`; ValueError when it is something else."""
+        return cls.model_validate(value)
+
+    def as_json(self) -> dict[str, Any]:
+        """What defines the images, as a run and a manifest say it.
+
+        Where an official archive lies is not part of it, nor is how many images may be left out.
+        """
+        leave_out = {"max_unreadable"}
+        if self.path is None or (self.source in SOURCES and not SOURCES[self.source].needs_path):
+            leave_out.add("path")
+        return self.model_dump(exclude=leave_out)
+
+    def as_words(self) -> list[str]:
+        """The name and the settings as `python -m fpa prepare` takes them."""
+        pairs = [f"{key}={value}" for key, value in self if key != "name" and value is not None]
+        return [self.name, *pairs]
+
+
+def resolve(name: str, settings: Mapping[str, Any], data: Path, where: str) -> DatasetSpec:
     """A data set's complete settings: its source, expected count and the path of its images.
 
-    data: the data folder, where archives are looked for. where: how an error message begins.
-    UserError for an unknown source and for settings that do not go together.
+    settings: as a configuration has them. data: the data folder, where archives are looked for.
+    where: how an error message begins. UserError for an unknown source and for settings that do not
+    go together.
     """
-    chosen = spec["source"] or name
+    chosen = settings["source"] or name
     if chosen not in SOURCES:
         known = did_you_mean(chosen, list(SOURCES))
         raise UserError(
@@ -149,7 +194,7 @@ def resolve(name: str, spec: Mapping[str, Any], data: Path, where: str) -> dict[
             "(for images of your own: source: folder, path: <folder or zip>)"
         )
     source = SOURCES[chosen]
-    path = spec["path"]
+    path = settings["path"]
     if source.reader is not None and path is not None:
         why = f"come with {source.package}" if source.package else "are not read from a file"
         raise UserError(f"{where}.path: {chosen} {why}; leave path out")
@@ -157,42 +202,35 @@ def resolve(name: str, spec: Mapping[str, Any], data: Path, where: str) -> dict[
         raise UserError(f"{where}: source {chosen} needs a path to a folder, zip or tar of images")
     if source.reader is None and path is None:
         path = str(archive_path(chosen, data))
-    count = source.count if spec["count"] is None else spec["count"]
-    return {**spec, "name": name, "source": chosen, "count": count, "path": path}
+    count = source.count if settings["count"] is None else settings["count"]
+    found = {**settings, "name": name, "source": chosen, "count": count, "path": path}
+    return DatasetSpec.model_validate(found)
 
 
-DEFAULTS = {"channels": 3, "filter": "bilinear"}
-"""The schema's, which digests leave out."""
-
-
-def identity(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that define the images. Where an official archive lies is not one of them."""
-    keys = ["name", "source", "resolution", "channels", "filter", "count"]
-    if SOURCES[dataset["source"]].needs_path:
-        keys.append("path")
-    return {key: dataset[key] for key in keys}
-
-
-def content(dataset: Mapping[str, Any]) -> dict[str, Any]:
+def content(dataset: DatasetSpec) -> dict[str, Any]:
     """What a digest of the images covers: settings that differ from their defaults, not the name."""
-    defaults = {**DEFAULTS, "count": SOURCES[dataset["source"]].count}
+    fields = DatasetSpec.model_fields
+    defaults = {key: fields[key].default for key in ("channels", "filter")}
+    defaults["count"] = SOURCES[dataset.source].count
     return {
         key: value
-        for key, value in identity(dataset).items()
+        for key, value in dataset.as_json().items()
         if key != "name" and (key not in defaults or value != defaults[key])
     }
 
 
-def store_name(dataset: Mapping[str, Any]) -> str:
+def store_name(dataset: DatasetSpec) -> str:
     """A prepared data set's folder name: its name and size for people, a digest for the rest."""
     made = digest({"stage": STAGES["prepare"], **content(dataset)})
-    return f"{dataset['name']}-{dataset['resolution']}px-{made[:10]}"
+    return f"{dataset.name}-{dataset.resolution}px-{made[:10]}"
 
 
-def downloadable(dataset: Mapping[str, Any], data: Path) -> bool:
+def downloadable(dataset: DatasetSpec, data: Path) -> bool:
     """Whether the data set is the official archive and that can be downloaded automatically."""
-    source = SOURCES[dataset["source"]]
-    return bool(source.url) and Path(dataset["path"]) == archive_path(dataset["source"], data)
+    source = SOURCES[dataset.source]
+    if not source.url or dataset.path is None:
+        return False
+    return Path(dataset.path) == archive_path(dataset.source, data)
 
 
 def archive_path(source: str, data: Path) -> Path:
@@ -200,18 +238,17 @@ def archive_path(source: str, data: Path) -> Path:
     return data / artifacts.archive(SOURCES[source].archive)
 
 
-def instructions(dataset: Mapping[str, Any]) -> str:
-    """What to do about an archive that is missing: what to get, from where, where to put it."""
-    source = SOURCES[dataset["source"]]
-    path, key = dataset["path"], f"datasets.{dataset['name']}.path"
-    if not source.archive:
+def instructions(name: str, source: str, path: object) -> str:
+    """What to do about a data set's missing archive: what to get, from where, where to put it."""
+    known, key = SOURCES[source], f"datasets.{name}.path"
+    if not known.archive:
         return f"{key}: there is no {path}; set it to a folder, zip or tar of images"
     how = (
-        f"`python -m fpa download {dataset['source']}` fetches it"
-        if source.url
-        else f"get {source.archive} ({source.size}; {source.licence}) from {source.page}"
+        f"`python -m fpa download {source}` fetches it"
+        if known.url
+        else f"get {known.archive} ({known.size}; {known.licence}) from {known.page}"
     )
     return (
-        f"{dataset['name']}: there is no {path}; {how}, or set {key} to where you have it "
+        f"{name}: there is no {path}; {how}, or set {key} to where you have it "
         "(zip, tar or unpacked folder)"
     )

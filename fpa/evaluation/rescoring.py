@@ -10,7 +10,6 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
 from fpa.core.progress import Progress
-from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.evaluation import features, sampling
 from fpa.evaluation.extractors import obtain
@@ -59,7 +58,7 @@ def rescore(
     except (KeyError, TypeError) as error:
         raise UserError(f"{model_folder}: its score file is not one of this version") from error
     run = export.read_run(model_folder)
-    store = data / store_name(run.dataset)
+    store = data / run.store
     _, manifest = open_store(store)
     if manifest["images_sha256"] != real_sha256:
         raise UserError(

@@ -8,13 +8,13 @@ import yaml
 
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.registry import load_plugins
-from fpa.data.sources import SOURCES, resolve, store_name
+from fpa.data.sources import SOURCES, DatasetSpec, resolve, store_name
 from fpa.experiment.config import check_config, check_dataset, read_config
 
 
 def resolve_dataset(
     name: str, words: Sequence[str], config_path: str | None
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[DatasetSpec, Path]:
     """A data set's complete settings and the usual folder of its prepared images.
 
     words: settings as KEY=VALUE, which replace those of the configuration (None for none). UserError
@@ -32,7 +32,7 @@ def resolve_dataset(
     if name not in known and name not in SOURCES and "source" not in settings:
         near = did_you_mean(name, [*known, *SOURCES])
         raise UserError(f"neither {config_path} nor this project knows a data set '{name}'{near}")
-    spec = check_dataset({"resolution": 64, **known.get(name, {}), **settings}, name)
+    complete = check_dataset({"resolution": 64, **known.get(name, {}), **settings}, name)
     data = Path(config["data"])
-    spec = resolve(name, spec, data, name)
+    spec = resolve(name, complete, data, name)
     return spec, data / store_name(spec)

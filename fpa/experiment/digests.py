@@ -10,7 +10,7 @@ from typing import Any
 
 from fpa.core.files import digest
 from fpa.core.stages import STAGES
-from fpa.data.sources import content
+from fpa.data.sources import DatasetSpec, content
 from fpa.experiment.config import defaults
 from fpa.models.loading import changed_settings, find_model, part_versions
 
@@ -20,7 +20,7 @@ SCORE_STAGES = ("sample", "features", "score")
 
 
 def run_digest(
-    dataset: Mapping[str, Any],
+    dataset: DatasetSpec,
     model: Mapping[str, Any],
     training: Mapping[str, Any],
     seed: int,

@@ -9,7 +9,7 @@ from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import read_json, write_json
 from fpa.core.registry import load_plugins
 from fpa.core.trust import trust
-from fpa.data.sources import identity, resolve, store_name
+from fpa.data.sources import resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
 from fpa.experiment import given as finished
@@ -172,15 +172,15 @@ class Experiment:
 
     def _run(self, dataset: str, name: str, seed: int) -> Run:
         model = self.models[name]
-        images = identity(self.datasets[dataset])
+        spec = self.datasets[dataset]
         if name in self._finished:
             where, first = f"models.{name}.run", self.config["seeds"][0]
-            return finished.resolve(self._finished[name], name, images, first, where)
+            return finished.resolve(self._finished[name], name, spec.as_json(), first, where)
         base = self._run(dataset, model["base"], seed) if model["base"] else None
         resolved = {"name": name, "class": model["class"], "settings": self._settings[name]}
         training = self._training(model)
-        digest = run_digest(images, resolved, training, seed, base.digest if base else None)
-        return Run(images, resolved, training, seed, digest, base)
+        digest = run_digest(spec, resolved, training, seed, base.digest if base else None)
+        return Run(spec.as_json(), resolved, training, seed, digest, base)
 
     def claim(self) -> None:
         """Mark the results folder as this experiment's, and describe there what belongs to it."""

@@ -11,7 +11,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import canonical_json
 from fpa.core.trust import check_trusted
-from fpa.data.sources import store_name
+from fpa.data.sources import DatasetSpec, store_name
 from fpa.models import loading
 from fpa.models.interface import Model
 
@@ -25,7 +25,7 @@ class Run:
     """One training: a data set, a model, a seed and a budget."""
 
     dataset: Mapping[str, Any]
-    """What defines the images (fpa.data.sources.identity)."""
+    """What defines the images (fpa.data.sources.DatasetSpec.as_json)."""
     model: Mapping[str, Any]
     """name, class, settings (complete); finished, its digest, where it was not trained for this."""
     training: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Run:
     @property
     def store(self) -> str:
         """The folder of the run's prepared images, below the data folder."""
-        return store_name(self.dataset)
+        return store_name(DatasetSpec.from_json(self.dataset))
 
     @classmethod
     def from_config(cls, config: Any, path: object = "the run") -> Run:

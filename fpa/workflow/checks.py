@@ -1,15 +1,13 @@
 """Everything that would fail after hours and can be known before anything starts."""
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.data.changes import check_source
-from fpa.data.sources import SOURCES, downloadable, instructions, store_name
+from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol
@@ -104,7 +102,9 @@ def _check_samples(experiment: Experiment, protocol: Protocol) -> None:
 
 def _check_files(experiment: Experiment) -> None:
     missing = [
-        instructions(spec) for spec in experiment.datasets.values() if _is_missing(experiment, spec)
+        instructions(spec.name, spec.source, spec.path)
+        for spec in experiment.datasets.values()
+        if _is_missing(experiment, spec)
     ]
     folder = experiment.config["inception_weights"]
     if folder:
@@ -182,9 +182,9 @@ def _check_strips(experiment: Experiment, run: Run) -> None:
 def check_shareable(experiment: Experiment) -> None:
     """UserError for images of a user's own under a path that may mean others in another clone."""
     for name, spec in experiment.datasets.items():
-        if spec["source"] == "folder" and not Path(spec["path"]).expanduser().is_absolute():
+        if spec.source == "folder" and spec.path and not Path(spec.path).expanduser().is_absolute():
             raise UserError(
-                f"datasets.{name}.path: {spec['path']} may be other images in another clone; "
+                f"datasets.{name}.path: {spec.path} may be other images in another clone; "
                 "give an absolute path to share work with --cache"
             )
 
@@ -192,12 +192,12 @@ def check_shareable(experiment: Experiment) -> None:
 def to_fetch(experiment: Experiment) -> list[str]:
     """Archives and weights that are not here, and are downloaded when the work starts."""
     sources = {
-        spec["path"]: SOURCES[spec["source"]]
+        spec.path: SOURCES[spec.source]
         for spec in experiment.datasets.values()
-        if spec["path"] is not None
+        if spec.path is not None
         and downloadable(spec, experiment.data)
         and not _is_prepared(experiment, spec)
-        and not Path(spec["path"]).exists()
+        and not Path(spec.path).exists()
     }
     archives = [f"{source.archive} ({source.size})" for source in sources.values()]
     if experiment.config["inception_weights"]:
@@ -218,13 +218,13 @@ def _missing_weights(experiment: Experiment) -> list[str]:
     return list(missing)
 
 
-def _is_prepared(experiment: Experiment, dataset: Mapping[str, Any]) -> bool:
+def _is_prepared(experiment: Experiment, dataset: DatasetSpec) -> bool:
     return (experiment.data / artifacts.store_manifest(store_name(dataset))).exists()
 
 
-def _is_missing(experiment: Experiment, dataset: Mapping[str, Any]) -> bool:
+def _is_missing(experiment: Experiment, dataset: DatasetSpec) -> bool:
     """Whether a data set is not prepared, and cannot be from what is here or can be fetched."""
-    if dataset["path"] is None or downloadable(dataset, experiment.data):
+    if dataset.path is None or downloadable(dataset, experiment.data):
         return False
-    here = Path(dataset["path"]).expanduser().exists()
+    here = Path(dataset.path).expanduser().exists()
     return not _is_prepared(experiment, dataset) and not here

@@ -7,11 +7,10 @@ not counted.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.files import read_json
-from fpa.data.sources import SOURCES, store_name
+from fpa.data.sources import SOURCES, DatasetSpec, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import CHECK, Space
 from fpa.experiment.plan import Experiment
@@ -49,8 +48,7 @@ def estimate(experiment: Experiment) -> Disk:
     spaces = _spaces(experiment)
     widths = sum(_width(space, logits=False) for space in spaces)
     pixels = {
-        name: spec["channels"] * spec["resolution"] ** 2
-        for name, spec in experiment.datasets.items()
+        name: spec.channels * spec.resolution**2 for name, spec in experiment.datasets.items()
     }
     scored = experiment.sample_count
     first = experiment.config["seeds"][0]
@@ -74,7 +72,7 @@ def estimate(experiment: Experiment) -> Disk:
 def _archives(experiment: Experiment) -> Iterator[int]:
     """Each archive once: as large as it is, or as it is said to be."""
     for path, source in {
-        spec["path"]: SOURCES[spec["source"]] for spec in experiment.datasets.values()
+        spec.path: SOURCES[spec.source] for spec in experiment.datasets.values()
     }.items():
         if path is not None and Path(path).expanduser().is_file():
             yield Path(path).expanduser().stat().st_size
@@ -82,12 +80,12 @@ def _archives(experiment: Experiment) -> Iterator[int]:
             yield round(float(source.size.removesuffix(" GB")) * 1e9)
 
 
-def _images(experiment: Experiment, name: str, spec: dict[str, Any]) -> int:
+def _images(experiment: Experiment, name: str, spec: DatasetSpec) -> int:
     """Images of a data set: those expected, or those prepared, or none that are known of."""
     manifest = experiment.data / artifacts.store_manifest(store_name(spec))
-    if spec["count"] is None and manifest.exists():
+    if spec.count is None and manifest.exists():
         return int(read_json(manifest)["count"])
-    return spec["count"] or 0
+    return spec.count or 0
 
 
 def _spaces(experiment: Experiment) -> set[Space]:

@@ -87,13 +87,11 @@ class Workflow(Patterns):
         """
         dataset = self.stores[wildcards.store]
         fetched = downloadable(dataset, self.experiment.data)
-        return [_ancient(str(dataset["path"]))] if fetched else []
+        return [_ancient(str(dataset.path))] if fetched else []
 
     def dataset(self, wildcards: Any) -> list[str]:
         """A data set's name and settings, as `python -m fpa prepare` takes them."""
-        spec = self.stores[wildcards.store]
-        pairs = [f"{k}={v}" for k, v in spec.items() if k != "name" and v is not None]
-        return [spec["name"], *pairs]
+        return self.stores[wildcards.store].as_words()
 
     def extractor_options(self, wildcards: Any) -> list[str]:
         """The folder of the extractor's files, where the configuration names one."""

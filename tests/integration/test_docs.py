@@ -336,7 +336,7 @@ def test_the_users_data_set_is_a_valid_configuration(tmp_path, name):
     datasets = yaml.safe_load(block)["datasets"]
     assert len(block.splitlines()) == 5
     (mine,) = datasets.values()
-    assert resolve("mine", check_dataset(mine, "mine"), tmp_path, "mine")["path"] == mine["path"]
+    assert resolve("mine", check_dataset(mine, "mine"), tmp_path, "mine").path == mine["path"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/models.md"])
@@ -495,7 +495,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     assert set(tiny["plugins"]) == {n.removesuffix(".py") for n in modules() if n.endswith(".py")}
     experiment = Experiment(tiny)
     assert len({run.digest for run in experiment.runs}) == len(experiment.runs) == 4
-    assert experiment.datasets["flowers"]["count"] == 8_189
+    assert experiment.datasets["flowers"].count == 8_189
 
     z = torch.randn(3, small["painter"]["latent_dim"], generator=torch.Generator().manual_seed(0))
     for run in experiment.runs[:2]:

@@ -71,12 +71,11 @@ def stages(small: dict) -> dict[str, list[str]]:
     samples, scored = folder / experiment.sampled, folder / experiment.score_file("small")
     fake = folder / artifacts.features(kept, count, seed, SPACE)
     shown = ("--seed", seed, "--checkpoint", kept, "--device", "cpu")
-    pairs = [f"{k}={v}" for k, v in spec.items() if k != "name" and v is not None]
     network = ("--extractor", "network.json", "--space", SPACE, "--device", "cpu")
     real = ("--real", "real.npy", "--extractor", "network.json")
     figures = small["figures"]
     made = (
-        ("prepare", ["digits", *pairs, "--no-config", "--out", "store"]),
+        ("prepare", [*spec.as_words(), "--no-config", "--out", "store"]),
         ("extractor", ["thumbnails-16px", "--out", "network.json"]),
         ("features", ["store", *network, "--out", "real.npy"]),
         ("radii", ["real.npy", "--out", "radii.npz"]),

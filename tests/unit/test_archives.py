@@ -18,7 +18,6 @@ import lmdb
 import numpy as np
 import pytest
 from conftest import (
-    dataset_words,
     encode,
     environment,
     fpa,
@@ -33,7 +32,7 @@ from fpa.core.files import file_digest, read_json
 from fpa.data.parallel import CHUNK
 from fpa.data.picture import FILTERS, decode
 from fpa.data.prepare import prepare
-from fpa.data.sources import SOURCES, resolve
+from fpa.data.sources import SOURCES, DatasetSpec, resolve
 from fpa.data.store import open_store
 
 Files = dict[str, bytes]
@@ -175,7 +174,7 @@ def afhq(photographs) -> Files:
     return {f"afhq/{n}": jpeg(p) for n, p in zip(names, photographs, strict=False)}
 
 
-def known(name: str, path: Path, count: int | None) -> dict:
+def known(name: str, path: Path, count: int | None) -> DatasetSpec:
     spec = {"source": None, "resolution": 16, "channels": 3, "filter": "bilinear"}
     asked = {**spec, "path": str(path), "count": count, "max_unreadable": 0}
     return resolve(name, asked, path.parent, f"datasets.{name}")
@@ -511,7 +510,7 @@ def processes_of(group: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
-    words = dataset_words(images_dataset(slow))
+    words = [*images_dataset(slow).as_words(), "--no-config"]
     command = [sys.executable, "-m", "fpa", "prepare", *words, "--out", "store", "--workers", "2"]
     notes = tmp_path / "store/unfinished/notes.jsonl"
     process = subprocess.Popen(
@@ -558,7 +557,8 @@ def test_work_on_another_version_of_the_source_is_not_gone_on_with(photographs, 
 def test_a_disk_without_room_is_told_before_the_work(slow, tmp_path):
     done = fpa_process(
         "prepare",
-        *dataset_words(images_dataset(slow)),
+        *images_dataset(slow).as_words(),
+        "--no-config",
         *("--out", "store"),
         cwd=tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),

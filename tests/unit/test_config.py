@@ -406,7 +406,9 @@ def test_the_schema_is_valid_and_describes_every_key_with_a_default_or_as_requir
 
 def test_what_digests_of_images_leave_out_is_what_the_schema_fills_in():
     keys = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
-    assert {key: keys[key]["default"] for key in sources.DEFAULTS} == sources.DEFAULTS
+    fields = sources.DatasetSpec.model_fields
+    for key in ("channels", "filter"):
+        assert keys[key]["default"] == fields[key].default
 
 
 def test_defaults_are_filled_in_down_to_every_model():
@@ -431,9 +433,9 @@ def test_the_shipped_experiments_are_sound(path, tmp_path, monkeypatch):
         {**read_config(path), "results": "somewhere/else", "data": str(tmp_path)}
     )
     for spec in experiment.datasets.values():
-        if spec["path"] is not None:  # as if all archives were there
-            Path(spec["path"]).parent.mkdir(exist_ok=True)
-            Path(spec["path"]).touch()
+        if spec.path is not None:  # as if all archives were there
+            Path(spec.path).parent.mkdir(exist_ok=True)
+            Path(spec.path).touch()
     check_before_start(experiment)
 
 

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import dataset_words, fpa, images_dataset, jpeg, png
+from conftest import fpa, images_dataset, jpeg, png
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.transforms import functional as F
@@ -19,19 +19,12 @@ from fpa.data.feed import Feed
 from fpa.data.picture import FILTERS
 from fpa.data.prepare import prepare
 from fpa.data.readers import Found, Reader
-from fpa.data.sources import SOURCES, Source, resolve
+from fpa.data.sources import SOURCES, DatasetSpec, Source, resolve
 from fpa.data.store import open_store, verify
 
-DIGITS = {
-    "name": "digits",
-    "source": "digits",
-    "resolution": 16,
-    "channels": 1,
-    "filter": "bicubic",
-    "count": 1797,
-    "path": None,
-    "max_unreadable": 0,
-}
+DIGITS = DatasetSpec(
+    name="digits", source="digits", resolution=16, channels=1, filter="bicubic", count=1797
+)
 TORCHVISION = {
     "bilinear": F.InterpolationMode.BILINEAR,
     "bicubic": F.InterpolationMode.BICUBIC,
@@ -160,7 +153,7 @@ def test_digits_are_prepared_whole_in_order_and_described(tmp_path):
 
 
 def test_grey_images_fill_three_channels_on_request(tmp_path):
-    prepare({**DIGITS, "channels": 3, "resolution": 8}, tmp_path)
+    prepare(DIGITS.model_copy(update={"channels": 3, "resolution": 8}), tmp_path)
     images, _ = open_store(tmp_path)
     assert images.shape == (1797, 3, 8, 8)
     assert np.array_equal(images[:, 0], images[:, 2])
@@ -200,7 +193,7 @@ def test_a_reader_that_cannot_be_imported_is_told_in_one_line(tmp_path, monkeypa
     monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES.items()))
     SOURCES.register("greys", Source(description="flat greys", reader="nowhere:Greys"))
     with pytest.raises(UserError, match="cannot import the reader 'nowhere:Greys': No module"):
-        prepare({**DIGITS, "name": "greys", "source": "greys"}, tmp_path)
+        prepare(DIGITS.model_copy(update={"name": "greys", "source": "greys"}), tmp_path)
 
 
 def test_a_store_that_does_not_match_its_manifest_is_refused(tmp_path):
@@ -229,15 +222,19 @@ def test_verify_finds_a_changed_byte_and_a_changed_name(tmp_path):
 
 
 def test_prepare_and_verify_by_hand(tmp_path):
-    done = fpa("prepare", *dataset_words(DIGITS), "--out", "store", cwd=tmp_path)
+    done = fpa("prepare", *DIGITS.as_words(), "--no-config", "--out", "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "digits: 1797 images of 16 px in store" in done.stderr
     assert not (tmp_path / "store/unfinished").exists()
-    done = fpa("prepare", *dataset_words(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
+    done = fpa(
+        "prepare", *DIGITS.as_words(), "--no-config", "--out", "store", "--verify", cwd=tmp_path
+    )
     assert "store: 1797 images, as the manifest says" in done.stderr
     with open(tmp_path / "store/images.npy", "ab") as file:
         file.write(b"x")
-    done = fpa("prepare", *dataset_words(DIGITS), "--out", "store", "--verify", cwd=tmp_path)
+    done = fpa(
+        "prepare", *DIGITS.as_words(), "--no-config", "--out", "store", "--verify", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert "prepare it again" in done.stderr
 

@@ -207,7 +207,7 @@ def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
     config = experiment()
     config["runtime"] |= {"gpus": 2, "train_threads": 3}
     (run,) = Experiment(config).runs
-    about = {"dataset": Experiment(config).datasets["digits"], "images_sha256": "0"}
+    about = {"dataset": Experiment(config).datasets["digits"].as_json(), "images_sha256": "0"}
     about["stages"] = {"prepare": STAGES["prepare"]}
     for name in ("images.npy", "manifest.json"):
         write_json(tmp_path / "data" / run.store / name, about)
