@@ -71,6 +71,7 @@ def evaluate(
     fpa.core.errors.UserError for images that cannot be read or compared, and missing networks.
     """
     place = evaluation.Place(data, weights, device)
-    return evaluation.evaluate(
+    score = evaluation.evaluate(
         images, real, protocol, place, Settings(metrics, seed=seed), digest=digest
     )
+    return score.as_json()

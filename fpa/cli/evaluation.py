@@ -101,9 +101,8 @@ def _score(add: Add) -> None:
 @verb(_score)
 def score(options: argparse.Namespace) -> None:
     """FID, KID and more: of a run's features against the real ones, or of any images."""
-    from fpa.core.files import write_json
     from fpa.evaluation.scores import Settings
-    from fpa.evaluation.scoring import score_run, summary_line
+    from fpa.evaluation.scoring import score_run
 
     if options.against:
         score_images(options)
@@ -133,8 +132,8 @@ def score(options: argparse.Namespace) -> None:
         n_real=options.n_real,
         radii=options.radii,
     )
-    write_json(options.out, result)
-    log.info("%s", summary_line(result))
+    result.write(options.out)
+    log.info("%s", result.summary())
 
 
 def _compare(add: Add) -> None:

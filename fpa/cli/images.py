@@ -63,11 +63,9 @@ def score_images(options: argparse.Namespace) -> None:
     """Score a set of images against a data set, other images, or a reference."""
     from dataclasses import replace
 
-    from fpa.core.files import write_json
     from fpa.evaluation.evaluate import METRICS_OF_IMAGES, evaluate
     from fpa.evaluation.image_sets import open_images
     from fpa.evaluation.scores import Settings
-    from fpa.evaluation.scoring import summary_line
 
     for name in ("fake", "real", "check", "radii"):
         if getattr(options, name):
@@ -97,8 +95,8 @@ def score_images(options: argparse.Namespace) -> None:
         digest=options.digest,
     )
     if options.out:
-        write_json(options.out, result)
-    print(summary_line(result))
+        result.write(options.out)
+    print(result.summary())
 
 
 def _configured(options: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:

@@ -178,10 +178,9 @@ def _path_length(add: Add) -> None:
 @verb(_path_length)
 def path_length(options: argparse.Namespace) -> None:
     """Score a finished run by how fast its images change between latents: perceptual path length."""
-    from fpa.core.files import read_json, write_json
-    from fpa.core.progress import log
+    from fpa.core.files import read_json
     from fpa.evaluation import path_length
-    from fpa.evaluation.scoring import score_paths, summary_line
+    from fpa.evaluation.scoring import score_paths
 
     if options.count < 2:
         raise UserError(f"--count: found {options.count}, expected at least 2 paths")
@@ -197,8 +196,8 @@ def path_length(options: argparse.Namespace) -> None:
     network = read_json(options.extractor)
     run, how = Path(options.run), (options.protocol, options.checkpoint, options.seed)
     score = score_paths(run, found, network, *how)
-    write_json(options.out, score)
-    log.info("%s", summary_line(score))
+    score.write(options.out)
+    log.info("%s", score.summary())
 
 
 def _neighbours(add: Add) -> None:

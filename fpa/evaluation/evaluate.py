@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fpa.core import artifacts, provenance
+from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.progress import Progress, log
-from fpa.core.stages import STAGES
 from fpa.data.store import open_store
-from fpa.evaluation import extractors, features, precision_recall, protocols, reference
+from fpa.evaluation import extractors, features, protocols, reference
 from fpa.evaluation.features import Features
 from fpa.evaluation.image_sets import ImageFiles, content_digest, first, open_images
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol
-from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
+from fpa.evaluation.scores import Score, Settings, choose, measure, pair
+from fpa.evaluation.scoring import measured, stages
 
 METRICS_OF_IMAGES = ("fid", "fid_infinity", "kid", "cmmd", "precision", "recall")
 """What is measured where nothing else is asked for: all that needs no cross-check."""
@@ -89,8 +89,8 @@ def evaluate(
     name: str = "images",
     against: str = "",
     digest: str = "",
-) -> dict[str, Any]:
-    """The score of images against real ones, with all that it was computed from, as in a score file.
+) -> Score:
+    """The score of images against real ones, with all that it was computed from.
 
     images: see `image_sets.open_images`; of more than the protocol takes, the first so many. real:
     the same, or a file that `reference.save` wrote. protocol: a known one's name, or the settings
@@ -146,46 +146,20 @@ def evaluate(
     fake_features = place.features(opened, protocol, name)
     main = pair(real_features, fake_features)
     metrics = measure(main, None, settings, None, moments)
-    return {
-        **_made_of(main, protocol, settings, count, metrics),
-        "dataset": against or _called(real),
-        "resolution": size,
-        "model": name,
-        "seed": None,
-        "run": fake_features.about["images_sha256"],
-        "reference_sha256": known.digest if kept else None,
-    }
-
-
-def _made_of(
-    main: Pair, protocol: Protocol, settings: Settings, n_real: int, metrics: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What a score file says of its measurement."""
-    about = main.fake.about
-    n_covered = precision_recall.images(len(main.real.values), len(main.fake.values))
-    return {
-        "status": "ok" if metrics else "nan",
-        "metrics": dict(metrics),
-        "protocol": protocol.name,
-        **{key: about[key] for key in ("extractor", "resize", "format", "weights_sha256")},
-        "settings": settings._asdict(),
-        "n_real": n_real,
-        "n_fake": len(main.fake.values),
-        "n_precision_recall": n_covered if {"precision", "recall"} & metrics.keys() else None,
-        "not_finite": about.get("not_finite", 0),
-        "real_sha256": main.real.about["images_sha256"],
-        "fake_sha256": about["images_sha256"],
-        "checkpoint": "given",
-        "checkpoint_kimg": None,
-        "kimg": None,
-        "generator_parameters": None,
-        "stages": {
-            **main.real.about.get("stages", {}),
-            **about.get("stages", {}),
-            "score": STAGES["score"],
-        },
-        "versions": provenance.versions(),
-    }
+    return Score(
+        **measured(main, protocol.name, settings, count, metrics),
+        dataset=against or _called(real),
+        resolution=size,
+        model=name,
+        seed=None,
+        run=fake_features.about["images_sha256"],
+        reference_sha256=known.digest if kept else None,
+        checkpoint="given",
+        checkpoint_kimg=None,
+        kimg=None,
+        generator_parameters=None,
+        stages=stages(main),
+    )
 
 
 def make_reference(

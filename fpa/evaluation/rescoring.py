@@ -1,8 +1,9 @@
 """A published model's scores made again: sampled, brought into feature space and measured."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -12,9 +13,10 @@ from fpa.core.files import file_digest
 from fpa.core.progress import Progress
 from fpa.data.store import open_store
 from fpa.evaluation import features, sampling
+from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.extractors import obtain
 from fpa.evaluation.protocols import Space
-from fpa.evaluation.scores import Settings, choose, measure, pair
+from fpa.evaluation.scores import Score, Settings, choose, measure, pair
 from fpa.runs import export
 
 RELATIVE = 1e-3
@@ -31,39 +33,38 @@ class Rescored(NamedTuple):
 
     same_samples: bool
     """Whether the samples have the digest of those that were scored, bit for bit."""
-    metrics: dict[str, Any]
-    """By name, `value` and `error`; empty where features are not finite."""
+    metrics: dict[str, Estimate]
+    """By name; empty where features are not finite."""
 
 
 def rescore(
     model_folder: Path,
-    score: Mapping[str, Any],
+    score: Score,
     sampled: int,
     data: Path,
     scratch: Path,
     device: torch.device,
 ) -> Rescored:
-    """Sample from an export as a score file says, and measure the samples again.
+    """Sample from an export as a score says, and measure the samples again.
 
     sampled: images that were drawn, of which the score may be of the first only. data: the data folder, with the prepared images, and features of them and the extractor where
     they are there. scratch: a folder for what is made. Metrics that need the cross-check are left out.
     UserError when the export or the data are missing, or not those of the score.
     """
     try:
-        space = Space(score["extractor"], score["resize"], score["format"])
-        settings = Settings(**score["settings"])
-        count, n_real, dataset = score["n_fake"], score["n_real"], score["dataset"]
-        real_sha256, fake_sha256 = score["real_sha256"], score["fake_sha256"]
-        Space.parse(str(space))
-    except (KeyError, TypeError) as error:
+        settings = Settings(**score.settings)  # type: ignore[arg-type]
+    except TypeError as error:
         raise UserError(f"{model_folder}: its score file is not one of this version") from error
+    if not (score.n_fake and score.real_sha256 and score.resize and score.format):
+        raise UserError(f"{model_folder}: its score file is not one of this version")
+    space = Space.parse(f"{score.extractor}.{score.resize}.{score.format}")
     run = export.read_run(model_folder)
     store = data / run.store
     _, manifest = open_store(store)
-    if manifest["images_sha256"] != real_sha256:
+    if manifest["images_sha256"] != score.real_sha256:
         raise UserError(
-            f"{store} holds other images than {dataset} was scored against (digest "
-            f"{manifest['images_sha256'][:12]}..., expected {real_sha256[:12]}...)"
+            f"{store} holds other images than {score.dataset} was scored against (digest "
+            f"{manifest['images_sha256'][:12]}..., expected {score.real_sha256[:12]}...)"
         )
     extractor = _extractor(space.extractor, data, scratch)
     real = data / artifacts.real_features(store.name, space)
@@ -78,9 +79,9 @@ def rescore(
     chunks = sampling.sample_chunks(model.ema, model.latent_dim, sampled, settings.seed, device)
     sampling.save(images, chunks, sampled, {}, bar)
     bar.close()
-    features.compute_file(images, space, extractor, device, fake, count)
-    both = pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
-    return Rescored(file_digest(images) == fake_sha256, measure(both, None, settings))
+    features.compute_file(images, space, extractor, device, fake, score.n_fake)
+    both = pair(choose(features.load(real), score.n_real, settings.seed), features.load(fake))
+    return Rescored(file_digest(images) == score.fake_sha256, measure(both, None, settings))
 
 
 def _extractor(name: str, data: Path, scratch: Path) -> Path:
@@ -94,24 +95,22 @@ def _extractor(name: str, data: Path, scratch: Path) -> Path:
     return found
 
 
-def differences(score: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Where metrics are further from a score file's than rounding explains: one phrase each."""
+def differences(published: Mapping[str, Estimate], found: Mapping[str, Estimate]) -> list[str]:
+    """Where metrics are further from published ones than rounding explains: one phrase each."""
     phrases = []
     for name, made in found.items():
-        stated = score["metrics"].get(name)
-        if stated is None:
+        if name not in published:
             phrases.append(f"{name} is not in the score file")
             continue
-        one, two = stated["value"], made["value"]
-        if one is None or two is None:
-            if one is not two:
-                phrases.append(f"{name} is {two}, published {one}")
+        one, two = published[name].value, made.value
+        if math.isnan(one) and math.isnan(two):
             continue
+        error = published[name].error
         if name in ("precision", "recall"):
             allowed = SHARE
         else:
-            allowed = RELATIVE * abs(one) + OF_ERROR * (stated["error"] or 0)
+            allowed = RELATIVE * abs(one) + (0 if math.isnan(error) else OF_ERROR * error)
         if not abs(one - two) <= allowed:
             phrases.append(f"{name} is {two:.6g}, published {one:.6g} (allowed: {allowed:.2g})")
-    missing = [] if found or not score["metrics"] else ["its features are not finite"]
+    missing = [] if found or not published else ["its features are not finite"]
     return missing + phrases

@@ -1,16 +1,173 @@
-"""Metrics of a model's samples, with their standard errors."""
+"""Scores: a model's samples measured against real images, and the record that says how."""
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+)
 
 from fpa.core.errors import UserError
+from fpa.core.files import read_json, write_json
 from fpa.evaluation.distances import BLOCK, Gaussian, Method
+from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement
 from fpa.evaluation.precision_recall import Covered
+from fpa.evaluation.protocols import counted
+
+
+def _known(value: float | None) -> float:
+    """A number, or the one NaN that stands for all that is unknown, so that scores compare equal."""
+    return float(value) if value is not None and math.isfinite(value) else math.nan
+
+
+def _read_estimate(found: Any) -> Estimate:
+    """An estimate as it is, or from JSON, where null is unknown."""
+    if not isinstance(found, Estimate):
+        found = (found["value"], found.get("error"))
+    return Estimate(*map(_known, found))
+
+
+def _estimate_as_json(estimate: Estimate) -> dict[str, float | None]:
+    return {k: v if math.isfinite(v) else None for k, v in estimate._asdict().items()}
+
+
+Recorded = Annotated[Estimate, PlainValidator(_read_estimate), PlainSerializer(_estimate_as_json)]
+Status = Literal["ok", "nan", "missing", "failed", "unfinished"]
+
+
+class Score(BaseModel):
+    """What was measured, by which protocol, of which images, with which versions: a score file.
+
+    A field is a column of the tables of scores, in this order, where it is not one of DETAILS.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    dataset: str
+    resolution: int
+    """Height of the images (px)"""
+    model: str
+    seed: int | None
+    """Of the training; None for images that somebody brings"""
+    status: Status
+    """ok; nan, where features are not finite; else why a run of an experiment has no score"""
+    protocol: str
+    extractor: str
+    metrics: dict[str, Recorded] = {}
+    """By name; empty where there is no score"""
+    n_real: int | None = None
+    n_fake: int | None = None
+    n_precision_recall: int | None = None
+    """Images on either side of precision and recall, if they were measured"""
+    checkpoint: str | None = None
+    """`best` or `last`; `given` for images that somebody brings"""
+    checkpoint_kimg: float | None = None
+    """Thousands of real images that the generator had learnt from"""
+    kimg: float | None = None
+    """The same of the whole training"""
+    run: str
+    """Digest of the run, or of the images that somebody brings"""
+
+    generator_parameters: int | None = None
+    resize: str | None = None
+    format: str | None = None
+    not_finite: int = 0
+    """Samples that are no images"""
+    settings: dict[str, JsonValue] = {}
+    """How it was measured"""
+    weights_sha256: str | None = None
+    """Of the feature network"""
+    real_sha256: str | None = None
+    fake_sha256: str | None = None
+    trained_sha256: str | None = None
+    """Of the training's weights"""
+    reference_sha256: str | None = None
+    """Of the reference statistics, where the real images are known by these alone"""
+    stages: dict[str, int] = {}
+    """The version of each stage that had a part in it"""
+    versions: dict[str, str] = {}
+    """Of this code and the libraries"""
+
+    DETAILS: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("generator_parameters", "resize", "format", "not_finite", "settings"),
+            *("weights_sha256", "real_sha256", "fake_sha256"),
+            *("trained_sha256", "reference_sha256", "stages", "versions"),
+        }
+    )
+    """Fields that are no columns of the tables of scores."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Score":
+        """A score from its file; UserError when it is missing or no score file."""
+        try:
+            return cls.model_validate(read_json(path))
+        except (ValidationError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{path} is no score file; name a run's folder or its score-*.json"
+            ) from error
+
+    def write(self, path: str | Path) -> None:
+        """Write the score's file."""
+        write_json(path, self.as_json())
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """What its file holds: the fields that were given."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def rows(self) -> list[dict[str, object]]:
+        """The score's rows in a tidy table: one for each metric, or one without, all by columns.
+
+        `metrics` becomes the columns metric, value and error; numbers that are unknown are NaN.
+        """
+        return [
+            {
+                key: part
+                for field in type(self).model_fields
+                if field not in self.DETAILS
+                for key, part in (
+                    {"metric": name, **estimate._asdict()}
+                    if field == "metrics"
+                    else {field: getattr(self, field)}
+                ).items()
+            }
+            for name, estimate in (self.metrics or {"": Estimate(math.nan, math.nan)}).items()
+        ]
+
+    @classmethod
+    def counts(cls) -> list[str]:
+        """Fields that are whole numbers or unknown."""
+        return [name for name, field in cls.model_fields.items() if field.annotation == int | None]
+
+    def summary(self) -> str:
+        """The score as one line, for the log."""
+        values = ", ".join(f"{name} {_in_words(found)}" for name, found in self.metrics.items())
+        # Images that somebody brings are of no training that is known.
+        training = "" if self.seed is None else f" seed {self.seed}"
+        nan = "NaN, because " + (
+            f"{self.not_finite} of its samples are not finite"
+            if self.not_finite
+            else "features are not finite"
+        )
+        return (
+            f"{self.dataset} {self.model}{training}, protocol {self.protocol} "
+            f"({counted(self.as_json())}): {values or nan}"
+        )
+
+
+def _in_words(estimate: Estimate) -> str:
+    number = "unknown" if math.isnan(estimate.value) else f"{estimate.value:.4g}"
+    return number + ("" if math.isnan(estimate.error) else f" ± {estimate.error:.2g}")
 
 
 class Settings(NamedTuple):
@@ -23,6 +180,10 @@ class Settings(NamedTuple):
     kid_subset_size: int = 1000
     groups: int = 10
     seed: int = 0
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As score files have them."""
+        return {**self._asdict(), "metrics": list(self.metrics)}
 
 
 class Pair(NamedTuple):
@@ -69,8 +230,8 @@ def measure(
     settings: Settings,
     real_covered: Covered | None = None,
     real_moments: Gaussian | None = None,
-) -> dict[str, Any]:
-    """The requested metrics by name, each with its value and standard error (None: unknown).
+) -> dict[str, Estimate]:
+    """The requested metrics by name, each with its value and standard error (NaN: unknown).
 
     libraries: clean-fid's and torch-fidelity's features of the same images. With them, FID and KID
     are computed by both libraries, and the metrics that need torch-fidelity's features are not
@@ -90,7 +251,7 @@ def measure(
         )
     measurement = Measurement(main, libraries, settings, real_covered, real_moments)
     return {
-        name: {"value": _number(estimate.value), "error": _number(estimate.error)}
+        name: Estimate(*map(_known, estimate))
         for metric in METRICS.values()
         if metric.name in settings.metrics
         and (libraries is not None or not metric.needs_cross_check)
@@ -101,7 +262,3 @@ def measure(
 def _is_finite(values: np.ndarray) -> bool:
     """Whether all of (N, d) are, block by block."""
     return all(np.isfinite(values[i : i + BLOCK]).all() for i in range(0, len(values), BLOCK))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -9,9 +9,9 @@ from fpa.core import provenance
 from fpa.core.errors import UserError
 from fpa.core.stages import STAGES
 from fpa.evaluation import features, precision_recall
+from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.extractors import PAIRS
-from fpa.evaluation.protocols import counted
-from fpa.evaluation.scores import Pair, Settings, choose, measure, pair
+from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
 from fpa.runs.finished import read_summary
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def score_run(
     checkpoint: str,
     n_real: int | None,
     radii: str | Path | None = None,
-) -> dict[str, Any]:
-    """The contents of a run's score file.
+) -> Score:
+    """A run's score.
 
     fake, real: feature files of its samples and of the real images; check: for the cross-check,
     fake and real features of clean-fid, then of torch-fidelity. checkpoint: `best` or `last`, which
@@ -57,35 +57,18 @@ def score_run(
         same = [str(file) for file in check[:2]] == [str(fake), str(real)]
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
     summary = read_summary(run_folder)
-    about = main.fake.about
     if summary["images_sha256"] != main.real.about["images_sha256"]:
         raise UserError(
             f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
             "delete the run to train it on these"
         )
     metrics = measure(main, libraries, settings, covered)
-    return {
+    return Score(
         **_trained(summary, checkpoint),
-        "status": "ok" if metrics else "nan",
-        "metrics": metrics,
-        "protocol": protocol,
-        **{key: about[key] for key in ("extractor", "resize", "format", "weights_sha256")},
-        "settings": settings._asdict(),
-        "n_real": len(main.real.values),
-        "n_fake": len(main.fake.values),
-        "n_precision_recall": n_covered if {"precision", "recall"} & metrics.keys() else None,
-        "not_finite": about.get("not_finite", 0),
-        "real_sha256": main.real.about["images_sha256"],
-        "fake_sha256": about["images_sha256"],
+        **measured(main, protocol, settings, len(main.real.values), metrics),
         # What made the files says by which version; only the score is made here.
-        "stages": {
-            **summary.get("stages", {}),
-            **main.real.about.get("stages", {}),
-            **about.get("stages", {}),
-            "score": STAGES["score"],
-        },
-        "versions": provenance.versions(),
-    }
+        stages={**summary.get("stages", {}), **stages(main)},
+    )
 
 
 def score_paths(
@@ -95,28 +78,28 @@ def score_paths(
     protocol: str,
     checkpoint: str,
     seed: int,
-) -> dict[str, Any]:
-    """The contents of a run's score file for a path length. network: the description of LPIPS's files."""
+) -> Score:
+    """A run's score of a path length. network: the description of LPIPS's files."""
     summary = read_summary(run_folder)
     known = math.isfinite(length.mean)
-    return {
+    return Score(
         **_trained(summary, checkpoint),
-        "status": "ok" if known else "nan",
-        "metrics": {"ppl": {"value": length.mean, "error": length.error}} if known else {},
-        "protocol": protocol,
-        "extractor": network["name"],
-        "resize": PAIRS,
-        "format": "array",
+        status="ok" if known else "nan",
+        metrics={"ppl": Estimate(length.mean, length.error)} if known else {},
+        protocol=protocol,
+        extractor=network["name"],
+        resize=PAIRS,
+        format="array",
         # VGG16's file and LPIPS's own.
-        "weights_sha256": "+".join(file["sha256"] for file in network["weights"].values()),
-        "settings": {"seed": seed, **length.settings()},
-        "n_real": None,
-        "n_fake": length.n,
-        "n_precision_recall": None,
-        "not_finite": 0,
-        "stages": {**summary.get("stages", {}), "score": STAGES["score"]},
-        "versions": provenance.versions(),
-    }
+        weights_sha256="+".join(file["sha256"] for file in network["weights"].values()),
+        settings={"seed": seed, **length.settings()},
+        n_real=None,
+        n_fake=length.n,
+        n_precision_recall=None,
+        not_finite=0,
+        stages={**summary.get("stages", {}), "score": STAGES["score"]},
+        versions=provenance.versions(),
+    )
 
 
 def _trained(summary: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
@@ -136,27 +119,33 @@ def _trained(summary: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
     }
 
 
-def summary_line(score: Mapping[str, Any]) -> str:
-    """A score as one line, for the log."""
-    values = ", ".join(
-        _estimate(name, estimate["value"], estimate["error"])
-        for name, estimate in score["metrics"].items()
-    )
-    # Images that somebody brings are of no training that is known.
-    training = "" if score["seed"] is None else f" seed {score['seed']}"
-    return (
-        f"{score['dataset']} {score['model']}{training}, protocol {score['protocol']} "
-        f"({counted(score)}): "
-        f"{values or _why_nan(score)}"
-    )
+def measured(
+    main: Pair,
+    protocol: str,
+    settings: Settings,
+    n_real: int,
+    metrics: Mapping[str, Estimate],
+) -> dict[str, Any]:
+    """What a score says of its measurement."""
+    about = main.fake.about
+    n_covered = precision_recall.images(len(main.real.values), len(main.fake.values))
+    return {
+        "status": "ok" if metrics else "nan",
+        "metrics": dict(metrics),
+        "protocol": protocol,
+        **{key: about[key] for key in ("extractor", "resize", "format", "weights_sha256")},
+        "settings": settings.as_json(),
+        "n_real": n_real,
+        "n_fake": len(main.fake.values),
+        "n_precision_recall": n_covered if {"precision", "recall"} & metrics.keys() else None,
+        "not_finite": about.get("not_finite", 0),
+        "real_sha256": main.real.about["images_sha256"],
+        "fake_sha256": about["images_sha256"],
+        "versions": provenance.versions(),
+    }
 
 
-def _why_nan(score: Mapping[str, Any]) -> str:
-    if score["not_finite"]:
-        return f"NaN, because {score['not_finite']} of its samples are not finite"
-    return "NaN, because features are not finite"
-
-
-def _estimate(name: str, value: float | None, error: float | None) -> str:
-    number = "unknown" if value is None else f"{value:.4g}"
-    return f"{name} {number}" + (f" ± {error:.2g}" if error is not None else "")
+def stages(main: Pair) -> dict[str, int]:
+    """The versions of the stages that made two sets of features and their score."""
+    made = (part.about.get("stages", {}) for part in main)
+    return {**next(made), **next(made), "score": STAGES["score"]}

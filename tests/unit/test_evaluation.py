@@ -28,7 +28,7 @@ from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
 from fpa.evaluation.neighbours import search
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import quick_score
-from fpa.evaluation.scoring import score_run, summary_line
+from fpa.evaluation.scoring import score_run
 from fpa.experiment.plan import Experiment
 
 CPU = torch.device("cpu")
@@ -346,27 +346,27 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     fake, real = str(tmp_path / "fake.npy"), str(tmp_path / "real.npy")
     arguments = (tmp_path, fake, real, None, settings, "quick")
     found = score_run(*arguments, "best", 40)
-    assert (found["checkpoint"], found["checkpoint_kimg"], found["kimg"]) == ("best", 3, 4)
-    assert (found["n_real"], found["n_fake"], found["generator_parameters"]) == (40, 50, 11)
-    assert (found["status"], found["stages"]) == ("ok", {"score": STAGES["score"]})
-    assert set(found["metrics"]) == {"fid", "kid"}
-    line = summary_line(found)
+    assert (found.checkpoint, found.checkpoint_kimg, found.kimg) == ("best", 3, 4)
+    assert (found.n_real, found.n_fake, found.generator_parameters) == (40, 50, 11)
+    assert (found.status, found.stages) == ("ok", {"score": STAGES["score"]})
+    assert set(found.metrics) == {"fid", "kid"}
+    line = found.summary()
     assert line.startswith(
         "d m seed 7, protocol quick (e features, resize clean, format array, 50 samples against 40 real images): fid "
     )
     assert "±" in line
-    assert found["n_precision_recall"] is None
+    assert found.n_precision_recall is None
     settings = settings._replace(metrics=["precision", "recall"])
     arguments = (tmp_path, fake, real, None, settings, "quick", "last")
     loaded = features.load(real)
     precision_recall.save_real(tmp_path / "radii.npz", loaded.values, loaded.about, 50, 0)
     kept = score_run(*arguments, None, radii=tmp_path / "radii.npz")
-    assert kept["metrics"] == score_run(*arguments, None)["metrics"]
-    assert kept["n_precision_recall"] == 50
+    assert kept.metrics == score_run(*arguments, None).metrics
+    assert kept.n_precision_recall == 50
     with pytest.raises(UserError, match="radii of 50 real images, expected 40"):
         score_run(*arguments, 40, radii=tmp_path / "radii.npz")
     last = score_run(*arguments, None)
-    assert (last["checkpoint_kimg"], last["n_real"]) == (4, 60)
+    assert (last.checkpoint_kimg, last.n_real) == (4, 60)
 
 
 def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_path, monkeypatch):
@@ -391,7 +391,7 @@ def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_pa
     files = [str(tmp_path / f"{name}-features.npy") for name in ("x.npy", "store")]
     made = score_run(tmp_path, *files, None, settings, "quick", "last", None)
     versions = {"train": 101, "sample": 102, "prepare": 103, "features": 104, "score": 105}
-    assert made["stages"] == versions
+    assert made.stages == versions
     # Features of two versions are two feature spaces.
     features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, tmp_path / "new.npy")
     with pytest.raises(UserError, match="the version of stage features is 104 and 1"):
@@ -403,8 +403,8 @@ def test_a_score_of_features_that_are_not_finite_is_nan(tmp_path):
     save_features(tmp_path / "fake.npy", np.full((50, 4), np.nan))
     files = [str(tmp_path / name) for name in ("fake.npy", "real.npy")]
     found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
-    assert (found["status"], found["metrics"]) == ("nan", {})
-    assert summary_line(found).endswith("NaN, because features are not finite")
+    assert (found.status, found.metrics) == ("nan", {})
+    assert found.summary().endswith("NaN, because features are not finite")
 
 
 class Broken(nn.Module):
@@ -441,9 +441,9 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     summary["images_sha256"] = features.load(files[1]).about["images_sha256"]
     (tmp_path / "train.json").write_text(json.dumps(summary))
     found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
-    assert (found["status"], found["metrics"]) == ("nan", {})
-    assert found["not_finite"] == len(expected)
-    assert summary_line(found).endswith(f"{len(expected)} of its samples are not finite")
+    assert (found.status, found.metrics) == ("nan", {})
+    assert found.not_finite == len(expected)
+    assert found.summary().endswith(f"{len(expected)} of its samples are not finite")
     # The first of them alone are as good as any.
     out = tmp_path / "first.npy"
     features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, out, count=expected[0])

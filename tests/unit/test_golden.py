@@ -128,7 +128,7 @@ def outputs(folder: Path) -> dict[str, list[float]]:
     few = [f._replace(values=np.asarray(f.values[:, :8])) for f in (real, fake)]
     settings = Settings(MEASURED, "symmetric", 5, 20, 4, 0)
     measured = scores.measure(scores.pair(*few), None, settings)
-    found["score"] = [measured[name]["value"] for name in MEASURED]
+    found["score"] = [measured[name].value for name in MEASURED]
     return found
 
 

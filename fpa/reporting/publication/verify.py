@@ -155,6 +155,7 @@ def _rescored(
 ) -> list[str]:
     from fpa.evaluation.rescoring import differences
     from fpa.evaluation.rescoring import rescore as score_again
+    from fpa.evaluation.scores import Score
 
     runs = [run for run in description["runs"] if run["digest"] in models]
     if not runs:
@@ -169,9 +170,9 @@ def _rescored(
         run = runs[place]
         name = layout.model_folder(run)
         for protocol in protocols:
-            score = read_json(results / run["folder"] / score_file(protocol))
+            score = Score.read(results / run["folder"] / score_file(protocol))
             found = score_again(folder / name, score, sampled, data, scratch, device)
-            wrong = differences(score, found.metrics)
+            wrong = differences(score.metrics, found.metrics)
             log.info(
                 "%s, protocol %s: %s samples; %s",
                 name,

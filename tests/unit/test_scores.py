@@ -1,0 +1,63 @@
+"""The record of a score: its file, and its rows in a tidy table."""
+
+import json
+import math
+import tarfile
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from fpa.core.errors import UserError
+from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.scores import Score
+
+SMALL = {
+    **{"dataset": "digits", "resolution": 16, "model": "fpa", "seed": 3, "status": "ok"},
+    **{"protocol": "quick", "extractor": "lite-96px", "run": "ab12"},
+    "metrics": {"fid": {"value": 109.5, "error": 2.0}, "kid": {"value": 0.1, "error": None}},
+}
+
+
+@pytest.mark.parametrize("bundle", sorted((ROOT / "results" / "published").glob("*/bundle.tar.gz")))
+def test_published_score_files_are_read_and_written_byte_for_byte(bundle, tmp_path):
+    with tarfile.open(bundle) as archive:
+        names = [name for name in archive.getnames() if "/score-" in name]
+        assert names
+        for name in names:
+            published = archive.extractfile(name).read()
+            (tmp_path / "one.json").write_bytes(published)
+            Score.read(tmp_path / "one.json").write(tmp_path / "two.json")
+            assert (tmp_path / "two.json").read_bytes() == published
+
+
+def test_what_an_older_file_lacks_has_a_default_and_what_a_newer_one_adds_is_ignored(tmp_path):
+    (tmp_path / "s.json").write_text(json.dumps({**SMALL, "colour": "red"}))
+    score = Score.read(tmp_path / "s.json")
+    assert (score.not_finite, score.kimg, score.real_sha256, score.stages) == (0, None, None, {})
+    assert score.metrics == {"fid": Estimate(109.5, 2.0), "kid": Estimate(0.1, math.nan)}
+    assert score.as_json() == SMALL
+    for wrong in ([], {**SMALL, "metrics": {"fid": 3}}, {"metrics": {}}):
+        (tmp_path / "s.json").write_text(json.dumps(wrong))
+        with pytest.raises(UserError, match="is no score file; name a run's folder"):
+            Score.read(tmp_path / "s.json")
+
+
+def test_a_new_column_of_the_tables_is_one_field():
+    class Coloured(Score):
+        colour: str | None = None
+
+    one = Coloured(**SMALL, colour="red", n_real=1797)
+    rows = pd.DataFrame(one.rows())
+    assert rows["metric"].tolist() == ["fid", "kid"]
+    assert rows["value"].tolist() == [109.5, 0.1]
+    assert rows["error"].isna().tolist() == [False, True]
+    assert set(rows["colour"]) == {"red"}
+    assert rows.columns.tolist() == [
+        *("dataset", "resolution", "model", "seed", "status", "protocol", "extractor"),
+        *("metric", "value", "error", "n_real", "n_fake", "n_precision_recall"),
+        *("checkpoint", "checkpoint_kimg", "kimg", "run", "colour"),
+    ]
+    (nan,) = one.model_copy(update={"status": "nan", "metrics": {}}).rows()
+    assert (nan["metric"], nan["n_real"]) == ("", 1797)
+    assert math.isnan(nan["value"])
