@@ -1,17 +1,21 @@
 """Verbs about data sets."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fpa.cli.verbs import Add, verb
+import numpy as np
+
+from fpa.cli.options import COUNT, Add, verb, whole
 from fpa.core import artifacts
+from fpa.core.files import save_array
 from fpa.core.progress import log
-
-if TYPE_CHECKING:
-    from fpa.data.sources import DatasetSpec
+from fpa.data import prepare as preparation
+from fpa.data import store
+from fpa.data.download import fetch_archive
+from fpa.data.sources import SOURCES, DatasetSpec, archive_path
+from fpa.experiment.config import check_config, read_config
+from fpa.experiment.datasets import resolve_dataset
+from fpa.reporting.inspection import contact_sheet, describe
 
 
 def _download(add: Add) -> None:
@@ -22,11 +26,6 @@ def _download(add: Add) -> None:
 
 @verb(_download)
 def download(options: argparse.Namespace) -> None:
-    """Fetch a data set's official archive, going on from a broken download."""
-    from fpa.data.download import fetch_archive
-    from fpa.data.sources import SOURCES, archive_path
-    from fpa.experiment.config import check_config, read_config
-
     SOURCES.get(options.source)
     out = options.out
     if not out:
@@ -49,8 +48,6 @@ def _dataset(add: Add) -> None:
 
 
 def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
-    from fpa.experiment.datasets import resolve_dataset
-
     config = None if options.no_config else options.config
     spec, folder = resolve_dataset(options.dataset, options.settings, config)
     return spec, Path(options.out) if options.out else folder
@@ -58,22 +55,18 @@ def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
 
 def _prepare(add: Add) -> None:
     _dataset(add)
-    add("--workers", type=int, default=0, help="processes (0: one a core)")
+    add("--workers", type=whole(0), default=0, help="processes (0: one a core)")
     add("--verify", action="store_true", help="only check what is prepared, every byte")
 
 
 @verb(_prepare)
 def prepare(options: argparse.Namespace) -> None:
-    """Turn a data set's source into a memory-mapped array and a manifest."""
-    from fpa.data.prepare import prepare
-    from fpa.data.store import verify
-
     spec, folder = _resolved(options)
     if options.verify:
-        manifest = verify(folder)
+        manifest = store.verify(folder)
         log.info("%s: %d images, as the manifest says", folder, manifest["count"])
         return
-    manifest = prepare(spec, folder, options.workers)
+    manifest = preparation.prepare(spec, folder, options.workers)
     same = manifest["duplicates"]["images"]
     log.info(
         "%s: %d images of %d px in %s%s%s",
@@ -88,20 +81,16 @@ def prepare(options: argparse.Namespace) -> None:
 
 def _inspect(add: Add) -> None:
     _dataset(add)
-    add("--count", type=int, default=64, help="images on the contact sheet")
+    add("--count", type=COUNT, default=64, help="images on the contact sheet")
     add("--sheet", metavar="PNG", help="default: contact-sheet.png in that folder")
 
 
 @verb(_inspect)
 def inspect(options: argparse.Namespace) -> None:
-    """Describe a prepared data set and draw a contact sheet of it."""
-    from fpa.data.store import open_store
-    from fpa.reporting.inspection import contact_sheet, describe
-
     folder = Path(options.dataset)
     if not (folder / artifacts.MANIFEST).exists():
         _, folder = _resolved(options)
-    images, manifest = open_store(folder)
+    images, manifest = store.open_store(folder)
     sheet = Path(options.sheet or folder / "contact-sheet.png")
     contact_sheet(images, options.count, sheet)
     print(describe(manifest, folder))
@@ -110,17 +99,11 @@ def inspect(options: argparse.Namespace) -> None:
 
 def _real_samples(add: Add) -> None:
     add("store", metavar="DIR", help="the prepared data set")
-    add("--count", type=int, default=64, help="number of images")
+    add("--count", type=COUNT, default=64, help="number of images")
     add("--out", metavar="FILE", required=True, help="the images, .npy")
 
 
 @verb(_real_samples)
 def real_samples(options: argparse.Namespace) -> None:
-    """Copy the first images of a prepared data set, for the figures."""
-    import numpy as np
-
-    from fpa.core.files import save_array
-    from fpa.data.store import open_store
-
-    images, _ = open_store(options.store)
+    images, _ = store.open_store(options.store)
     save_array(options.out, np.asarray(images[: options.count]))

@@ -1,12 +1,33 @@
-"""Verbs about features and scores."""
+"""Verbs about features and scores: of a run's samples, and of anybody's images by a protocol."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from fpa.cli.images import add_place, score_images
-from fpa.cli.verbs import Add, add_device, verb
+from fpa.cli.options import COUNT, Add, add_checkpoint, add_device, add_seed, verb, whole
+from fpa.core import artifacts
 from fpa.core.errors import UserError
+from fpa.core.files import load_array, save_npz
 from fpa.core.progress import log
+from fpa.core.registry import load_plugins
+from fpa.data.sources import store_name
+from fpa.data.store import open_store
+from fpa.evaluation import evaluate, protocols, scores, scoring
+from fpa.evaluation import features as feature_files
+from fpa.evaluation import reference as references
+from fpa.evaluation.extractors import obtain
+from fpa.evaluation.image_sets import open_images
+from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.neighbours import search
+from fpa.evaluation.precision_recall import save_real
+from fpa.evaluation.protocols import Protocol, Space
+from fpa.experiment.config import check_config, read_config
+from fpa.experiment.datasets import resolve_dataset
+from fpa.reporting.tables import compare_runs
+from fpa.runs import devices
+
+CONFIG = "config.yaml"
 
 
 def _extractor(add: Add) -> None:
@@ -17,9 +38,6 @@ def _extractor(add: Add) -> None:
 
 @verb(_extractor)
 def extractor(options: argparse.Namespace) -> None:
-    """Find or download a feature extractor's weights and check them."""
-    from fpa.evaluation.extractors import obtain
-
     about = obtain(options.name, options.weights, Path(options.out))
     for file in about["weights"].values():
         log.info("%s: %s (SHA-256 %s...)", about["name"], file["path"], file["sha256"][:12])
@@ -28,7 +46,7 @@ def extractor(options: argparse.Namespace) -> None:
 def _features(add: Add) -> None:
     add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
     add("--extractor", metavar="FILE", required=True, help="from python -m fpa extractor")
-    add("--count", type=int, default=0, help="only the first so many (all)")
+    add("--count", type=COUNT, default=0, help="only the first so many (all)")
     add("--space", default="efficientnet_lite0-96px.clean.array", help="EXTRACTOR.RESIZE.FORMAT")
     add("--out", metavar="FILE", required=True, help=".npy; a .json goes beside it")
     add_device(add)
@@ -36,12 +54,7 @@ def _features(add: Add) -> None:
 
 @verb(_features)
 def features(options: argparse.Namespace) -> None:
-    """Compute the features of an image array (.npy, or a prepared data set's folder)."""
-    from fpa.evaluation.features import compute_file
-    from fpa.evaluation.protocols import Space
-    from fpa.runs import devices
-
-    compute_file(
+    feature_files.compute_file(
         Path(options.images),
         Space.parse(options.space),
         options.extractor,
@@ -53,25 +66,62 @@ def features(options: argparse.Namespace) -> None:
 
 def _radii(add: Add) -> None:
     add("features", metavar="FILE", help="features of the real images, .npy")
-    add("--most", type=int, default=10_000, help="images, drawn at random, at most")
-    add("--seed", type=int, default=0, help="seed of the draw")
+    add("--most", type=COUNT, default=10_000, help="images, drawn at random, at most")
+    add_seed(add, "seed of the draw")
     add("--out", metavar="FILE", required=True, help=".npz")
 
 
 @verb(_radii)
 def radii(options: argparse.Namespace) -> None:
-    """Compute what real images cover in feature space, for precision and recall."""
-    from fpa.evaluation import features
-    from fpa.evaluation.precision_recall import save_real
-
-    real = features.load(options.features)
+    real = feature_files.load(options.features)
     save_real(options.out, real.values, real.about, options.most, options.seed)
 
 
+def _add_place(add: Add) -> None:
+    """Where data sets, networks and protocols come from."""
+    add(
+        "--config", default=CONFIG, help=f"experiment that names data sets ({CONFIG}, if it exists)"
+    )
+    add(
+        "--data",
+        metavar="DIR",
+        help="folder of data sets and extractors (the experiment's, or data)",
+    )
+    add("--weights", metavar="DIR", help="folder with the network's weights, if you have them")
+    add("--digest", default="", metavar="SHA256", help="of the reference, or its beginning")
+    add_device(add)
+
+
+def _reference(add: Add) -> None:
+    add("real", metavar="REAL", help="a data set, or a folder, archive or .npy file of images")
+    add("--protocol", default="quick", help="paper, clean, quick or one of the experiment's")
+    add("--most", type=whole(0), default=10_000, help="features that are kept beside the moments")
+    add_seed(add, "seed of their draw")
+    _add_place(add)
+    add(
+        "--out", metavar="FILE", help="default: references/ in the data folder, named by its digest"
+    )
+
+
+@verb(_reference)
+def reference(options: argparse.Namespace) -> None:
+    place, protocol = _place(options), _protocol(options, options.protocol)
+    real, name = _real(options.real, options, None)
+    made = evaluate.make_reference(real, protocol, place, name, options.most, options.seed)
+    file = f"{name}-{protocol.space}-{made.digest[:10]}.npz"
+    out = Path(options.out or place.data / "references" / file)
+    if out.suffix != ".npz":
+        raise UserError(f"--out: a reference is an .npz file, found {out.name}")
+    references.save(out, made)
+    log.info("%s: %s images, digest %s", out, f"{made.n_images:,}", made.digest)
+
+
 def _score(add: Add) -> None:
+    checked = [name for name, metric in METRICS.items() if metric.needs_cross_check]
+    others = [name for name in METRICS if name not in (*checked, "ppl")]
     add("run", metavar="DIR", help="folder of the finished run; with --against, any images")
     add("--against", metavar="REAL", help="score images: a data set, folder or reference")
-    add_place(add)
+    _add_place(add)
     add("--fake", metavar="FILE", help="features of the run's samples")
     add("--real", metavar="FILE", help="features of the real images")
     add(
@@ -82,30 +132,26 @@ def _score(add: Add) -> None:
     )
     add("--radii", metavar="FILE", help="from python -m fpa radii; computed if it is not given")
     add("--protocol", help="with --against, how images are scored (quick); else a name for tables")
-    add("--checkpoint", choices=["best", "last"], default="last", help="that was sampled from")
+    add_checkpoint(add, "that was sampled from")
     add(
         "--metrics",
         nargs="+",
-        help="fid, fid_infinity, kid, precision, recall, and, with --check, inception_score "
-        "(fid and kid; with --against, all but the last)",
+        help=f"{', '.join(others)}, and, with --check, {', '.join(checked)} "
+        f"(fid and kid; with --against, {', '.join(evaluate.METRICS_OF_IMAGES)})",
     )
     add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
-    add("--n-real", type=int, help="real images, drawn at random (all)")
-    add("--kid-subsets", type=int, default=100, help="subsets that KID averages over")
-    add("--kid-subset-size", type=int, default=1000, help="images a subset, at most")
-    add("--groups", type=int, default=10, help="parts of the samples, for sampling errors")
-    add("--seed", type=int, default=0, help="seed of all random subsets")
+    add("--n-real", type=whole(2), help="real images, drawn at random (all)")
+    add("--kid-subsets", type=COUNT, default=100, help="subsets that KID averages over")
+    add("--kid-subset-size", type=whole(2), default=1000, help="images a subset, at most")
+    add("--groups", type=whole(2), default=10, help="parts of the samples, for sampling errors")
+    add_seed(add, "seed of all random subsets")
     add("--out", metavar="FILE", help=".json; with --against it may be left out")
 
 
 @verb(_score)
 def score(options: argparse.Namespace) -> None:
-    """FID, KID and more: of a run's features against the real ones, or of any images."""
-    from fpa.evaluation.scores import Settings
-    from fpa.evaluation.scoring import score_run
-
     if options.against:
-        score_images(options)
+        _score_images(options)
         return
     for name in ("fake", "real", "out"):
         if not getattr(options, name):
@@ -113,20 +159,12 @@ def score(options: argparse.Namespace) -> None:
                 f"scoring a run takes --{name} (python -m fpa score --help); to score a folder of "
                 "images, name what to compare it with by --against"
             )
-    settings = Settings(
-        options.metrics or ["fid", "kid"],
-        options.frechet,
-        options.kid_subsets,
-        options.kid_subset_size,
-        options.groups,
-        options.seed,
-    )
-    result = score_run(
+    result = scoring.score_run(
         Path(options.run),
         options.fake,
         options.real,
         options.check,
-        settings,
+        _settings(options, ("fid", "kid")),
         protocol=options.protocol or "by hand",
         checkpoint=options.checkpoint,
         n_real=options.n_real,
@@ -136,6 +174,89 @@ def score(options: argparse.Namespace) -> None:
     log.info("%s", result.summary())
 
 
+def _score_images(options: argparse.Namespace) -> None:
+    """Score a set of images against a data set, other images, or a reference."""
+    for name in ("fake", "real", "check", "radii"):
+        if getattr(options, name):
+            raise UserError(f"--{name} is for a run's features; leave it out with --against")
+    place, protocol = _place(options), _protocol(options, options.protocol or "quick")
+    if options.n_real:
+        protocol = replace(protocol, n_real=options.n_real)
+    size = open_images(options.run).shape[-2]
+    real, against = _real(options.against, options, size)
+    result = evaluate.evaluate(
+        options.run,
+        real,
+        protocol,
+        place,
+        _settings(options, evaluate.METRICS_OF_IMAGES),
+        name=Path(options.run).resolve().name,
+        against=against,
+        digest=options.digest,
+    )
+    if options.out:
+        result.write(options.out)
+    print(result.summary())
+
+
+def _settings(options: argparse.Namespace, metrics: tuple[str, ...]) -> scores.Settings:
+    """How to measure; `metrics` where none are named."""
+    return scores.Settings(
+        options.metrics or metrics,
+        options.frechet,
+        options.kid_subsets,
+        options.kid_subset_size,
+        options.groups,
+        options.seed,
+    )
+
+
+def _configured(options: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
+    """The configuration's path and contents; no path where there is none and none was asked for."""
+    if options.config == CONFIG and not Path(CONFIG).exists():
+        return None, {"data": "data", "inception_weights": None, "evaluation": {"protocols": {}}}
+    config = check_config(read_config(options.config))
+    load_plugins(config["plugins"])
+    return options.config, config
+
+
+def _place(options: argparse.Namespace) -> evaluate.Place:
+    _, config = _configured(options)
+    weights = options.weights or config["inception_weights"]
+    return evaluate.Place(options.data or config["data"], weights, options.device, options.threads)
+
+
+def _protocol(options: argparse.Namespace, name: str) -> Protocol:
+    """A protocol of the experiment, or a known one."""
+    _, config = _configured(options)
+    return protocols.resolve(name, config["evaluation"]["protocols"].get(name, {}), "--protocol")
+
+
+def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[str, str]:
+    """The path of the real images, and what they are called.
+
+    A data set is one of the configuration or of this project, at the size (px) of the images.
+    """
+    if Path(named).exists():
+        return named, Path(named).resolve().name
+    path, _ = _configured(options)
+    try:
+        spec, folder = resolve_dataset(named, [], path)
+        if size and spec.resolution != size:
+            spec, folder = resolve_dataset(named, [f"resolution={size}"], path)
+    except UserError as error:
+        raise UserError(f"there is nothing at {named}, and {error}") from error
+    if options.data:
+        folder = Path(options.data) / store_name(spec)
+    if not (folder / artifacts.MANIFEST).exists():
+        raise UserError(
+            f"the data set {named} is not prepared at {spec.resolution} px; run python -m fpa "
+            f"prepare {named} resolution={spec.resolution} --out {folder}"
+            + (f" --config {path}" if path else " --no-config")
+        )
+    return str(folder), named
+
+
 def _compare(add: Add) -> None:
     add("one", metavar="A", help="a scored run's folder, or one of its score files")
     add("two", metavar="B", help="another")
@@ -143,7 +264,26 @@ def _compare(add: Add) -> None:
 
 @verb(_compare)
 def compare(options: argparse.Namespace) -> None:
-    """Show two runs' scores with their difference in standard errors."""
-    from fpa.reporting.tables import compare_runs
-
     print(compare_runs(Path(options.one), Path(options.two)))
+
+
+def _neighbours(add: Add) -> None:
+    add("samples", metavar="FILE", help="samples, .npy")
+    add("--fake", metavar="FILE", required=True, help="their features")
+    add("--real", metavar="FILE", required=True, help="features of the real images")
+    add(
+        "--store",
+        metavar="DIR",
+        help="the prepared data set; without it, distances alone are saved",
+    )
+    add("--count", type=COUNT, default=10, help="samples that are shown")
+    add("--out", metavar="FILE", required=True, help=".npz")
+
+
+@verb(_neighbours)
+def neighbours(options: argparse.Namespace) -> None:
+    both = scores.pair(feature_files.load(options.real), feature_files.load(options.fake))
+    images = open_store(options.store)[0] if options.store else None
+    samples = load_array(options.samples, mmap_mode="r")
+    found = search(both.real.values, both.fake.values, images, samples, options.count)
+    save_npz(options.out, **found)

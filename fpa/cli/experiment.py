@@ -2,8 +2,20 @@
 
 import argparse
 
-from fpa.cli.verbs import Add, verb
-from fpa.core.errors import UserError
+from fpa.cli.options import COUNT, Add, number, verb
+from fpa.experiment.config import read_config
+from fpa.experiment.plan import Experiment
+from fpa.workflow.checks import check_before_start
+from fpa.workflow.clean import leftovers, remove
+from fpa.workflow.effort import efforts, read_rates, shortest_hours
+from fpa.workflow.listing import (
+    list_cost,
+    list_disk,
+    list_leftovers,
+    list_runs,
+    list_settings,
+    write_runs,
+)
 
 MEASURED_SECONDS = 2
 """About how long a model's speed is measured for a plan."""
@@ -17,7 +29,7 @@ SHIPPED = [
 def _plan(add: Add) -> None:
     add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
     add("--write", action="store_true", help="write each run's run.json below the results folder")
-    add("--disk", action="store_true", help="show the room that the experiment takes")
+    add("--disk", action="store_true", help="show the disk space that the experiment takes")
     add("--cost", action="store_true", help="show steps, hours and energy of what is to be trained")
     add(
         "--rate",
@@ -27,25 +39,16 @@ def _plan(add: Add) -> None:
         help="speed of training, for --cost; without it, that of measured runs",
     )
     add("--measure", action="store_true", help="measure unknown speeds here, some seconds a model")
-    add("--watts", type=float, help="power that one training takes, for --cost")
-    add("--together", type=int, default=1, help="runs at a time, for --cost and --disk (1)")
+    add("--watts", type=number, help="power that one training takes, for --cost")
+    add("--together", type=COUNT, default=1, help="runs at a time, for --cost and --disk (1)")
 
 
 @verb(_plan)
 def plan(options: argparse.Namespace) -> None:
-    """List an experiment's runs, and what they cost; or write run files."""
-    from fpa.experiment.config import read_config
-    from fpa.experiment.plan import Experiment
-    from fpa.workflow.checks import check_before_start
-    from fpa.workflow.effort import efforts, read_rates, shortest_hours
-    from fpa.workflow.listing import list_cost, list_disk, list_runs, write_runs
-
     experiment = Experiment(read_config(options.config))
     check_before_start(experiment)
     if options.write:
         write_runs(experiment)
-    if options.together < 1 or (options.watts or 1) <= 0:
-        raise UserError("--together and --watts take positive numbers")
     rates = read_rates(options.rate, experiment)
     for line in list_runs(experiment):
         print(line)
@@ -70,12 +73,6 @@ def _clean(add: Add) -> None:
 
 @verb(_clean)
 def clean(options: argparse.Namespace) -> None:
-    """List what no configuration needs, in its results and data folders; delete it with --yes."""
-    from fpa.experiment.config import read_config
-    from fpa.experiment.plan import Experiment
-    from fpa.workflow.clean import leftovers, remove
-    from fpa.workflow.listing import list_leftovers
-
     found = list(leftovers([Experiment(read_config(path)) for path in options.configs]))
     for line in list_leftovers(found, options.yes):
         print(line)
@@ -90,9 +87,6 @@ def _models(add: Add) -> None:
 
 @verb(_models)
 def models(options: argparse.Namespace) -> None:
-    """Print the settings that a model takes."""
-    from fpa.workflow.listing import list_settings
-
     for name in options.classes:
         for line in list_settings(name):
             print(line)

@@ -1,12 +1,21 @@
-"""Verbs that make tables, figures, the report and the bundle of finished work."""
+"""Verbs that make tables, figures, the report and the bundle of finished work, and hand it on."""
 
 import argparse
 from pathlib import Path
 
-from fpa.cli.verbs import Add, verb
+from fpa.cli.options import Add, add_device, add_seed, add_trust, number, share, verb
 from fpa.core import artifacts
 from fpa.core.errors import UserError
+from fpa.core.files import read_json
 from fpa.core.progress import log
+from fpa.reporting import unpacking
+from fpa.reporting.bundle import pack
+from fpa.reporting.make import make_figure, make_report, make_table, read_description
+from fpa.reporting.publication import verify as verification
+from fpa.reporting.publication.checklist import missing
+from fpa.reporting.state import run_entries
+from fpa.reporting.status.following import show
+from fpa.reporting.tables import OF_RUNS
 
 
 def _table(add: Add) -> None:
@@ -27,12 +36,6 @@ def _table(add: Add) -> None:
 
 @verb(_table)
 def table(options: argparse.Namespace) -> None:
-    """Gather scores or costs into a table: .csv, .md and .tex, and print it."""
-    from fpa.core.files import read_json
-    from fpa.reporting.make import make_table, read_description
-    from fpa.reporting.state import run_entries
-    from fpa.reporting.tables import OF_RUNS
-
     about = read_description(Path(options.results)) if options.results else None
     if options.kind in OF_RUNS:
         if about is None or options.inputs:
@@ -56,9 +59,6 @@ def _figure(add: Add) -> None:
 
 @verb(_figure)
 def figure(options: argparse.Namespace) -> None:
-    """Draw one figure of an experiment from the artifacts in its results folder."""
-    from fpa.reporting.make import make_figure
-
     make_figure(Path(options.results), options.name)
 
 
@@ -70,9 +70,6 @@ def _report(add: Add) -> None:
 
 @verb(_report)
 def report(options: argparse.Namespace) -> None:
-    """Make an experiment's page, with tables and figures of what there is."""
-    from fpa.reporting.make import make_report
-
     results = Path(options.results)
     out = Path(options.out or results / artifacts.REPORT)
     make_report(results, out, options.as_is)
@@ -82,20 +79,15 @@ def report(options: argparse.Namespace) -> None:
 def _status(add: Add) -> None:
     add("results", metavar="RESULTS", nargs="?", default="results", help="default: results")
     add("--follow", action="store_true", help="again and again, until all runs are trained")
-    add("--every", type=float, default=5, metavar="SECONDS", help="with --follow (5)")
+    add("--every", type=number, default=5, metavar="SECONDS", help="with --follow (5)")
     add("--json", action="store_true", help="as JSON; with --follow, one object a line")
     add("--html", metavar="FILE", help="as a page, which with --follow reloads itself")
 
 
 @verb(_status)
 def status(options: argparse.Namespace) -> None:
-    """Show what an experiment's trainings are doing: state, speed, time left, losses, scores."""
-    from fpa.reporting.status.following import show
-
     if options.json and options.html:
         raise UserError("--json and --html are two ways to show the same; choose one")
-    if not options.every > 0:
-        raise UserError(f"--every: {options.every:g} s is no time to wait; give more than 0")
     page = Path(options.html) if options.html else None
     show(Path(options.results), options.json, page, options.every if options.follow else None)
 
@@ -108,9 +100,6 @@ def _bundle(add: Add) -> None:
 
 @verb(_bundle)
 def bundle(options: argparse.Namespace) -> None:
-    """Pack what an experiment's tables, figures and report are made from into one file."""
-    from fpa.reporting.bundle import pack
-
     out = Path(options.out or Path(options.results) / artifacts.BUNDLE)
     count = pack(Path(options.results), out, options.weights)
     log.info("%s: %d files, %.1f MB", out, count, out.stat().st_size / 1e6)
@@ -123,11 +112,75 @@ def _unpack(add: Add) -> None:
 
 @verb(_unpack)
 def unpack(options: argparse.Namespace) -> None:
-    """Restore a bundle, every file checked against its manifest."""
-    from fpa.reporting.unpacking import unpack
-
-    folder = unpack(Path(options.bundle), Path(options.into) if options.into else None)
+    folder = unpacking.unpack(Path(options.bundle), Path(options.into) if options.into else None)
     log.info(
         "%s is restored; `python -m fpa report %s` makes its tables, figures and page",
         *[folder] * 2,
     )
+
+
+def _publish(add: Add) -> None:
+    add("results", metavar="DIR", help="the results folder of a finished experiment")
+    add("--out", metavar="DIR", required=True, help="a new folder")
+    add(
+        "--author",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="'Family, Given', or a group's name; repeat it for several",
+    )
+    add("--licence", metavar="SPDX", help="of the results and models, as in CC-BY-4.0")
+    add_trust(add)
+
+
+@verb(_publish)
+def publish(options: argparse.Namespace) -> None:
+    # Only here: what exports models needs torch.
+    from fpa.reporting.publication.publish import publish
+
+    out = Path(options.out)
+    files = publish(Path(options.results), out, options.author, options.licence)
+    size = sum((out / name).stat().st_size for name in files) / 1e6
+    log.info("%s: %d files, %.1f MB; `python -m fpa checklist %s`", out, len(files), size, out)
+
+
+def _checklist(add: Add) -> None:
+    add("folder", metavar="DIR", help="from python -m fpa publish")
+
+
+@verb(_checklist)
+def checklist(options: argparse.Namespace) -> None:
+    found = missing(Path(options.folder))
+    if found:
+        raise UserError("\n".join([f"{options.folder}: open points: {len(found)}", *found]))
+    log.info("%s: nothing is missing", options.folder)
+
+
+def _verify(add: Add) -> None:
+    add("folder", metavar="DIR", help="from python -m fpa publish")
+    add(
+        "--rescore",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="also sample from this share of the models, drawn at random, and score them again",
+    )
+    add("--data", metavar="DIR", default="data", help="the folder with the prepared images (data)")
+    add_seed(add, "seed of the draw")
+    add_device(add)
+    add_trust(add)
+
+
+@verb(_verify)
+def verify(options: argparse.Namespace) -> None:
+    device = None
+    if options.rescore:
+        from fpa.runs import devices
+
+        device = devices.choose(options.device, options.threads)
+    found = verification.verify(
+        Path(options.folder), options.rescore, Path(options.data), options.seed, device
+    )
+    if found:
+        raise UserError("\n".join([f"{options.folder} does not hold:", *found]))
+    log.info("%s: everything is as published", options.folder)

@@ -18,7 +18,7 @@ import torch
 import yaml
 from conftest import ROOT, fpa, jpeg, run_snakemake, snakemake
 
-from fpa.cli.verbs import VERBS
+from fpa.cli import VERBS
 from fpa.core.errors import UserError
 from fpa.data.sources import SOURCES, resolve
 from fpa.evaluation.extractors import find_extractor

@@ -48,7 +48,7 @@ rule live_painter:
     message:
         "Packing {wildcards.model} on {wildcards.dataset}, {wildcards.run} for the report"
     shell:
-        "python -m fpa live {params.folder:q} --count {wildcards.number} --seed {params.seed}"
+        "python -m fpa export-web {params.folder:q} --count {wildcards.number} --seed {params.seed}"
         " --checkpoint {params.checkpoint} --threads {threads} --device cpu --out {output:q} --log {log:q}"
 
 

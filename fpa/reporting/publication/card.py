@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
 import yaml
 
 from fpa.core import artifacts
 from fpa.core.files import read_json
+from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.core.words import cpu_threads
 from fpa.data.sources import SOURCES, Source

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from fpa.core import artifacts
 from fpa.core.files import read_json
+from fpa.core.lazy import pd
 from fpa.evaluation.protocols import counted
 from fpa.reporting.description import Description, labels
 from fpa.reporting.publication.card import machine, source_of

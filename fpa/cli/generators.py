@@ -1,0 +1,236 @@
+"""Verbs about finished generators: exported, imported, and what they draw."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpa.cli.options import (
+    COUNT,
+    Add,
+    add_checkpoint,
+    add_device,
+    add_run,
+    add_trust,
+    number,
+    verb,
+    whole,
+)
+from fpa.core.errors import UserError
+from fpa.core.files import read_json, save_array, save_npz, write_bytes
+from fpa.core.progress import Progress, log
+from fpa.core.stages import STAGES
+from fpa.evaluation import interpolation, live, sampling
+from fpa.evaluation import path_length as paths
+from fpa.evaluation.paintings import painting_traces, step_statistics, steps_of
+from fpa.evaluation.scoring import score_paths
+from fpa.reporting.publication.exports import export_run
+from fpa.runs import devices
+from fpa.runs.finished import restore_generator
+from fpa.training import official
+
+if TYPE_CHECKING:
+    import torch
+
+    from fpa.models.interface import Model
+
+
+def _export(add: Add) -> None:
+    add("run", metavar="DIR", help="folder of a finished run")
+    add_checkpoint(add)
+    add("--out", metavar="DIR", required=True, help="folder of the export")
+    add("--onnx", action="store_true", help="as ONNX too, compared with PyTorch by onnxruntime")
+    add("--page", action="store_true", help="also as the report's page runs it")
+    add("--licence", metavar="SPDX", help="of the weights, for the card, as in CC-BY-4.0")
+    add_trust(add)
+
+
+@verb(_export)
+def export(options: argparse.Namespace) -> None:
+    export_run(
+        Path(options.run),
+        options.checkpoint,
+        Path(options.out),
+        onnx=options.onnx,
+        page=options.page,
+        licence=options.licence,
+    )
+    log.info("%s: `python -m fpa sample` paints from it", options.out)
+
+
+def _import_official(add: Add) -> None:
+    add("checkpoint", metavar="CHECKPOINT.PT", help="a checkpoint of the paper's public code")
+    add("--args", metavar="FILE", required=True, help="the args.txt beside it")
+    add("--out", metavar="DIR", required=True, help="folder of the run that it becomes")
+    add(
+        "--kimg",
+        type=number,
+        help="thousand images that it is to be trained on in all (default: what it has seen)",
+    )
+
+
+@verb(_import_official)
+def import_official(options: argparse.Namespace) -> None:
+    run = official.import_official(
+        Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
+    )
+    log.info("%s: imported as %s", options.out, run.model["class"])
+
+
+def _generator(
+    options: argparse.Namespace, which: str = "ema"
+) -> "tuple[Model, torch.device, torch.nn.Module]":
+    """A finished run's or an export's model on its device, that device, and the generator asked for."""
+    model, generator = restore_generator(Path(options.run), options.checkpoint, which)
+    device = devices.choose(options.device, options.threads)
+    model.to(device)
+    return model, device, generator
+
+
+def _add_latents(add: Add) -> None:
+    given = "latents (N, L), .npy, in place of --count and --seed"
+    add("--latents", metavar="FILE", help=given)
+    add("--count", type=COUNT, help="number of images (64)")
+
+
+def _count(options: argparse.Namespace) -> int:
+    """The number of images, where no latents are given."""
+    if options.latents and options.count:
+        raise UserError("--latents says how many images there are; leave out --count")
+    return options.count or 64
+
+
+def _sample(add: Add) -> None:
+    add_run(add)
+    _add_latents(add)
+    add(
+        "--which",
+        choices=["ema", "raw", "before_unet"],
+        default="ema",
+        help="EMA generator, the trained one itself, or the EMA's painter below its U-Net",
+    )
+    add(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="the images, .npy: uint8, and a .json beside it; of given latents float32, not clamped",
+    )
+    add_device(add)
+
+
+@verb(_sample)
+def sample(options: argparse.Namespace) -> None:
+    count = _count(options)
+    model, device, generator = _generator(options, options.which)
+    if options.latents:
+        latents = sampling.read_latents(options.latents, model.latent_dim)
+        save_array(options.out, sampling.images_of(generator, latents, options.seed, device))
+        log.info("%s: %d images of %s", options.out, len(latents), options.latents)
+        return
+    bar = Progress(count, f"sampling {Path(options.run).name}", "images")
+    chunks = sampling.sample_chunks(generator, model.latent_dim, count, options.seed, device)
+    about = {
+        "checkpoint": options.checkpoint,
+        "seed": options.seed,
+        "stages": {"sample": STAGES["sample"]},
+        **({} if options.which == "ema" else {"which": options.which}),
+    }
+    sampling.save(options.out, chunks, count, about, bar)
+    bar.close()
+
+
+def _paint(add: Add) -> None:
+    add_run(add)
+    _add_latents(add)
+    add(
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="the painting traces, .npz; of given latents with the pictures of all steps",
+    )
+    add_device(add)
+
+
+@verb(_paint)
+def paint(options: argparse.Namespace) -> None:
+    count = _count(options)
+    model, device, _ = _generator(options)
+    if options.latents:
+        latents = sampling.read_latents(options.latents, model.latent_dim)
+        save_npz(options.out, **steps_of(model, latents, device))
+        log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
+    else:
+        save_npz(options.out, **painting_traces(model, count, options.seed, device))
+
+
+def _export_web(add: Add) -> None:
+    add_run(add)
+    add("--count", type=COUNT, default=8, help="latents that the page begins with")
+    add("--out", metavar="FILE", required=True, help="the weights, .safetensors")
+    add_device(add)
+
+
+@verb(_export_web)
+def export_web(options: argparse.Namespace) -> None:
+    model, _, _ = _generator(options)
+    write_bytes(options.out, live.pack(model, options.count, options.seed))
+
+
+def _statistics(add: Add) -> None:
+    add_run(add)
+    add("--count", type=COUNT, default=64, help="number of images")
+    add("--out", metavar="FILE", required=True, help="the statistics, .npz")
+    add_device(add)
+
+
+@verb(_statistics)
+def statistics(options: argparse.Namespace) -> None:
+    model, device, _ = _generator(options)
+    bar = Progress(options.count, f"painting {Path(options.run).name}", "paintings")
+    found = step_statistics(model, options.count, options.seed, device, bar.update)
+    bar.close()
+    save_npz(options.out, **found)
+
+
+def _interpolate(add: Add) -> None:
+    add_run(add)
+    add("--count", type=COUNT, default=3, help="pairs of latents")
+    add("--frames", type=whole(2), default=12, help="images from one latent to the other")
+    add("--out", metavar="FILE", required=True, help="the images, .npy")
+    add_device(add)
+
+
+@verb(_interpolate)
+def interpolate(options: argparse.Namespace) -> None:
+    model, device, _ = _generator(options)
+    images = interpolation.interpolate(
+        model.ema, model.latent_dim, options.count, options.frames, options.seed, device
+    )
+    save_array(options.out, images)
+
+
+def _path_length(add: Add) -> None:
+    add_run(add)
+    add("--count", type=whole(2), default=50_000, help="random paths between latents")
+    lpips = "from python -m fpa extractor lpips_vgg16"
+    add("--extractor", metavar="FILE", required=True, help=lpips)
+    add("--protocol", default="ppl", help="name for tables (ppl)")
+    add("--out", metavar="FILE", required=True, help="score file, .json")
+    add_device(add)
+
+
+@verb(_path_length)
+def path_length(options: argparse.Namespace) -> None:
+    model, device, generator = _generator(options)
+    found = paths.perceptual_path_length(
+        generator,
+        paths.load_distance(options.extractor, device),
+        model.latent_dim,
+        options.count,
+        options.seed,
+        device,
+    )
+    network = read_json(options.extractor)
+    run, how = Path(options.run), (options.protocol, options.checkpoint, options.seed)
+    score = score_paths(run, found, network, *how)
+    score.write(options.out)
+    log.info("%s", score.summary())
