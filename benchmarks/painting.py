@@ -1,7 +1,7 @@
 """Painting: the learning rules one step after another and in parallel, and a whole painter.
 
 `growth` measures how the delta rule's time and memory grow with the number of steps T and the image
-size D, beside what the formulas of fpa/models/learning_rules/delta.py let expect.
+size D, beside what the formulas of fpa/models/learning_rules.py let expect.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +13,16 @@ from measuring import Effort, Row, clock, rounds
 from plain_forms import plain_forms
 from torch import Tensor
 
-from fpa.models.learning_rules.delta import delta, delta_loop
-from fpa.models.learning_rules.gated import gated_delta, gated_delta_loop
-from fpa.models.learning_rules.oja import oja, oja_loop
-from fpa.models.learning_rules.products import rank_r_delta, rank_r_delta_loop
+from fpa.models.learning_rules import (
+    delta,
+    delta_loop,
+    gated_delta,
+    gated_delta_loop,
+    oja,
+    oja_loop,
+    rank_r_delta,
+    rank_r_delta_loop,
+)
 from fpa.runs.run import Run, build_model
 
 SEQUENTIAL = "one step after another"

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from baselines.stylegan2_ada import augment
 from baselines.stylegan2_ada import layers as stylegan2
-from baselines.stylegan2_ada.discriminator import Discriminator as StyleDiscriminator
-from baselines.stylegan2_ada.filters import BLUR, resample
+from baselines.stylegan2_ada.layers import BLUR, resample
+from baselines.stylegan2_ada.networks import Discriminator as StyleDiscriminator
 from fpa.models import convolutions
 from fpa.models.convolutions import FewChannels, UpConv, WholeMap
-from fpa.models.discriminator import Discriminator, Judgement
+from fpa.models.discriminator import Discriminator, DiscriminatorOutput
 from fpa.models.layers import Blur, DualAttention
-from fpa.models.learning_rules.base import Writing
-from fpa.models.learning_rules.delta import DeltaRule, delta_loop
+from fpa.models.learning_rules import DeltaRule, RuleOutput, delta_loop
 from fpa.models.unet import HEAD_DIM, HEADS, Attention
 
 
@@ -89,7 +88,7 @@ def convolution(self: nn.Conv2d, x: Tensor) -> Tensor:
 WRITE = DeltaRule.write
 
 
-def write_in_turn(self: DeltaRule, *inputs: Tensor | None) -> Writing:
+def write_in_turn(self: DeltaRule, *inputs: Tensor | None) -> RuleOutput:
     """The delta rule one step after another."""
     with patch.object(self, "_write", delta_loop):
         return WRITE(self, *inputs)
@@ -98,13 +97,13 @@ def write_in_turn(self: DeltaRule, *inputs: Tensor | None) -> Writing:
 JUDGE = Discriminator.forward
 
 
-def judge_apart(self: Discriminator, images: Tensor, reconstruct: int = 0) -> Judgement:
+def judge_apart(self: Discriminator, images: Tensor, reconstruct: int = 0) -> DiscriminatorOutput:
     """Real and fake images in a pass each."""
     if not 0 < reconstruct < len(images):
         return JUDGE(self, images, reconstruct)
     real = JUDGE(self, images[:reconstruct], reconstruct)
     fake = JUDGE(self, images[reconstruct:])
-    return Judgement(
+    return DiscriminatorOutput(
         torch.cat([real.logits, fake.logits]),
         torch.cat([real.view_logits, fake.view_logits]),
         real.reconstruction,

@@ -18,7 +18,7 @@ import torch
 from plain_forms import plain_forms
 from test_golden import MODELS, built
 
-from fpa.models.learning_rules import delta
+from fpa.models import learning_rules
 
 NUDGE = 1e-7
 SHOWN = (1, 10, 30, 100, 300, 1000)
@@ -26,7 +26,7 @@ SHOWN = (1, 10, 30, 100, 300, 1000)
 
 def losses(name: str, steps: int, plain: bool, nudge: float = 0) -> torch.Tensor:
     """The losses (steps, losses) of a recipe on random images; NaN where a step has none."""
-    rule = patch.object(delta, "delta", delta.delta_loop)
+    rule = patch.object(learning_rules, "delta", learning_rules.delta_loop)
     with plain_forms() if plain else nullcontext(), rule if plain else nullcontext():
         model = built(name)
         random = torch.Generator().manual_seed(5)

@@ -35,8 +35,7 @@ from fpa.core.registry import VARIABLE
 from fpa.data.sources import SOURCES, DatasetSpec
 from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.metrics import METRICS
-from fpa.models.learning_rules import RULES
-from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import FIGURES
 from fpa.training.loggers import LOGGERS
 

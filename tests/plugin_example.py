@@ -7,8 +7,7 @@ from torch import nn
 from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.metrics.base import Measurement, Metric
-from fpa.models.learning_rules import RULES, Rule
-from fpa.models.learning_rules.base import Writing, accumulate, start
+from fpa.models.learning_rules import RULES, Rule, RuleOutput, accumulate, start
 
 RATE = 0.5
 
@@ -28,7 +27,7 @@ class OjaRule:
     def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
         pass
 
-    def write(self, raw_keys, values, raw_rates, initial) -> Writing:
+    def write(self, raw_keys, values, raw_rates, initial) -> RuleOutput:
         keys, values = raw_keys.softmax(-1), values.tanh()
         W, right = start(keys, initial), []
         for t in range(keys.shape[2]):
@@ -37,7 +36,7 @@ class OjaRule:
             W = W + torch.einsum("bci,bcj->bcij", v, right[-1])
         factors = torch.stack(right, dim=2)
         rates = torch.full_like(values[..., :1], RATE)
-        return Writing(accumulate(values, factors, initial), values, factors, rates)
+        return RuleOutput(accumulate(values, factors, initial), values, factors, rates)
 
 
 def mean_gap(measurement: Measurement) -> dict[str, Estimate]:

@@ -1,12 +1,32 @@
 """DCGAN; `model.py` is the example to start a model of your own from.
 
-The declaration below is optional: with it, planning an experiment does not import the model.
+What stands here is optional: with it, planning an experiment does not import the model.
 """
 
-from baselines.dcgan.settings import DCGANSettings
-from fpa.models.declaration import Declaration, lazily
+from pydantic import BaseModel, ConfigDict
 
-MODELS = {
-    "DCGAN": Declaration("baselines.dcgan.model:DCGAN", DCGANSettings, data_parallel=True),
-}
+from fpa.models.loading import Declaration, lazily
+
+
+class DCGANSettings(BaseModel):
+    """What the constructor takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latent_dim: int = 100
+    width: int = 64
+    learning_rate: float = 2e-4
+    ema_decay: float = 0.999
+
+    def check(self, image_size: int, channels: int, base: object) -> None:
+        """Every size of the schema will do."""
+
+
+def _dcgan() -> type:
+    from baselines.dcgan.model import DCGAN
+
+    return DCGAN
+
+
+MODELS = {"DCGAN": Declaration(_dcgan, DCGANSettings, data_parallel=True)}
 __getattr__, __dir__ = lazily(__name__, MODELS)

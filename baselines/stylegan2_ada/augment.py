@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.stylegan2_ada.filters import Taps, resample, upsample
+from baselines.stylegan2_ada.layers import Taps, resample, upsample
 from fpa.core import distributed
 from fpa.core.autocast import at_least_float32, without_autocast
 from fpa.core.transfer import constant

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from baselines.stylegan2_ada.augment import Augmentation
-from baselines.stylegan2_ada.discriminator import Discriminator
-from baselines.stylegan2_ada.generator import Generator, Mixing
+from baselines.stylegan2_ada.networks import Discriminator, Generator, Mixing
 from baselines.stylegan2_ada.settings import (
     AugmentSettings,
     NetworkSettings,

@@ -1,16 +1,43 @@
 """Fast weight painters and the networks they train with.
 
-Configurations name `fpa.models:FPA` and `fpa.models:FPAUNet`. Both are imported when they are first
-used, so that planning an experiment imports no torch.
+Configurations name `fpa.models:FPA` and `fpa.models:FPAUNet`. Both, and the networks that a painter's
+settings name, are imported when they are first used, so that planning an experiment imports no torch.
 """
 
-from fpa.models.declaration import Declaration, lazily
-from fpa.models.settings import FPASettings, FPAUNetSettings
+from types import ModuleType
+
+from fpa.models import learning_rules as learning_rules  # registers the rules
+from fpa.models.loading import Declaration, lazily
+from fpa.models.parts import INPUTS, SEQUENCES, Part
+
+
+def _painters() -> ModuleType:
+    from fpa.models import painters
+
+    return painters
+
+
+def _programs() -> ModuleType:
+    from fpa.models import programs
+
+    return programs
+
+
+INPUTS.register("v1", Part(lambda: _programs().InputsV1))
+INPUTS.register("v2", Part(lambda: _programs().InputsV2))
+INPUTS.register("split", Part(lambda: _programs().InputsSplit))
+
+SEQUENCES.register("lstm", Part(lambda: _programs().LSTM))
+SEQUENCES.register("transformer", Part(lambda: _programs().Transformer))
+SEQUENCES.register("rfwp", Part(lambda: _programs().RFWP))
+
+# The default settings name parts, which are registered by now.
+from fpa.models.settings import FPASettings, FPAUNetSettings  # noqa: E402
 
 MODELS = {
-    "FPA": Declaration("fpa.models.painters:FPA", FPASettings, data_parallel=True, paints=True),
+    "FPA": Declaration(lambda: _painters().FPA, FPASettings, data_parallel=True, paints=True),
     "FPAUNet": Declaration(
-        "fpa.models.painters:FPAUNet",
+        lambda: _painters().FPAUNet,
         FPAUNetSettings,
         data_parallel=True,
         paints=True,

@@ -11,7 +11,7 @@ from fpa.models.layers import LEAK, DualAttention, blur_or_identity, init_kaimin
 from fpa.models.settings import DiscriminatorSettings
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What the discriminator says of a batch."""
 
     logits: Tensor
@@ -21,12 +21,12 @@ class Judgement(NamedTuple):
     reconstruction: Tensor | None
     """Scalar MSE of the decoder against the images, or None if it was not asked for."""
 
-    def split(self, count: int) -> "tuple[Judgement, Judgement]":
+    def split(self, count: int) -> "tuple[DiscriminatorOutput, DiscriminatorOutput]":
         """Of the first `count` images, with the reconstruction, and of the others."""
         logits, views = self.logits, self.view_logits
         return (
-            Judgement(logits[:count], views[:count], self.reconstruction),
-            Judgement(logits[count:], views[count:], None),
+            DiscriminatorOutput(logits[:count], views[:count], self.reconstruction),
+            DiscriminatorOutput(logits[count:], views[count:], None),
         )
 
 
@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
         self.decoder = nn.Sequential(*decoder)
         self.apply(init_kaiming)
 
-    def forward(self, images: Tensor, reconstruct: int = 0) -> Judgement:
+    def forward(self, images: Tensor, reconstruct: int = 0) -> DiscriminatorOutput:
         """reconstruct: so many images, the first ones, are decoded and compared."""
         features = self.features(images)
         view = F.interpolate(images, size=self.view_size)
@@ -120,6 +120,6 @@ class Discriminator(nn.Module):
         if reconstruct:
             target = F.interpolate(images[:reconstruct], size=self.reconstruction_size)
             reconstruction = F.mse_loss(self.decoder(features[:reconstruct]), target)
-        return Judgement(
+        return DiscriminatorOutput(
             self.to_logit(features).flatten(), self.view_to_logit(view).flatten(), reconstruction
         )

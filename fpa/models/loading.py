@@ -1,22 +1,71 @@
 """From a name in a configuration to a model: found, its settings checked, built.
 
-Only what builds or imports a class that is not declared (fpa.models.declaration) needs torch.
+What a package declares of a class is enough for planning. Only what builds or imports a class needs torch.
 """
+
+from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from fpa.core.errors import UserError, did_you_mean
-from fpa.models.declaration import Declaration
+from fpa.core.lazy import torch
 from fpa.models.interface import Base, Model
+from fpa.models.parts import Importable, imported
 
 GIVEN = ("self", "image_size", "channels", "base")
 METHODS = ("step", "to", "state_dict", "load_state_dict")
 SEE = "(see fpa/models/interface.py)"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A model class as a package declares it in its MODELS, by the class's name.
+
+    A class that no MODELS lists works as well: what stands here is then taken from the class, which
+    is imported for it (see `find_model`).
+    """
+
+    model: Importable
+    """The class, or a function without arguments that imports and returns it."""
+    settings: type[BaseModel]
+    """Its settings: the constructor's keyword arguments but image_size, channels and base. With a method
+    `check(image_size, channels, base)`, they say by a UserError that no such networks can be built."""
+    version: int = 1
+    """Raised when the class's training behaves differently: its runs are then trained again."""
+    needs_base: bool = False
+    """Whether it starts from a finished run of another model (interface.StartsFromRun)."""
+    data_parallel: bool = False
+    """Whether several processes may share a batch."""
+    paints: bool = False
+    """Whether it shows how it paints (interface.Paints)."""
+    trains_with: tuple[str, ...] = ()
+    """Feature networks that it trains with, by the extractors' names without a size, as in a
+    Projected GAN's ("efficientnet_lite0",): scores in their features do not rank it."""
+
+    def load(self) -> type:
+        """The class itself."""
+        return imported(self.model)
+
+
+def lazily(
+    package: str, models: Mapping[str, Declaration]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A package's `__getattr__` and `__dir__`: declared classes are imported at their first use."""
+
+    def get(name: str) -> Any:
+        if name in models:
+            return models[name].load()
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get, lambda: [*vars(sys.modules[package]), *models]
 
 
 def find_model(name: str, where: str) -> Declaration:
@@ -105,6 +154,31 @@ def build(
     return cast(Model, model)
 
 
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """A block that builds networks with shapes and no numbers, on torch's meta device.
+
+    To be asked or checked, before any memory is taken.
+    """
+    in_place = {torch.Tensor.normal_, torch.Tensor.uniform_}
+    makers = {torch.randn, torch.rand}
+
+    class Undrawn(torch.overrides.TorchFunctionMode):
+        """Leaves out the numbers that parameters start from. For shapes, torch draws none but loads
+        its compiler, for 1.4 s."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            kwargs = kwargs or {}
+            if func in in_place or getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else kwargs["tensor"]
+            return torch.empty(*args, **kwargs) if func in makers else func(*args, **kwargs)
+
+    with torch.device("meta"), Undrawn():
+        yield
+
+
 def check_settings(
     name: str, settings: Mapping[str, Any], image_size: int, channels: int, base: Base | None
 ) -> None:
@@ -118,25 +192,21 @@ def check_settings(
     if check is not None:
         check(image_size, channels, base)
         return
-    import torch
-
     with torch.device("meta"):
         check_images(build(name, settings, image_size, channels, base), name, image_size, channels)
 
 
 def _check_parts(model: Any, name: str) -> None:
     """UserError when a constructed model lacks something that the interface asks for."""
-    from torch import nn
-
     missing = [a for a in ("latent_dim", "ema", "networks") if not hasattr(model, a)]
     if missing:
         raise UserError(f"model '{name}' has no attribute {', '.join(missing)} {SEE}")
     parts = {
         "latent_dim": (isinstance(model.latent_dim, int) and model.latent_dim > 0, "a number > 0"),
-        "ema": (isinstance(model.ema, nn.Module), "a torch.nn.Module"),
+        "ema": (isinstance(model.ema, torch.nn.Module), "a torch.nn.Module"),
         "networks": (
             isinstance(model.networks, Mapping)
-            and all(isinstance(n, nn.Module) for n in model.networks.values())
+            and all(isinstance(n, torch.nn.Module) for n in model.networks.values())
             and model.networks.get("ema") is model.ema,
             'a dictionary of torch.nn.Modules with the EMA generator as "ema"',
         ),
@@ -149,8 +219,6 @@ def _check_parts(model: Any, name: str) -> None:
 
 def check_images(model: Model, name: str, image_size: int, channels: int) -> None:
     """UserError unless a model's EMA generator turns latents into images of the right shape."""
-    import torch
-
     expected = (2, channels, image_size, image_size)
     device = next(model.ema.parameters()).device
     try:

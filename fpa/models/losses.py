@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from fpa.models.discriminator import Judgement
+from fpa.models.discriminator import DiscriminatorOutput
 
 
-def d_hinge(real: Judgement, fake: Judgement, pooled: bool = False) -> Tensor:
+def d_hinge(real: DiscriminatorOutput, fake: DiscriminatorOutput, pooled: bool = False) -> Tensor:
     """mean(relu(1 + D(real))) + mean(relu(1 - D(fake))), summed over the two logits. Scalar.
 
     pooled: one mean over all real and fake images together, as published for the U-Net stage and
@@ -22,12 +22,14 @@ def d_hinge(real: Judgement, fake: Judgement, pooled: bool = False) -> Tensor:
     return loss(real.logits, fake.logits) + loss(real.view_logits, fake.view_logits)
 
 
-def g_loss(fake: Judgement) -> Tensor:
+def g_loss(fake: DiscriminatorOutput) -> Tensor:
     """mean D(fake), summed over the two logits: the generator pushes its images down. Scalar."""
     return fake.logits.mean() + fake.view_logits.mean()
 
 
-def gradient_penalty(images: Tensor, judgement: Judgement, weight: float = 10.0) -> Tensor:
+def gradient_penalty(
+    images: Tensor, judgement: DiscriminatorOutput, weight: float = 10.0
+) -> Tensor:
     """weight * mean((||d (sum of both logits) / d images|| - 1)^2) over the batch. Scalar.
 
     `images` must require gradients and `judgement` come from them; the norm is over one image.

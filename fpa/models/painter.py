@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from fpa.core.autocast import at_least_float32, without_autocast
-from fpa.models.learning_rules import RULES
-from fpa.models.learning_rules.base import LearningRule, Writing, accumulate
-from fpa.models.programs.program import Program
+from fpa.models.learning_rules import LearningRule, RuleOutput, accumulate
+from fpa.models.parts import RULES
+from fpa.models.programs import Program
 from fpa.models.settings import PainterSettings
 
 
@@ -25,7 +25,7 @@ class Painting:
     """The finished image, (B, C, D, D), after the tanh if there is one."""
     values: Tensor
     """v_t, (B, C, T, D)."""
-    writing: Writing
+    writing: RuleOutput
     """The matrix W_T (the image before the tanh), both factors of every update, and the rates."""
 
 
@@ -36,7 +36,7 @@ class Painter(nn.Module):
         super().__init__()
         self.settings, self.image_size, self.channels = settings, image_size, channels
         self.latent_dim = settings.latent_dim
-        self.rule: LearningRule = RULES[settings.rule].load()(settings)
+        self.rule: LearningRule = RULES[settings.rule].build(settings)
         self.program = Program(settings, image_size, channels, self.rule.rate_size(image_size))
         self.rule.initialise(self.program.to_kvb, image_size, channels)
         self.initial: nn.Parameter | None = None

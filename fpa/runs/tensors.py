@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fpa.core.errors import UserError, one_line
 from fpa.models.interface import Model
-from fpa.models.shapes import shapes_only
+from fpa.models.loading import shapes_only
 from fpa.runs.run import Run, build_model
 
 

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.core import provenance
 from fpa.models.interface import Model
-from fpa.models.shapes import shapes_only
+from fpa.models.loading import shapes_only
 from fpa.runs.execution import Execution
 from fpa.runs.run import Run, build_model
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from fpa.models.interface import StartsOthers
-from fpa.models.shapes import shapes_only
+from fpa.models.loading import shapes_only
 from fpa.runs.run import Run, build_model
 
 

@@ -14,7 +14,7 @@ from fpa.data.store import open_store
 from fpa.evaluation import features
 from fpa.evaluation.quick_score import Watch, quick_score
 from fpa.evaluation.snapshot import Snapshot, snapshot
-from fpa.models.shapes import shapes_only
+from fpa.models.loading import shapes_only
 from fpa.runs import devices, launch
 from fpa.runs.execution import Execution
 from fpa.runs.finished import load_weights, take_over

@@ -1,4 +1,4 @@
-// Programs: raw keys, values and rates from a latent, as in fpa/models/programs; registries have its names.
+// Programs: raw keys, values and rates from a latent, as in fpa/models/programs.py; registries have its names.
 
 // latent -> one input a step.
 const INPUTS = {

@@ -1,4 +1,4 @@
-// Learning rules, as in fpa/models/learning_rules; the registry has its names.
+// Learning rules, as in fpa/models/learning_rules.py; the registry has its names.
 //
 // `update` gets the matrix W that the rule reads (D x D, rows by values), a key k, a value v and the rates b
 // (one, or one a row), and fills in both factors of the update. `firstRateOne`: as published, a painter
@@ -65,7 +65,7 @@ function deltaUpdate(W, k, v, b, left, right) {
   right.set(k);
 }
 
-// As in fpa/models/learning_rules/gated.py.
+// OFFSET of fpa/models/learning_rules.py.
 const DECAY_OFFSET = 4;
 
 // A program's output, for all C channels, through its activations: keys, values (C, T, D), rates (C, T, R) and,

@@ -1,4 +1,4 @@
-// Sequence networks, as in fpa/models/programs; the registry has its names.
+// Sequence networks, as in fpa/models/programs.py; the registry has its names.
 
 // Inputs of all steps and the initial state (or null) -> outputs of all steps.
 const SEQUENCES = {

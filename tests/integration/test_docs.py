@@ -28,9 +28,8 @@ from fpa.evaluation.protocols import KNOWN
 from fpa.evaluation.scores import Pair, Settings, measure
 from fpa.experiment.config import check_dataset, schema
 from fpa.experiment.plan import Experiment
-from fpa.models.learning_rules import RULES
 from fpa.models.loading import build
-from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import figures
 from fpa.reporting.figures.render import draw
 

@@ -15,12 +15,8 @@ from conftest import DISCRIMINATOR, fpa
 from fpa.evaluation import live, trace
 from fpa.evaluation.sampling import CHUNK, sample_latents
 from fpa.experiment.plan import Experiment
-from fpa.models.learning_rules import RULES
-from fpa.models.learning_rules.additive import additive_loop
-from fpa.models.learning_rules.delta import delta_loop
-from fpa.models.learning_rules.gated import gated_delta_loop
-from fpa.models.learning_rules.products import rank_r_delta_loop
-from fpa.models.programs import INPUTS, SEQUENCES
+from fpa.models.learning_rules import additive_loop, delta_loop, gated_delta_loop, rank_r_delta_loop
+from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.player import live_files
 from fpa.runs.run import build_model
 

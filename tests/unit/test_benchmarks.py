@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Experiment
-from fpa.models.learning_rules.delta import delta
+from fpa.models.learning_rules import delta
 
 CPU = torch.device("cpu")
 WORKS = {"step", "generator step", "discriminator step", "step with penalties", "penalty step"}

@@ -21,7 +21,6 @@ from fpa.data import sources
 from fpa.experiment.config import check_config, read_config, schema
 from fpa.experiment.plan import Experiment
 from fpa.models import MODELS
-from fpa.models.learning_rules import RULES
 from fpa.models.loading import (
     build,
     check_images,
@@ -30,6 +29,7 @@ from fpa.models.loading import (
     find_model,
     resolve_settings,
 )
+from fpa.models.parts import RULES
 from fpa.models.settings import FPASettings
 from fpa.runs.run import Run
 from fpa.workflow.checks import check_before_start

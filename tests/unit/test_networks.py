@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.lightgan.generator import Generator, GlobalContext
+from baselines.lightgan.model import Generator, GlobalContext
 from baselines.lightgan.settings import GeneratorSettings
 from fpa.core.errors import UserError
 from fpa.models.discriminator import Discriminator

@@ -10,11 +10,11 @@ import pytest
 import torch
 from reference import DATA, DISCRIMINATOR, LIGHTGAN, PAINTER, UNET, Reference
 
-from baselines.lightgan.generator import Generator
+from baselines.lightgan.model import Generator
 from baselines.lightgan.settings import GeneratorSettings
 from fpa.evaluation.trace import step_pictures
 from fpa.models import losses
-from fpa.models.discriminator import Discriminator, Judgement
+from fpa.models.discriminator import Discriminator, DiscriminatorOutput
 from fpa.models.painter import Painter
 from fpa.models.settings import DiscriminatorSettings, PainterSettings, UNetSettings
 from fpa.models.unet import RefinedPainter, UNet
@@ -100,7 +100,7 @@ def test_a_painters_partial_images_are_the_published_ones():
 def test_pooled_hinge_is_the_published_one():
     reference = Reference("pooled_hinge")
     real, fake = (
-        Judgement(reference[name], torch.zeros(size), None)
+        DiscriminatorOutput(reference[name], torch.zeros(size), None)
         for name, size in (("real", 6), ("fake", 18))
     )
     # The second logits, all zero, give a loss of 1.

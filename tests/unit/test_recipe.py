@@ -8,7 +8,7 @@ from conftest import TINY
 from torch import nn
 
 from fpa.models import loading, losses
-from fpa.models.discriminator import Judgement
+from fpa.models.discriminator import DiscriminatorOutput
 from fpa.models.interface import Paints, Refines, StartsFromRun, StartsOthers
 from fpa.models.recipe import AdversarialModel, ema_action
 from fpa.models.settings import RecipeSettings
@@ -30,8 +30,8 @@ def images(n: int = 4) -> torch.Tensor:
 
 
 def test_hinge_pushes_real_down_and_fake_up_and_the_generator_pulls_fakes_down():
-    real = Judgement(torch.tensor([0.5, -3.0]), torch.zeros(2), None)
-    fake = Judgement(torch.tensor([2.0, 0.25]), torch.ones(2), None)
+    real = DiscriminatorOutput(torch.tensor([0.5, -3.0]), torch.zeros(2), None)
+    fake = DiscriminatorOutput(torch.tensor([2.0, 0.25]), torch.ones(2), None)
     # By hand: full image (1.5 + 0)/2 + (0 + 0.75)/2, view 1 + 0.
     assert losses.d_hinge(real, fake).item() == pytest.approx(1.125 + 1)
     assert losses.g_loss(fake).item() == pytest.approx(1.125 + 1)
@@ -41,7 +41,7 @@ def test_gradient_penalty_equals_a_loop_over_samples_with_finite_differences():
     weight = torch.randn(3, dtype=torch.float64)
 
     def judge(x):
-        return Judgement((x.flatten(1) ** 2 @ weight), x.flatten(1).sum(1), None)
+        return DiscriminatorOutput((x.flatten(1) ** 2 @ weight), x.flatten(1).sum(1), None)
 
     x = torch.randn(4, 3, 1, 1, dtype=torch.float64, requires_grad=True)
     expected, h = 0.0, 1e-5

@@ -4,14 +4,22 @@ import pytest
 import torch
 
 from fpa.evaluation.trace import step_pictures, updates_and_partial
-from fpa.models.learning_rules import RULES
-from fpa.models.learning_rules.additive import AdditiveRule, additive_loop
-from fpa.models.learning_rules.base import first_rate_one, solve_unit_lower
-from fpa.models.learning_rules.delta import delta, delta_loop
-from fpa.models.learning_rules.gated import gated_delta, gated_delta_loop
-from fpa.models.learning_rules.oja import oja, oja_loop
-from fpa.models.learning_rules.products import rank_r_delta, rank_r_delta_loop
+from fpa.models.learning_rules import (
+    AdditiveRule,
+    additive_loop,
+    delta,
+    delta_loop,
+    first_rate_one,
+    gated_delta,
+    gated_delta_loop,
+    oja,
+    oja_loop,
+    rank_r_delta,
+    rank_r_delta_loop,
+    solve_unit_lower,
+)
 from fpa.models.painter import Painter
+from fpa.models.parts import RULES
 from fpa.models.settings import PainterSettings
 
 # Loop and solve add the same numbers in another order: rounding grows with T and D.
@@ -164,7 +172,7 @@ def test_pictures_of_a_gated_painting_are_those_of_what_stood_there_at_each_step
 def test_delta_product_steps_are_products_of_householder_matrices():
     T, n, D = 3, 2, 4
     settings = PainterSettings(rule="delta_product", updates=n, steps=T, learned_initial=True)
-    rule = RULES["delta_product"].load()(settings)
+    rule = RULES["delta_product"].build(settings)
     generator = torch.Generator().manual_seed(0)
     keys, values = torch.randn(2, 1, 1, T * n, D, generator=generator, dtype=torch.float64)
     raw = torch.randn(1, 1, T * n, 1, generator=generator, dtype=torch.float64)

@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, one_hot
 
-from fpa.models.learning_rules.additive import additive_loop
-from fpa.models.learning_rules.base import accumulate
-from fpa.models.learning_rules.delta import delta, delta_loop
-from fpa.models.learning_rules.gated import gated_delta, gated_delta_loop
-from fpa.models.learning_rules.oja import oja, oja_loop
-from fpa.models.learning_rules.products import rank_r_delta, rank_r_delta_loop
+from fpa.models.learning_rules import (
+    accumulate,
+    additive_loop,
+    delta,
+    delta_loop,
+    gated_delta,
+    gated_delta_loop,
+    oja,
+    oja_loop,
+    rank_r_delta,
+    rank_r_delta_loop,
+)
 
 B, C, T, D = 2, 2, 24, 16
 RANK = 4

@@ -4,7 +4,7 @@ import pytest
 from conftest import modules_loaded_by
 from test_golden import MODELS, built
 
-from fpa.models.shapes import shapes_only
+from fpa.models.loading import shapes_only
 
 CLASSES = [
     "fpa.models:FPA",
@@ -27,7 +27,7 @@ def test_shapes_are_those_of_the_networks(name):
 def test_torchs_compiler_stays_away():
     loaded = modules_loaded_by(
         "from fpa.models import loading\n"
-        "from fpa.models.shapes import shapes_only\n"
+        "from fpa.models.loading import shapes_only\n"
         "with shapes_only():\n"
         f"    for name in {CLASSES}:\n"
         "        loading.build(name, {}, 32, 3)\n"

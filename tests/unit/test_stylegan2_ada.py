@@ -11,10 +11,8 @@ from reference import STYLEGAN2_DISCRIMINATOR, STYLEGAN2_GENERATOR, Reference
 
 from baselines.stylegan2_ada import StyleGAN2ADA, augment
 from baselines.stylegan2_ada.augment import Augmentation
-from baselines.stylegan2_ada.discriminator import Discriminator, minibatch_deviation
-from baselines.stylegan2_ada.filters import BLUR, kernel, resample, resampling, smooth
-from baselines.stylegan2_ada.generator import Generator
-from baselines.stylegan2_ada.layers import modulated
+from baselines.stylegan2_ada.layers import BLUR, kernel, modulated, resample, resampling, smooth
+from baselines.stylegan2_ada.networks import Discriminator, Generator, minibatch_deviation
 from baselines.stylegan2_ada.settings import (
     AugmentSettings,
     NetworkSettings,

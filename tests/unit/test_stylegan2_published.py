@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from baselines.stylegan2_ada import StyleGAN2ADA
-from baselines.stylegan2_ada.generator import widths
+from baselines.stylegan2_ada.networks import widths
 from baselines.stylegan2_ada.settings import (
     AugmentSettings,
     NetworkSettings,

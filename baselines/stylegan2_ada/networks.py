@@ -1,12 +1,12 @@
-"""StyleGAN2's generator: mapping network, synthesis with noise and skip outputs."""
+"""StyleGAN2's networks: the generator, with mapping network, noise and skip outputs, and the
+discriminator, residual or plain, with minibatch standard deviation."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from baselines.stylegan2_ada.filters import upsample
-from baselines.stylegan2_ada.layers import GAIN, Linear, activate, modulated
+from baselines.stylegan2_ada.layers import GAIN, Conv, Linear, activate, modulated, upsample
 from fpa.core import distributed
 
 MAPPING_RATE = 0.01
@@ -75,7 +75,7 @@ class ToImage(nn.Module):
         return image.unflatten(2, x.shape[2:])
 
 
-class Block(nn.Module):
+class SynthesisBlock(nn.Module):
     """One size: two convolutions (one at 4 px) and what it adds to the image."""
 
     def __init__(self, inputs: int, outputs: int, w_dim: int, channels: int) -> None:
@@ -101,7 +101,7 @@ class Synthesis(nn.Module):
         wide = widths(image_size, base, most)
         self.constant = nn.Parameter(torch.randn(wide[4], 4, 4))
         blocks = [
-            Block(wide.get(size // 2, 0), outputs, w_dim, channels)
+            SynthesisBlock(wide.get(size // 2, 0), outputs, w_dim, channels)
             for size, outputs in wide.items()
         ]
         self.blocks = nn.ModuleList(blocks)
@@ -170,3 +170,69 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return (self.synthesis(self.styles(z)) + 1) / 2
+
+
+class DiscriminatorBlock(nn.Module):
+    """(B, I, H, W) -> (B, O, H/2, W/2)."""
+
+    def __init__(self, inputs: int, outputs: int, residual: bool) -> None:
+        super().__init__()
+        # Each branch carries half of the variance.
+        half = math.sqrt(0.5) if residual else 1.0
+        self.first = Conv(inputs, inputs, 3)
+        self.second = Conv(inputs, outputs, 3, down=True, gain=half * GAIN)
+        self.skip = Conv(inputs, outputs, 1, down=True, bias=False, gain=half) if residual else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = activate(self.second(activate(self.first(x))))
+        return y if self.skip is None else y + self.skip(x)
+
+
+def minibatch_deviation(x: Tensor, group: int) -> Tensor:
+    """One more map (B, 1, H, W): how much samples differ within groups, averaged over everything.
+
+    A group holds at most `group` samples of all processes, and every group the same number of them.
+    """
+    _, _, height, width = x.shape
+    x = distributed.all_gather(x)
+    batch = len(x)
+    group = math.gcd(batch, group) if batch % min(group, batch) else min(group, batch)
+    y = x.reshape(group, batch // group, *x.shape[1:])
+    y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))  # (B / group,)
+    return distributed.shard(y.repeat(group))[:, None, None, None].expand(-1, 1, height, width)
+
+
+class Discriminator(nn.Module):
+    """images (B, C, H, W), about -1 to 1 -> logits (B, 1)."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        channel_base: int,
+        channel_max: int,
+        deviation_group: int,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        wide = widths(image_size, channel_base, channel_max)
+        self.from_image = Conv(channels, wide[image_size], 1)
+        sizes = sorted((size for size in wide if size > 4), reverse=True)
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(wide[size], wide[size // 2], residual) for size in sizes
+        )
+        self.deviation_group = deviation_group
+        self.convolution = Conv(wide[4] + 1, wide[4], 3)
+        self.linear = Linear(wide[4] * 16, wide[4], gain=GAIN)
+        self.output = Linear(wide[4], 1)
+
+    def forward(self, images: Tensor, parts: int = 1) -> Tensor:
+        """parts: of so many equal batches, one behind the other, that are judged by themselves."""
+        x = activate(self.from_image(images))
+        for block in self.blocks:
+            x = block(x)
+        deviations = [minibatch_deviation(part, self.deviation_group) for part in x.chunk(parts)]
+        x = torch.cat([x, torch.cat(deviations)], dim=1)
+        x = activate(self.convolution(x))
+        x = activate(self.linear(x.flatten(1)))
+        return self.output(x)
