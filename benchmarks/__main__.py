@@ -102,7 +102,7 @@ def models(config: Path) -> tuple[dict[str, Run], int]:
     experiment = Experiment(read_config(config))
     found: dict[str, Run] = {}
     for run in experiment.runs:
-        found.setdefault(run.model["name"], run)
+        found.setdefault(run.model.name, run)
     return found, experiment.config["runtime"]["train_threads"] or 0
 
 
@@ -119,7 +119,7 @@ def measure(plan: Plan, stages: list[str], device: torch.device) -> Iterator[Row
         if "painting" in stages:
             yield painting.painter(size, runs["fpa"], device, plan.short)
         for run in runs.values():
-            if "training" in stages and run.model["name"] in (plan.models or runs):
+            if "training" in stages and run.model.name in (plan.models or runs):
                 yield from training_steps.rows(size, run, device, effort)
         if "sampling" in stages:
             yield scoring.sample(size, runs["fpa"], plan.sampled, device, plan.long)

@@ -93,13 +93,13 @@ def painter(size: str, run: Run, device: torch.device, effort: Effort) -> Row:
     torch.manual_seed(run.seed)
     model: Any = build_model(run)
     model.to(device)
-    z = torch.randn(run.training["batch_size"], model.latent_dim, device=device)
+    z = torch.randn(run.training.batch_size, model.latent_dim, device=device)
 
     def sequential() -> None:
         with plain_forms():
             model.ema(z)
 
-    row = Row("painting", size, run.model["name"], "forward", str(device), torch.get_num_threads())
+    row = Row("painting", size, run.model.name, "forward", str(device), torch.get_num_threads())
     row.ours, row.plain = rounds([lambda: model.ema(z), sequential], effort, clock(device))
     row.plain_form = SEQUENTIAL
     return row

@@ -26,7 +26,7 @@ def sample(size: str, run: Run, count: int, device: torch.device, effort: Effort
     torch.manual_seed(run.seed)
     model: Any = build_model(run)
     model.to(device)
-    row = Row("sampling", size, run.model["name"], f"{count} images, saved", str(device))
+    row = Row("sampling", size, run.model.name, f"{count} images, saved", str(device))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 

@@ -51,7 +51,7 @@ def make_run(work: Path, steps: int):
 
 
 def start(run, store: Path, folder: Path) -> subprocess.Popen:
-    write_json(folder / "run.json", run.config)
+    write_json(folder / "run.json", run.as_json())
     words = ["train", folder / "run.json", "--store", store, "--threads", "1", "--device", "cpu"]
     return subprocess.Popen(
         [sys.executable, "-m", "fpa", *map(str, words)],

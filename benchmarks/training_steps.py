@@ -79,14 +79,14 @@ def take(model: Any, number: int, real: Tensor, now: Callable[[], float]) -> dic
 
 def rows(size: str, run: Run, device: torch.device, effort: Effort) -> Iterator[Row]:
     """Of one model: the whole step and its parts, without penalties and with all of them."""
-    now, plain = clock(device), PLAIN_FORMS.get(run.model["class"], "")
+    now, plain = clock(device), PLAIN_FORMS.get(run.model.class_, "")
     contexts = {"ours": nullcontext, **({"plain": plain_forms} if plain else {})}
     models = {}
     for form in contexts:
         torch.manual_seed(run.seed)
         models[form] = build_model(run)
         models[form].to(device)
-    shape = (run.training["batch_size"], run.dataset["channels"], *2 * [run.dataset["resolution"]])
+    shape = (run.training.batch_size, run.dataset.channels, *2 * [run.dataset.resolution])
     real = torch.rand(shape, device=device)
     for kind, number in numbers(models["ours"]).items():
 
@@ -102,7 +102,7 @@ def rows(size: str, run: Run, device: torch.device, effort: Effort) -> Iterator[
         recorder = record(lambda: step("ours"))
         arithmetic = limit(recorder, now), recorder.flops / 1e9
         for part, work in works(kind, times["ours"]).items():
-            row = Row("training", size, run.model["name"], work, str(device))
+            row = Row("training", size, run.model.name, work, str(device))
             row.threads, row.ours = torch.get_num_threads(), times["ours"][part]
             if plain:
                 row.plain, row.plain_form = times["plain"][part], plain

@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     path, *_ = sorted(options.run.glob("score-*.json"))
     score = read_json(path)
-    run = Run.from_config(read_json(options.run / "run.json"))
+    run = Run.from_json(read_json(options.run / "run.json"))
     name = score["extractor"]
     extractor = extractors.load(
         options.data / "extractors" / f"{name}.json", score["resize"], torch.device("cpu")

@@ -40,7 +40,7 @@ def model_of(root: Path, name: str) -> tuple[Any, Any]:
     config = read_config(root / "experiments" / "paper.yaml")
     if root == ROOT and name in FIRST:
         config["models"][name]["settings"] = FIRST[name]
-    run = next(run for run in Experiment(config).runs if run.model["name"] == name)
+    run = next(run for run in Experiment(config).runs if run.model.name == name)
     return build_model(run), run
 
 
@@ -53,8 +53,8 @@ def measure(root: Path, name: str) -> dict[str, Any]:
     torch.manual_seed(0)
     model, run = model_of(root, name)
     model.to(torch.device("cpu"))
-    size = run.dataset["resolution"]
-    real = torch.rand(run.training["batch_size"], 3, size, size)
+    size = run.dataset.resolution
+    real = torch.rand(run.training.batch_size, 3, size, size)
     settings = next(
         part
         for part in (getattr(model, place, None) for place in ("settings", "recipe"))

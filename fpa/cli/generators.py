@@ -73,7 +73,7 @@ def import_official(options: argparse.Namespace) -> None:
     run = official.import_official(
         Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
     )
-    log.info("%s: imported as %s", options.out, run.model["class"])
+    log.info("%s: imported as %s", options.out, run.model.class_)
 
 
 def _generator(

@@ -126,7 +126,7 @@ def _cost(add: Add) -> None:
 
 @verb(_cost)
 def cost(options: argparse.Namespace) -> None:
-    run = Run.from_config(read_json(options.run, made_by="python -m fpa plan --write"), options.run)
+    run = Run.from_json(read_json(options.run, made_by="python -m fpa plan --write"), options.run)
     # Only now: importing torch takes a second, and a mistake is to be said at once.
     from fpa.runs import devices
     from fpa.training.cost import cost_of, summary_line

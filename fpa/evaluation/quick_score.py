@@ -8,9 +8,8 @@ Everything happens on the generator's device, and three numbers come back. Only 
 way over the host, as no device writes them with the same bits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from fpa.core.transfer import to_device
 from fpa.evaluation import extractors, features, on_device, precision_recall, sampling
 from fpa.evaluation.protocols import Space
+from fpa.runs.run import Budget
 
 MOST_COVERED = 2_000
 """Images on either side of precision and recall, at most: seconds for each quick score."""
@@ -81,7 +81,7 @@ class QuickScore:
 
 
 def quick_score(
-    training: Mapping[str, Any],
+    training: Budget,
     real: str | Path,
     extractor: str | Path,
     latent_dim: int,
@@ -90,9 +90,9 @@ def quick_score(
 ) -> Watch:
     """A function from the EMA generator to its score, for a run's history; NaN for images that are.
 
-    training: the run's training settings; real: features of the real images in the run's
+    training: the run's budget; real: features of the real images in the run's
     `watch_space`; extractor, seed: as for QuickScore.
     """
-    space, count = Space.parse(training["watch_space"]), training["watch_images"]
+    space, count = Space.parse(training.watch_space), training.watch_images
     values = features.load(real).values
     return QuickScore(values, space, extractor, latent_dim, count, seed, device)

@@ -1,12 +1,14 @@
 """Finished runs that a configuration names in the place of a training (`models.*.run`)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import digest, read_json
+from fpa.data.sources import DatasetSpec
 from fpa.runs.run import Run
 
 OWN = ("class", "base", "settings", "training")
@@ -30,17 +32,16 @@ def find(model: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict
 
 
 def resolve(
-    summary: Mapping[str, Any], name: str, dataset: Mapping[str, Any], seed: int, where: str
+    summary: Mapping[str, Any], name: str, dataset: DatasetSpec, seed: int, where: str
 ) -> Run:
     """The finished run as one of this experiment, on a data set of images like its own."""
-    about = Run.from_config(summary["run"], where)
+    about = Run.from_json(summary["run"], where)
     for key in ("resolution", "channels"):
-        if about.dataset[key] != dataset[key]:
+        if (found := getattr(about.dataset, key)) != getattr(dataset, key):
             raise UserError(
-                f"{where}: its images have {key} {about.dataset[key]}, those of {dataset['name']} "
-                f"{dataset[key]}; score it on a data set that fits"
+                f"{where}: its images have {key} {found}, those of {dataset.name} "
+                f"{getattr(dataset, key)}; score it on a data set that fits"
             )
-    model = {**about.model, "name": name, "finished": summary["digest"]}
-    return Run(
-        dataset, model, about.training, seed, digest({"finished": summary["digest"]}), about.base
-    )
+    model = replace(about.model, name=name, finished=summary["digest"])
+    made = digest({"finished": summary["digest"]})
+    return Run(dataset, model, about.training, seed, made, about.base)

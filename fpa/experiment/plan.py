@@ -17,7 +17,7 @@ from fpa.experiment.claims import about_models, read_claims
 from fpa.experiment.config import check_config
 from fpa.experiment.digests import WITHOUT_EFFECT, run_digest, score_digest
 from fpa.models.loading import find_model, resolve_settings
-from fpa.runs.run import Run
+from fpa.runs.run import Budget, Run, RunModel
 
 UNDESCRIBED = ("runtime", "bundle", "claims")
 """Sections that change nothing that is made, or are described otherwise."""
@@ -175,12 +175,12 @@ class Experiment:
         spec = self.datasets[dataset]
         if name in self._finished:
             where, first = f"models.{name}.run", self.config["seeds"][0]
-            return finished.resolve(self._finished[name], name, spec.as_json(), first, where)
+            return finished.resolve(self._finished[name], name, spec, first, where)
         base = self._run(dataset, model["base"], seed) if model["base"] else None
-        resolved = {"name": name, "class": model["class"], "settings": self._settings[name]}
+        resolved = RunModel(name, model["class"], self._settings[name])
         training = self._training(model)
-        digest = run_digest(spec, resolved, training, seed, base.digest if base else None)
-        return Run(spec.as_json(), resolved, training, seed, digest, base)
+        digest = run_digest(spec, resolved.as_json(), training, seed, base.digest if base else None)
+        return Run(spec, resolved, Budget(**training), seed, digest, base)
 
     def claim(self) -> None:
         """Mark the results folder as this experiment's, and describe there what belongs to it."""
@@ -211,14 +211,14 @@ class Experiment:
             ],
             "runs": [
                 {
-                    "dataset": run.dataset["name"],
-                    "resolution": run.dataset["resolution"],
-                    "model": run.model["name"],
+                    "dataset": run.dataset.name,
+                    "resolution": run.dataset.resolution,
+                    "model": run.model.name,
                     "seed": run.seed,
                     "folder": run.folder,
                     "digest": run.digest,
-                    "kimg": run.training["kimg"],
-                    "painter_steps": run.model["settings"].get("painter", {}).get("steps"),
+                    "kimg": run.training.kimg,
+                    "painter_steps": run.model.settings.get("painter", {}).get("steps"),
                 }
                 for run in self.runs
             ],

@@ -63,4 +63,4 @@ def _read(folder: Path) -> tuple[Run, str]:
         config, digest = about["run"], about["weights_sha256"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is not an export's configuration") from error
-    return Run.from_config(config, path), digest
+    return Run.from_json(config, path), digest

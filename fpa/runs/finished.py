@@ -68,7 +68,7 @@ def write_weights(path: Path, weights: Weights, run: Run) -> str:
         for key, value in part.items()
     }
     # One key only: safetensors writes several in an order that changes from process to process.
-    about = {"run": canonical_json(run.config)}
+    about = {"run": canonical_json(run.as_json())}
     content = safetensors.torch.save(named, metadata=about)
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
@@ -91,7 +91,7 @@ def write_summary(
         name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
     }
     summary = {
-        "run": run.config,
+        "run": run.as_json(),
         "digest": run.digest,
         "images_sha256": images_sha256,
         "weights_sha256": weights_sha256,
@@ -113,7 +113,7 @@ def take_over(source: Path, run: Run, images_sha256: str, folder: Path) -> None:
     planned with.
     """
     summary = read_summary(source)
-    if summary["digest"] != run.model["finished"]:
+    if summary["digest"] != run.model.finished:
         raise UserError(
             f"{source} is another run than the one that was planned with; plan the experiment again"
         )
@@ -122,7 +122,7 @@ def take_over(source: Path, run: Run, images_sha256: str, folder: Path) -> None:
     for name in (artifacts.WEIGHTS, artifacts.HISTORY):
         with atomic_path(kept / name) as temporary:
             shutil.copyfile(source / name, temporary)
-    about = {"run": run.config, "digest": run.digest, "images_sha256": images_sha256}
+    about = {"run": run.as_json(), "digest": run.digest, "images_sha256": images_sha256}
     write_json(kept / artifacts.SUMMARY, {**summary, **about})
     keeping.publish(folder)
 
@@ -170,7 +170,7 @@ def restore_generator(
         if which == "raw":
             raise UserError(f"{folder} is an export, which holds the EMA generator alone")
         return model, _chosen(model, which, folder)
-    run = Run.from_config(read_summary(folder).get("run"), folder / artifacts.SUMMARY)
+    run = Run.from_json(read_summary(folder).get("run"), folder / artifacts.SUMMARY)
     networks = load_weights(folder)
     best = checkpoint == "best"
     name = "best" if best else "ema"

@@ -32,7 +32,7 @@ def restored(run: Run, tensors: Mapping[str, Tensor], path: Path) -> Model:
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         # torch's own words for sizes that no tensor can have.
         raise UserError(
-            f"{run.model['class']} cannot be built with the settings of {path.parent}: {one_line(error)}"
+            f"{run.model.class_} cannot be built with the settings of {path.parent}: {one_line(error)}"
         ) from error
     _check(expected, tensors, path, run)
     model = build_model(run)
@@ -52,7 +52,7 @@ def _check(
 ) -> None:
     problem = _mismatch(expected, found)
     if problem:
-        raise UserError(f"{path} does not fit this version of {run.model['class']}: {problem}")
+        raise UserError(f"{path} does not fit this version of {run.model.class_}: {problem}")
 
 
 def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

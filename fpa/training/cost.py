@@ -58,7 +58,7 @@ def count(run: Run) -> dict[str, int | None]:
 
     None for the multiply-adds of a discriminator that is not called with images alone.
     """
-    size, channels = run.dataset["resolution"], run.dataset["channels"]
+    size, channels = run.dataset.resolution, run.dataset.channels
     with shapes_only():
         model = build_model(run)
         z = torch.zeros(COUNTED_BATCH, model.latent_dim)
@@ -81,10 +81,10 @@ def cost_of(
 ) -> dict[str, Any]:
     """A run's cost file: `count` and `measure`, and what they were taken of."""
     return {
-        "dataset": run.dataset["name"],
-        "resolution": run.dataset["resolution"],
-        "model": run.model["name"],
-        "kimg": run.training["kimg"],
+        "dataset": run.dataset.name,
+        "resolution": run.dataset.resolution,
+        "model": run.model.name,
+        "kimg": run.training.kimg,
         **count(run),
         **measure(run, device, seconds, execution),
     }
@@ -113,8 +113,8 @@ def measure(
     torch.manual_seed(run.seed)
     model: Model = build_model(run)
     model.to(device)
-    batch_size = run.training["batch_size"]
-    shape = (batch_size, run.dataset["channels"], *2 * [run.dataset["resolution"]])
+    batch_size = run.training.batch_size
+    shape = (batch_size, *run.image_shape)
     real = torch.rand(shape).to(device)
     execution = execution.prepare(model, shape, device)
 

@@ -56,21 +56,20 @@ class Training:
     ) -> None:
         self.run, self.device, self.log_every, self.watch = run, device, log_every, watch
         self.images_digest = images_digest
-        batch_size = run.training["batch_size"]
-        check_processes(run.model["class"], batch_size, distributed.world_size())
+        batch_size = run.training.batch_size
+        check_processes(run.model.class_, batch_size, distributed.world_size())
         self.steps, self.step, self.reloads = run.steps, 0, 0
         self.nan_reloads = 0
         self.checkpoint_every = _every(checkpoint_kimg, batch_size)
-        self.watch_every = _every(run.training["watch_kimg"], batch_size)
+        self.watch_every = _every(run.training.watch_kimg, batch_size)
         torch.manual_seed(run.seed)
         self.model: Model = build_model(run)
         self.model.to(device)
         if base_weights is not None:
             if not isinstance(self.model, StartsFromRun):
-                raise UserError(f"{run.model['class']} starts from no run: it has no start_from")
+                raise UserError(f"{run.model.class_} starts from no run: it has no start_from")
             self.model.start_from(base_weights)
-        size = run.dataset["resolution"]
-        shape = (batch_size, run.dataset["channels"], size, size)
+        shape = (batch_size, *run.image_shape)
         self.execution = execution.prepare(self.model, shape, device)
         self.feed = feed
         self.stop = stop or StopSignal()
@@ -89,7 +88,7 @@ class Training:
 
     def kimg(self) -> float:
         """Thousands of real images shown so far."""
-        return self.step * self.run.training["batch_size"] / 1000
+        return self.step * self.run.training.batch_size / 1000
 
     def advance(self) -> None:
         """One step, with the history row and quick score that fall due behind it.
@@ -172,7 +171,7 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "config": self.run.config,
+            "config": self.run.as_json(),
             "images": self.images_digest,
             "step": self.step,
             "reloads": self.reloads,
@@ -188,7 +187,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; UserError when it is another run's or of other images."""
-        different = differences(state["config"], self.run.config)
+        different = differences(state["config"], self.run.as_json())
         if different:
             raise UserError(
                 "this folder's training was begun with other settings: "
@@ -273,8 +272,7 @@ def _advance(training: Training, folder: Path, observers: Observers | None) -> N
     """Train from where it stands to the end, or to a signal."""
     run, stop, started = training.run, training.stop, time.monotonic()
     state_folder = folder / artifacts.STATE
-    label = f"{run.dataset['name']} {run.model['name']} seed {run.seed}"
-    bar = Progress(training.steps, label, "steps", training.step)
+    bar = Progress(training.steps, run.label, "steps", training.step)
     stopping = distributed.broadcast_flag(bool(stop.received))
     while _unfinished(training) and not stopping:
         with suppress(Interrupted):

@@ -27,10 +27,10 @@ class Observers:
     def __init__(self, training: "Training", folder: Path, loggers: Iterable[str] = ()) -> None:
         self.training, run = training, training.run
         self.status = StatusFile(
-            folder / artifacts.STATUS, training.steps, run.training["batch_size"], training.step
+            folder / artifacts.STATUS, training.steps, run.training.batch_size, training.step
         )
         self.film = Film(folder / artifacts.SNAPSHOTS, training.step)
-        beginning = Beginning(run.config, folder, training.step)
+        beginning = Beginning(run.as_json(), folder, training.step)
         self._loggers: dict[str, Logger] = {}
         for name in dict.fromkeys(loggers):
             self._guarded(name, partial(self._begin, name, beginning))

@@ -12,6 +12,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import digest, file_digest, write_json, write_text
 from fpa.core.progress import log
+from fpa.data.sources import DatasetSpec
 from fpa.models import optimizers
 from fpa.models.interface import StartsOthers
 from fpa.models.loading import check_settings, find_model, resolve_settings
@@ -20,7 +21,7 @@ from fpa.models.published.arguments import Imported
 from fpa.models.published.checkpoint import Checkpoint, moments_of, read, state_of
 from fpa.models.published.names import Names
 from fpa.runs import finished
-from fpa.runs.run import Run, build_model
+from fpa.runs.run import Budget, Run, RunModel, build_model
 from fpa.training import checkpoint as resumable
 
 NAME = "official"
@@ -49,7 +50,7 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     _fill(model, found, about)
     weights = _weights(model)
     state: dict[str, Any] = {
-        "config": run.config,
+        "config": run.as_json(),
         # Unknown: whatever it goes on with.
         "images": None,
         "step": steps,
@@ -62,7 +63,7 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
         "sums": {},
         "counts": {},
     }
-    write_json(out / artifacts.RUN, run.config)
+    write_json(out / artifacts.RUN, run.as_json())
     weights_sha256 = finished.write_weights(out / artifacts.WEIGHTS, weights, run)
     resumable.save(out / artifacts.STATE, steps, state)
     seen = steps * about.batch_size / 1000
@@ -105,29 +106,23 @@ def _steps(found: Checkpoint, about: Imported) -> int:
 
 def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
     """The resolved run, which carries the checkpoint's digest in its own."""
-    dataset = {
-        "name": NAME,
-        "source": "folder",
-        "resolution": about.image_size,
-        "channels": about.channels,
-        "filter": "bilinear",
-        "count": None,
-        "path": "unknown",
-    }
+    dataset = DatasetSpec(
+        name=NAME,
+        source="folder",
+        path="unknown",
+        resolution=about.image_size,
+        channels=about.channels,
+    )
     batch = about.batch_size
-    training = {
-        "kimg": steps * batch / 1000 if kimg is None else kimg,
-        "batch_size": batch,
-        "watch_kimg": 0,
-    }
+    training = Budget(steps * batch / 1000 if kimg is None else kimg, batch, watch_kimg=0)
     identity = {"official": sha256, "model": about.model, "settings": about.settings}
     base = None
     if about.base is not None:
-        painter = {"name": "painter", "class": "fpa.models:FPA", "settings": about.base}
+        painter = RunModel("painter", "fpa.models:FPA", about.base)
         base = Run(dataset, painter, training, about.seed, digest({**identity, "part": "base"}))
     declared = find_model(about.model, NAME)
     settings = resolve_settings(declared, about.settings, f"{NAME}.settings")
-    model = {"name": NAME, "class": about.model, "settings": settings}
+    model = RunModel(NAME, about.model, settings)
     return Run(dataset, model, training, about.seed, digest(identity), base)
 
 

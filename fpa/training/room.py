@@ -26,6 +26,6 @@ def of_run(run: Run) -> tuple[int, int]:
         for name in model.start_for_others():
             network, _, what = name.partition("_")
             started[name] = moments[network] if what == "optimizer" else networks.get(name, 0)
-    best = networks.get("ema", 0) + sum(started.values()) if run.training["watch_kimg"] else 0
+    best = networks.get("ema", 0) + sum(started.values()) if run.training.watch_kimg else 0
     finished = sum({**networks, **started}.values()) + best
     return finished, sum(networks.values()) + sum(moments.values()) + best

@@ -48,23 +48,21 @@ def train_run(
     the description of their network, for quick scores. Raises Stopped, with everything saved, when
     a signal asks for it.
     """
-    run = Run.from_config(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
+    run = Run.from_json(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
     if finish_again(out, run, manifest["images_sha256"]):
         log.info("%s: trained already; delete the folder to train it again", out)
         return
     if run.is_finished:
         if not finished:
-            raise UserError(f"{run.model['name']} is a finished run; name its folder by --finished")
+            raise UserError(f"{run.model.name} is a finished run; name its folder by --finished")
         take_over(Path(finished), run, manifest["images_sha256"], out)
         log.info("%s: taken over from %s", out, finished)
         return
     chosen = devices.choose(device, threads, execution.precision)
     # What goes on from a state of its own needs no base any more.
     if run.base and not base and not any((out / artifacts.STATE).glob("step-*.pt")):
-        raise UserError(
-            f"{run.model['name']} starts from a finished run; name its folder by --base"
-        )
+        raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if launch.is_worker():
         distributed.init(chosen)
     if real and features.load(real).about.get("images_sha256") != manifest["images_sha256"]:
@@ -74,7 +72,7 @@ def train_run(
     watch, picture = _watch(run, real, extractor, chosen)
     training = Training(
         run,
-        Feed(images, run.training["batch_size"], run.seed),
+        Feed(images, run.training.batch_size, run.seed),
         manifest["images_sha256"],
         chosen,
         log_every,
@@ -94,7 +92,7 @@ def _watch(
     run: Run, real: str | None, extractor: str | None, device: torch.device
 ) -> tuple[Watch | None, Snapshot | None]:
     """The quick score and its snapshots, if the run wants one and the real features are there."""
-    if not run.training["watch_kimg"] or not real or launch.rank():
+    if not run.training.watch_kimg or not real or launch.rank():
         return None, None
     if not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")

@@ -36,7 +36,7 @@ def check_before_start(experiment: Experiment) -> None:
         LOGGERS.get(name, "runtime.loggers").check("runtime.loggers")
     _check_files(experiment)
     _check_images(experiment)
-    for run in {(r.dataset["name"], r.model["name"]): r for r in experiment.runs}.values():
+    for run in {(r.dataset.name, r.model.name): r for r in experiment.runs}.values():
         _check_run(experiment, run)
     for key, folder in (("results", experiment.results), ("data", experiment.data)):
         existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
@@ -145,37 +145,37 @@ def _check_images(experiment: Experiment) -> None:
 
 def _check_run(experiment: Experiment, run: Run) -> None:
     model, dataset = run.model, run.dataset
-    count, batch_size = dataset["count"], run.training["batch_size"]
+    count, batch_size = dataset.count, run.training.batch_size
     if count is not None and batch_size > count:
         raise UserError(
-            f"models.{model['name']}.training.batch_size: {batch_size} is larger than the data "
-            f"set {dataset['name']} ({count:,} images)"
+            f"models.{model.name}.training.batch_size: {batch_size} is larger than the data "
+            f"set {dataset.name} ({count:,} images)"
         )
     _check_strips(experiment, run)
-    check_processes(model["class"], batch_size, experiment.config["runtime"]["gpus"])
+    check_processes(model.class_, batch_size, experiment.config["runtime"]["gpus"])
     check_ranking(run, experiment.protocols.values())
     for protocol in experiment.protocols.values():
         if count is not None and (protocol.n_real or 0) > count:
             raise UserError(
                 f"evaluation.protocols.{protocol.name}.n_real: {protocol.n_real:,} is more "
-                f"than the data set {dataset['name']} has ({count:,} images)"
+                f"than the data set {dataset.name} has ({count:,} images)"
             )
-    base = run.base.model["settings"] if run.base else None
-    size = dataset["resolution"]
+    base = run.base.model.settings if run.base else None
+    size = dataset.resolution
     try:
-        check_settings(model["class"], model["settings"], size, dataset["channels"], base)
+        check_settings(model.class_, model.settings, size, dataset.channels, base)
     except UserError as error:
-        raise UserError(f"model {model['name']} on {dataset['name']}: {error}") from error
+        raise UserError(f"model {model.name} on {dataset.name}: {error}") from error
 
 
 def _check_strips(experiment: Experiment, run: Run) -> None:
     """Of the steps that are drawn, a painter must have at least one."""
-    steps = run.model["settings"].get("painter", {}).get("steps")
+    steps = run.model.settings.get("painter", {}).get("steps")
     chosen = experiment.config["figures"]["strip_steps"]
     if steps and isinstance(chosen, list) and min(chosen) > steps:
         raise UserError(
             f"figures.strip_steps: none of {chosen} is among the {steps} steps of "
-            f"models.{run.model['name']}; name steps from 1 to {steps}"
+            f"models.{run.model.name}; name steps from 1 to {steps}"
         )
 
 

@@ -59,7 +59,7 @@ def estimate(experiment: Experiment) -> Disk:
             "features of real images": sum(counts.values()) * widths * FLOAT,
             "finished runs": sum(sizes[_kind(run)][0] for run in experiment.all_runs()),
             "samples shown": sum(
-                experiment.shown_count * pixels[run.dataset["name"]]
+                experiment.shown_count * pixels[run.dataset.name]
                 for run in experiment.runs
                 if run.seed == first
             ),
@@ -105,7 +105,7 @@ def _width(space: Space, logits: bool) -> int:
 
 
 def _kind(run: Run) -> tuple[str, int, int]:
-    return run.model["name"], run.dataset["resolution"], run.dataset["channels"]
+    return run.model.name, run.dataset.resolution, run.dataset.channels
 
 
 def _kinds_of_runs(experiment: Experiment) -> dict[tuple[str, int, int], Run]:

@@ -65,7 +65,7 @@ def efforts(
     """
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in experiment.all_runs():
-        groups.setdefault((run.dataset["name"], run.model["name"]), []).append(run)
+        groups.setdefault((run.dataset.name, run.model.name), []).append(run)
     for (dataset, model), runs in groups.items():
         left = [r for r in runs if not (experiment.results / r.folder / artifacts.SUMMARY).exists()]
         rate, source = _rate(experiment, runs, given.get(model), measure if left else 0)
@@ -75,7 +75,7 @@ def efforts(
             len(runs),
             len(runs) - len(left),
             sum(run.steps for run in left),
-            1000 * sum(run.training["kimg"] for run in left),
+            1000 * sum(run.training.kimg for run in left),
             rate,
             source,
         )
@@ -114,7 +114,7 @@ def shortest_hours(experiment: Experiment, found: Sequence[Effort], together: in
 
     def chain(run: Run) -> float:
         before = chain(run.base) if run.base else 0.0
-        return before + alone.get((run.dataset["name"], run.model["name"]), 0.0)
+        return before + alone.get((run.dataset.name, run.model.name), 0.0)
 
     longest = max((chain(run) for run in experiment.runs), default=0.0)
     return max(longest, sum(effort.hours for effort in found) / together)

@@ -22,7 +22,7 @@ def write_runs(experiment: Experiment) -> None:
     for run in experiment.all_runs():
         path = experiment.results / run.folder / artifacts.RUN
         if not path.exists():
-            write_json(path, run.config)
+            write_json(path, run.as_json())
 
 
 def list_runs(experiment: Experiment) -> Iterator[str]:
@@ -30,7 +30,7 @@ def list_runs(experiment: Experiment) -> Iterator[str]:
     for run in experiment.runs:
         folder = experiment.results / run.folder
         state = "trained" if (folder / artifacts.WEIGHTS).exists() else "to train"
-        yield f"{folder}  {run.training['kimg']:g} kimg, {run.steps} steps, {state}"
+        yield f"{folder}  {run.training.kimg:g} kimg, {run.steps} steps, {state}"
 
 
 def list_disk(disk: "Disk", together: int) -> Iterator[str]:

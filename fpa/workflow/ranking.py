@@ -16,14 +16,14 @@ def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:
     """
     part: Run | None = run
     while part is not None:
-        name = part.model["name"]
-        for network in find_model(part.model["class"], f"models.{name}.class").trains_with:
-            EXTRACTORS.get(network, f"{part.model['class']}: trains_with")
+        name = part.model.name
+        for network in find_model(part.model.class_, f"models.{name}.class").trains_with:
+            EXTRACTORS.get(network, f"{part.model.class_}: trains_with")
             for protocol in protocols:
                 scored, _ = find_extractor(protocol.extractor, protocol.name)
                 if network in (scored.name, scored.built_on):
                     raise UserError(
-                        f"models.{run.model['name']}: {part.model['class']} trains with {network}, so "
+                        f"models.{run.model.name}: {part.model.class_} trains with {network}, so "
                         f"protocol {protocol.name}, which scores by it, cannot rank it; "
                         "choose protocols with other networks"
                     )

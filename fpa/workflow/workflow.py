@@ -146,7 +146,7 @@ class Workflow(Patterns):
         with self._claiming:
             if not (self.experiment.results / artifacts.EXPERIMENT).exists():
                 self.experiment.claim()
-        write_json(path, self.run(wildcards).config)
+        write_json(path, self.run(wildcards).as_json())
         write_text(log, f"{path}\n")
 
     def train_inputs(self, wildcards: Any) -> dict[str, Any]:
@@ -157,10 +157,10 @@ class Workflow(Patterns):
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
-        if weights := self.experiment.finished_weights(run.model["name"]):
+        if weights := self.experiment.finished_weights(run.model.name):
             return {**inputs, "finished": _ancient(weights)}
-        if run.training["watch_kimg"]:
-            space = Space.parse(run.training["watch_space"])
+        if run.training.watch_kimg:
+            space = Space.parse(run.training.watch_space)
             inputs["real"] = self.real_features(run.store, space)
             inputs["extractor"] = self._extractor(space.extractor)
         if run.base:

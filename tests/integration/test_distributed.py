@@ -115,10 +115,10 @@ def trained_by(tiny, tmp_path):
     experiment = Experiment(tiny)
     store = tmp_path / store_name(experiment.datasets["digits"])
     prepare(experiment.datasets["digits"], store)
-    (run,) = [run for run in experiment.runs if run.model["name"] == "fpa"]
+    (run,) = [run for run in experiment.runs if run.model.name == "fpa"]
 
     def command(folder: Path, *words: str) -> list[str]:
-        write_json(folder / "run.json", run.config)
+        write_json(folder / "run.json", run.as_json())
         path = str(folder / "run.json")
         options = ["--store", str(store), "--device", "cpu", "--threads", "1", "--log-every", "10"]
         options += ["--checkpoint-kimg", "0.08"]

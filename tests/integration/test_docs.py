@@ -498,7 +498,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
 
     z = torch.randn(3, small["painter"]["latent_dim"], generator=torch.Generator().manual_seed(0))
     for run in experiment.runs[:2]:
-        model = build(run.model["class"], run.model["settings"], 16, 1)
+        model = build(run.model.class_, run.model.settings, 16, 1)
         painting = model.ema.paint(z)
         left, right = painting.writing.left, painting.writing.right
         torch.testing.assert_close(painting.writing.matrix, left.transpose(-1, -2) @ right)

@@ -127,7 +127,7 @@ def test_another_workflow_makes_data_and_runs_of_this_one(outer):
     done = snakemake(images, run, cwd=outer)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (outer / images).stat().st_size > 1797 * 16 * 16
-    assert yaml.safe_load((outer / run).read_text()) == experiment.runs[0].config
+    assert yaml.safe_load((outer / run).read_text()) == experiment.runs[0].as_json()
     # On a cluster, what runs beside Snakemake does so under its new name too.
     assert "localrules directive specifies rules that are not present" not in done.stderr
 

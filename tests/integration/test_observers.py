@@ -61,7 +61,7 @@ def training(run, store: Path, watched: bool = True) -> Training:
     images, manifest = open_store(store)
     return Training(
         run,
-        Feed(images, run.training["batch_size"], run.seed),
+        Feed(images, run.training.batch_size, run.seed),
         manifest["images_sha256"],
         device=CPU,
         log_every=3,

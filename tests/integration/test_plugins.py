@@ -61,7 +61,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     experiment = Experiment(config)
     (planned,) = experiment.runs
     folder = tmp_path / experiment.results / planned.folder
-    assert planned.model["settings"]["painter"]["rule"] == "fixed_rate_oja"
+    assert planned.model.settings["painter"]["rule"] == "fixed_rate_oja"
     run("prepare", "digits")
     store = tmp_path / "data" / store_name(experiment.datasets["digits"])
     extractor = tmp_path / "data/extractors/thumbnails-16px.json"

@@ -79,13 +79,13 @@ def long_run(tiny):
 def training(run, store: Path, **options) -> Training:
     images, manifest = open_store(store)
     options = {"device": CPU, "log_every": 10, "checkpoint_kimg": CHECKPOINT_KIMG, **options}
-    feed = Feed(images, run.training["batch_size"], run.seed)
+    feed = Feed(images, run.training.batch_size, run.seed)
     return Training(run, feed, manifest["images_sha256"], **options)
 
 
 def words(run, store: Path, folder: Path) -> list[str]:
     """What follows `fpa` to train a run."""
-    write_json(folder / "run.json", run.config)
+    write_json(folder / "run.json", run.as_json())
     arguments = ["train", folder / "run.json", "--store", store, "--threads", "1"]
     arguments += ["--checkpoint-kimg", CHECKPOINT_KIMG, "--device", "cpu"]
     return [*map(str, arguments)]
@@ -361,7 +361,7 @@ def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(tmp_path, tin
 
 def test_training_by_hand_without_a_base_run_says_what_is_missing(tmp_path, tiny, store):
     run = Experiment(tiny).runs[1]
-    write_json(tmp_path / "run.json", run.config)
+    write_json(tmp_path / "run.json", run.as_json())
     done = fpa("train", tmp_path / "run.json", "--store", store, cwd=tmp_path)
     assert done.returncode == 1
     assert "fpa_unet starts from a finished run; name its folder by --base" in done.stderr

@@ -181,6 +181,6 @@ def test_the_training_of_version_0_1_is_an_experiment_of_the_same_models():
     first, now = (
         Experiment(read_config(ROOT / path)) for path in ("benchmarks/first.yaml", "config.yaml")
     )
-    names = [[run.model["name"] for run in one.runs] for one in (first, now)]
+    names = [[run.model.name for run in one.runs] for one in (first, now)]
     assert names[0] == names[1]
     assert first.config["results"] == now.config["results"]

@@ -357,13 +357,13 @@ def test_a_quick_score_is_made_in_the_space_of_its_protocol(tiny):
     other = {"extractor": "efficientnet_lite0-64px", "format": "jpeg", "n_fake": 32}
     tiny["evaluation"]["protocols"]["other"] = other
     run = Experiment(tiny).runs[0]
-    assert run.training["watch_space"] == "efficientnet_lite0-32px.clean.array"
+    assert run.training.watch_space == "efficientnet_lite0-32px.clean.array"
     tiny["models"]["fpa"]["training"] = {"watch_protocol": "other"}
     run = Experiment(tiny).runs[0]
-    assert run.training["watch_space"] == "efficientnet_lite0-64px.clean.jpeg"
+    assert run.training.watch_space == "efficientnet_lite0-64px.clean.jpeg"
     paper = Experiment(read_config(ROOT / "experiments" / "paper.yaml")).runs[0]
-    assert paper.training["watch_space"] == "inception_v3.pytorch.jpeg"
-    assert paper.training["watch_images"] == 10_000
+    assert paper.training.watch_space == "inception_v3.pytorch.jpeg"
+    assert paper.training.watch_images == 10_000
 
 
 def test_missing_keys_are_named():
@@ -451,7 +451,7 @@ def test_the_experiment_of_several_seeds_is_the_default_one_otherwise():
 
 
 def digests(config: dict) -> dict[str, str]:
-    return {run.model["name"]: run.digest for run in Experiment(config).runs}
+    return {run.model.name: run.digest for run in Experiment(config).runs}
 
 
 @pytest.mark.parametrize(
@@ -483,7 +483,7 @@ def test_a_change_makes_new_runs_of_exactly_what_it_touches(path, value, touched
 
 def test_a_run_comes_back_from_its_json():
     for run in Experiment(TINY).runs:
-        again = Run.from_config(yaml.safe_load(yaml.safe_dump(run.config)))
+        again = Run.from_json(yaml.safe_load(yaml.safe_dump(run.as_json())))
         assert again.digest == run.digest
         assert again.folder == run.folder
 
@@ -557,7 +557,7 @@ def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch
 
     def write(run):
         wildcards = SimpleNamespace(
-            dataset="digits", model=run.model["name"], run=Path(run.folder).name
+            dataset="digits", model=run.model.name, run=Path(run.folder).name
         )
         path = tmp_path / "results" / run.folder / "run.json"
         workflow.write_run(wildcards, str(path), str(path.with_name("plan.log")))
@@ -565,7 +565,7 @@ def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch
 
     runs = workflow.experiment.runs
     with ThreadPoolExecutor(len(runs)) as pool:
-        assert list(pool.map(write, runs)) == [run.config for run in runs]
+        assert list(pool.map(write, runs)) == [run.as_json() for run in runs]
     assert len(claims) == 1
     assert read_json(tmp_path / "results" / "experiment.json")["experiment"] == "tiny"
 

@@ -54,7 +54,7 @@ def test_a_painter_is_counted_as_by_hand():
 
 def test_cost_of_a_run_by_hand(tiny, tmp_path):
     run = Experiment(tiny).runs[0]
-    write_json(tmp_path / "run.json", run.config)
+    write_json(tmp_path / "run.json", run.as_json())
     answer = fpa(
         *("cost", tmp_path / "run.json", "--seconds", 0, "--device", "cpu", "--threads", 1),
         *("--out", tmp_path / "cost.json"),
@@ -62,8 +62,8 @@ def test_cost_of_a_run_by_hand(tiny, tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     found = json.loads((tmp_path / "cost.json").read_text())
-    model = Experiment(tiny).runs[0].model["name"]
-    assert (found["model"], found["batch_size"]) == (model, run.training["batch_size"])
+    model = Experiment(tiny).runs[0].model.name
+    assert (found["model"], found["batch_size"]) == (model, run.training.batch_size)
     assert found["training_images_per_second"] > 0 < found["sampling_images_per_second"]
     assert found["hardware"]["threads"] == 1
 
@@ -90,4 +90,4 @@ def test_every_model_of_the_experiments_is_counted_whole(config):
     from fpa.experiment.config import read_config
 
     for run in Experiment(read_config(ROOT / config)).runs:
-        assert all(value for value in cost.count(run).values()), run.model["name"]
+        assert all(value for value in cost.count(run).values()), run.model.name

@@ -41,7 +41,7 @@ def size(value) -> int:
 @pytest.mark.parametrize("model", ["fpa", "fpa_unet", "lightgan", "stylegan2_ada", "dcgan"])
 def test_a_training_takes_the_room_that_was_estimated(model):
     smoke = experiment("smoke")
-    run = next(run for run in smoke.runs if run.model["name"] == model)
+    run = next(run for run in smoke.runs if run.model.name == model)
     better = itertools.count(100, -1)
     training = Training(
         run, Noise(), "", torch.device("cpu"), 1, watch=lambda _: {"fid": float(next(better))}

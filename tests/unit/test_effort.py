@@ -22,7 +22,7 @@ def experiment(tiny, tmp_path) -> Experiment:
 
 
 def finish(experiment: Experiment, model: str, seed: int, rate: float = 0) -> None:
-    run = next(r for r in experiment.runs if (r.model["name"], r.seed) == (model, seed))
+    run = next(r for r in experiment.runs if (r.model.name, r.seed) == (model, seed))
     folder = experiment.results / run.folder
     write_json(folder / artifacts.SUMMARY, {"digest": run.digest})
     if rate:

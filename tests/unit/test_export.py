@@ -19,10 +19,10 @@ MODELS = {
 @pytest.mark.parametrize("name", list(MODELS))
 def test_an_export_samples_what_its_model_does(name, tiny, tmp_path):
     tiny["models"] = MODELS
-    (run,) = (run for run in Experiment(tiny).runs if run.model["name"] == name)
+    (run,) = (run for run in Experiment(tiny).runs if run.model.name == name)
     torch.manual_seed(0)
     model = build_model(run)
-    export(model, run.config, "last", tmp_path)
+    export(model, run.as_json(), "last", tmp_path)
     found = restore(tmp_path)
 
     def images(one):

@@ -67,7 +67,7 @@ def digests() -> dict[str, str]:
     for path in (ROOT / "config.yaml", ROOT / "experiments" / "paper.yaml"):
         experiment = Experiment({**read_config(path), "results": "somewhere/else"})
         for run in experiment.all_runs():
-            place = f"{experiment.name} {run.dataset['name']} {run.model['name']} {run.seed}"
+            place = f"{experiment.name} {run.dataset.name} {run.model.name} {run.seed}"
             found[place] = run.digest
         for protocol in experiment.protocols:
             found[f"{experiment.name} {protocol}"] = experiment.score_file(protocol)
@@ -107,10 +107,10 @@ def outputs(folder: Path) -> dict[str, list[float]]:
         )
         while training.step < training.steps:
             training.advance()
-        weights[run.model["name"]] = training.weights()
-        made = [v.double().flatten() for v in weights[run.model["name"]]["generator"].values()]
-        found[f"train {run.model['class']}"] = numbers(torch.cat(made).numpy())
-        if run.model["name"] == "fpa":
+        weights[run.model.name] = training.weights()
+        made = [v.double().flatten() for v in weights[run.model.name]["generator"].values()]
+        found[f"train {run.model.class_}"] = numbers(torch.cat(made).numpy())
+        if run.model.name == "fpa":
             # Weights that a short training leaves are almost those that it began with: the
             # generator's own sample shows more.
             model = training.model

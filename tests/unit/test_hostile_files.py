@@ -43,7 +43,7 @@ def exported(tmp_path_factory) -> tuple[dict[str, Any], bytes]:
     }
     (run,) = Experiment(config).runs
     torch.manual_seed(0)
-    export(build_model(run), run.config, "last", place)
+    export(build_model(run), run.as_json(), "last", place)
     about = json.loads((place / "generator.json").read_text())
     return about, (place / "generator.safetensors").read_bytes()
 

@@ -72,15 +72,18 @@ def runs() -> list[Run]:
         "settings": {"preset": "stylegan2", "networks": {"latent_dim": 8, "w_dim": 8}},
     }
     config["claims"] = None
-    return [replace(run, dataset={**run.dataset, "channels": 3}) for run in Experiment(config).runs]
+    return [
+        replace(run, dataset=run.dataset.model_copy(update={"channels": 3}))
+        for run in Experiment(config).runs
+    ]
 
 
-@pytest.mark.parametrize("run", runs(), ids=lambda run: run.model["name"])
+@pytest.mark.parametrize("run", runs(), ids=lambda run: run.model.name)
 def test_a_step_and_a_sample_ask_for_no_number(run, request):
     with META:
         model = build_model(run)
     model.to(META)
-    size = run.dataset["resolution"]
+    size = run.dataset.resolution
     for step in range(STEPS):
         # The first step makes what is kept for all others.
         with request.getfixturevalue("no_waiting") if step else nullcontext():
@@ -96,7 +99,7 @@ def test_a_quick_score_asks_for_no_number_before_its_end(way, tmp_path, monkeypa
     extractors.obtain("efficientnet_lite0-32px", None, about)
     real = np.random.default_rng(0).normal(size=(80, 1280)).astype(np.float32)
     with META:
-        run = next(run for run in runs() if run.model["name"] == "fpa_unet")
+        run = next(run for run in runs() if run.model.name == "fpa_unet")
         generator = build_model(run).ema
     with monkeypatch.context() as patch:
         # The network has one resize; its own are not what is looked at.
@@ -121,8 +124,8 @@ def two_processes(monkeypatch):
 
 @pytest.mark.parametrize("name", ["lightgan", "stylegan2_ada"])
 def test_steps_of_several_processes_ask_the_device_for_nothing(name, two_processes, no_waiting):
-    (run,) = (run for run in runs() if run.model["name"] == name)
-    images = np.zeros((16, 3, *2 * [run.dataset["resolution"]]), np.uint8)
+    (run,) = (run for run in runs() if run.model.name == name)
+    images = np.zeros((16, 3, *2 * [run.dataset.resolution]), np.uint8)
     training = Training(run, Feed(images, 8, 0), "", META, log_every=100)
     training.advance()
     with no_waiting:

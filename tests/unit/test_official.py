@@ -423,28 +423,28 @@ def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_r
     tiny["seeds"] = [3, 4]
     experiment = Experiment(tiny)
     # One run of the official model, which is the base of both refined ones.
-    assert [(run.model["name"], run.seed) for run in experiment.runs] == [
+    assert [(run.model.name, run.seed) for run in experiment.runs] == [
         ("official", 3),
         ("refined", 3),
         ("refined", 4),
     ]
     official_run, *refined = experiment.runs
     assert {run.base.folder for run in refined} == {official_run.folder}
-    assert official_run.dataset["name"] == "digits"
+    assert official_run.dataset.name == "digits"
     check_before_start(experiment)
     folder = experiment.results / official_run.folder
     folder = grey_run.parent / folder
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps(official_run.config))
+    (folder / "run.json").write_text(json.dumps(official_run.as_json()))
     summary = trained(folder, store, "--finished", grey_run)
     assert summary["digest"] == official_run.digest
     assert summary["kimg"] == 0.02
     weights = finished.load_weights(folder)
     torch.testing.assert_close(weights, finished.load_weights(grey_run), atol=0, rtol=0)
     # Another run under the same path is noticed.
-    changed = {**official_run.config["model"], "finished": "of another"}
+    changed = {**official_run.as_json()["model"], "finished": "of another"}
     other = folder.parent / "other.json"
-    other.write_text(json.dumps({**official_run.config, "model": changed}))
+    other.write_text(json.dumps({**official_run.as_json(), "model": changed}))
     words = ("--store", store, "--finished", grey_run, "--out", folder.parent / "other")
     done = fpa("train", other, *words, cwd=folder)
     assert "is another run than the one that was planned with" in done.stderr

@@ -411,7 +411,9 @@ def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatc
     with pytest.raises(UserError, match=refused):
         check_before_start(Experiment(tiny))
     refiner = dataclasses.replace(
-        run, base=run, model={**run.model, "class": "fpa.models:FPA", "name": "refiner"}
+        run,
+        base=run,
+        model=dataclasses.replace(run.model, class_="fpa.models:FPA", name="refiner"),
     )
     with pytest.raises(UserError, match=r"models.refiner: .*Projected trains with"):
         check_ranking(refiner, protocols.values())
@@ -462,7 +464,7 @@ def test_what_needs_features_takes_no_paths(tiny, tmp_path):
             np.zeros((4, 3, 8, 8), np.uint8), tmp_path, "ppl", evaluate.Place(tmp_path)
         )
     (run, *_) = experiment.runs
-    model = {**run.model, "class": f"{__name__}:TrainedWithVGG16"}
+    model = dataclasses.replace(run.model, class_=f"{__name__}:TrainedWithVGG16")
     with pytest.raises(UserError, match="trains with vgg16, so protocol ppl"):
         check_ranking(dataclasses.replace(run, model=model), experiment.protocols.values())
 

@@ -36,7 +36,7 @@ def scored(small, tmp_path):
     manifest = json.loads((store / "manifest.json").read_text())
     training = Training(run, None, manifest["images_sha256"], torch.device("cpu"), log_every=1)
     write(training, folder, 1.0)
-    export(training.model, run.config, "last", tmp_path / "export")
+    export(training.model, run.as_json(), "last", tmp_path / "export")
     call("extractor", "thumbnails-16px", "--out", data / "extractors/thumbnails-16px.json")
     extractor = ("--extractor", data / "extractors/thumbnails-16px.json")
     space = ("--space", "thumbnails-16px.clean.array")

@@ -30,7 +30,7 @@ def received(tiny, tmp_path, monkeypatch):
     tiny["models"] = {"dcgan": {"class": "baselines.dcgan:DCGAN", "settings": settings}}
     (run,) = Experiment(tiny).runs
     torch.manual_seed(0)
-    export(build_model(run), run.config, "last", tmp_path)
+    export(build_model(run), run.as_json(), "last", tmp_path)
     about = json.loads((tmp_path / "generator.json").read_text())
     about["run"]["model"]["class"] = "stranger:DCGAN"
     (tmp_path / "generator.json").write_text(json.dumps(about))

@@ -167,7 +167,7 @@ def cost_of_a_run(config: dict, folder: Path, run: dict | None = None) -> str:
     """A target that needs nothing but a run's description, which is written; the broken one is `{}`."""
     (planned,) = Experiment(config).runs
     at = f"results/tiny/{planned.folder}"
-    write_json(folder / at / "run.json", planned.config if run is None else run)
+    write_json(folder / at / "run.json", planned.as_json() if run is None else run)
     return f"{at}/cost.json"
 
 
@@ -281,7 +281,7 @@ def undisturbed(folder: Path, monkeypatch) -> str:
     (run,) = Experiment(experiment()).runs
     store = folder / "data" / store_name(Experiment(experiment()).datasets["digits"])
     images, manifest = open_store(store)
-    feed = Feed(images, run.training["batch_size"], run.seed)
+    feed = Feed(images, run.training.batch_size, run.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     train(
