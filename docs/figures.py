@@ -59,14 +59,14 @@ PARTS = ("right", "values", "rates")
 
 def strips(trace: Trace) -> Figure:
     """The steps of one painting: what each writes, and what is there then."""
-    from fpa.reporting.drawing.pictures import painting_strips
+    from fpa.reporting.figures.paintings import painting_strips
 
     return painting_strips(trace, [PAINTING], trace["right"].shape[2])
 
 
 def update(trace: Trace) -> Figure:
     """One step: the image before, what is written as value times key, and the image after."""
-    from fpa.reporting.drawing.theme import POSITIVE, SIGNED, remove_frame
+    from fpa.reporting.figures.theme import POSITIVE, SIGNED, remove_frame
 
     before, after = written(trace, PAINTING, delta=True)[STEP - 1 : STEP + 1]
     left, key = (trace[name][PAINTING, 0, STEP] for name in ("left", "right"))
@@ -97,7 +97,7 @@ def update(trace: Trace) -> Figure:
 
 def rules(trace: Trace) -> Figure:
     """The same keys, values and rates, written by two rules."""
-    from fpa.reporting.drawing.theme import show_image
+    from fpa.reporting.figures.theme import show_image
 
     steps = trace["right"].shape[2]
     shown = np.linspace(steps / 8, steps, 8).astype(int)
@@ -115,8 +115,8 @@ def rules(trace: Trace) -> Figure:
 
 def numbers(many: Trace) -> Figure:
     """How much of the image there is after each step, and its effective rank."""
-    from fpa.reporting.drawing.anatomy import BAND
-    from fpa.reporting.drawing.theme import COLOURS
+    from fpa.reporting.figures.paintings import BAND
+    from fpa.reporting.figures.theme import COLOURS
 
     figure, axes = plt.subplots(1, 2, figsize=(5, 1.9))
     titles = {"explained": "share of the image explained", "effective_rank": "effective rank"}
@@ -132,7 +132,7 @@ def numbers(many: Trace) -> Figure:
 
 def draw(out: Path) -> list[Path]:
     """Write every figure to a folder; their paths."""
-    from fpa.reporting.drawing.theme import save_figure, use_theme
+    from fpa.reporting.figures.theme import save_figure, use_theme
 
     with tempfile.TemporaryDirectory() as name:
         trace, many = load(Path(name))

@@ -240,7 +240,7 @@ def draw(points: Rows, rate: float) -> Any:
     """Time and peak memory of the parallel form over T and D, against its formulas."""
     import matplotlib.pyplot as plt
 
-    from fpa.reporting.drawing.theme import COLOURS
+    from fpa.reporting.figures.theme import COLOURS
 
     figure, axes = plt.subplots(2, 2, figsize=(6.75, 4.2), sharex="col")
     for column, varied, fixed in ((0, "T", "D"), (1, "D", "T")):
@@ -278,7 +278,7 @@ def main() -> None:
     """Write the page and the figure."""
     sys.path.insert(0, str(ROOT))
     from fpa.core.files import write_text
-    from fpa.reporting.drawing.theme import save_figure, use_theme
+    from fpa.reporting.figures.theme import save_figure, use_theme
 
     write_text(PAGE, filled(PAGE.read_text(), blocks()))
     cpu = load("cpu")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fpa.core.files import atomic_path
 from fpa.data.sources import SOURCES
-from fpa.reporting.drawing.tiles import tile
+from fpa.reporting.figures.theme import tile
 
 SHEET_WIDTH = 1100
 """Pixels, about: small images are enlarged by whole factors up to it."""

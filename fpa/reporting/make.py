@@ -1,15 +1,13 @@
-"""Makes tables, figures and the report from what lies in a results folder.
-
-What only one of them needs is imported when it is made: a table needs no plotting library.
-"""
+"""Makes tables, figures and the report from what lies in a results folder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import write_text
+from fpa.core.files import atomic_path, write_text
 from fpa.core.progress import log
 from fpa.reporting.description import (
     Description,
@@ -18,10 +16,24 @@ from fpa.reporting.description import (
     read_description,
     target_distance,
 )
-from fpa.reporting.figures import figures
+from fpa.reporting.figures import FIGURES, Animation, Spec, figures
+from fpa.reporting.figures.theme import as_drawn, save_figure, use_theme
+from fpa.reporting.report import render
+from fpa.reporting.state import table_entries
 from fpa.reporting.tables import PUBLISHED, read_published, table_names
+from fpa.reporting.tables.build import build
+from fpa.reporting.tables.request import Request
+from fpa.reporting.tables.writing import to_latex, to_markdown
 
-__all__ = ["make_figure", "make_report", "make_table", "make_tables", "read_description"]
+__all__ = [
+    "draw",
+    "draw_missing",
+    "make_figure",
+    "make_report",
+    "make_table",
+    "make_tables",
+    "read_description",
+]
 
 
 def make_table(
@@ -37,10 +49,6 @@ def make_table(
     (of cost files), or one of OF_RUNS (what `run_entries` gives). Without the experiment's
     description, models are shown by their names.
     """
-    from fpa.reporting.tables.build import build
-    from fpa.reporting.tables.request import Request
-    from fpa.reporting.tables.writing import to_latex, to_markdown
-
     published = read_published(published_path) if published_path else None
     shown_names = labels(description) if description else {}
     experiment = description["experiment"] if description else ""
@@ -68,8 +76,6 @@ def make_table(
 
 def make_tables(about: Description, results: Path) -> None:
     """Write every table that has an entry, with words for the runs that have no score."""
-    from fpa.reporting.state import table_entries
-
     published = about["config"]["published"] or PUBLISHED
     for kind in table_names(about):
         entries = table_entries(about, kind, results)
@@ -79,12 +85,64 @@ def make_tables(about: Description, results: Path) -> None:
 
 def make_figure(results: str | Path, name: str) -> None:
     """Draw one figure of the experiment in a results folder; UserError when it has none so named."""
-    from fpa.reporting.figures.render import draw
-
     specs = figures(read_description(results))
     if name not in specs:
         raise UserError(f"there is no figure '{name}'{did_you_mean(name, [*specs])}")
     draw(specs[name], Path(results))
+
+
+def draw(spec: Spec, results: Path) -> None:
+    """Write a figure's files; UserError when none of its inputs is there."""
+    if spec.inputs and not any((results / part.path).exists() for part in spec.inputs):
+        raise UserError(f"{spec.name}: nothing to draw, {spec.inputs[0].path} is missing")
+    use_theme()
+    spec = replace(spec, models={name: as_drawn(label) for name, label in spec.models.items()})
+    drawn = FIGURES.get(spec.kind).draw(spec, results)
+    if isinstance(drawn, Animation):
+        _save_animation(drawn, results / spec.files[0])
+    else:
+        save_figure(drawn, [results / file for file in spec.files])
+
+
+def _save_animation(animation: Animation, path: Path) -> None:
+    first, *others = animation.frames
+    with atomic_path(path) as temporary:
+        first.save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=[round(1000 * seconds) for seconds in animation.seconds],
+            loop=0,
+        )
+
+
+def draw_missing(specs: Mapping[str, Spec], results: Path) -> dict[str, str]:
+    """Draw the figures that are missing or out of date; by name, why others could not be drawn."""
+    reasons = {}
+    for name, spec in specs.items():
+        if _is_current(spec, results):
+            continue
+        try:
+            draw(spec, results)
+        except UserError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def _is_current(spec: Spec, results: Path) -> bool:
+    """Whether a figure is newer than all that it shows, and than the experiment's description."""
+    files = [results / file for file in spec.files]
+    inputs = [results / artifacts.EXPERIMENT]
+    for part in spec.inputs:
+        path = results / part.path
+        if path.exists() or not part.optional:
+            inputs.append(path)
+    # Without all inputs nobody knows what an older figure was drawn from.
+    if not all(path.exists() for path in [*files, *inputs]):
+        return False
+    oldest = min(file.stat().st_mtime_ns for file in files)
+    return all(path.stat().st_mtime_ns <= oldest for path in inputs)
 
 
 def make_report(results: str | Path, out: str | Path | None = None, as_is: bool = False) -> Path:
@@ -93,9 +151,6 @@ def make_report(results: str | Path, out: str | Path | None = None, as_is: bool 
     Tables and figures that are missing or out of date are made first from what is there, unless
     `as_is`.
     """
-    from fpa.reporting.figures.render import draw_missing
-    from fpa.reporting.report import render
-
     results = Path(results)
     about = read_description(results)
     specs = figures(about)

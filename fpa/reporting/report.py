@@ -17,9 +17,9 @@ from fpa.core.provenance import processor
 from fpa.core.words import cpu_threads
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.description import Description, labels
-from fpa.reporting.drawing.theme import DPI, TEXT_WIDTH
 from fpa.reporting.figures import Spec
-from fpa.reporting.figures.loading import read_table
+from fpa.reporting.figures.base import read_table
+from fpa.reporting.figures.theme import DPI, TEXT_WIDTH
 from fpa.reporting.player import players
 from fpa.reporting.state import run_entries, status_of, table_entries
 from fpa.reporting.tables import health, table_names

@@ -9,7 +9,7 @@ from fpa.core import artifacts
 from fpa.core.files import read_json
 from fpa.core.progress import CONTROLS
 from fpa.reporting.description import Description, score_file
-from fpa.reporting.figures.loading import load_file
+from fpa.reporting.figures.base import load_file
 from fpa.reporting.tables.kinds import OF_RUNS, run_files
 
 LARGEST_TAIL = 16_384

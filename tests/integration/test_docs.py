@@ -31,7 +31,7 @@ from fpa.experiment.plan import Experiment
 from fpa.models.loading import build
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import figures
-from fpa.reporting.figures.render import draw
+from fpa.reporting.make import draw
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
 DOCS = ["README.md", "CONTRIBUTING.md", *PAGES]

@@ -111,7 +111,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
 def test_the_scores_figure_has_a_panel_of_a_users_metric(config, tmp_path, monkeypatch):
     import plugin_example  # noqa: F401
 
-    from fpa.reporting.drawing.scores import score_panels
+    from fpa.reporting.figures.scores import score_panels
 
     rows = [
         {

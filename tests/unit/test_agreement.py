@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fpa.reporting.drawing.agreement import correlation_panels
-from fpa.reporting.drawing.theme import use_theme
+from fpa.reporting.figures.scores import correlation_panels
+from fpa.reporting.figures.theme import use_theme
 from fpa.reporting.tables.agreement import (
     CHECKPOINTS,
     FINAL,

@@ -26,12 +26,20 @@ from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings
 from fpa.reporting import report
 from fpa.reporting.bundle import contents
-from fpa.reporting.drawing import curves, pictures, scores, theme
-from fpa.reporting.drawing.tiles import tile
-from fpa.reporting.figures import FIGURES, Context, Spec, figures, register
-from fpa.reporting.figures.loading import load_needed
-from fpa.reporting.figures.render import draw, draw_missing
-from fpa.reporting.make import make_report
+from fpa.reporting.figures import (
+    FIGURES,
+    Context,
+    Spec,
+    figures,
+    paintings,
+    register,
+    scores,
+    theme,
+    training,
+)
+from fpa.reporting.figures.base import load_needed
+from fpa.reporting.figures.theme import tile
+from fpa.reporting.make import draw, draw_missing, make_report
 from fpa.reporting.measures import drawn_metrics
 
 PAPER = ("celeba", "lsun_church", "afhq_cat", "afhq_dog", "afhq_wild", "metfaces")
@@ -199,7 +207,7 @@ def test_captions_say_how_pictures_are_scaled():
     ],
 )
 def test_shown_steps_are_spread_evenly_or_those_named(steps, wanted, shown):
-    assert (pictures.chosen_steps(steps, wanted) + 1).tolist() == list(shown)
+    assert (paintings.chosen_steps(steps, wanted) + 1).tolist() == list(shown)
 
 
 # Drawing ------------------------------------------------------------------------------------
@@ -212,7 +220,7 @@ def texts(figure) -> list[str]:
 @pytest.mark.parametrize(("steps", "lines"), [(16, 1), (64, 4)])
 def test_strips_show_every_step_in_lines_of_sixteen(steps, lines):
     theme.use_theme()
-    figure = pictures.painting_strips(made_up.trace(2, 3, steps), [0, 1], 64)
+    figure = paintings.painting_strips(made_up.trace(2, 3, steps), [0, 1], 64)
     assert len(figure.axes) == 2 * lines
     numbers = [text for text in texts(figure) if text.isdigit()]
     assert numbers == 2 * [str(step) for step in range(1, steps + 1)]
@@ -221,7 +229,7 @@ def test_strips_show_every_step_in_lines_of_sixteen(steps, lines):
 def test_a_strip_shows_the_updates_above_the_images():
     theme.use_theme()
     arrays = made_up.trace(1, 1, 3)
-    figure = pictures.painting_strips(arrays, [0], 3)
+    figure = paintings.painting_strips(arrays, [0], 3)
     shown = figure.axes[0].images[0].get_array()
     updates, partial = (trace.to_uint8(p) for p in trace.step_pictures(arrays))
     for step in range(3):
@@ -232,7 +240,7 @@ def test_a_strip_shows_the_updates_above_the_images():
 
 def test_strip_steps_that_no_painting_has_are_an_error():
     with pytest.raises(UserError, match=r"strip_steps: none of .* 3 steps"):
-        pictures.painting_strips(made_up.trace(1, 1, 3), [0], [4, 5])
+        paintings.painting_strips(made_up.trace(1, 1, 3), [0], [4, 5])
 
 
 def test_a_grid_shows_every_image_in_its_place():
@@ -659,11 +667,11 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
         {"kimg": [0.0, 1, 2], "fid": [9.0, np.nan, 3], "d_loss": [np.nan, np.inf, 1]}
     )
     labels = {"fpa": "FPA"}
-    figure = curves.progress([("fpa", 0, history)], labels, "e")  # made before precision was kept
+    figure = training.progress([("fpa", 0, history)], labels, "e")  # made before precision was kept
     assert len(figure.axes[0].lines[0].get_xdata()) == 2
-    curves.training_curves([("fpa", 0, history)], labels)
+    training.training_curves([("fpa", 0, history)], labels)
     unwatched = history.drop(columns="fid")
-    assert "watch_kimg" in " ".join(texts(curves.progress([("fpa", 0, unwatched)], labels, "e")))
+    assert "watch_kimg" in " ".join(texts(training.progress([("fpa", 0, unwatched)], labels, "e")))
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_report_with_such_labels_shows_them_all(tmp_path):
 def test_a_figure_draws_the_label_rather_than_a_formula(tmp_path):
     import matplotlib.pyplot as plt
 
-    from fpa.reporting.drawing.theme import as_drawn
+    from fpa.reporting.figures.theme import as_drawn
 
     figure, axes = plt.subplots()
     for label in map(in_one_line, LABELS.values()):

@@ -386,5 +386,5 @@ from fpa.reporting.tables import PUBLISHED
 for kind in ("fid", "scores"):
     make_table(kind, json.load(open("entries.json")), None, PUBLISHED, f"{kind}.csv")
 """
-    heavy = {"torch", "scipy", "sklearn", "matplotlib.pyplot", "fpa.models", "fpa.experiment"}
+    heavy = {"torch", "scipy", "sklearn", "matplotlib.pyplot", "fpa.models"}
     assert not heavy & modules_loaded_by(code, tmp_path)

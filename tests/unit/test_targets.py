@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fpa.reporting.description import read_description
-from fpa.reporting.drawing.targets import targets
+from fpa.reporting.figures.training import targets
 from fpa.reporting.make import make_figure
 from fpa.reporting.state import table_entries
 from fpa.reporting.tables.build import build

@@ -1,6 +1,5 @@
-"""Every figure of an experiment. A kind of figure is a module that registers itself in FIGURES."""
+"""Every figure of an experiment. A figure is two functions that a module registers in FIGURES."""
 
-import importlib
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -16,6 +15,9 @@ from fpa.reporting.figures.base import (
     register,
 )
 
+# The project's own, in the order of the report.
+from fpa.reporting.figures import paintings, samples, scores, training  # isort: skip
+
 __all__ = [
     "FIGURES",
     "Animation",
@@ -24,20 +26,13 @@ __all__ = [
     "Input",
     "Spec",
     "figures",
+    "paintings",
     "played_inputs",
     "register",
+    "samples",
+    "scores",
+    "training",
 ]
-
-KINDS = (
-    *("painting", "keys", "dynamics", "refined", "steps", "animation"),
-    *("samples", "interpolation", "neighbours"),
-    *("scores", "tradeoffs", "agreement", "ablation"),
-    *("progress", "targets", "curves", "film"),
-)
-"""The project's modules, in the order of the report."""
-
-for _kind in KINDS:
-    importlib.import_module(f"{__name__}.{_kind}")
 
 
 def figures(about: Description) -> dict[str, Spec]:

@@ -1,16 +1,25 @@
-"""Kinds of figures: what each shows, from which artifacts, and how it is drawn.
+"""What a figure is: what it shows, from which artifacts, and the function that draws it.
 
-Specifications follow from the experiment's description (fpa.reporting.description). Inputs are
-paths below the results folder. Nothing here imports a plotting library: the workflow asks for every
-specification at each start.
+A figure is two functions. `specs` says what there is to draw for an experiment and from which files: the
+workflow asks every figure at each start. `draw` reads these files, paths below the results folder, and
+gives a matplotlib figure or an animation.
 """
 
+from __future__ import annotations
+
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import load_array, read_json
+from fpa.core.lazy import pd
 from fpa.core.registry import Registry
 from fpa.core.words import in_words
 from fpa.reporting.description import Description, labels
@@ -78,8 +87,13 @@ class Spec:
 class Animation:
     """Frames and how long each is shown."""
 
-    frames: Sequence["Image"]
+    frames: Sequence[Image]
     seconds: Sequence[float]
+
+    @classmethod
+    def staying(cls, frames: Sequence[Image], seconds: float, last: float) -> Animation:
+        """Frames of equal length, but for the last one."""
+        return cls(frames, [seconds] * (len(frames) - 1) + [last])
 
 
 class Context:
@@ -188,6 +202,20 @@ class Context:
         numbers = in_words([str(n + 1) for n in self.shown["strips"]])
         return f"Paintings {numbers} of the fixed sample seed {self.sample_seed}"
 
+    @property
+    def error_bars(self) -> str:
+        """What the error bars of scores are, in words."""
+        if len(self.seeds) > 1:
+            return f"Bars: standard deviation over {len(self.seeds)} trainings (seeds)"
+        return (
+            "One training of each model; bars: the standard error of sampling from it, where it is known. "
+            "Another training of the same model can differ by several times as much"
+        )
+
+
+Specs = Callable[[Context], Iterator[Spec]]
+Draw = Callable[[Spec, Path], "Figure | Animation"]
+
 
 @dataclass(frozen=True)
 class FigureKind:
@@ -199,18 +227,64 @@ class FigureKind:
     """
 
     kind: str
-    specs: Callable[[Context], Iterator[Spec]]
-    draw: Callable[[Spec, Path], "Figure | Animation"]
+    specs: Specs
+    draw: Draw
 
 
 FIGURES: Registry[FigureKind] = Registry("figure")
 """Every kind of figure, in the order of the report."""
 
 
-def register(
-    kind: str,
-    specs: Callable[[Context], Iterator[Spec]],
-    draw: Callable[[Spec, Path], "Figure | Animation"],
-) -> FigureKind:
+def register(kind: str, specs: Specs, draw: Draw) -> FigureKind:
     """Add a kind of figure to those that every experiment has."""
     return FIGURES.register(kind, FigureKind(kind, specs, draw))
+
+
+# What figures show -----------------------------------------------------------------------------
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV table of the results: only empty cells are missing; the status 'nan' is a word."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def load(part: Input, results: Path) -> Any:
+    """An input's array (or arrays by name, or table, or JSON); None where it is missing."""
+    return load_file(results / part.path)
+
+
+def load_file(path: Path) -> Any:
+    """The same of a file."""
+    if not path.exists():
+        return None
+    if path.suffix == ".json":
+        return read_json(path)
+    if path.suffix == ".csv":
+        return read_table(path)
+    found = load_array(path)
+    if isinstance(found, np.ndarray):
+        return found
+    try:
+        with found:
+            return dict(found)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
+
+
+def load_needed(part: Input, results: Path) -> Any:
+    """The same, but a missing input is a UserError."""
+    found = load(part, results)
+    if found is None:
+        raise UserError(f"cannot draw without {results / part.path}; is its run finished?")
+    return found
+
+
+def load_by_model(spec: Spec, results: Path) -> dict[str, Any]:
+    """Every input by its model, None where it is missing."""
+    return {part.model: load(part, results) for part in spec.inputs}
+
+
+def load_histories(spec: Spec, results: Path) -> list[tuple[str, int, pd.DataFrame]]:
+    """(model, seed, history) of each run that has one."""
+    loaded = ((part, load(part, results)) for part in spec.inputs)
+    return [(part.model, part.seed, history) for part, history in loaded if history is not None]

@@ -1,19 +1,35 @@
-"""Uncurated samples of every model beside real images."""
+"""What models make: samples beside real images, interpolations, and the nearest training images."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fpa.core import artifacts
-from fpa.reporting.description import samples_file
-from fpa.reporting.figures.base import Context, Input, Spec, register
-from fpa.reporting.figures.loading import load_by_model
+from fpa.core.lazy import plt
+from fpa.reporting.description import first_protocol, neighbours_file, samples_file
+from fpa.reporting.figures.base import Context, Input, Spec, load_by_model, register
+from fpa.reporting.figures.theme import (
+    TEXT_WIDTH,
+    empty_panel,
+    model_colours,
+    set_padding,
+    show_image,
+    tile,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CATEGORY = "Samples"
 
-def specs(context: Context) -> Iterator[Spec]:
+# Samples -----------------------------------------------------------------------------------------
+
+
+def samples_specs(context: Context) -> Iterator[Spec]:
     """One for each data set."""
     count = context.shown["grid"]
     beside = " beside the first real images" if context.real_images else ""
@@ -22,7 +38,7 @@ def specs(context: Context) -> Iterator[Spec]:
             "samples",
             dataset,
             title="samples",
-            category="Samples",
+            category=CATEGORY,
             caption=f"Uncurated samples of each model on {dataset} (the first {count} of those "
             f"that are scored; {context.training_seed}){beside}.",
             inputs=(
@@ -33,11 +49,165 @@ def specs(context: Context) -> Iterator[Spec]:
         )
 
 
-def draw(spec: Spec, results: Path) -> "Figure":
-    from fpa.reporting.drawing.pictures import sample_grids
+def draw_samples(spec: Spec, results: Path) -> Figure:
+    """Uncurated images side by side, one titled grid each: real ones first, then every model's."""
+    grids, labels = load_by_model(spec, results), {"": "real", **spec.models}
+    count = spec.options["count"]
+    columns = int(np.ceil(np.sqrt(count)))
+    across = min(len(grids), 2 if len(grids) in (2, 4) else 3)
+    down = -(-len(grids) // across)
+    width = TEXT_WIDTH / across
+    figure, axes = plt.subplots(
+        down, across, figsize=(TEXT_WIDTH, down * (width + 0.2)), squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, (name, images) in zip(axes.flat, grids.items(), strict=False):
+        if images is None:
+            empty_panel(ax, "no samples: run missing")
+        else:
+            show_image(ax, tile(np.asarray(images[:count]), columns))
+        ax.set_title(labels.get(name, name))
+    return figure
 
-    grids = load_by_model(spec, results)
-    return sample_grids(grids, {"": "real", **spec.models}, spec.options["count"])
+
+register("samples", samples_specs, draw_samples)
+
+# From latent to latent ---------------------------------------------------------------------------
 
 
-register("samples", specs, draw)
+def interpolation_specs(context: Context) -> Iterator[Spec]:
+    """One for each data set."""
+    file = artifacts.interpolations(
+        context.checkpoint,
+        context.shown["interpolations"],
+        context.shown["frames"],
+        context.sample_seed,
+    )
+    for dataset in context.stores:
+        yield context.spec(
+            "interpolation",
+            dataset,
+            title="latent interpolation",
+            category=CATEGORY,
+            caption=f"From latent to latent on {dataset} ({context.training_seed}): spherical "
+            "interpolation between two fixed latents a row, all else kept; not chosen.",
+            inputs=context.first_inputs(file, dataset),
+        )
+
+
+def draw_interpolation(spec: Spec, results: Path) -> Figure:
+    """Images (R, F, C, H, W) between pairs of latents, one titled block of rows a model."""
+    rows = load_by_model(spec, results)
+    sheets = {name: None if images is None else _sheet(images) for name, images in rows.items()}
+    found = [images.shape for images in rows.values() if images is not None]
+    share = found[0][0] / found[0][1]
+    height = TEXT_WIDTH * share + 0.22
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(TEXT_WIDTH, height * len(rows)), squeeze=False
+    )
+    for ax, (name, sheet) in zip(axes.flat, sheets.items(), strict=True):
+        if sheet is None:
+            empty_panel(ax, "run missing")
+        else:
+            show_image(ax, sheet)
+        ax.set_title(spec.models[name], loc="left", pad=2)
+    set_padding(figure, w_pad=0.01, h_pad=0.02, wspace=0, hspace=0)
+    return figure
+
+
+def _sheet(images: np.ndarray) -> np.ndarray:
+    return tile(images.reshape(-1, *images.shape[2:]), images.shape[1])
+
+
+register("interpolation", interpolation_specs, draw_interpolation)
+
+# Nearest training images -------------------------------------------------------------------------
+
+
+def neighbours_specs(context: Context) -> Iterator[Spec]:
+    """One for each data set, in the feature space of the first protocol."""
+    protocol = first_protocol(context.about)
+    file = neighbours_file(context.about)
+    above = ", above their nearest training images" if context.real_images else ""
+    for dataset in context.stores:
+        yield context.spec(
+            "neighbours",
+            dataset,
+            title="nearest training images",
+            category=CATEGORY,
+            caption=f"Memorisation check on {dataset} ({context.training_seed}): the first samples, "
+            f"not chosen{above}. Right: the distances of all samples (2,000 at most) to their nearest "
+            f"training image, in {protocol['extractor']} features, against those between training images. A "
+            "model that copies lies left of the grey curve, near zero.",
+            inputs=context.first_inputs(file, dataset),
+        )
+
+
+def draw_neighbours(spec: Spec, results: Path) -> Figure:
+    """Memorisation check: samples above their nearest training images, and all distances.
+
+    The inputs are as `fpa.evaluation.neighbours.search` gives them; samples without `nearest` stand
+    alone. On the right, how far the samples are from their nearest training image, against how far training
+    images are from each other.
+    """
+    found: dict[str, Mapping[str, np.ndarray] | None] = load_by_model(spec, results)
+    colours = model_colours(list(spec.models))
+    there = [part for part in found.values() if part is not None]
+    count, nearest = len(there[0]["samples"]), max(_rows(part) for part in there)
+    height = max(0.62 * TEXT_WIDTH * (nearest + 1) / count, 0.9) + 0.25
+    figure, axes = plt.subplots(
+        len(found),
+        2,
+        figsize=(TEXT_WIDTH, height * len(found)),
+        squeeze=False,
+        width_ratios=[7, 3],
+    )
+    curves = ("distance", "real_distance")
+    known = {
+        name: {key: part[key][np.isfinite(part[key])] for key in curves}
+        for name, part in found.items()
+        if part is not None
+    }
+    limit = 1.05 * max(
+        np.percentile(values, 99.5)
+        for part in known.values()
+        for values in part.values()
+        if len(values)
+    )
+    for (pictures, curve), (name, part) in zip(axes, found.items(), strict=True):
+        pictures.set_title(spec.models[name], loc="left", pad=3)
+        if part is None:
+            empty_panel(pictures, "run missing")
+            empty_panel(curve, "")
+            continue
+        columns = part["samples"][:, None]
+        if _rows(part):
+            columns = np.concatenate([columns, part["nearest"]], axis=1)
+        sheet = tile(np.concatenate(columns.swapaxes(0, 1)), count)
+        show_image(pictures, sheet)
+        size = part["samples"].shape[-1]
+        names = [
+            "sample",
+            *("nearest" if row == 0 else f"{row + 1}." for row in range(_rows(part))),
+        ]
+        pictures.set_yticks([(row + 0.5) * (size + 1) for row in range(len(names))], names)
+        pictures.tick_params(length=0, labelsize=6)
+        for key, colour, what in (
+            ("real_distance", "0.4", "real to real"),
+            ("distance", colours[name], "sample to real"),
+        ):
+            if len(known[name][key]):
+                curve.ecdf(known[name][key], color=colour, label=what)
+        curve.set(xlim=(0, limit), ylim=(0, 1), ylabel="share of images")
+        curve.legend(loc="upper left", handlelength=1, borderpad=0, fontsize=6)
+    axes[-1, 1].set_xlabel("feature distance")
+    return figure
+
+
+def _rows(part: Mapping[str, np.ndarray]) -> int:
+    """Training images below each sample."""
+    return part["nearest"].shape[1] if "nearest" in part else 0
+
+
+register("neighbours", neighbours_specs, draw_neighbours)

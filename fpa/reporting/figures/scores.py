@@ -1,42 +1,55 @@
-"""Scores by model and data set."""
+"""Scores by model and data set, over what a model costs, over painting steps, and how far they agree."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.lazy import pd, plt, sns
+from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import counted
-from fpa.reporting.figures.base import Context, Input, Spec, register
-from fpa.reporting.figures.loading import load_needed
-from fpa.reporting.measures import directions
+from fpa.reporting.description import first_protocol
+from fpa.reporting.figures.base import Context, Input, Spec, load_needed, register
+from fpa.reporting.figures.theme import (
+    MISSING,
+    TEXT_WIDTH,
+    Labels,
+    empty_panel,
+    model_colours,
+    model_markers,
+    shared_legend,
+)
+from fpa.reporting.measures import directions, drawn_metrics, heading, measure
+from fpa.reporting.tables.agreement import FEWEST, SCOPES, score_label
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CATEGORY = "Scores"
 
-def error_bars(context: Context) -> str:
-    """What the error bars of scores are, in words."""
-    if len(context.seeds) > 1:
-        return f"Bars: standard deviation over {len(context.seeds)} trainings (seeds)"
-    return (
-        "One training of each model; bars: the standard error of sampling from it, where it is known. "
-        "Another training of the same model can differ by several times as much"
-    )
+# By model and data set ---------------------------------------------------------------------------
 
 
-def specs(context: Context) -> Iterator[Spec]:
+def scores_specs(context: Context) -> Iterator[Spec]:
     """One for the experiment."""
     sizes = ", ".join(
         f"{protocol['name']} ({counted(protocol)})" for protocol in context.about["protocols"]
     )
     caption = (
-        f"Scores by model and data set, by protocol {sizes}. {error_bars(context)}. "
+        f"Scores by model and data set, by protocol {sizes}. {context.error_bars}. "
         f"{directions(context.config['evaluation'])}"
     )
     yield context.spec(
         "scores",
         title="scores",
-        category="Scores",
+        category=CATEGORY,
         caption=caption.rstrip(),
         inputs=(Input(artifacts.table("scores")),),
         lines=True,
@@ -44,11 +57,424 @@ def specs(context: Context) -> Iterator[Spec]:
     )
 
 
-def draw(spec: Spec, results: Path) -> "Figure":
-    from fpa.reporting.drawing.scores import score_panels
-
-    table = load_needed(spec.inputs[0], results)
-    return score_panels(table, spec.options["seeds"], spec.models)
+def draw_scores(spec: Spec, results: Path) -> Figure:
+    return score_panels(load_needed(spec.inputs[0], results), spec.options["seeds"], spec.models)
 
 
-register("scores", specs, draw)
+def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> Figure:
+    """Every metric (rows) on every data set (columns): one point for each model with its error bar.
+
+    `scores` as in scores.csv. The bar is the standard deviation over seeds, or with a single seed
+    the standard error of sampling where that is known. What is missing, failed or NaN is named.
+    """
+    colours = model_colours(list(labels))
+    panels, datasets, order = _panels(scores), list(scores["dataset"].unique()), list(labels)
+    line = 0.16 * len(order) + 0.45
+    width = min(TEXT_WIDTH, 1.9 * len(datasets) + 1.6)
+    figure, grid = plt.subplots(
+        max(len(panels), 1),
+        len(datasets),
+        figsize=(width, line * max(len(panels), 1) + 0.3),
+        squeeze=False,
+        sharey=True,
+    )
+    if not panels:
+        empty_panel(grid[0, 0], "no run has a finite score")
+    for row, (protocol, metric) in zip(grid, panels, strict=False):
+        for ax, dataset in zip(row, datasets, strict=True):
+            here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
+            points = mean_and_error(here, metric)
+            # Every seed as a tick; the bars come from `mean_and_error`, which knows sampling errors too.
+            sns.stripplot(
+                here[here["metric"] == metric].eval(f"value = {METRICS[metric].scale} * value"),
+                x="value",
+                y="model",
+                hue="model",
+                order=order,
+                hue_order=order,
+                palette=colours,
+                marker="|",
+                linewidth=1,
+                alpha=0.7,
+                jitter=False,
+                legend=False,
+                ax=ax,
+            )
+            ax.set(xlabel="", ylabel="")
+            for place, model in enumerate(order):
+                rows = here[here["model"] == model]
+                _point(ax, place, rows, points, metric, seeds, colours[model])
+            sns.despine(ax=ax, left=True)
+            ax.grid(axis="y", linewidth=0.4, color="0.9")
+            ax.tick_params(axis="y", length=0)
+            ax.margins(x=0.15)
+            ax.locator_params(axis="x", nbins=3)
+        row[0].set_yticks(range(len(order)), list(labels.values()))
+        row[0].set_ylim(len(order) - 0.5, -0.5)
+        row[0].set_ylabel(_panel_title(scores, protocol, metric))
+    for ax, dataset in zip(grid[0], datasets, strict=True):
+        size = scores.loc[scores["dataset"] == dataset, "resolution"].iloc[0]
+        ax.set_title(f"{dataset}\n{size} px" if len(datasets) > 4 else f"{dataset} {size} px")
+    figure.align_ylabels(grid[:, 0])
+    return figure
+
+
+def _point(
+    ax: Axes,
+    place: int,
+    rows: pd.DataFrame,
+    points: pd.DataFrame,
+    metric: str,
+    seeds: Sequence[int],
+    colour: tuple,
+) -> None:
+    """One model's mean and error bar, or the word for why there is none."""
+    values = rows.loc[rows["metric"] == metric, "value"].dropna() * METRICS[metric].scale
+    if len(values):
+        point = points.loc[rows["model"].iloc[0]]
+        error = None if pd.isna(point["error"]) else point["error"]
+        bar: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
+        ax.errorbar(point["mean"], place, xerr=error, **bar)
+    bad = why_not(rows, metric, seeds)
+    if bad:
+        x, side, text = (1, "right", f"({bad})") if len(values) else (0.5, "center", bad)
+        where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
+        ax.text(x, place, text, **where, color=MISSING, size=6)
+
+
+def why_not(rows: pd.DataFrame, metric: str, seeds: Sequence[int]) -> str:
+    """'missing', 'failed', 'NaN 2×' ... of one model's runs; empty when every seed has its score."""
+    of_metric = rows[(rows["metric"] == metric) | rows["metric"].isna()].drop_duplicates("seed")
+    unknown = (of_metric["status"] == "ok") & of_metric["value"].isna()
+    states = of_metric["status"].mask(unknown, "nan").set_axis(of_metric["seed"])
+    found = [states.get(seed, "missing") for seed in seeds]
+    bad = pd.Series([state for state in found if state != "ok"], dtype=str).replace("nan", "NaN")
+    counts = bad.value_counts(sort=False).items()
+    return ", ".join(f"{state} {n}×" if len(seeds) > 1 else str(state) for state, n in counts)
+
+
+def _panels(scores: pd.DataFrame) -> list[tuple[str, str]]:
+    """(protocol, metric) of each row of panels: the drawn metrics that were measured, in order."""
+    return [
+        (protocol, metric)
+        for protocol in scores["protocol"].unique()
+        for metric in drawn_metrics()
+        if ((scores["protocol"] == protocol) & (scores["metric"] == metric)).any()
+    ]
+
+
+def _panel_title(scores: pd.DataFrame, protocol: str, metric: str) -> str:
+    """What a metric is called in a protocol's features."""
+    extractors = scores.loc[scores["protocol"] == protocol, "extractor"]
+    name = heading(metric, measure(metric, extractors), "×")
+    return f"{name}\n({protocol})" if scores["protocol"].nunique() > 1 else name
+
+
+def mean_and_error(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One row for each model: mean over seeds and error."""
+    rows = scores[scores["metric"] == metric]
+    factor = METRICS[metric].scale
+    values = rows.assign(value=factor * rows["value"], error=factor * rows["error"])
+    grouped = values.groupby("model", sort=False)
+    points = pd.DataFrame({"mean": grouped["value"].mean(), "spread": grouped["value"].std()})
+    # Of one seed only the error of sampling is known. Bars of one figure are of one kind.
+    several = scores["seed"].nunique() > 1
+    points["error"] = points["spread"] if several else grouped["error"].mean()
+    return points
+
+
+register("scores", scores_specs, draw_scores)
+
+# Over what a model costs -------------------------------------------------------------------------
+
+FEWEST_MODELS = 3
+"""Models below which the tables say as much."""
+SPREAD = 4
+"""The largest distance over the smallest beyond which distances are drawn on a logarithmic scale."""
+WIDE, HIGH = 14, 6
+"""Room for a number beside a point, in points of 1/72 inch."""
+LINE = {"arrowstyle": "-", "linewidth": 0.4, "color": "grey", "shrinkA": 0, "shrinkB": 0}
+"""From a point to its number, where that had to move."""
+COSTS = {"parameters": "generator parameters (millions)", "minutes": "one training (minutes)"}
+
+
+def tradeoffs_specs(context: Context) -> Iterator[Spec]:
+    """One for an experiment of several models, by its first protocol."""
+    if len(context.labels) < FEWEST_MODELS or "fid" not in context.config["evaluation"]["metrics"]:
+        return
+    protocol = first_protocol(context.about)
+    yield context.spec(
+        "tradeoffs",
+        title="distance over size and time",
+        category=CATEGORY,
+        caption="Fréchet distance over the generator's parameters (those of a frozen painter included) "
+        f"and over the time of a training ({counted(protocol)}). The time is the "
+        "budget divided by the speed in the table of models; that of a base is not included. "
+        f"{context.error_bars}.",
+        inputs=(Input(artifacts.table("scores")), Input(artifacts.table("models"))),
+        lines=True,
+        options={"protocol": protocol["name"]},
+    )
+
+
+def draw_tradeoffs(spec: Spec, results: Path) -> Figure:
+    """A row for each data set, a panel for each cost; one numbered point for each model."""
+    scores, models = (load_needed(part, results) for part in spec.inputs)
+    scores = scores[scores["protocol"] == spec.options["protocol"]]
+    labels = spec.models
+    costs = models.assign(
+        parameters=models["generator_parameters"] / 1e6,
+        minutes=1000 * models["kimg"] / models["training_images_per_second"] / 60,
+    )
+    datasets = list(scores["dataset"].unique())
+    figure, grid = plt.subplots(
+        len(datasets),
+        len(COSTS),
+        figsize=(TEXT_WIDTH, max(2.6 * len(datasets), 0.14 * len(labels) + 0.4)),
+        squeeze=False,
+        sharey="row",
+    )
+    for axes, dataset in zip(grid, datasets, strict=True):
+        here = scores[scores["dataset"] == dataset]
+        points = mean_and_error(here, "fid").dropna(subset="mean")
+        points = points.join(costs[costs["dataset"] == dataset].set_index("model")[list(COSTS)])
+        for ax, cost in zip(axes, COSTS, strict=True):
+            _tradeoff(ax, points.dropna(subset=cost), cost, labels)
+        axes[0].set_ylabel(
+            f"Fréchet distance, {dataset}" if len(datasets) > 1 else "Fréchet distance"
+        )
+    for ax, cost in zip(grid[-1], COSTS, strict=True):
+        ax.set_xlabel(COSTS[cost])
+    colours, markers = model_colours(list(labels)), model_markers(list(labels))
+    handles = [
+        plt.Line2D([], [], color=colours[m], marker=markers[m], linestyle="", markersize=4)
+        for m in labels
+    ]
+    names = [f"{number}  {label}" for number, label in enumerate(labels.values(), start=1)]
+    figure.legend(handles, names, loc="outside right upper", handletextpad=0.1)
+    return figure
+
+
+def _tradeoff(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None:
+    """One point for each model with its error bar and its number."""
+    if points.empty:
+        empty_panel(ax, "no model has a score and a cost")
+        return
+    colours, markers = model_colours(list(labels)), model_markers(list(labels))
+    ax.set_xscale("log")
+    if points["mean"].max() > SPREAD * points["mean"].min():
+        # One model that fails must not press all others together.
+        ax.set_yscale("log")
+    for name, point in points.iterrows():
+        model = str(name)
+        error = None if pd.isna(point["error"]) else point["error"]
+        style: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 1.5}
+        ax.errorbar(point[cost], point["mean"], error, markersize=4, elinewidth=0.7, **style)
+    low, high = points[cost].min(), points[cost].max()
+    middle = np.sqrt(low * high)
+    # At least a factor of two wide, so that equal costs look equal.
+    ax.set_xlim(min(low * 0.9, middle / 1.5), max(high * 1.12, middle * 1.5))
+    ticks = _steps(*ax.get_xlim())
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    if ax.get_yscale() == "log":
+        rungs = _steps(*ax.get_ylim())
+        ax.set_yticks(rungs, [f"{t:g}" for t in rungs])
+    numbers = [str(list(labels).index(str(model)) + 1) for model in points.index]
+    _write_beside(ax, list(zip(numbers, points[cost], points["mean"], strict=True)))
+
+
+def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
+    """A text beside each point (text, x, y); one that would cover another moves up, on a thin line."""
+    placed: list[tuple[float, float]] = []
+    scale = 72 / ax.figure.dpi
+    for text, x, y in sorted(texts, key=lambda one: one[2]):
+        at = ax.transData.transform((x, y)) * scale  # in points
+        height = at[1]
+        for across, up in placed:
+            if abs(across - at[0]) < WIDE:
+                height = max(height, up + HIGH)
+        placed.append((at[0], height))
+        moved = height - at[1]
+        ax.annotate(
+            text,
+            (x, y),
+            xytext=(5 + min(moved, 9), 2 + moved),
+            textcoords="offset points",
+            size=6,
+            arrowprops=LINE if moved > 1 else None,
+        )
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, ... between two numbers."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found = [d * 10.0**p for p in powers for d in (1, 2, 5) if low <= d * 10.0**p <= high]
+    return found or [round((low * high) ** 0.5, 3)]
+
+
+register("tradeoffs", tradeoffs_specs, draw_tradeoffs)
+
+# How far they agree ------------------------------------------------------------------------------
+
+AGREE = "RdBu"
+"""Blue where scores agree."""
+MOST_SLANTED = 5
+"""Scores whose names fit side by side aslant."""
+DARK = 0.6
+"""Correlations from which on a cell's number is white."""
+
+
+def agreement_specs(context: Context) -> Iterator[Spec]:
+    """One for the experiment."""
+    yield context.spec(
+        "agreement",
+        title="agreement of scores",
+        category=CATEGORY,
+        caption="Spearman's rank correlation of every pair of scores, by data set: over the finished "
+        "models, over the quick scores of all checkpoints, and over those within one training (mean "
+        "over trainings). 1 (blue): both put everything in the same order of quality; -1 (red): in the "
+        "opposite one.",
+        inputs=(Input(artifacts.table("agreement")),),
+    )
+
+
+def draw_agreement(spec: Spec, results: Path) -> Figure:
+    return correlation_panels(load_needed(spec.inputs[0], results))
+
+
+def correlation_panels(table: pd.DataFrame) -> Figure:
+    """A triangle of Spearman's correlations for each data set (rows) and scope (columns).
+
+    `table` as in agreement.csv. A panel without a number says so.
+    """
+    datasets = list(table["dataset"].unique()) or [""]
+    figure, grid = plt.subplots(
+        len(datasets), len(SCOPES), figsize=(TEXT_WIDTH, 2.4 * len(datasets)), squeeze=False
+    )
+    for row, dataset in zip(grid, datasets, strict=True):
+        for ax, scope in zip(row, SCOPES, strict=True):
+            here = table[(table["dataset"] == dataset) & (table["scope"] == scope)]
+            title = f"{dataset}: {scope}" if len(datasets) > 1 else scope
+            _triangle(ax, here)
+            ax.set_title(title)
+    return figure
+
+
+def _triangle(ax: Axes, pairs: pd.DataFrame) -> None:
+    known = pairs.dropna(subset="spearman")
+    if known.empty:
+        most = 0 if pairs.empty else int(pairs["n"].max())
+        empty_panel(ax, f"too few to rank:\n{most} found, {FEWEST} needed")
+        return
+    labels: dict[str, str] = {}
+    extractors = {"extractor_a": "", "extractor_b": ""}
+    for row in (
+        pairs.astype(dict.fromkeys(extractors, object)).fillna(extractors).to_dict("records")
+    ):
+        for side in "ab":
+            name = row[f"score_{side}"]
+            labels.setdefault(name, score_label(name, row[f"extractor_{side}"]))
+    order = list(labels)
+    values = np.full((len(order), len(order)), np.nan)
+    for row in known.to_dict("records"):
+        values[order.index(row["score_b"]), order.index(row["score_a"])] = row["spearman"]
+    # The first score has nothing to its left, the last one nothing below.
+    ax.imshow(values[1:, :-1], cmap=AGREE, vmin=-1, vmax=1)
+    for (down, across), value in np.ndenumerate(values[1:, :-1]):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > DARK else "black"
+            ax.text(across, down, f"{value:.2f}", ha="center", va="center", color=colour, size=6)
+    names = list(labels.values())
+    upright = {"rotation": 90} if len(order) > MOST_SLANTED else {"rotation": 40, "ha": "right"}
+    ax.set_xticks(range(len(order) - 1), names[:-1], **upright)
+    ax.set_yticks(range(len(order) - 1), names[1:])
+    ax.tick_params(length=0, labelsize=6)
+    ax.spines[:].set_visible(False)
+
+
+register("agreement", agreement_specs, draw_agreement)
+
+# Over painting steps -----------------------------------------------------------------------------
+
+
+def ablation_specs(context: Context) -> Iterator[Spec]:
+    """One for an experiment with painters that differ in their number of steps alone."""
+    if steps := _painting_steps(context):
+        yield context.spec(
+            "ablation",
+            name="ablation-steps",
+            title="scores over painting steps",
+            category=CATEGORY,
+            caption="The effect of the number of painting steps on the scores. "
+            f"{context.error_bars}.",
+            inputs=(Input(artifacts.table("scores")),),
+            lines=True,
+            options={"steps": steps},
+        )
+
+
+def _painting_steps(context: Context) -> dict[str, int]:
+    """Steps by model, of the largest set of painters that are the same but for them."""
+    steps = {run["model"]: run["painter_steps"] for run in context.runs if run["painter_steps"]}
+    alike: dict[str, dict[str, int]] = {}
+    for name, count in steps.items():
+        model = context.config["models"][name]
+        settings = model["settings"]
+        painter = {k: v for k, v in settings.get("painter", {}).items() if k != "steps"}
+        rest = {**settings, "painter": painter}
+        key = json.dumps([model["class"], model["base"], model["training"], rest], sort_keys=True)
+        alike.setdefault(key, {})[name] = count
+    found = max(alike.values(), key=lambda group: len(set(group.values())), default={})
+    return found if len(set(found.values())) > 1 else {}
+
+
+def draw_ablation(spec: Spec, results: Path) -> Figure:
+    """An ablation: metrics (rows) over the painters' number of steps, on every data set."""
+    scores = load_needed(spec.inputs[0], results)
+    steps: Mapping[str, int] = spec.options["steps"]
+    labels = spec.models
+    colours, markers = model_colours(list(labels)), model_markers(list(labels))
+    scores = scores[scores["model"].isin(steps)]
+    panels, datasets = _panels(scores), list(scores["dataset"].unique())
+    if not panels:
+        raise UserError("none of the models with different steps has a score")
+    width = min(TEXT_WIDTH, 2.4 * len(datasets) + 1)
+    figure, grid = plt.subplots(
+        len(panels),
+        len(datasets),
+        figsize=(width, 1.7 * len(panels) + 0.5),
+        squeeze=False,
+        sharex=True,
+    )
+    every = sorted(set(steps.values()))
+    for row, (protocol, metric) in zip(grid, panels, strict=True):
+        for ax, dataset in zip(row, datasets, strict=True):
+            here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
+            points = mean_and_error(here, metric).dropna(subset="mean")
+            points = points.assign(steps=points.index.map(steps)).sort_values("steps")
+            ax.plot(points["steps"], points["mean"], color="0.8", linewidth=1, zorder=0)
+            for name, point in points.iterrows():
+                model = str(name)
+                error = None if pd.isna(point["error"]) else point["error"]
+                bar: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 2}
+                label = labels[model]
+                ax.errorbar(point["steps"], point["mean"], error, label=label, markersize=4, **bar)
+            gone = [labels[m] for m in steps if m not in points.index]
+            if gone:
+                where: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "va": "top"}
+                text = f"no score: {', '.join(gone)}"
+                ax.text(0.98, 0.97, text, **where, color=MISSING, size=6)
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(every, [str(step) for step in every])
+            ax.minorticks_off()
+            ax.margins(x=0.15, y=0.15)
+        row[0].set_ylabel(_panel_title(scores, protocol, metric))
+    for ax, dataset in zip(grid[0], datasets, strict=True):
+        ax.set_title(dataset)
+    shared_legend(figure, grid.flat)
+    figure.supxlabel("painting steps", size=8)
+    return figure
+
+
+register("ablation", ablation_specs, draw_ablation)

@@ -11,7 +11,7 @@ import jinja2
 from PIL import Image
 
 from fpa.core.files import load_array
-from fpa.reporting.drawing.tiles import tile
+from fpa.reporting.figures.theme import tile
 from fpa.reporting.status.reading import RunState
 from fpa.reporting.status.text import facts, numbers, summary
 

@@ -1,12 +1,13 @@
 """The table of agreement: how far the scores rank models and checkpoints alike."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import measure
 from fpa.reporting.tables.request import Built, Request

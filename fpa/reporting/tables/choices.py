@@ -1,9 +1,10 @@
 """The table of choices: which checkpoint each quick score would have chosen."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.reporting.measures import measure
 from fpa.reporting.tables.agreement import QUICK, quick_scores
 from fpa.reporting.tables.request import Built, Request

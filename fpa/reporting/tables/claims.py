@@ -13,13 +13,14 @@ if it lies outside. Claims are stated before they are tested, so they are not co
 number: of forty true ties, one is expected on either side.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.evaluation.metrics import METRICS
 from fpa.experiment.claims import Claim
 from fpa.reporting.measures import heading, measure

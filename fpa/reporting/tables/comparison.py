@@ -1,5 +1,7 @@
 """Two runs' scores side by side."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
+from fpa.core.lazy import pd
 from fpa.evaluation.protocols import counted
 
 Estimate = Mapping[str, Any]
@@ -77,8 +80,6 @@ def _only(scores: Mapping[str, dict[str, Any]], protocol: str, place: str | Path
 
 def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
     """Two score files side by side, as Markdown: differences in standard errors."""
-    import pandas as pd
-
     rows = []
     for metric, a in one["metrics"].items():
         b = two["metrics"].get(metric)

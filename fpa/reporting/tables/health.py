@@ -1,11 +1,12 @@
 """The table of health: what is wrong with a training, beside how good its samples are."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.core.words import in_words
 from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
 from fpa.reporting.tables.request import Built, Request

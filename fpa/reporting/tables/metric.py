@@ -1,10 +1,11 @@
 """The table of one metric: models down, data sets across."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading, measure
 from fpa.reporting.tables.request import Built, Request

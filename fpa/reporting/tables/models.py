@@ -1,9 +1,10 @@
 """The table of the models: size and cost."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.core.words import cpu_threads
 from fpa.reporting.tables.request import Built, Request

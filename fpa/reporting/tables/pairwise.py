@@ -7,13 +7,14 @@ protocol and metric together. An exact permutation test would assume less, but o
 against five its smallest p is 2 / 252 = 0.008, which is never significant among ten pairs.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading, measure
 from fpa.reporting.tables.request import Built, Request

@@ -1,22 +1,19 @@
 """Published scores."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fpa.core.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from fpa.core.lazy import pd
 
 PUBLISHED = Path(__file__).parent.parent / "published.csv"
 """The list of published scores that comes with the project."""
 COLUMNS = ["dataset", "model", "metric", "value", "protocol", "source"]
 
 
-def read_published(path: str | Path) -> "pd.DataFrame":
+def read_published(path: str | Path) -> pd.DataFrame:
     """Published scores from a CSV file; UserError when columns are missing or values no numbers."""
-    import pandas as pd
-
     try:
         frame = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False)
         frame["value"] = frame["value"].astype(float)

@@ -1,14 +1,16 @@
 """What a table is made from, and what it is made into."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.experiment.claims import Claim
 from fpa.reporting.tables.tidy import Entry
 
-Built = tuple[pd.DataFrame, pd.DataFrame, str]
+Built: TypeAlias = "tuple[pd.DataFrame, pd.DataFrame, str]"
 """What goes into the CSV, the same as text, and the caption."""
 
 

@@ -1,9 +1,10 @@
 """The table of all scores: models down, metrics across."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.measures import heading, measure
 from fpa.reporting.tables.request import Built, Request

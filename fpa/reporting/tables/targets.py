@@ -1,11 +1,12 @@
 """The table of targets: how many images and hours a model needs to reach a Fréchet distance."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.core.words import in_words
 from fpa.reporting.tables.request import Built, Request

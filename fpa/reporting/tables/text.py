@@ -1,10 +1,11 @@
 """What the tables' cells and captions have in common."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
+from fpa.core.lazy import pd
 from fpa.core.words import in_words
 from fpa.evaluation.metrics import METRICS
 

@@ -1,9 +1,11 @@
 """Every score of an experiment, one row each, and what stands in for a missing one."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
+from fpa.core.lazy import pd
 
 Entry = Mapping[str, Any]
 """What a score or cost file holds."""

@@ -1,11 +1,13 @@
 """A table of text as Markdown and as LaTeX."""
 
+from __future__ import annotations
+
 import html
 import re
 from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
+from fpa.core.lazy import pd
 
 MARKDOWN = re.compile(r"[\\`*\[|~$]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown would take for markup, in a cell too; an underscore inside a word is none."""

@@ -1,20 +1,20 @@
 """The style of every figure: one colour for each model, embedded fonts, no dates in the files."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-from cycler import cycler
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fpa.core.files import atomic_path
+from fpa.core.lazy import mpl, plt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TEXT_WIDTH = 6.75
 """Inches: the width of a two-column page's text."""
@@ -61,7 +61,7 @@ def use_theme() -> None:
             **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 3.2),
             **dict.fromkeys(("xtick.minor.width", "ytick.minor.width"), 0.8),
             "axes.axisbelow": True,
-            "axes.prop_cycle": cycler(color=COLOURS),
+            "axes.prop_cycle": mpl.rcsetup.cycler(color=COLOURS),
             "font.sans-serif": ["Arial", "DejaVu Sans", "Liberation Sans", "sans-serif"],
             "grid.color": ".8",
             "legend.title_fontsize": 9.6,
@@ -98,7 +98,7 @@ def as_drawn(label: str) -> str:
 
 def model_colours(models: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """One colour-blind-safe colour for each model, by its place in the experiment."""
-    return dict(zip(models, map(to_rgb, itertools.cycle(COLOURS)), strict=False))
+    return dict(zip(models, map(mpl.colors.to_rgb, itertools.cycle(COLOURS)), strict=False))
 
 
 def model_markers(models: Sequence[str]) -> dict[str, str]:
@@ -154,7 +154,7 @@ def empty_panel(axes: Axes, reason: str) -> None:
 def set_padding(figure: Figure, **padding: Any) -> None:
     """Set the space between a figure's panels (w_pad, h_pad, wspace, hspace)."""
     engine = figure.get_layout_engine()
-    assert isinstance(engine, ConstrainedLayoutEngine), "use_theme was not called"
+    assert isinstance(engine, mpl.layout_engine.ConstrainedLayoutEngine), "use_theme was not called"
     engine.set(**padding)
 
 
@@ -178,3 +178,15 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
 
 def _white(image: np.ndarray) -> int:
     return 255 if image.dtype == np.uint8 else 1
+
+
+def tile(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
+    """uint8 images (N, C, H, W) row by row on one white sheet (C, ..., ...), `gap` px apart."""
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    down, across = height + gap, width + gap
+    sheet = np.full((channels, rows * down - gap, columns * across - gap), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * down, (i % columns) * across
+        sheet[:, y : y + height, x : x + width] = image
+    return sheet

@@ -1,1 +1,0 @@
-"""The drawing library: matplotlib figures from arrays and tables; it reads no files."""
