@@ -32,7 +32,7 @@ from fpa.core import provenance  # noqa: E402
 from fpa.core.files import write_json  # noqa: E402
 from fpa.evaluation.scores import Settings  # noqa: E402
 from fpa.experiment.config import read_config  # noqa: E402
-from fpa.experiment.plan import Experiment  # noqa: E402
+from fpa.experiment.plan import Plan  # noqa: E402
 from fpa.runs.run import Run  # noqa: E402
 from fpa.training import memory  # noqa: E402
 
@@ -40,7 +40,7 @@ STAGES = ("painting", "training", "sampling", "scoring", "feeding", "planning")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Scope:
     """What is measured, and how often."""
 
     configs: dict[str, Path]
@@ -69,7 +69,7 @@ class Plan:
     """On a CPU; None for as many as each experiment trains with."""
 
 
-FULL = Plan(
+FULL = Scope(
     configs={"default": ROOT / "config.yaml", "paper": ROOT / "experiments" / "paper.yaml"},
     effort={"default": Effort(9, 4), "paper": Effort(3, 12, plain=1)},
     short=Effort(9, 2),
@@ -82,7 +82,7 @@ FULL = Plan(
     sampled=256,
     square=1024,
 )
-TINY = Plan(
+TINY = Scope(
     configs={"smoke": ROOT / "experiments" / "smoke.yaml"},
     effort={"smoke": QUICK},
     short=QUICK,
@@ -99,14 +99,14 @@ TINY = Plan(
 
 def models(config: Path) -> tuple[dict[str, Run], int]:
     """One run of each model of an experiment, and the threads that it trains with (0: all)."""
-    experiment = Experiment(read_config(config))
+    experiment = Plan(read_config(config))
     found: dict[str, Run] = {}
     for run in experiment.runs:
         found.setdefault(run.model.name, run)
-    return found, experiment.config["runtime"]["train_threads"] or 0
+    return found, experiment.config.runtime.train_threads or 0
 
 
-def measure(plan: Plan, stages: list[str], device: torch.device) -> Iterator[Row]:
+def measure(plan: Scope, stages: list[str], device: torch.device) -> Iterator[Row]:
     """Every row but planning's, which needs no device."""
     cores = plan.threads or len(os.sched_getaffinity(0))
     if "painting" in stages:
@@ -177,7 +177,7 @@ def devices(wanted: str) -> list[torch.device]:
     return [device for device in found if wanted in ("all", device.type)]
 
 
-def suite(plan: Plan, stages: list[str], wanted: str = "cpu") -> dict[str, Any]:
+def suite(plan: Scope, stages: list[str], wanted: str = "cpu") -> dict[str, Any]:
     """Everything that is measured, printed row by row, as JSON."""
     memory.keep_freed()
     found: list[Row] = []

@@ -23,7 +23,7 @@ import yaml
 from fpa.core.files import file_digest, write_json
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -43,7 +43,7 @@ def make_run(work: Path, steps: int):
         "watch_kimg": 0,
     }
     config["evaluation"]["checkpoint"] = "last"
-    experiment = Experiment(config)
+    experiment = Plan(config)
     dataset = experiment.datasets["digits"]
     store = work / store_name(dataset)
     prepare(dataset, store)

@@ -27,7 +27,7 @@ def model_of(root: Path, name: str) -> tuple[Any, Any]:
     """A model of the paper's experiment, and its run, by the code that was found in `root`."""
     try:
         from fpa.experiment.config import read_config
-        from fpa.experiment.plan import Experiment
+        from fpa.experiment.plan import Plan
         from fpa.runs import memory
         from fpa.runs.run import build_model
 
@@ -35,12 +35,12 @@ def model_of(root: Path, name: str) -> tuple[Any, Any]:
         memory.keep_freed()
     except ImportError:  # version 0.1
         from fpa.config import read_config  # type: ignore[import-not-found, no-redef]
-        from fpa.plan import Experiment  # type: ignore[import-not-found, no-redef]
+        from fpa.plan import Experiment as Plan  # type: ignore[import-not-found, no-redef]
         from fpa.runs import build_model  # type: ignore[import-not-found, no-redef]
     config = read_config(root / "experiments" / "paper.yaml")
     if root == ROOT and name in FIRST:
         config["models"][name]["settings"] = FIRST[name]
-    run = next(run for run in Experiment(config).runs if run.model.name == name)
+    run = next(run for run in Plan(config).runs if run.model.name == name)
     return build_model(run), run
 
 

@@ -1,17 +1,20 @@
 """Pages that are written while the site is built: mkdocs calls these functions (mkdocs.yml, hooks).
 
-The command line comes from its parser, the configuration from its schema, models' settings from
+The command line comes from its parser, the configuration from its pydantic model, models' settings from
 their classes. CONTRIBUTING.md and CHANGELOG.md, which lie outside docs/, become pages too.
 """
 
 import argparse
 import ast
+import inspect
 import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
+
+from pydantic import TypeAdapter
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("cli", "experiment", "reporting", "evaluation", "training", "models", "data", "common")
@@ -124,50 +127,57 @@ def _help(verb: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 def configuration() -> str:
     """Every key with its type, default and description."""
-    from fpa.experiment.config import schema
+    from fpa.experiment.config import Config
 
-    keys = schema()["properties"]
     parts = [
         "# Configuration",
-        _text(schema()["description"]),
+        _text(Config.__doc__),
         "A configuration is a YAML file. Keys in angle brackets are names of your choice. Keys without "
         "a default have to be given.",
+        "## Top level",
+        _table(row for key, row in _keys(Config, "") if not _section(Config.model_fields[key])),
     ]
-    top = {key: part for key, part in keys.items() if not _has_keys(part)}
-    parts += ["## Top level", _table(_rows(top, schema().get("required", ()), ""))]
-    for key, part in keys.items():
-        if _has_keys(part):
-            parts += [f"## {key}", _text(part["description"]), _table(_section(part))]
+    for key, field in Config.model_fields.items():
+        if section := _section(field):
+            prefix = "<name>." if _is_named(field) else ""
+            about = field.description or section.__doc__
+            rows = (row for _, row in _keys(section, prefix))
+            parts += [f"## {key}", _text(about), _table(rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def _has_keys(part: Mapping[str, Any]) -> bool:
-    return bool(part.get("properties")) or isinstance(part.get("additionalProperties"), dict)
+def _section(field: Any) -> Any:
+    """The model of a key that holds further keys, or entries by name that do; None for a value."""
+    kind = get_args(field.annotation)[-1] if _is_named(field) else field.annotation
+    return kind if hasattr(kind, "model_fields") else None
 
 
-def _section(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ...]]:
+def _is_named(field: Any) -> bool:
+    """Whether a key holds entries under names of the user's choice."""
+    return get_origin(field.annotation) is dict
+
+
+def _keys(section: Any, prefix: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Rows of a section's keys, those of its named entries included."""
-    yield from _rows(part.get("properties", {}), part.get("required", ()), prefix)
-    others = part.get("additionalProperties")
-    if isinstance(others, dict):
-        yield from _section(others, f"{prefix}<name>.")
+    for name, field in section.model_fields.items():
+        key = field.alias or name
+        below = _section(field)
+        value = field.get_default()
+        if below:  # what is left out has the defaults below
+            value = {name: {} for name in value} if isinstance(value, dict) else {}
+        default = "required" if field.is_required() else f"`{json.dumps(value)}`"
+        kind = "object" if below else _type(TypeAdapter(field.annotation).json_schema())
+        yield key, (f"`{prefix}{key}`", kind, default, field.description or "")
+        if below and _is_named(field):
+            yield from ((key, row) for _, row in _keys(below, f"{prefix}{key}.<name>."))
 
 
-def _rows(keys: Mapping[str, Any], required: Any, prefix: str) -> Iterator[tuple[str, ...]]:
-    for key, part in keys.items():
-        default = f"`{json.dumps(part['default'])}`" if "default" in part else ""
-        default = "required" if key in required else default
-        yield f"`{prefix}{key}`", _type(part), default, part.get("description", "")
-        if _has_keys(part):
-            yield from _section(part, f"{prefix}{key}.")
-
-
-def _type(part: Mapping[str, Any]) -> str:
+def _type(schema: Mapping[str, Any]) -> str:
     """What values a key takes."""
-    if "enum" in part:
-        return ", ".join("null" if value is None else str(value) for value in part["enum"])
-    kinds = part.get("type", "any")
-    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    kinds = schema.get("anyOf") or schema.get("oneOf")
+    return " or ".join(map(_type, kinds)) if kinds else schema.get("type", "any")
 
 
 def _table(rows: Iterator[tuple[str, ...]]) -> str:
@@ -219,12 +229,12 @@ def imports(package: str) -> set[str]:
 
 def _text(text: str | None) -> str:
     """Text that Markdown shows as it stands."""
-    return (text or "").replace("<", "&lt;").replace("*", r"\*")
+    return inspect.cleandoc(text or "").replace("<", "&lt;").replace("*", r"\*")
 
 
 def _cell(text: str) -> str:
     """The same in a table."""
-    text = re.sub(r"\s+", " ", text).replace("|", r"\|")
+    text = " ".join(text.split()).replace("|", r"\|")
     # Code keeps its brackets.
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else _text(part) for part in parts)

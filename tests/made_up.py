@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from fpa.core import artifacts
 from fpa.evaluation.metrics import METRICS, Metric
 from fpa.evaluation.trace import statistics
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting.description import score_file
 from fpa.reporting.figures import Input, figures
 from fpa.reporting.make import make_tables
@@ -79,7 +79,7 @@ def trace(
 
 def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
     """Every artifact that figures and report read; the description, the figures, the folder."""
-    about = Experiment({**config, "results": str(folder / "results")}).describe()
+    about = Plan({**config, "results": str(folder / "results")}).describe()
     results = folder / "results"
     specs = figures(about)
     results.mkdir(parents=True)

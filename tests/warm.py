@@ -22,7 +22,7 @@ from typing import NoReturn
 
 LOADED = (
     *("snakemake.cli", "snakemake.workflow", "snakemake.executors.dryrun"),
-    *("snakemake.executors.local", "jsonschema", "numpy", "pydantic"),
+    *("snakemake.executors.local", "numpy", "pydantic"),
 )
 
 

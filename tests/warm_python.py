@@ -24,7 +24,7 @@ from warm import enter, finish, load
 
 LOADED = (
     *("torch", "torch.nn.functional", "torchvision.transforms", "numpy", "pandas", "PIL.Image"),
-    *("scipy.linalg", "scipy.spatial", "safetensors.torch", "yaml", "pydantic", "jsonschema"),
+    *("scipy.linalg", "scipy.spatial", "safetensors.torch", "yaml", "pydantic"),
     *("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf"),
     *("torch_fidelity.metrics", "cleanfid.fid", "sklearn.datasets", "seaborn"),
 )

@@ -13,8 +13,7 @@ from fpa.data import prepare as preparation
 from fpa.data import store
 from fpa.data.download import fetch_archive
 from fpa.data.sources import SOURCES, DatasetSpec, archive_path
-from fpa.experiment.config import check_config, read_config
-from fpa.experiment.datasets import resolve_dataset
+from fpa.experiment.config import check_config, read_config, resolve_dataset
 from fpa.reporting.inspection import contact_sheet, describe
 
 
@@ -29,7 +28,7 @@ def download(options: argparse.Namespace) -> None:
     SOURCES.get(options.source)
     out = options.out
     if not out:
-        data = Path(check_config(read_config(options.config))["data"])
+        data = Path(check_config(read_config(options.config)).data)
         out = archive_path(options.source, data)
     fetch_archive(options.source, Path(out))
 

@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fpa.cli.options import COUNT, Add, add_checkpoint, add_device, add_seed, verb, whole
 from fpa.core import artifacts
@@ -22,8 +21,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.neighbours import search
 from fpa.evaluation.precision_recall import save_real
 from fpa.evaluation.protocols import Protocol, Space
-from fpa.experiment.config import check_config, read_config
-from fpa.experiment.datasets import resolve_dataset
+from fpa.experiment.config import Config, check_config, read_config, resolve_dataset
 from fpa.reporting.tables import compare_runs
 from fpa.runs import devices
 
@@ -211,25 +209,27 @@ def _settings(options: argparse.Namespace, metrics: tuple[str, ...]) -> scores.S
     )
 
 
-def _configured(options: argparse.Namespace) -> tuple[str | None, dict[str, Any]]:
-    """The configuration's path and contents; no path where there is none and none was asked for."""
+def _configured(options: argparse.Namespace) -> Config | None:
+    """The configuration; None where there is none and none was asked for."""
     if options.config == CONFIG and not Path(CONFIG).exists():
-        return None, {"data": "data", "inception_weights": None, "evaluation": {"protocols": {}}}
+        return None
     config = check_config(read_config(options.config))
-    load_plugins(config["plugins"])
-    return options.config, config
+    load_plugins(config.plugins)
+    return config
 
 
 def _place(options: argparse.Namespace) -> evaluate.Place:
-    _, config = _configured(options)
-    weights = options.weights or config["inception_weights"]
-    return evaluate.Place(options.data or config["data"], weights, options.device, options.threads)
+    config = _configured(options)
+    weights = options.weights or (config.inception_weights if config else None)
+    data = options.data or (config.data if config else "data")
+    return evaluate.Place(data, weights, options.device, options.threads)
 
 
 def _protocol(options: argparse.Namespace, name: str) -> Protocol:
     """A protocol of the experiment, or a known one."""
-    _, config = _configured(options)
-    return protocols.resolve(name, config["evaluation"]["protocols"].get(name, {}), "--protocol")
+    config = _configured(options)
+    own = config.evaluation.protocols.get(name) if config else None
+    return protocols.resolve(name, own.model_dump() if own else {}, "--protocol")
 
 
 def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[str, str]:
@@ -239,7 +239,7 @@ def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[st
     """
     if Path(named).exists():
         return named, Path(named).resolve().name
-    path, _ = _configured(options)
+    path = options.config if _configured(options) else None
     try:
         spec, folder = resolve_dataset(named, [], path)
         if size and spec.resolution != size:

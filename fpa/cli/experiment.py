@@ -4,7 +4,7 @@ import argparse
 
 from fpa.cli.options import COUNT, Add, number, verb
 from fpa.experiment.config import read_config
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.workflow.checks import check_before_start
 from fpa.workflow.clean import leftovers, remove
 from fpa.workflow.effort import efforts, read_rates, shortest_hours
@@ -45,7 +45,7 @@ def _plan(add: Add) -> None:
 
 @verb(_plan)
 def plan(options: argparse.Namespace) -> None:
-    experiment = Experiment(read_config(options.config))
+    experiment = Plan(read_config(options.config))
     check_before_start(experiment)
     if options.write:
         write_runs(experiment)
@@ -55,8 +55,8 @@ def plan(options: argparse.Namespace) -> None:
     if options.cost:
         found = list(efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))
         hours = shortest_hours(experiment, found, options.together)
-        runtime = experiment.config["runtime"]
-        gpus = 0 if runtime["device"] == "cpu" else runtime["gpus"]
+        runtime = experiment.config.runtime
+        gpus = 0 if runtime.device == "cpu" else runtime.gpus
         for line in list_cost(found, options.together, hours, gpus, options.watts):
             print(line)
     if options.disk:
@@ -73,7 +73,7 @@ def _clean(add: Add) -> None:
 
 @verb(_clean)
 def clean(options: argparse.Namespace) -> None:
-    found = list(leftovers([Experiment(read_config(path)) for path in options.configs]))
+    found = list(leftovers([Plan(read_config(path)) for path in options.configs]))
     for line in list_leftovers(found, options.yes):
         print(line)
     if options.yes:

@@ -8,11 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fpa.core.errors import UserError
 from fpa.evaluation.metrics import METRICS
+from fpa.experiment.yaml_safety import read_yaml
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -54,12 +54,7 @@ def read_claims(path: str | Path) -> list[Claim]:
     `experiments/claims.yaml` is found from everywhere.
     """
     beside = REPOSITORY / path
-    try:
-        found = yaml.safe_load((Path(path) if Path(path).exists() else beside).read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the claims {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    found = read_yaml(path if Path(path).exists() or not beside.exists() else beside, "the claims")
     return check_claims(found, str(path))
 
 

@@ -1,37 +1,312 @@
-"""The experiment's configuration: read, checked against its JSON schema, defaults filled in."""
+"""The configuration: one pydantic model with every key, its default, its range and its meaning.
 
-import copy
-import functools
+The reference page (docs/generate.py) is made from it. `check_config` turns what a YAML file holds into a
+`Config`, or says in one line what is wrong: where, what was found, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    WrapValidator,
+)
 
 from fpa.core.errors import UserError, did_you_mean
-from fpa.experiment.plain import check_plain, read_yaml
+from fpa.core.registry import load_plugins
+from fpa.data.sources import SOURCES, DatasetSpec, resolve, store_name
+from fpa.experiment.yaml_safety import check_plain, parse_value, read_yaml
 
-SCHEMA = Path(__file__).parent / "config.schema.yaml"
-
-
-@functools.cache
-def schema() -> dict[str, Any]:
-    """The configuration's JSON schema (draft 2020-12)."""
-    return yaml.safe_load(SCHEMA.read_text())
+LARGEST_SEED = 2**31 - 1
+MODEL_OF_A_RUN = ("class", "base", "settings", "training")
+"""Keys of a model that a finished run (`models.*.run`) brings itself."""
 
 
-def defaults(section: str) -> dict[str, Any]:
-    """Default values of one of the configuration's sections."""
-    return _fill({}, schema()["properties"][section])
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A list in which nothing stands twice."""
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{json.dumps(twice)} stands there twice; name it once")
+    return values
+
+
+def _as_given(value: Any, validate: Any) -> Any:
+    """A number stays the whole number or the float that it was given as: 64 is written as 64."""
+    validate(value)
+    return value
+
+
+T = TypeVar("T")
+Once = Annotated[tuple[T, ...], AfterValidator(_once)]
+Number = Annotated[
+    float, WrapValidator(_as_given), PlainSerializer(lambda value: value, return_type=Any)
+]
+Positive = Annotated[Number, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
+"""Of a data set or model: it becomes part of file names, in which `-` separates."""
+ProtocolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A part of the configuration: no other keys, and no value is taken for one of another type."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+
+class DatasetSettings(Section):
+    """One data set."""
+
+    source: str | None = None
+    """Where the images come from (celeba, lsun_church, afhq_cat, afhq_dog, afhq_wild, metfaces,
+    digits, or folder for your own); null for the data set's own name."""
+    path: str | None = None
+    """The archive (zip, tar) or unpacked folder to read; null for the official archive in
+    <data>/archives. For source folder it is part of what the data set is."""
+    count: Count | None = None
+    """Images that there must be; null for what the source is known to hold (of source folder, any
+    number)."""
+    max_unreadable: int = Field(0, ge=0)
+    """Images that may be left out because they cannot be read."""
+    resolution: Literal[8, 16, 32, 64, 128, 256]
+    """Width and height (px) that images are brought to."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for RGB."""
+    filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    """Resize filter, with antialiasing where images shrink; the paper's is bilinear."""
+
+
+class TrainingSettings(Section):
+    """Budget of each training."""
+
+    kimg: Positive = 9000
+    """Real images shown to the discriminator, in thousands; 9000 = 450,000 steps of 20."""
+    batch_size: Count = 20
+    """Images a step."""
+    checkpoint_kimg: Positive = 20
+    """Resumable state is saved after so many thousand images, and a NaN loss goes back to it."""
+    watch_kimg: Annotated[Number, Field(ge=0)] = 100
+    """A quick score of the EMA generator (Fréchet distance, precision and recall) after so many
+    thousand images; 0 for never."""
+    watch_images: int = Field(10000, ge=4)
+    """Samples of each such quick score."""
+    watch_protocol: str | None = None
+    """Protocol of the experiment whose files, resize and network the quick score uses, and which so
+    chooses the best checkpoint; null for the experiment's first."""
+
+
+class ModelSettings(Section):
+    """One model."""
+
+    class_: str | None = Field(None, alias="class")
+    """What builds the model, as package.module:Class (see fpa/models/interface.py); null with run.
+    """
+    run: str | None = None
+    """Folder of a finished run, or of an imported one (python -m fpa import-official), that is
+    scored and shown in the place of a training; it stands for every seed. Class, base, settings and
+    training are that run's. null for a training."""
+    label: str | None = None
+    """Name in tables and figures; null for the model's own name."""
+    base: str | None = None
+    """Model whose finished run (same data set and seed) this one starts from; null for none."""
+    settings: dict[str, Any] = {}
+    """Arguments of the class; what is left out takes the class's default."""
+    training: TrainingSettings = TrainingSettings()
+    """Values that replace those of the experiment's training section for this model."""
+
+
+class ProtocolSettings(Section):
+    """One protocol; what is not given is the known protocol's own."""
+
+    extractor: str | None = None
+    """Feature network and its input size: inception_v3, efficientnet_lite0-<n>px with n from 32 to
+    512, dinov2_vitl14, clip_vit_l14_336, lpips_vgg16 or another of docs/evaluation.md; null, here
+    and below, for the known protocol's own."""
+    resize: str | None = None
+    """Way to the network's input size: clean (Pillow bicubic on floats), pytorch or tensorflow
+    (bilinear, inception_v3 only); pairs, for lpips_vgg16 alone, measures paths between latents.
+    """
+    format: Literal["array", "png", "jpeg"] | None = None
+    """File format that real and generated images go through: array (none), png or jpeg."""
+    n_fake: Annotated[int, Field(ge=2)] | None = None
+    """Samples of each model; with ppl, paths."""
+    n_real: Annotated[int, Field(ge=2)] | None = None
+    """Real images, drawn at random; null for all."""
+
+
+class EvaluationSettings(Section):
+    """How finished models are scored."""
+
+    protocols: dict[ProtocolName, ProtocolSettings] = Field(
+        {"quick": ProtocolSettings()}, min_length=1
+    )
+    """Protocols by name, the first one for the short tables' order and the pictures. Known are
+    paper (pytorch-fid's network and resize, JPEG files), clean (clean-fid's way), quick (a network
+    that installs with pip), dinov2, clip and ppl (perceptual path length); what is given here
+    replaces their settings, and any other name is a protocol of your own."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which EMA generator is scored and shown: best by the training's quick score (as in the
+    paper), or last."""
+    metrics: Once[str] = Field(
+        ("fid", "fid_infinity", "kid", "inception_score", "precision", "recall"), min_length=1
+    )
+    """What is measured - fid, fid_infinity, kid, cmmd, inception_score, precision, recall, or a
+    metric of a plugin; inception_score needs cross_check. precision and recall are of equally many
+    real and generated images, at most 10,000."""
+    cross_check: bool = True
+    """Compute features and FID a second time with torch-fidelity; a relative difference above 1e-3
+    ends the run."""
+    frechet: Literal["symmetric", "clean_fid"] = "symmetric"
+    """Fréchet distance by singular values (symmetric: exact and fast) or by clean-fid's own
+    function (clean_fid)."""
+    seed: Seed = 0
+    """Seed of the samples' latents and of all random subsets."""
+    kid_subsets: Count = 100
+    """Random subsets that KID averages over."""
+    kid_subset_size: int = Field(1000, ge=2)
+    """Images in each subset, at most."""
+    groups: int = Field(10, ge=4)
+    """Parts that the samples are split into for sampling errors and for FID_infinity."""
+
+
+class FigureSettings(Section):
+    """What the pictures show."""
+
+    grid: Count = 64
+    """Samples (and real images) in a grid."""
+    real_images: bool = True
+    """Real images beside samples, and those nearest to samples. Say false where their licence does
+    not let you pass them on: figures, page and bundle then hold none."""
+    paintings: Count = 8
+    """Paintings whose traces are saved for the figures and the report's player."""
+    strips: Annotated[Once[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    """Which of them are drawn step by step, counted from 0; null for the first three."""
+    strip_steps: Annotated[
+        Annotated[int, Field(ge=2), Tag("number")]
+        | Annotated[tuple[Count, ...], Field(min_length=1), Tag("list")],
+        Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "number"),
+    ] = 64
+    """Steps shown of a painting - a number for so many at most, spread evenly, or a list of steps,
+    counted from 1."""
+    strip_columns: int = Field(16, ge=2)
+    """Steps in a line of a painting strip."""
+    statistics: Count = 256
+    """Paintings behind the step statistics."""
+    interpolations: Count = 3
+    """Pairs of latents that each model interpolates between."""
+    frames: int = Field(12, ge=2)
+    """Images from one latent to the other, both included."""
+    target: Positive | None = None
+    """Fréchet distance of quick scores for the table of images and hours to it; null for the lowest
+    that every model reaches."""
+    neighbours: Count = 10
+    """Samples of each model that are shown with their nearest training images."""
+
+
+class BundleSettings(Section):
+    """What `results/bundle.tar.gz` holds besides all that tables, figures and report are made from."""
+
+    weights: bool = False
+    """The trained networks of every run too."""
+
+
+class RuntimeSettings(Section):
+    """How the work is done; nothing here changes what is made, or makes it again."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
+    train_threads: Count = 2
+    """CPU threads of one training; another number rounds differently in the last bits."""
+    gpus: Count = 1
+    """GPUs of one training, which share every batch; on the CPU, processes. Changes nothing but
+    rounding."""
+    runs_per_gpu: Count = 1
+    """Jobs that share one GPU of this machine under `--resources gpu=<number of GPUs>`; on a
+    cluster each has its own."""
+    precision: Once[
+        Literal["tf32_matmul", "tf32_convolution", "tf32_lstm", "autocast_bfloat16"]
+    ] = ()
+    """What of a training may be less exact than float32 on a GPU, for speed: TF32 for matrix
+    products, convolutions or cuDNN's LSTM, and training steps in bfloat16. Nothing by default, as
+    in the official code of StyleGAN2-ADA. Every run records what it used."""
+    channels_last: bool = False
+    """Give convolutions their maps with the channels next to each other, as GPUs' matrix units want
+    them. Changes nothing but rounding."""
+    compile: Literal["none", "graphs", "compile"] = "none"
+    """Replay generator and discriminator as CUDA graphs (`graphs`), or compile them by torch
+    (`compile`). Where that fails, a training says why and goes on without. Changes nothing but
+    rounding."""
+    loggers: Once[str] = ()
+    """What else is told of every training's history and snapshots, beside the results folder:
+    tensorboard, wandb, mlflow, or a plugin's. Each needs its package (`pip install
+    fpa[tensorboard]`, ...). None can change or stop a training."""
+    cost_seconds: Positive = 1
+    """Seconds for which a model's speed is measured, in training and in sampling each."""
+    log_every: Count = 100
+    """Steps between two rows of a training history."""
+
+
+class Config(Section):
+    """What to compare. Model settings (`models.*.settings`) are checked against the model's own
+    constructor; `python -m fpa models` lists them with defaults."""
+
+    experiment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name of the experiment; a results folder belongs to one experiment."""
+    plugins: Once[str] = ()
+    """Python modules that register learning rules, metrics, extractors, data sources or figures
+    that you have written; imported before anything else is read."""
+    results: str | None = None
+    """Folder for everything the experiment makes; null for results/<experiment>."""
+    data: str = "data"
+    """Folder of prepared data sets, extractors and real features; shared between experiments
+    because every entry is named by what it holds."""
+    inception_weights: str | None = None
+    """Folder with inception-2015-12-05.pt and pt_inception-2015-12-05-6726825d.pth for the
+    extractor inception_v3; null to look in the usual caches and else download them."""
+    seeds: Once[Seed] = Field((0,), min_length=1)
+    """Training seeds; every data set and model is trained once with each."""
+    datasets: dict[Name, DatasetSettings] = Field(min_length=1)
+    """Data sets by name."""
+    models: dict[Name, ModelSettings] = Field(min_length=1)
+    """Models by name."""
+    training: TrainingSettings = TrainingSettings()
+    """Budget of each training."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    published: str | None = None
+    """CSV of published scores (dataset, model, metric, value, protocol, source) for the tables'
+    column; null for the published.csv of this project."""
+    claims: str | None = None
+    """YAML file of claims that are judged, as in experiments/claims.yaml; those about models that
+    the experiment lacks are left out. null for none."""
+    figures: FigureSettings = FigureSettings()
+    bundle: BundleSettings = BundleSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+
+# Reading -----------------------------------------------------------------------------------------
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """A configuration file as it stands; UserError when it is missing or not YAML."""
-    config = read_yaml(path)
+    config = read_yaml(path, "the configuration")
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no configuration (expected keys and values at the top)")
     return config
@@ -48,69 +323,145 @@ def check_files(paths: Iterable[str | Path]) -> None:
         sys.exit(f"configuration error: {error}")
 
 
-def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with defaults filled in; UserError names the first thing wrong with it.
+def check_config(config: Mapping[str, Any]) -> Config:
+    """A configuration's content, checked; UserError names the first thing wrong with it.
 
-    The `training` section of each model is completed from the experiment's, so that every model
-    carries its whole budget.
+    Every model carries its whole budget: its own `training` on top of the experiment's.
     """
     check_plain(config)
     # Snakemake hands over its own dictionary types.
     plain = json.loads(json.dumps(config))
-    _validate(plain, schema(), "")
-    filled = _fill(plain, schema())
-    training = schema()["properties"]["training"]
-    for name, model in filled["models"].items():
-        merged = {**filled["training"], **model["training"]}
-        _validate(merged, training, f"models.{name}.training")
-        model["training"] = merged
-    return filled
+    models, training = plain.get("models"), plain.get("training", {})
+    for name, model in models.items() if isinstance(models, dict) else ():
+        if not isinstance(model, dict):
+            continue
+        own = next((key for key in MODEL_OF_A_RUN if model.get("run") and model.get(key)), None)
+        if own:
+            raise UserError(
+                f"models.{name}.{own}: a finished run has its own; leave it out beside run"
+            )
+        if isinstance(training, dict) and isinstance(model.get("training", {}), dict):
+            model["training"] = {**training, **model.get("training", {})}
+    return check_section(Config, plain)
 
 
-def check_dataset(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """One data set's settings with defaults filled in; UserError names the first thing wrong."""
-    part = schema()["properties"]["datasets"]["additionalProperties"]
-    _validate(dict(spec), part, where)
-    return _fill(dict(spec), part)
+S = TypeVar("S", bound=BaseModel)
 
 
-def _fill(value: Any, part: Mapping[str, Any]) -> Any:
-    """Defaults of the schema put where the value has nothing."""
-    if not isinstance(value, dict):
-        return value
-    known = part.get("properties", {})
-    filled = {k: copy.deepcopy(p["default"]) for k, p in known.items() if "default" in p}
-    filled.update(value)
-    others = part.get("additionalProperties")
-    others = others if isinstance(others, dict) else {}
-    return {k: _fill(v, known.get(k, others)) for k, v in filled.items()}
+def check_section(section: type[S], values: Any, where: str = "", tolerant: bool = False) -> S:
+    """Plain data as a section of the configuration, or another model; UserError for what is wrong.
+
+    where: the place that the data has in a configuration or file. tolerant: leave keys out that are
+    not known, as of a later version.
+    """
+    try:
+        text = json.dumps(values)
+        return section.model_validate_json(text, extra="ignore" if tolerant else None)
+    except ValidationError as error:
+        raise UserError(explain(error, section, where)) from None
 
 
-def _validate(value: Any, part: Mapping[str, Any], where: str) -> None:
-    error = best_match(Draft202012Validator(part).iter_errors(value))
-    if error is not None:
-        raise UserError(_one_line(error, where))
+def resolve_dataset(
+    name: str, words: Sequence[str], config_path: str | None
+) -> tuple[DatasetSpec, Path]:
+    """A data set's complete settings and the usual folder of its prepared images.
+
+    words: settings as KEY=VALUE, which replace those of the configuration (None for none). UserError
+    for a data set or a setting that nobody knows.
+    """
+    known: dict[str, DatasetSettings] = {}
+    data = Path("data")
+    if config_path is not None:
+        config = check_config(read_config(config_path))
+        load_plugins(config.plugins)
+        known, data = config.datasets, Path(config.data)
+    pairs = [word.partition("=") for word in words]
+    if any(not sign for _, sign, _ in pairs):
+        raise UserError(f"expected settings as key=value, found {' '.join(words)}")
+    settings = {key: parse_value(value, key) for key, _, value in pairs}
+    if name not in known and name not in SOURCES and "source" not in settings:
+        near = did_you_mean(name, [*known, *SOURCES])
+        raise UserError(f"neither {config_path} nor this project knows a data set '{name}'{near}")
+    given = known[name].model_dump() if name in known else {"resolution": 64}
+    chosen = check_section(DatasetSettings, {**given, **settings}, name)
+    spec = resolve(name, chosen.model_dump(), data, name)
+    return spec, data / store_name(spec)
 
 
-def _one_line(error: ValidationError, where: str) -> str:
-    """What was found, what was expected, and where, in one line."""
-    path = ".".join(filter(None, [where, *(str(p) for p in error.absolute_path)]))
-    place = path or "configuration"
-    wanted = error.validator_value
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        key = next(k for k in error.instance if k not in known)
-        name = f"{path}.{key}" if path else key
-        return f"{name}: unknown key{did_you_mean(key, known)}"
-    if error.validator == "required":
-        missing = [k for k in wanted if k not in error.instance]
-        return f"{place}: missing {', '.join(missing)}"
-    found = json.dumps(error.instance)
+# Messages ----------------------------------------------------------------------------------------
+
+
+def explain(error: ValidationError, section: type[BaseModel], where: str = "") -> str:
+    """The uppermost of pydantic's complaints in one line: where, what was found and expected."""
+    problems = error.errors(include_url=False)
+    first = min(problems, key=lambda problem: len(problem["loc"]))
+    loc = [part for part in first["loc"] if part not in ("number", "list")]
+    kind, limits, value = first["type"], first.get("ctx", {}), first["input"]
+    if loc and loc[-1] == "[key]":
+        loc = loc[:-2]
+    path = ".".join([*filter(None, [where]), *map(str, loc)])
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key{did_you_mean(str(loc[-1]), _keys(section, loc[:-1]))}"
+    if kind == "missing":
+        missing = [
+            p["loc"][-1]
+            for p in problems
+            if p["type"] == kind and p["loc"][:-1] == first["loc"][:-1]
+        ]
+        parent = ".".join([*filter(None, [where]), *map(str, loc[:-1])])
+        return f"{parent or 'configuration'}: missing {', '.join(map(str, missing))}"
+    found = json.dumps(value)
     if len(found) > 60:
         found = found[:57] + "..."
-    if error.validator == "type":
-        kinds = wanted if isinstance(wanted, list) else [wanted]
-        return f"{place}: expected {' or '.join(kinds)}, found {found}"
-    if error.validator == "enum":
-        return f"{place}: expected one of {', '.join(map(str, wanted))}, found {found}"
-    return f"{place}: {error.message}"
+    if kind == "value_error":
+        return f"{path or 'configuration'}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{path or 'configuration'}: {_expected(kind, limits, value)}, found {found}"
+
+
+def _expected(kind: str, limits: Mapping[str, Any], value: Any) -> str:
+    """What one of pydantic's kinds of mistake asks for."""
+    match kind:
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "expected a whole number"
+        case "float_type":
+            return "expected a number"
+        case "bool_type":
+            return "expected true or false"
+        case "string_type":
+            return "expected text"
+        case "tuple_type" | "list_type":
+            return "expected a list"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "expected keys and values"
+        case "literal_error":
+            return (
+                f"expected one of {re.sub(chr(39), '', limits['expected']).replace(' or ', ', ')}"
+            )
+        case "greater_than":
+            return f"expected more than {limits['gt']:g}"
+        case "greater_than_equal":
+            return f"expected at least {limits['ge']}"
+        case "less_than_equal":
+            return f"expected at most {limits['le']}"
+        case "too_short":
+            return "expected at least one"
+        case "string_pattern_mismatch":
+            return f"expected a name that matches {limits['pattern']}"
+    return kind
+
+
+def _keys(section: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
+    """The keys that a part of the configuration may have."""
+    part: Any = section
+    for step in loc:
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            part = next(
+                field.annotation
+                for name, field in part.model_fields.items()
+                if step in (name, field.alias)
+            )
+        else:  # a dictionary or list of them
+            part = get_args(part)[-1]
+        if isinstance(part, UnionType):
+            part = get_args(part)[0]
+    return [field.alias or name for name, field in part.model_fields.items()]

@@ -1,138 +1,115 @@
 """From a configuration to the list of runs that it asks for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import read_json, write_json
+from fpa.core.files import digest, read_json, write_json
 from fpa.core.registry import load_plugins
 from fpa.core.trust import trust
-from fpa.data.sources import resolve, store_name
+from fpa.data.sources import DatasetSpec, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
-from fpa.experiment import given as finished
 from fpa.experiment.claims import about_models, read_claims
-from fpa.experiment.config import check_config
-from fpa.experiment.digests import WITHOUT_EFFECT, run_digest, score_digest
+from fpa.experiment.config import Config, TrainingSettings, check_config
+from fpa.experiment.digests import run_digest, score_digest
+from fpa.experiment.experiment import (
+    FORMAT,
+    Dataset,
+    Experiment,
+    ModelEntry,
+    ProtocolEntry,
+    RunEntry,
+)
 from fpa.models.loading import find_model, resolve_settings
 from fpa.runs.run import Budget, Run, RunModel
 
-UNDESCRIBED = ("runtime", "bundle", "claims")
-"""Sections that change nothing that is made, or are described otherwise."""
-FORMAT = 2
-"""Of the description. What version 0.1 wrote has none, and its digests were others."""
 
-
-class Experiment:
+class Plan:
     """A checked configuration and the runs that it asks for. Raises UserError for a bad one."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = check_config(config)
-        load_plugins(self.config["plugins"])
-        trust(model["class"] for model in self.config["models"].values())
-        self.name: str = self.config["experiment"]
-        self.results = Path(self.config["results"] or f"results/{self.name}")
-        self.data = Path(self.config["data"])
-        self.models: dict[str, Any] = self.config["models"]
-        self.evaluation: dict[str, Any] = self.config["evaluation"]
+        load_plugins(self.config.plugins)
+        trust(model.class_ for model in self.config.models.values() if model.class_)
+        self.name = self.config.experiment
+        self.results = Path(self.config.results or f"results/{self.name}")
+        self.data = Path(self.config.data)
         self.datasets = {
-            name: resolve(name, spec, self.data, f"datasets.{name}")
-            for name, spec in self.config["datasets"].items()
+            name: resolve(name, spec.model_dump(), self.data, f"datasets.{name}")
+            for name, spec in self.config.datasets.items()
         }
+        evaluation = self.config.evaluation
         self.protocols = {
-            name: protocols.resolve(name, settings, f"evaluation.protocols.{name}")
-            for name, settings in self.evaluation["protocols"].items()
+            name: protocols.resolve(name, settings.model_dump(), f"evaluation.protocols.{name}")
+            for name, settings in evaluation.protocols.items()
         }
-        for metric in self.evaluation["metrics"]:
+        for metric in evaluation.metrics:
             METRICS.get(metric, "evaluation.metrics")
-        stated = read_claims(self.config["claims"]) if self.config["claims"] else []
-        self.claims = about_models(stated, self.models)
+        stated = read_claims(self.config.claims) if self.config.claims else []
+        self.claims = about_models(stated, self.config.models)
         if not self.by_features:
             raise UserError(
                 f"evaluation.protocols: {', '.join(self.protocols)} alone cannot be; quick scores and "
                 "nearest images need features, so add another protocol, such as quick"
             )
-        self._check_protocol(self.config["training"], "training")
-        self._check_figures()
-        self._finished = self._find_finished(config["models"])
-        self._settings = {name: self._resolve(name) for name in self.models}
+        self._finished = {
+            name: _read_finished(Path(model.run), f"models.{name}.run")
+            for name, model in self.config.models.items()
+            if model.run is not None
+        }
+        self.config = self._resolve_config()
+        self.models, self.evaluation = self.config.models, self.config.evaluation
+        self._settings = {name: self._resolve_model(name) for name in self.models}
         self.runs = [
             self._run(dataset, model, seed)
             for dataset in self.datasets
             for model in self.models
-            for seed in self.config["seeds"][: 1 if model in self._finished else None]
+            for seed in self.config.seeds[: 1 if model in self._finished else None]
         ]
         check_owner(self.results, self.name)
 
-    def _find_finished(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """What finished runs in the place of a training say of themselves, by model."""
-        found = {}
-        for name, model in self.models.items():
-            where = f"models.{name}"
-            if model["run"] is not None:
-                found[name] = finished.find(model, given[name], where)
-                about = found[name]["run"]["model"]
-                model |= {"class": about["class"], "settings": about["settings"]}
-            elif model["class"] is None:
-                raise UserError(f"{where}: missing class")
-        return found
+    # Checks and what is left to be chosen -------------------------------------------------------
 
-    def _has_best(self, name: str) -> bool:
-        """Whether a model's runs keep their best checkpoint."""
-        if name in self._finished:
-            return self._finished[name]["best"] is not None
-        return bool(self.models[name]["training"]["watch_kimg"])
+    def _resolve_config(self) -> Config:
+        """The configuration with what follows from the rest of it in the place of null."""
+        config = self.config
+        training = self._resolve_training(config.training, "training")
+        figures = config.figures
+        strips = figures.strips
+        if strips is None:
+            strips = tuple(range(min(3, figures.paintings)))
+        if beyond := [n for n in strips if n >= figures.paintings]:
+            raise UserError(
+                f"figures.strips: there is no painting {beyond[0]} (counted from 0) among the "
+                f"{figures.paintings} that are saved; raise figures.paintings"
+            )
+        models = {}
+        for name, model in config.models.items():
+            changes: dict[str, object] = {}
+            if name in self._finished:
+                run = self._finished[name]["run"]["model"]
+                changes = {"class_": run["class"], "settings": run["settings"]}
+            elif model.class_ is None:
+                raise UserError(f"models.{name}: missing class")
+            where = f"models.{name}.training"
+            models[name] = model.model_copy(
+                update={**changes, "training": self._resolve_training(model.training, where)}
+            )
+        return config.model_copy(
+            update={
+                "training": training,
+                "models": models,
+                "figures": figures.model_copy(update={"strips": strips}),
+            }
+        )
 
-    def _resolve(self, name: str) -> dict[str, Any]:
-        """A model's complete settings, after checks of its class and base."""
-        model, where = self.models[name], f"models.{name}"
-        found = find_model(model["class"], f"{where}.class")
-        if name in self._finished:
-            if self.evaluation["checkpoint"] == "best" and not self._has_best(name):
-                raise UserError(
-                    f"{where}.run: its training was not watched, so it has no best checkpoint; set "
-                    "evaluation.checkpoint: last"
-                )
-            return resolve_settings(found, model["settings"], f"{where}.settings")
-        if found.needs_base and model["base"] is None:
-            raise UserError(
-                f"{where}: {model['class']} starts from another model; name it as 'base'"
-            )
-        if not found.needs_base and model["base"] is not None:
-            raise UserError(
-                f"{where}.base: {model['class']} starts from no other model; leave it out"
-            )
-        seen = [name]
-        while (base := self.models[seen[-1]]["base"]) is not None:
-            if base not in self.models:
-                known = did_you_mean(base, list(self.models))
-                raise UserError(f"models.{seen[-1]}.base: there is no model '{base}'{known}")
-            if base in seen:
-                raise UserError(
-                    f"{where}.base: {' <- '.join([*seen, base])} goes round in a circle"
-                )
-            seen.append(base)
-        if self.evaluation["checkpoint"] == "best" and not self._has_best(name):
-            raise UserError(
-                f"evaluation.checkpoint: best needs a quick score of every model; set "
-                f"{where}.training.watch_kimg above 0, or checkpoint: last"
-            )
-        self._check_protocol(model["training"], f"{where}.training")
-        settings = resolve_settings(found, model["settings"], f"{where}.settings")
-        checkpoint = getattr(found.settings(**settings), "base_checkpoint", None)
-        if checkpoint == "best" and not self._has_best(model["base"]):
-            raise UserError(
-                f"{where} starts from the best checkpoint of {model['base']}, which needs a quick "
-                f"score; set models.{model['base']}.training.watch_kimg above 0, or start from "
-                "the last one"
-            )
-        return settings
-
-    def _check_protocol(self, training: dict[str, Any], where: str) -> None:
+    def _resolve_training(self, training: TrainingSettings, where: str) -> TrainingSettings:
         """The protocol of a quick score must be one of the experiment's; the first by default."""
-        name = training["watch_protocol"] or self.by_features[0].name
+        name = training.watch_protocol or self.by_features[0].name
         if name not in self.protocols:
             known = did_you_mean(name, list(self.protocols))
             raise UserError(
@@ -143,88 +120,153 @@ class Experiment:
                 f"{where}.watch_protocol: {name} measures paths between latents, and a quick score "
                 "needs features; name another protocol"
             )
-        training["watch_protocol"] = name
+        return training.model_copy(update={"watch_protocol": name})
 
-    def _training(self, model: Mapping[str, Any]) -> dict[str, Any]:
-        """What a model's weights depend on in its training settings.
+    def _has_best(self, name: str) -> bool:
+        """Whether a model's runs keep their best checkpoint."""
+        if name in self._finished:
+            return self._finished[name]["best"] is not None
+        return bool(self.models[name].training.watch_kimg)
 
-        A protocol stands there as the feature space that it names.
-        """
-        training = {k: v for k, v in model["training"].items() if k not in WITHOUT_EFFECT}
-        protocol = self.protocols[training.pop("watch_protocol")]
-        if not training["watch_kimg"]:
-            training.pop("watch_images")
-            return training
-        return {**training, "watch_space": str(protocol.space)}
-
-    def _check_figures(self) -> None:
-        """Paintings that are to be drawn must be among those that are saved."""
-        figures = self.config["figures"]
-        paintings = figures["paintings"]
-        if figures["strips"] is None:
-            figures["strips"] = list(range(min(3, paintings)))
-        for n in figures["strips"]:
-            if n >= paintings:
+    def _resolve_model(self, name: str) -> dict[str, Any]:
+        """A model's complete settings, after checks of its class and base."""
+        model, where = self.models[name], f"models.{name}"
+        found = find_model(self.class_of(name), f"{where}.class")
+        best = self.evaluation.checkpoint == "best"
+        if name in self._finished:
+            if best and not self._has_best(name):
                 raise UserError(
-                    f"figures.strips: there is no painting {n} (counted from 0) among the "
-                    f"{paintings} that are saved; raise figures.paintings"
+                    f"{where}.run: its training was not watched, so it has no best checkpoint; set "
+                    "evaluation.checkpoint: last"
                 )
+            return resolve_settings(found, model.settings, f"{where}.settings")
+        if found.needs_base and model.base is None:
+            raise UserError(f"{where}: {model.class_} starts from another model; name it as 'base'")
+        if not found.needs_base and model.base is not None:
+            raise UserError(
+                f"{where}.base: {model.class_} starts from no other model; leave it out"
+            )
+        self._check_bases(name)
+        if best and not self._has_best(name):
+            raise UserError(
+                f"evaluation.checkpoint: best needs a quick score of every model; set "
+                f"{where}.training.watch_kimg above 0, or checkpoint: last"
+            )
+        settings = resolve_settings(found, model.settings, f"{where}.settings")
+        checkpoint = getattr(found.settings(**settings), "base_checkpoint", None)
+        if model.base and checkpoint == "best" and not self._has_best(model.base):
+            raise UserError(
+                f"{where} starts from the best checkpoint of {model.base}, which needs a quick "
+                f"score; set models.{model.base}.training.watch_kimg above 0, or start from "
+                "the last one"
+            )
+        return settings
+
+    def _check_bases(self, name: str) -> None:
+        """UserError unless a model starts, in the end, from one that starts from none."""
+        seen = [name]
+        while (base := self.models[seen[-1]].base) is not None:
+            if base not in self.models:
+                known = did_you_mean(base, list(self.models))
+                raise UserError(f"models.{seen[-1]}.base: there is no model '{base}'{known}")
+            if base in seen:
+                chain = " <- ".join([*seen, base])
+                raise UserError(f"models.{name}.base: {chain} goes round in a circle")
+            seen.append(base)
+
+    # Runs ---------------------------------------------------------------------------------------
 
     def _run(self, dataset: str, name: str, seed: int) -> Run:
         model = self.models[name]
         spec = self.datasets[dataset]
         if name in self._finished:
-            where, first = f"models.{name}.run", self.config["seeds"][0]
-            return finished.resolve(self._finished[name], name, spec, first, where)
-        base = self._run(dataset, model["base"], seed) if model["base"] else None
-        resolved = RunModel(name, model["class"], self._settings[name])
-        training = self._training(model)
-        digest = run_digest(spec, resolved.as_json(), training, seed, base.digest if base else None)
-        return Run(spec, resolved, Budget(**training), seed, digest, base)
+            return _as_ours(
+                self._finished[name], name, spec, self.config.seeds[0], f"models.{name}.run"
+            )
+        base = self._run(dataset, model.base, seed) if model.base else None
+        resolved = RunModel(name, self.class_of(name), self._settings[name])
+        training = self._budget(model.training)
+        digest = run_digest(spec, resolved, training, seed, base.digest if base else None)
+        return Run(spec, resolved, training, seed, digest, base)
+
+    def _budget(self, training: TrainingSettings) -> Budget:
+        """What weights depend on in a model's training settings.
+
+        A protocol stands there as the feature space that it names.
+        """
+        budget = Budget(training.kimg, training.batch_size, training.watch_kimg)
+        if not training.watch_kimg:
+            return budget
+        assert training.watch_protocol, "resolved"
+        space = str(self.protocols[training.watch_protocol].space)
+        return replace(budget, watch_images=training.watch_images, watch_space=space)
+
+    def all_runs(self) -> list[Run]:
+        """The experiment's runs and the ones that they start from."""
+        found: dict[str, Run] = {}
+        for run in self.runs:
+            part: Run | None = run
+            while part is not None:
+                found[part.folder] = part
+                # What a finished run started from is no business of this experiment.
+                part = None if part.is_finished else part.base
+        return list(found.values())
+
+    def write_runs(self) -> None:
+        """Write the experiment's description and each run's resolved configuration."""
+        self.claim()
+        for run in self.all_runs():
+            path = self.results / run.folder / artifacts.RUN
+            if not path.exists():
+                write_json(path, run.as_json())
+
+    # What it is -----------------------------------------------------------------------------
 
     def claim(self) -> None:
         """Mark the results folder as this experiment's, and describe there what belongs to it."""
-        path, about = self.results / artifacts.EXPERIMENT, self.describe()
-        if not path.exists() or read_json(path) != about:
-            write_json(path, about)
+        self.experiment.write(self.results)
+
+    @property
+    def experiment(self) -> Experiment:
+        """All that figures and report need to know without the experiment's models."""
+        return Experiment(
+            format=FORMAT,
+            experiment=self.name,
+            config=self.config,
+            samples=self.sampled.removeprefix("samples-").removesuffix(".npy"),
+            shown_samples=self.shown_count,
+            protocols=tuple(
+                ProtocolEntry(
+                    **protocol.as_dict(), score=self.score_file(name).removesuffix(".json")
+                )
+                for name, protocol in self.protocols.items()
+            ),
+            datasets=tuple(
+                Dataset(name=name, store=store_name(spec)) for name, spec in self.datasets.items()
+            ),
+            models=tuple(
+                ModelEntry(name=name, label=self.label(name), paints=self.paints(name))
+                for name in self.models
+            ),
+            runs=tuple(
+                RunEntry(
+                    dataset=run.dataset.name,
+                    resolution=run.dataset.resolution,
+                    model=run.model.name,
+                    seed=run.seed,
+                    folder=run.folder,
+                    digest=run.digest,
+                    kimg=run.training.kimg,
+                    painter_steps=run.model.settings.get("painter", {}).get("steps"),
+                )
+                for run in self.runs
+            ),
+            claims=tuple(self.claims),
+        )
 
     def describe(self) -> dict[str, Any]:
-        """The experiment as JSON: all that figures and report need to know without its models."""
-        return {
-            "format": FORMAT,
-            "experiment": self.name,
-            # How the work is done and packed changes nothing that is made, the report included.
-            "config": {k: v for k, v in self.config.items() if k not in UNDESCRIBED},
-            "samples": self.sampled.removeprefix("samples-").removesuffix(".npy"),
-            "shown_samples": self.shown_count,
-            "protocols": [
-                {**protocol.as_dict(), "score": self.score_file(name).removesuffix(".json")}
-                for name, protocol in self.protocols.items()
-            ],
-            # Lists, because JSON on disk has its keys sorted.
-            "datasets": [
-                {"name": name, "store": store_name(spec)} for name, spec in self.datasets.items()
-            ],
-            "models": [
-                {"name": name, "label": self.label(name), "paints": self.paints(name)}
-                for name in self.models
-            ],
-            "runs": [
-                {
-                    "dataset": run.dataset.name,
-                    "resolution": run.dataset.resolution,
-                    "model": run.model.name,
-                    "seed": run.seed,
-                    "folder": run.folder,
-                    "digest": run.digest,
-                    "kimg": run.training.kimg,
-                    "painter_steps": run.model.settings.get("painter", {}).get("steps"),
-                }
-                for run in self.runs
-            ],
-            # Left out where there are none, as by versions without them.
-            **({"claims": [c.model_dump(mode="json") for c in self.claims]} if self.claims else {}),
-        }
+        """The same as JSON."""
+        return self.experiment.as_json()
 
     @property
     def by_features(self) -> list[protocols.Protocol]:
@@ -239,7 +281,7 @@ class Experiment:
     @property
     def shown_count(self) -> int:
         """Samples of a run that the figures show, and that are kept."""
-        return min(self.config["figures"]["grid"], self.sample_count)
+        return min(self.config.figures.grid, self.sample_count)
 
     @property
     def sampled(self) -> str:
@@ -252,42 +294,55 @@ class Experiment:
         return self._samples(self.shown_count)
 
     def _samples(self, count: int) -> str:
-        evaluation = self.evaluation
-        return artifacts.samples(evaluation["checkpoint"], count, evaluation["seed"])
-
-    def all_runs(self) -> list[Run]:
-        """The experiment's runs and the ones that they start from."""
-        found: dict[str, Run] = {}
-        for run in self.runs:
-            part: Run | None = run
-            while part is not None:
-                found[part.folder] = part
-                # What a finished run started from is no business of this experiment.
-                part = None if part.is_finished else part.base
-        return list(found.values())
-
-    def checkpoint_kimg(self, model: str) -> float:
-        """Thousand images between two checkpoints of a model's training."""
-        return self.models[model]["training"]["checkpoint_kimg"]
+        evaluation = self.config.evaluation
+        return artifacts.samples(evaluation.checkpoint, count, evaluation.seed)
 
     def finished_weights(self, model: str) -> str | None:
         """The weights of the finished run in the place of a model's training, if there is one."""
-        return (
-            f"{self.models[model]['run']}/{artifacts.WEIGHTS}" if model in self._finished else None
-        )
+        run = self.models[model].run
+        return f"{run}/{artifacts.WEIGHTS}" if run is not None else None
+
+    def class_of(self, model: str) -> str:
+        """What builds a model, as package.module:Class."""
+        return self.models[model].class_ or ""
 
     def paints(self, model: str) -> bool:
         """Whether a model shows how it paints."""
-        return find_model(self.models[model]["class"], model).paints
+        return find_model(self.class_of(model), model).paints
 
     def score_file(self, protocol: str) -> str:
         """A run's score file by a protocol."""
-        digest = score_digest(self.protocols[protocol].as_dict(), self.evaluation)
+        digest = score_digest(self.protocols[protocol], self.evaluation)
         return artifacts.score(protocol, digest)
 
     def label(self, model: str) -> str:
         """A model's name in tables and figures."""
-        return self.models[model]["label"] or model
+        return self.models[model].label or model
+
+
+def _read_finished(folder: Path, where: str) -> dict[str, Any]:
+    """What a finished run in the place of a training says of itself; UserError when there is none."""
+    made_by = "python -m fpa import-official` or `python -m fpa train"
+    try:
+        return read_json(folder / artifacts.SUMMARY, made_by=made_by)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _as_ours(
+    summary: Mapping[str, Any], name: str, dataset: DatasetSpec, seed: int, where: str
+) -> Run:
+    """A finished run as one of this experiment, on a data set of images like its own."""
+    about = Run.from_json(summary["run"], where)
+    for key in ("resolution", "channels"):
+        if (found := getattr(about.dataset, key)) != getattr(dataset, key):
+            raise UserError(
+                f"{where}: its images have {key} {found}, those of {dataset.name} "
+                f"{getattr(dataset, key)}; score it on a data set that fits"
+            )
+    model = replace(about.model, name=name, finished=summary["digest"])
+    made = digest({"finished": summary["digest"]})
+    return Run(dataset, model, about.training, seed, made, about.base)
 
 
 def check_owner(results: Path, name: str) -> None:

@@ -1,6 +1,6 @@
 """What a results folder says about its experiment: `experiment.json`, and what follows from it.
 
-`fpa.experiment.plan.Experiment.describe` writes it. Tables, figures and the report are made from it
+`fpa.experiment.plan.Plan` writes it. Tables, figures and the report are made from it
 and from the artifacts beside it alone: the folder can be moved to another machine.
 """
 

@@ -11,7 +11,7 @@ from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, s
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes, check_settings
 from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
@@ -22,7 +22,7 @@ NEIGHBOURS = 3
 """Of each image, for precision and recall (fpa.evaluation.precision_recall, which imports more)."""
 
 
-def check_before_start(experiment: Experiment) -> None:
+def check_before_start(experiment: Plan) -> None:
     """UserError for missing files and packages, sizes that do not fit, and folders that cannot be written.
 
     And for what would be computed, but show nothing: scores without an error, tables of two models
@@ -32,7 +32,7 @@ def check_before_start(experiment: Experiment) -> None:
     _check_metrics(experiment)
     for protocol in experiment.by_features:
         _check_samples(experiment, protocol)
-    for name in experiment.config["runtime"]["loggers"]:
+    for name in experiment.config.runtime.loggers:
         LOGGERS.get(name, "runtime.loggers").check("runtime.loggers")
     _check_files(experiment)
     _check_images(experiment)
@@ -50,7 +50,7 @@ def check_before_start(experiment: Experiment) -> None:
             ) from error
 
 
-def _check_labels(experiment: Experiment) -> None:
+def _check_labels(experiment: Plan) -> None:
     """Rows, curves and legends know a model by its label."""
     owners: dict[str, str] = {}
     for model in experiment.models:
@@ -63,35 +63,35 @@ def _check_labels(experiment: Experiment) -> None:
         owners[label] = model
 
 
-def _check_metrics(experiment: Experiment) -> None:
+def _check_metrics(experiment: Plan) -> None:
     evaluation = experiment.evaluation
-    if evaluation["cross_check"] or not all(
-        METRICS[name].needs_cross_check for name in evaluation["metrics"]
+    if evaluation.cross_check or not all(
+        METRICS[name].needs_cross_check for name in evaluation.metrics
     ):
         return
     raise UserError(
-        f"evaluation.metrics: {', '.join(evaluation['metrics'])} cannot be computed without the "
+        f"evaluation.metrics: {', '.join(evaluation.metrics)} cannot be computed without the "
         "cross-check; set evaluation.cross_check: true, or add another metric"
     )
 
 
-def _check_samples(experiment: Experiment, protocol: Protocol) -> None:
+def _check_samples(experiment: Plan, protocol: Protocol) -> None:
     """UserError when a protocol has too few images for what is measured."""
     evaluation, n = experiment.evaluation, protocol.n_fake
-    measured, groups = set(evaluation["metrics"]), evaluation["groups"]
+    measured, groups = set(evaluation.metrics), evaluation.groups
     where = f"evaluation.protocols.{protocol.name}"
     if measured & {"fid", "fid_infinity", "kid"} and n < 2 * groups:
         raise UserError(
             f"{where}.n_fake: {n} samples cannot be split into {groups} groups of 2 or more, which "
             f"sampling errors need; raise it to {2 * groups}, or lower evaluation.groups"
         )
-    size = evaluation["kid_subset_size"]
+    size = evaluation.kid_subset_size
     if "kid" in measured and size > min(n, protocol.n_real or n):
         raise UserError(
             f"evaluation.kid_subset_size: subsets of {size:,} images cannot be drawn from the "
             f"{min(n, protocol.n_real or n):,} of {where}; lower it, or have more images"
         )
-    covering = [name for name in evaluation["metrics"] if METRICS[name].uses_real_radii]
+    covering = [name for name in evaluation.metrics if METRICS[name].uses_real_radii]
     if covering and protocol.most_covered <= NEIGHBOURS:
         raise UserError(
             f"{where}: {NEIGHBOURS + 1} images on either side are needed for "
@@ -100,20 +100,20 @@ def _check_samples(experiment: Experiment, protocol: Protocol) -> None:
         )
 
 
-def _check_files(experiment: Experiment) -> None:
+def _check_files(experiment: Plan) -> None:
     missing = [
         instructions(spec.name, spec.source, spec.path)
         for spec in experiment.datasets.values()
         if _is_missing(experiment, spec)
     ]
-    folder = experiment.config["inception_weights"]
+    folder = experiment.config.inception_weights
     if folder:
         missing += [
             f"inception_weights: there is no {name} in the folder {folder}; put it there, or "
             "leave the key out to have it downloaded"
             for name in _missing_weights(experiment)
         ]
-    published = experiment.config["published"]
+    published = experiment.config.published
     if published and not Path(published).is_file():
         missing.append(f"published: there is no file {published}; name a CSV, or leave the key out")
     if missing:
@@ -121,7 +121,7 @@ def _check_files(experiment: Experiment) -> None:
         raise UserError("\n".join([*missing, *fetched]))
 
 
-def _check_images(experiment: Experiment) -> None:
+def _check_images(experiment: Plan) -> None:
     """Prepared images are those of their source, and those that finished runs were trained on."""
     for name, spec in experiment.datasets.items():
         folder = experiment.data / store_name(spec)
@@ -143,7 +143,7 @@ def _check_images(experiment: Experiment) -> None:
             )
 
 
-def _check_run(experiment: Experiment, run: Run) -> None:
+def _check_run(experiment: Plan, run: Run) -> None:
     model, dataset = run.model, run.dataset
     count, batch_size = dataset.count, run.training.batch_size
     if count is not None and batch_size > count:
@@ -152,7 +152,7 @@ def _check_run(experiment: Experiment, run: Run) -> None:
             f"set {dataset.name} ({count:,} images)"
         )
     _check_strips(experiment, run)
-    check_processes(model.class_, batch_size, experiment.config["runtime"]["gpus"])
+    check_processes(model.class_, batch_size, experiment.config.runtime.gpus)
     check_ranking(run, experiment.protocols.values())
     for protocol in experiment.protocols.values():
         if count is not None and (protocol.n_real or 0) > count:
@@ -168,18 +168,18 @@ def _check_run(experiment: Experiment, run: Run) -> None:
         raise UserError(f"model {model.name} on {dataset.name}: {error}") from error
 
 
-def _check_strips(experiment: Experiment, run: Run) -> None:
+def _check_strips(experiment: Plan, run: Run) -> None:
     """Of the steps that are drawn, a painter must have at least one."""
     steps = run.model.settings.get("painter", {}).get("steps")
-    chosen = experiment.config["figures"]["strip_steps"]
-    if steps and isinstance(chosen, list) and min(chosen) > steps:
+    chosen = experiment.config.figures.strip_steps
+    if steps and isinstance(chosen, tuple) and min(chosen) > steps:
         raise UserError(
-            f"figures.strip_steps: none of {chosen} is among the {steps} steps of "
+            f"figures.strip_steps: none of {list(chosen)} is among the {steps} steps of "
             f"models.{run.model.name}; name steps from 1 to {steps}"
         )
 
 
-def check_shareable(experiment: Experiment) -> None:
+def check_shareable(experiment: Plan) -> None:
     """UserError for images of a user's own under a path that may mean others in another clone."""
     for name, spec in experiment.datasets.items():
         if spec.source == "folder" and spec.path and not Path(spec.path).expanduser().is_absolute():
@@ -189,7 +189,7 @@ def check_shareable(experiment: Experiment) -> None:
             )
 
 
-def to_fetch(experiment: Experiment) -> list[str]:
+def to_fetch(experiment: Plan) -> list[str]:
     """Archives and weights that are not here, and are downloaded when the work starts."""
     sources = {
         spec.path: SOURCES[spec.source]
@@ -200,15 +200,15 @@ def to_fetch(experiment: Experiment) -> list[str]:
         and not Path(spec.path).exists()
     }
     archives = [f"{source.archive} ({source.size})" for source in sources.values()]
-    if experiment.config["inception_weights"]:
+    if experiment.config.inception_weights:
         return archives
     return archives + _missing_weights(experiment)
 
 
-def _missing_weights(experiment: Experiment) -> list[str]:
+def _missing_weights(experiment: Plan) -> list[str]:
     """Weights of the experiment's extractors that are nowhere to be found."""
     names = {protocol.extractor for protocol in experiment.protocols.values()}
-    configured = experiment.config["inception_weights"]
+    configured = experiment.config.inception_weights
     missing: dict[str, None] = {}
     for name in sorted(names):
         path = experiment.data / artifacts.extractor(name)
@@ -218,11 +218,11 @@ def _missing_weights(experiment: Experiment) -> list[str]:
     return list(missing)
 
 
-def _is_prepared(experiment: Experiment, dataset: DatasetSpec) -> bool:
+def _is_prepared(experiment: Plan, dataset: DatasetSpec) -> bool:
     return (experiment.data / artifacts.store_manifest(store_name(dataset))).exists()
 
 
-def _is_missing(experiment: Experiment, dataset: DatasetSpec) -> bool:
+def _is_missing(experiment: Plan, dataset: DatasetSpec) -> bool:
     """Whether a data set is not prepared, and cannot be from what is here or can be fetched."""
     if dataset.path is None or downloadable(dataset, experiment.data):
         return False

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.workflow.kept import summary_of
 
 STORE = re.compile(r".+-\d+px-[0-9a-f]{10}")
@@ -33,7 +33,7 @@ class Leftover(NamedTuple):
         return sum({about.st_ino: about.st_size for about in map(Path.stat, files)}.values())
 
 
-def leftovers(experiments: Sequence[Experiment]) -> Iterator[Leftover]:
+def leftovers(experiments: Sequence[Plan]) -> Iterator[Leftover]:
     """What none of these experiments needs, in their own results and data folders.
 
     Never a file of a finished run that one of them has, but for its checkpoints and what its
@@ -61,7 +61,7 @@ def remove(leftover: Leftover) -> None:
         leftover.path.unlink(missing_ok=True)
 
 
-def _runs(results: Path, experiments: Sequence[Experiment]) -> Iterator[Leftover]:
+def _runs(results: Path, experiments: Sequence[Plan]) -> Iterator[Leftover]:
     needed = {run.folder: run for experiment in experiments for run in experiment.all_runs()}
     shown = {experiment.shown for experiment in experiments}
     for folder in sorted(results.glob("runs/*/*/seed*-*")):

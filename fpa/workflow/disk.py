@@ -13,7 +13,7 @@ from fpa.core.files import read_json
 from fpa.data.sources import SOURCES, DatasetSpec, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import CHECK, Space
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.run import Run
 from fpa.training.checkpoint import KEEP
 
@@ -38,7 +38,7 @@ class Disk:
         return sum(self.kept.values()) + together * (self.training + self.scoring)
 
 
-def estimate(experiment: Experiment) -> Disk:
+def estimate(experiment: Plan) -> Disk:
     """The room that an experiment takes; builds each model without memory for its weights."""
     counts = {name: _images(experiment, name, spec) for name, spec in experiment.datasets.items()}
     # Planning imports no torch; only this question needs the models themselves.
@@ -51,7 +51,7 @@ def estimate(experiment: Experiment) -> Disk:
         name: spec.channels * spec.resolution**2 for name, spec in experiment.datasets.items()
     }
     scored = experiment.sample_count
-    first = experiment.config["seeds"][0]
+    first = experiment.config.seeds[0]
     return Disk(
         {
             "archives": sum(_archives(experiment)),
@@ -69,7 +69,7 @@ def estimate(experiment: Experiment) -> Disk:
     )
 
 
-def _archives(experiment: Experiment) -> Iterator[int]:
+def _archives(experiment: Plan) -> Iterator[int]:
     """Each archive once: as large as it is, or as it is said to be."""
     for path, source in {
         spec.path: SOURCES[spec.source] for spec in experiment.datasets.values()
@@ -80,7 +80,7 @@ def _archives(experiment: Experiment) -> Iterator[int]:
             yield round(float(source.size.removesuffix(" GB")) * 1e9)
 
 
-def _images(experiment: Experiment, name: str, spec: DatasetSpec) -> int:
+def _images(experiment: Plan, name: str, spec: DatasetSpec) -> int:
     """Images of a data set: those expected, or those prepared, or none that are known of."""
     manifest = experiment.data / artifacts.store_manifest(store_name(spec))
     if spec.count is None and manifest.exists():
@@ -88,10 +88,10 @@ def _images(experiment: Experiment, name: str, spec: DatasetSpec) -> int:
     return spec.count or 0
 
 
-def _spaces(experiment: Experiment) -> set[Space]:
+def _spaces(experiment: Plan) -> set[Space]:
     """Every feature space that the experiment's scores need."""
     spaces = {protocol.space for protocol in experiment.by_features}
-    if experiment.evaluation["cross_check"]:
+    if experiment.evaluation.cross_check:
         spaces |= {s for p in experiment.by_features for s in p.checked_spaces}
     return spaces
 
@@ -108,6 +108,6 @@ def _kind(run: Run) -> tuple[str, int, int]:
     return run.model.name, run.dataset.resolution, run.dataset.channels
 
 
-def _kinds_of_runs(experiment: Experiment) -> dict[tuple[str, int, int], Run]:
+def _kinds_of_runs(experiment: Plan) -> dict[tuple[str, int, int], Run]:
     """One run of every size."""
     return {_kind(run): run for run in experiment.all_runs()}

@@ -8,7 +8,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import read_json
 from fpa.core.provenance import processor
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.run import Run
 
 
@@ -35,7 +35,7 @@ class Effort:
         return self.images / self.rate / 3600 if self.images else 0.0
 
 
-def read_rates(texts: Sequence[str], experiment: Experiment) -> dict[str, float]:
+def read_rates(texts: Sequence[str], experiment: Plan) -> dict[str, float]:
     """Images per second by model, from `120` (every model) or `fpa=120`; UserError for another text."""
     rates: dict[str, float] = {}
     for text in texts:
@@ -55,9 +55,7 @@ def read_rates(texts: Sequence[str], experiment: Experiment) -> dict[str, float]
     return rates
 
 
-def efforts(
-    experiment: Experiment, given: Mapping[str, float], measure: float = 0
-) -> Iterator[Effort]:
+def efforts(experiment: Plan, given: Mapping[str, float], measure: float = 0) -> Iterator[Effort]:
     """One for each model and data set, in the experiment's order, those started from included.
 
     A rate is the one given, or that of the run's cost file, or is measured here for about so many
@@ -82,7 +80,7 @@ def efforts(
 
 
 def _rate(
-    experiment: Experiment, runs: Sequence[Run], given: float | None, seconds: float
+    experiment: Plan, runs: Sequence[Run], given: float | None, seconds: float
 ) -> tuple[float, str]:
     if given:
         return given, "given"
@@ -98,14 +96,14 @@ def _rate(
     from fpa.runs.execution import Execution
     from fpa.training.cost import cost_of
 
-    runtime = experiment.config["runtime"]
-    execution = Execution(runtime["precision"], runtime["channels_last"], runtime["compile"])
-    device = devices.choose(runtime["device"], runtime["train_threads"], execution.precision)
+    runtime = experiment.config.runtime
+    execution = Execution(runtime.precision, runtime.channels_last, runtime.compile)
+    device = devices.choose(runtime.device, runtime.train_threads, execution.precision)
     cost = cost_of(runs[0], device, seconds, execution)
     return float(cost["training_images_per_second"]), "measured now"
 
 
-def shortest_hours(experiment: Experiment, found: Sequence[Effort], together: int) -> float:
+def shortest_hours(experiment: Plan, found: Sequence[Effort], together: int) -> float:
     """Hours until all is trained with so many trainings at a time, if none ever waits for a place.
 
     A training that starts from another one comes after it, whatever the places.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fpa.core import artifacts
 from fpa.core.files import write_json
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.loading import find_model
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fpa.workflow.effort import Effort
 
 
-def write_runs(experiment: Experiment) -> None:
+def write_runs(experiment: Plan) -> None:
     """Write the experiment's description and each run's resolved configuration."""
     experiment.claim()
     for run in experiment.all_runs():
@@ -25,7 +25,7 @@ def write_runs(experiment: Experiment) -> None:
             write_json(path, run.as_json())
 
 
-def list_runs(experiment: Experiment) -> Iterator[str]:
+def list_runs(experiment: Plan) -> Iterator[str]:
     """One line a run: its folder, its budget, and whether it is trained."""
     for run in experiment.runs:
         folder = experiment.results / run.folder

@@ -3,11 +3,10 @@
 import re
 import threading
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting import bundle
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
@@ -21,13 +20,13 @@ RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")
 class Patterns:
     """An experiment's files below its results and data folders."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Plan) -> None:
         self.experiment = experiment
         self.config = experiment.config
-        self.runtime: dict[str, Any] = self.config["runtime"]
-        self.evaluation: dict[str, Any] = self.config["evaluation"]
-        self.checkpoint: str = self.evaluation["checkpoint"]
-        self.seed: int = self.evaluation["seed"]
+        self.runtime = self.config.runtime
+        self.evaluation = self.config.evaluation
+        self.checkpoint = self.evaluation.checkpoint
+        self.seed = self.evaluation.seed
         self.results, self.data = str(experiment.results), str(experiment.data)
         self.runs = {run.folder: run for run in experiment.all_runs()}
         self.stores = {store_name(spec): spec for spec in experiment.datasets.values()}
@@ -37,10 +36,10 @@ class Patterns:
             experiment.score_file(name): p for name, p in experiment.protocols.items()
         }
         # As text, because resources are words or whole numbers.
-        self.precision = ",".join(self.runtime["precision"]) or "float32"
-        self.memory_format = "channels_last" if self.runtime["channels_last"] else "contiguous"
+        self.precision = ",".join(self.runtime.precision) or "float32"
+        self.memory_format = "channels_last" if self.runtime.channels_last else "contiguous"
         # What a job that can use a GPU asks for.
-        self.gpus = 0 if self.runtime["device"] == "cpu" else 1
+        self.gpus = 0 if self.runtime.device == "cpu" else 1
         self.kept = frozenset(kept_files(experiment.results, self.runs.values(), self.protocols))
         self._claiming = threading.Lock()
 
@@ -128,7 +127,7 @@ class Patterns:
 
     def costs(self) -> list[str]:
         """A cost file for every model and data set."""
-        first = self.config["seeds"][0]
+        first = self.config.seeds[0]
         runs = [run for run in self.experiment.runs if run.seed == first]
         return [self.in_results(run.folder, artifacts.COST) for run in runs]
 
@@ -138,7 +137,7 @@ class Patterns:
 
     def bundled(self) -> list[str]:
         """What a bundle holds."""
-        names = bundle.contents(self.about, self.config["bundle"]["weights"])
+        names = bundle.contents(self.about, self.config.bundle.weights)
         return [self.in_results(name) for name in names]
 
     def played(self) -> list[str]:

@@ -17,7 +17,7 @@ from fpa.data.sources import SOURCES, downloadable
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting.description import neighbours_file
 from fpa.runs.run import Run
 from fpa.workflow.checks import check_before_start, check_shareable, to_fetch
@@ -51,7 +51,7 @@ class Workflow(Patterns):
         other workflows (--cache).
         """
         try:
-            experiment = Experiment(config)
+            experiment = Plan(config)
             if main:
                 check_before_start(experiment)
             if shared:
@@ -95,7 +95,7 @@ class Workflow(Patterns):
 
     def extractor_options(self, wildcards: Any) -> list[str]:
         """The folder of the extractor's files, where the configuration names one."""
-        folder = self.config["inception_weights"]
+        folder = self.config.inception_weights
         network, _ = find_extractor(wildcards.extractor, "extractor")
         return ["--weights", folder] if folder and network.downloads else []
 
@@ -179,7 +179,7 @@ class Workflow(Patterns):
 
     def checkpoint_kimg(self, wildcards: Any) -> str:
         """How often a training saves its state; as text, because resources are whole numbers."""
-        return str(self.experiment.checkpoint_kimg(wildcards.model))
+        return str(self.config.models[wildcards.model].training.checkpoint_kimg)
 
     def train_gpus(self, global_gpus: int | None) -> tuple[int, int | None]:
         """(what a training asks for, what the machine has), in shares of a GPU.
@@ -187,11 +187,11 @@ class Workflow(Patterns):
         `--resources gpu=n` counts the GPUs of this machine; each is shared by runs_per_gpu jobs, and
         a training on several takes them whole.
         """
-        asked = self.gpus * self.runtime["gpus"]
+        asked = self.gpus * self.runtime.gpus
         if global_gpus is None:
             return asked, None
-        shares = self.runtime["runs_per_gpu"]
-        whole = asked * shares if self.runtime["gpus"] > 1 else asked
+        shares = self.runtime.runs_per_gpu
+        whole = asked * shares if self.runtime.gpus > 1 else asked
         return whole, global_gpus * shares
 
     # Scores -------------------------------------------------------------------------------------
@@ -209,13 +209,13 @@ class Workflow(Patterns):
         run, protocol = self.run(wildcards), self.protocol(wildcards)
         n, spaces = protocol.n_fake, protocol.checked_spaces
         inputs: dict[str, Any] = {"features": self._pair(run, n, protocol.space)}
-        if self.evaluation["cross_check"]:
+        if self.evaluation.cross_check:
             inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
-        if run.seed == self.config["seeds"][0] and protocol == self.experiment.by_features[0]:
+        if run.seed == self.config.seeds[0] and protocol == self.experiment.by_features[0]:
             # Not read. It is made of the same features, which go with the last job that needs them.
             name = neighbours_file(self.about)
             inputs["compared"] = self.in_results(run.folder, name)
-        if any(METRICS[name].uses_real_radii for name in self.evaluation["metrics"]):
+        if any(METRICS[name].uses_real_radii for name in self.evaluation.metrics):
             inputs["radii"] = self.real_radii(run.store, protocol)
         return inputs
 
@@ -223,14 +223,14 @@ class Workflow(Patterns):
         """How a run is measured, on the command line."""
         protocol = self.protocol(wildcards)
         options = ["--fake", input.features[0], "--real", input.features[1]]
-        if self.evaluation["cross_check"]:
+        if self.evaluation.cross_check:
             options += ["--check", *input.check]
         options += ["--radii", input.radii] if "radii" in input.keys() else []  # noqa: SIM118
         if protocol.n_real:
             options += ["--n-real", str(protocol.n_real)]
-        options += ["--protocol", protocol.name, "--metrics", *self.evaluation["metrics"]]
+        options += ["--protocol", protocol.name, "--metrics", *self.evaluation.metrics]
         for key in SCORE_OPTIONS:
-            options += [f"--{key.replace('_', '-')}", str(self.evaluation[key])]
+            options += [f"--{key.replace('_', '-')}", str(getattr(self.evaluation, key))]
         return options
 
     def path_protocol(self, wildcards: Any) -> Protocol:
@@ -249,7 +249,7 @@ class Workflow(Patterns):
 
     def neighbour_store(self, wildcards: Any, input: Any) -> list[str]:
         """Where the training images are that are shown, as an option."""
-        shown = self.config["figures"]["real_images"]
+        shown = self.config.figures.real_images
         return ["--store", str(Path(input.images).parent)] if shown else []
 
     # Figures ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fpa.data.sources import SOURCES, store_name
 from fpa.data.store import open_store
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 
 def with_datasets(tiny: dict, **datasets) -> dict:
@@ -20,7 +20,7 @@ def with_datasets(tiny: dict, **datasets) -> dict:
 
 
 def store_of(config: dict) -> str:
-    experiment = Experiment(config)
+    experiment = Plan(config)
     (dataset,) = experiment.datasets.values()
     return f"data/{store_name(dataset)}"
 

@@ -18,7 +18,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes
 from fpa.runs.finished import load_weights
 from fpa.runs.launch import launch
@@ -112,7 +112,7 @@ def trained_by(tiny, tmp_path):
     # So slow that differences of rounding stay small.
     settings = tiny["models"]["fpa"]["settings"]
     settings["recipe"] = {**settings["recipe"], "learning_rate": 1e-5}
-    experiment = Experiment(tiny)
+    experiment = Plan(tiny)
     store = tmp_path / store_name(experiment.datasets["digits"])
     prepare(experiment.datasets["digits"], store)
     (run,) = [run for run in experiment.runs if run.model.name == "fpa"]
@@ -263,8 +263,8 @@ class Alone:
 def test_models_and_batches_that_cannot_be_shared_are_refused_before_anything_runs(tiny):
     tiny["runtime"]["gpus"] = 3
     with pytest.raises(UserError, match="a batch of 8 cannot be shared evenly by 3 GPUs"):
-        check_before_start(Experiment(tiny))
+        check_before_start(Plan(tiny))
     tiny["runtime"]["gpus"] = 2
-    check_before_start(Experiment(tiny))
+    check_before_start(Plan(tiny))
     with pytest.raises(UserError, match="does not train on 2 GPUs: it has no data_parallel"):
         check_processes("test_distributed:Alone", 8, 2)

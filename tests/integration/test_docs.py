@@ -26,8 +26,8 @@ from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import KNOWN
 from fpa.evaluation.scores import Pair, Settings, measure
-from fpa.experiment.config import check_dataset, schema
-from fpa.experiment.plan import Experiment
+from fpa.experiment.config import Config, DatasetSettings
+from fpa.experiment.plan import Plan
 from fpa.models.loading import build
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import figures
@@ -335,23 +335,24 @@ def test_the_users_data_set_is_a_valid_configuration(tmp_path, name):
     datasets = yaml.safe_load(block)["datasets"]
     assert len(block.splitlines()) == 5
     (mine,) = datasets.values()
-    assert resolve("mine", check_dataset(mine, "mine"), tmp_path, "mine").path == mine["path"]
+    settings = DatasetSettings(**mine).model_dump()
+    assert resolve("mine", settings, tmp_path, "mine").path == mine["path"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/models.md"])
 def test_the_model_of_the_documents_is_a_valid_configuration(tiny, name):
     (block,) = (block for block in blocks(name, "yaml") if "DCGAN" in block)
     tiny["models"] = yaml.safe_load(block)["models"]
-    assert len(Experiment(tiny).runs) == 1
+    assert len(Plan(tiny).runs) == 1
 
 
 def test_the_protocols_are_what_the_documents_say(tiny):
     text = text_of("docs/evaluation.md")
     block, paths = (b for b in blocks("docs/evaluation.md", "yaml") if "protocols:" in b)
     tiny["evaluation"]["protocols"] = yaml.safe_load(paths)["evaluation"]["protocols"]
-    assert Experiment(tiny).protocols["ppl"].of_paths
+    assert Plan(tiny).protocols["ppl"].of_paths
     tiny["evaluation"]["protocols"] = yaml.safe_load(block)["evaluation"]["protocols"]
-    found = Experiment(tiny).protocols
+    found = Plan(tiny).protocols
     assert found["clean"].n_fake == 10_000
     rows = re.findall(
         r"^\| `(\w+)` \| `([\w-]+)` \| `(\w+)`.* \| ([\d,]+)(?: paths)? \| (?:all|none) \|$",
@@ -415,7 +416,7 @@ def test_the_site_has_every_verb_and_every_key(site):
         assert f'id="{verb}"' in verbs
     assert "--checkpoint-kimg" in verbs
     keys = (site / "reference/configuration/index.html").read_text()
-    for key in schema()["properties"]:
+    for key in Config.model_fields:
         assert key in keys
     for key in ("datasets", "models", "evaluation"):
         assert f'id="{key}"' in keys
@@ -492,7 +493,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
             k: {**v, "resolution": 16} for k, v in part.get("datasets", {}).items()
         }
     assert set(tiny["plugins"]) == {n.removesuffix(".py") for n in modules() if n.endswith(".py")}
-    experiment = Experiment(tiny)
+    experiment = Plan(tiny)
     assert len({run.digest for run in experiment.runs}) == len(experiment.runs) == 4
     assert experiment.datasets["flowers"].count == 8_189
 
@@ -533,7 +534,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
 
 def test_the_recipes_snakefile_adds_its_rule_to_the_workflow(plugins, tiny):
     path = plugins / "Snakefile"
-    samples = Experiment(tiny).sampled
+    samples = Plan(tiny).sampled
     path.write_text(
         path.read_text()
         .replace("path/to/this/repository", str(ROOT))

@@ -12,7 +12,7 @@ from conftest import fpa
 
 from fpa.core import artifacts
 from fpa.core.registry import VARIABLE
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 SPACE = "thumbnails-16px.clean.array"
 
@@ -63,7 +63,7 @@ class NoRoom:
 
 def stages(small: dict) -> dict[str, list[str]]:
     """What the workflow's rules run, for one run from its images to the bundle."""
-    experiment = Experiment(small)
+    experiment = Plan(small)
     (run,) = experiment.runs
     results = Path("results/tiny")
     folder, spec = results / run.folder, next(iter(experiment.datasets.values()))

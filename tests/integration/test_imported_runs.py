@@ -10,7 +10,7 @@ from conftest import fpa
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.workflow.workflow import Workflow
 
 ARGS = {**official.ARGS, "greyscale": True, "latent_dim": 8, "fmap_max": 8}
@@ -31,7 +31,7 @@ def test_an_imported_run_has_a_row_in_the_table_and_on_the_page(small, tmp_path,
     run("import-official", *official.write(tmp_path / "imported", saved, ARGS))
     run("plan", "--write")
     monkeypatch.chdir(tmp_path)
-    experiment = Experiment(small)
+    experiment = Plan(small)
     (planned,) = experiment.runs
     results = tmp_path / experiment.results
     folder = results / planned.folder

@@ -14,7 +14,7 @@ from conftest import DISCRIMINATOR, fpa
 
 from fpa.evaluation import live, trace
 from fpa.evaluation.sampling import CHUNK, sample_latents
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.learning_rules import additive_loop, delta_loop, gated_delta_loop, rank_r_delta_loop
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.player import live_files
@@ -74,7 +74,7 @@ def fill(folder, config: dict) -> dict:
     The painters' weights are random, larger than untrained ones: images with contrast.
     """
     about, specs, results = made_up.fill(folder, config)
-    runs = {run.folder: run for run in Experiment({**config, "results": str(results)}).all_runs()}
+    runs = {run.folder: run for run in Plan({**config, "results": str(results)}).all_runs()}
     models = {}
     for number, (part, path) in enumerate(live_files(about, specs).items()):
         torch.manual_seed(number)

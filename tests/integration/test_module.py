@@ -11,7 +11,8 @@ import yaml
 from conftest import ROOT, TINY, run_snakemake
 
 from fpa.core import artifacts
-from fpa.experiment.plan import Experiment
+from fpa.experiment.config import Config
+from fpa.experiment.plan import Plan
 
 OUTER = f"""
 configfile: "config.yaml"
@@ -120,7 +121,7 @@ def test_another_workflow_plans_this_one_as_a_part_of_its_own(outer):
 
 def test_another_workflow_makes_data_and_runs_of_this_one(outer):
     # One target is a shell command's, the other Python's.
-    experiment = Experiment(copy.deepcopy(TINY))
+    experiment = Plan(copy.deepcopy(TINY))
     (store,) = {run.store for run in experiment.runs}
     images = f"data/{artifacts.store_images(store)}"
     run = f"results/tiny/{experiment.runs[0].folder}/{artifacts.RUN}"
@@ -154,8 +155,7 @@ def test_the_module_described_is_planned(outer):
 
 def test_the_description_of_configurations_names_every_key_and_links_to_files():
     text = (ROOT / "config/README.md").read_text()
-    schema = yaml.safe_load((ROOT / "fpa/experiment/config.schema.yaml").read_text())
     listed = re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", text, flags=re.M)))
-    assert sorted(listed) == sorted(schema["properties"])
+    assert sorted(listed) == sorted(Config.model_fields)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert (ROOT / "config" / target).exists(), target

@@ -3,7 +3,7 @@
 import yaml
 from conftest import run_snakemake, snakemake
 
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 ODD = "re sults'\";touch canary;$(touch canary)`touch canary`&#%*?é🎨"
 LABEL = "<b>'\"; touch canary $(touch canary) `touch canary` {run} {{x}} \\input{y} & # % _ ../"
@@ -24,7 +24,7 @@ def test_rules_quote_folders_and_labels(small, tmp_path):
     done = snakemake(small, tmp_path, "--dry-run", "--printshellcmds")
     assert done.returncode == 0, done.stderr
     # Some jobs for real, through a shell: in each of the folders.
-    (run,) = Experiment({**small, "results": str(tmp_path / ODD)}).runs
+    (run,) = Plan({**small, "results": str(tmp_path / ODD)}).runs
     made = [f"{ODD}/{run.folder}/run.json", f"{small['data']}/{run.store}/manifest.json"]
     done = snakemake(small, tmp_path, *made)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.evaluation.snapshot import COUNT, LARGEST, snapshot
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.training import checkpoint, snapshots, status
 from fpa.training.loggers import LOGGERS, LoggerKind
 from fpa.training.loop import Training, train
@@ -33,7 +33,7 @@ ARTIFACTS = ("weights.safetensors", "history.csv")
 def store(tmp_path_factory) -> Path:
     from conftest import TINY
 
-    dataset = Experiment(TINY).datasets["digits"]
+    dataset = Plan(TINY).datasets["digits"]
     folder = tmp_path_factory.mktemp("data") / store_name(dataset)
     prepare(dataset, folder)
     return folder
@@ -48,7 +48,7 @@ def run(small):
             "settings": {"width": 4, "latent_dim": LATENT_DIM, "learning_rate": 0.05},
         }
     }
-    return Experiment(small).runs[0]
+    return Plan(small).runs[0]
 
 
 def score(generator) -> dict[str, float]:

@@ -16,7 +16,6 @@ from conftest import ROOT, TINY
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "fpa", "baselines")
 DATA = (
     "fpa/py.typed",
-    "fpa/experiment/config.schema.yaml",
     "fpa/reporting/published.csv",
     "fpa/web/report.css",
     "fpa/web/report.html",

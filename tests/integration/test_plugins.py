@@ -14,7 +14,7 @@ from fpa.core import artifacts
 from fpa.data.sources import store_name
 from fpa.evaluation.path_length import EPSILON
 from fpa.evaluation.sampling import sample_latents
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.library import load
 
 
@@ -58,7 +58,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
         return done.stdout
 
     run("plan", "--write")
-    experiment = Experiment(config)
+    experiment = Plan(config)
     (planned,) = experiment.runs
     folder = tmp_path / experiment.results / planned.folder
     assert planned.model.settings["painter"]["rule"] == "fixed_rate_oja"

@@ -10,7 +10,7 @@ import yaml
 from conftest import TINY, fpa
 
 from fpa.core.files import file_digest, read_json, write_json
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting.description import score_file
 from fpa.reporting.publication import layout
 from fpa.reporting.publication.verify import verify
@@ -42,7 +42,7 @@ def made(folder):
     config["figures"] = {"grid": 9, "paintings": 1, "strips": [0], "strip_steps": 2, "frames": 2}
     config["evaluation"] = {**TINY["evaluation"], "checkpoint": "last"}
     about, _, results = made_up.fill(folder, config)
-    (run,) = Experiment({**config, "results": str(results)}).runs
+    (run,) = Plan({**config, "results": str(results)}).runs
     place = results / run.folder
     finished.write(
         Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), place, seconds=7200

@@ -6,7 +6,7 @@ import pytest
 from conftest import TINY, snakemake
 
 from fpa.core.files import write_json, write_text
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from fpa.experiment.plan import Experiment
 )
 def test_so_many_jobs_share_a_gpu(tiny, tmp_path, device, runs_per_gpu, together):
     tiny["runtime"] |= {"device": device, "runs_per_gpu": runs_per_gpu}
-    experiment = Experiment(tiny)
+    experiment = Plan(tiny)
     folders = [f"results/tiny/{run.folder}" for run in experiment.runs]
     for folder in folders:
         for name in ("weights.safetensors", "train.json"):
@@ -36,7 +36,7 @@ def batch_sizes(done) -> list[int]:
 
 def failing_costs(config: dict, folder) -> list[str]:
     """Targets of jobs that fail at once, because what they read is no run."""
-    runs = [f"results/tiny/{run.folder}" for run in Experiment(config).runs]
+    runs = [f"results/tiny/{run.folder}" for run in Plan(config).runs]
     for run in runs:
         write_json(folder / run / "run.json", {})
     return [f"{run}/cost.json" for run in runs]

@@ -27,7 +27,7 @@ from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.finished import load_weights
 from fpa.training.loop import MAX_RELOADS, Training, train
 
@@ -39,7 +39,7 @@ LONG = 160
 
 @pytest.fixture
 def store(tmp_path, tiny) -> Path:
-    experiment = Experiment(tiny)
+    experiment = Plan(tiny)
     dataset = experiment.datasets["digits"]
     folder = tmp_path / "data" / store_name(dataset)
     prepare(dataset, folder)
@@ -63,7 +63,7 @@ def run_of_steps(tiny, steps: int):
     del tiny["models"]["fpa_unet"]  # would start from the best checkpoint
     tiny["training"] |= {"kimg": steps * 8 / 1000, "watch_kimg": 0}
     tiny["evaluation"]["checkpoint"] = "last"
-    return Experiment(tiny).runs[0]
+    return Plan(tiny).runs[0]
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_state_of_another_run_is_refused(tmp_path, tiny, run, store):
     tiny["models"]["fpa"]["settings"]["recipe"]["learning_rate"] = 0.5
     shown = "recipe.learning_rate was 0.0002, is now 0.5; seed was 0, is now 1; restore them"
     with pytest.raises(UserError, match=re.escape(shown)):
-        train(training(Experiment(tiny).runs[0], store), tmp_path)
+        train(training(Plan(tiny).runs[0], store), tmp_path)
     assert newest_step(tmp_path) == 5
 
 
@@ -296,7 +296,7 @@ def test_a_loss_that_is_nan_again_and_again_ends_the_training(tmp_path, run, sto
 
 def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, tiny, store):
     tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
-    run = Experiment(tiny).runs[0]
+    run = Plan(tiny).runs[0]
 
     def watch(generator):
         return {"fid": torch.rand(3).sum().item()}
@@ -313,7 +313,7 @@ def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, ti
 
 def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, store):
     tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
-    run = Experiment(tiny).runs[0]
+    run = Plan(tiny).runs[0]
     seen: list[dict] = []
 
     def watch(generator):
@@ -341,7 +341,7 @@ def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, stor
 @pytest.mark.parametrize("call", [1, 3, 7])
 def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(tmp_path, tiny, store, call):
     tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
-    run = Experiment(tiny).runs[0]
+    run = Plan(tiny).runs[0]
     calls = []
 
     def watch(generator):
@@ -360,7 +360,7 @@ def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(tmp_path, tin
 
 
 def test_training_by_hand_without_a_base_run_says_what_is_missing(tmp_path, tiny, store):
-    run = Experiment(tiny).runs[1]
+    run = Plan(tiny).runs[1]
     write_json(tmp_path / "run.json", run.as_json())
     done = fpa("train", tmp_path / "run.json", "--store", store, cwd=tmp_path)
     assert done.returncode == 1

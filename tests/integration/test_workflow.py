@@ -20,7 +20,7 @@ from conftest import ROOT, environment, fpa, snakemake
 
 from fpa.core.files import file_digest
 from fpa.core.stages import STAGES
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting.figures import Spec, figures
 from fpa.reporting.tables import OF_RUNS
 from fpa.workflow.disk import estimate
@@ -173,7 +173,7 @@ def test_it_takes_the_room_that_the_plan_shows(finished):
     def size(pattern: str) -> int:
         return sum(size for path, size in sizes if path.match(pattern))
 
-    disk = estimate(Experiment(TINY))
+    disk = estimate(Plan(TINY))
     expected = {
         "archives": size("data/archives/*"),
         "prepared images": size("data/*/images.npy"),

@@ -11,7 +11,7 @@ from conftest import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.experiment.config import read_config
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.learning_rules import delta
 
 CPU = torch.device("cpu")
@@ -179,8 +179,8 @@ def test_the_page_compares_the_default_experiment_of_two_versions():
 
 def test_the_training_of_version_0_1_is_an_experiment_of_the_same_models():
     first, now = (
-        Experiment(read_config(ROOT / path)) for path in ("benchmarks/first.yaml", "config.yaml")
+        Plan(read_config(ROOT / path)) for path in ("benchmarks/first.yaml", "config.yaml")
     )
     names = [[run.model.name for run in one.runs] for one in (first, now)]
     assert names[0] == names[1]
-    assert first.config["results"] == now.config["results"]
+    assert first.results == now.results

@@ -12,7 +12,7 @@ from PIL import Image
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.evaluation.sampling import sample
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting.player import read_live
 from fpa.reporting.publication.card import scores_of
 from fpa.reporting.publication.exports import export_run
@@ -40,7 +40,7 @@ SCORE = {
 @pytest.fixture
 def run_folder(tiny, tmp_path):
     """A finished run that was never trained, with a score of its last checkpoint."""
-    (run,) = (run for run in Experiment(tiny).runs if run.model.name == "fpa")
+    (run,) = (run for run in Plan(tiny).runs if run.model.name == "fpa")
     folder = tmp_path / "run"
     folder.mkdir()
     torch.manual_seed(0)
@@ -116,7 +116,7 @@ def test_names_in_a_card_are_text(run_folder, tmp_path):
 
 
 def test_the_steps_of_a_painting_end_with_its_image(tiny):
-    (run,) = (run for run in Experiment(tiny).runs if run.model.name == "fpa")
+    (run,) = (run for run in Plan(tiny).runs if run.model.name == "fpa")
     torch.manual_seed(0)
     painter = build_model(run).ema.eval()
     z = torch.randn(3, 8)
@@ -130,7 +130,7 @@ def test_the_steps_of_a_painting_end_with_its_image(tiny):
 
 
 def test_onnx_without_its_packages_names_them(tiny, tmp_path, monkeypatch):
-    model = build_model(Experiment(tiny).runs[0])
+    model = build_model(Plan(tiny).runs[0])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install onnx onnxscript onnxruntime"):
         export_onnx(model, tmp_path / "x.onnx")
@@ -147,7 +147,7 @@ def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
     refined = tiny["models"]["fpa_unet"]
     unet = {**refined["settings"]["unet"], "residual": True}
     tiny["models"]["residual"] = {**refined, "settings": {**refined["settings"], "unet": unet}}
-    (run,) = (run for run in Experiment(tiny).runs if run.model.name == name)
+    (run,) = (run for run in Plan(tiny).runs if run.model.name == name)
     torch.manual_seed(0)
     model = build_model(run)
     if name == "residual":
@@ -172,7 +172,7 @@ def test_a_generator_that_draws_noise_is_refused(tiny, tmp_path):
         def forward(self, z):
             return z[:, :1, None, None] + torch.randn_like(z)[:, :1, None, None]
 
-    model = build_model(next(run for run in Experiment(tiny).runs))
+    model = build_model(next(run for run in Plan(tiny).runs))
     model.ema = Noise()
     with pytest.raises(UserError, match="differs from PyTorch"):
         export_onnx(model, tmp_path / "generator.onnx")
@@ -197,7 +197,7 @@ def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
 
 
 def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, monkeypatch):
-    (run,) = (run for run in Experiment(tiny).runs if run.model.name == "lightgan")
+    (run,) = (run for run in Plan(tiny).runs if run.model.name == "lightgan")
     finished.write(Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), tmp_path, 1.0)
     with pytest.raises(UserError, match=r"no painter of .*; leave --page out"):
         export_run(tmp_path, "last", tmp_path / "out", page=True)

@@ -13,7 +13,7 @@ from test_pairwise import entry
 
 from fpa.core.errors import UserError
 from fpa.experiment.claims import Claim, about_models, check_claims, read_claims
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.reporting.make import make_report
 from fpa.reporting.tables.build import build
 from fpa.reporting.tables.claims import claims_frame, student
@@ -148,23 +148,23 @@ def test_a_wrong_file_is_refused_when_planning(tmp_path, tiny, content, complain
     path = tmp_path / "claims.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     with pytest.raises(UserError, match=complaint) as error:
-        Experiment({**tiny, "claims": str(path)})
+        Plan({**tiny, "claims": str(path)})
     assert "\n" not in str(error.value)
 
 
 def test_a_file_is_found_from_another_working_directory(tmp_path, tiny, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Experiment({**tiny, "claims": "experiments/claims.yaml"}).claims
+    assert Plan({**tiny, "claims": "experiments/claims.yaml"}).claims
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path, tiny):
     with pytest.raises(UserError, match=r"cannot read the claims .*none\.yaml"):
-        Experiment({**tiny, "claims": str(tmp_path / "none.yaml")})
+        Plan({**tiny, "claims": str(tmp_path / "none.yaml")})
 
 
 def test_an_experiment_without_claims_is_described_as_before(tiny):
-    assert "claims" not in Experiment(tiny).describe()
-    described = Experiment({**tiny, "claims": str(PAPERS)}).describe()
+    assert "claims" not in Plan(tiny).describe()
+    described = Plan({**tiny, "claims": str(PAPERS)}).describe()
     assert "unet_lowers_fid" in [claim["name"] for claim in described["claims"]]
     assert "claims" not in described["config"]
 

@@ -9,7 +9,7 @@ from conftest import TINY, fpa
 
 from fpa.core.files import write_json, write_text
 from fpa.data.sources import store_name
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 KEPT = ("weights.safetensors", "history.csv", "score-quick-0123456789.json", "run.json")
 
@@ -21,7 +21,7 @@ def folder(tmp_path):
     two = {**copy.deepcopy(one), "seeds": [1], "datasets": {"digits": {"resolution": 32}}}
     for name, config in (("one", one), ("two", two)):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(config))
-        experiment = Experiment(config)
+        experiment = Plan(config)
         run = experiment.runs[0]
         place = tmp_path / experiment.results / run.folder
         for file in (*KEPT, experiment.shown, experiment.sampled, "features-best-n32-seed0.x.npy"):

@@ -9,7 +9,7 @@ from torch import nn
 
 from baselines.dcgan import DCGAN
 from fpa.core.files import write_json
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings
 from fpa.training import cost
@@ -53,7 +53,7 @@ def test_a_painter_is_counted_as_by_hand():
 
 
 def test_cost_of_a_run_by_hand(tiny, tmp_path):
-    run = Experiment(tiny).runs[0]
+    run = Plan(tiny).runs[0]
     write_json(tmp_path / "run.json", run.as_json())
     answer = fpa(
         *("cost", tmp_path / "run.json", "--seconds", 0, "--device", "cpu", "--threads", 1),
@@ -62,7 +62,7 @@ def test_cost_of_a_run_by_hand(tiny, tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     found = json.loads((tmp_path / "cost.json").read_text())
-    model = Experiment(tiny).runs[0].model.name
+    model = Plan(tiny).runs[0].model.name
     assert (found["model"], found["batch_size"]) == (model, run.training.batch_size)
     assert found["training_images_per_second"] > 0 < found["sampling_images_per_second"]
     assert found["hardware"]["threads"] == 1
@@ -79,7 +79,7 @@ def test_a_discriminator_that_wants_more_than_images_has_no_count(tiny, monkeypa
         return model
 
     monkeypatch.setattr(cost, "build_model", build)
-    found = cost.count(Experiment(tiny).runs[0])
+    found = cost.count(Plan(tiny).runs[0])
     assert found["discriminator_multiply_adds"] is None
     assert found["discriminator_parameters"] == 9
     assert found["generator_multiply_adds"] > 0
@@ -89,5 +89,5 @@ def test_a_discriminator_that_wants_more_than_images_has_no_count(tiny, monkeypa
 def test_every_model_of_the_experiments_is_counted_whole(config):
     from fpa.experiment.config import read_config
 
-    for run in Experiment(read_config(ROOT / config)).runs:
+    for run in Plan(read_config(ROOT / config)).runs:
         assert all(value for value in cost.count(run).values()), run.model.name

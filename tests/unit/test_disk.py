@@ -8,14 +8,14 @@ import torch
 import yaml
 from conftest import ROOT, fpa
 
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.training.loop import Training
 from fpa.training.room import of_run
 from fpa.workflow.disk import estimate
 
 
-def experiment(name: str) -> Experiment:
-    return Experiment(yaml.safe_load((ROOT / "experiments" / f"{name}.yaml").read_text()))
+def experiment(name: str) -> Plan:
+    return Plan(yaml.safe_load((ROOT / "experiments" / f"{name}.yaml").read_text()))
 
 
 class Noise:

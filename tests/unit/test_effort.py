@@ -7,21 +7,21 @@ from conftest import ROOT, fpa
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import write_json
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.workflow.effort import efforts, read_rates, shortest_hours
 
 
 @pytest.fixture
-def experiment(tiny, tmp_path) -> Experiment:
+def experiment(tiny, tmp_path) -> Plan:
     """Two seeds of three models, of which the U-Net starts from the FPA."""
     tiny["seeds"] = [0, 1]
     tiny["results"] = str(tmp_path / "results")
     tiny["training"]["kimg"] = 3.6
     tiny["models"]["lightgan"]["training"] = {"kimg": 7.2}
-    return Experiment(tiny)
+    return Plan(tiny)
 
 
-def finish(experiment: Experiment, model: str, seed: int, rate: float = 0) -> None:
+def finish(experiment: Plan, model: str, seed: int, rate: float = 0) -> None:
     run = next(r for r in experiment.runs if (r.model.name, r.seed) == (model, seed))
     folder = experiment.results / run.folder
     write_json(folder / artifacts.SUMMARY, {"digest": run.digest})

@@ -22,7 +22,7 @@ from fpa.evaluation import (
 from fpa.evaluation.evaluate import METRICS_OF_IMAGES
 from fpa.evaluation.features import Features
 from fpa.evaluation.scores import Settings
-from fpa.experiment.config import defaults
+from fpa.experiment.config import EvaluationSettings
 
 OWN = {"extractor": "thumbnails-16px", "n_fake": 40}
 """A protocol whose network takes no time; the plugin is in tests/."""
@@ -49,7 +49,7 @@ def value(score, metric="fid"):
 
 
 def test_settings_are_those_of_an_experiment_where_none_is_given():
-    expected = defaults("evaluation")
+    expected = EvaluationSettings().model_dump()
     settings = Settings(METRICS_OF_IMAGES)._asdict()
     assert settings.pop("metrics") == METRICS_OF_IMAGES
     assert settings == {key: expected[key] for key in settings}

@@ -29,7 +29,7 @@ from fpa.evaluation.neighbours import search
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import quick_score
 from fpa.evaluation.scoring import score_run
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 CPU = torch.device("cpu")
 NAME = "efficientnet_lite0-32px"
@@ -376,7 +376,7 @@ def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_pa
     chunk = sampling.Sample(noise_images(50), np.ones(50, bool))
     stages = {"stages": {"sample": 102}}
     sampling.save(tmp_path / "x.npy", iter([chunk]), 50, stages, Progress(50, "", ""))
-    experiment = Experiment({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
+    experiment = Plan({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
     monkeypatch.setitem(STAGES, "prepare", 103)
     images = prepare(experiment.datasets["digits"], tmp_path / "store")["images_sha256"]
     summary |= {"stages": {"train": 101}, "images_sha256": images}

@@ -5,7 +5,7 @@ import torch
 from conftest import TINY
 
 from fpa.evaluation.sampling import sample
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.export import export
 from fpa.runs.finished import restore
 from fpa.runs.run import build_model
@@ -19,7 +19,7 @@ MODELS = {
 @pytest.mark.parametrize("name", list(MODELS))
 def test_an_export_samples_what_its_model_does(name, tiny, tmp_path):
     tiny["models"] = MODELS
-    (run,) = (run for run in Experiment(tiny).runs if run.model.name == name)
+    (run,) = (run for run in Plan(tiny).runs if run.model.name == name)
     torch.manual_seed(0)
     model = build_model(run)
     export(model, run.as_json(), "last", tmp_path)

@@ -21,7 +21,7 @@ from PIL import Image
 from fpa.core.errors import UserError
 from fpa.evaluation import interpolation, neighbours, trace
 from fpa.evaluation.sampling import sample
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings
 from fpa.reporting import report
@@ -158,7 +158,7 @@ def test_neighbours_are_the_nearest_training_images():
 
 
 def figures_of(**more) -> dict[str, Spec]:
-    return figures(Experiment(made_up.experiment(**more)).describe())
+    return figures(Plan(made_up.experiment(**more)).describe())
 
 
 def test_every_model_and_data_set_has_its_figures():
@@ -186,11 +186,11 @@ def test_only_an_ablation_of_steps_has_its_plot():
 def test_paintings_and_steps_are_chosen_by_configuration():
     config = made_up.experiment()
     config["figures"] |= {"strips": [1], "strip_steps": [1, 3, 6], "strip_columns": 2}
-    spec = figures(Experiment(config).describe())["painting-digits-fpa"]
+    spec = figures(Plan(config).describe())["painting-digits-fpa"]
     assert spec.options == {"paintings": [1], "steps": [1, 3, 6], "columns": 2}
     config["figures"]["strips"] = [0, 2]
     with pytest.raises(UserError, match=r"no painting 2 .* among the 2"):
-        Experiment(config)
+        Plan(config)
 
 
 def test_captions_say_how_pictures_are_scaled():
@@ -356,7 +356,7 @@ def test_a_film_is_of_models_that_are_scored_while_they_train():
     config = made_up.experiment(models=("fpa", "dcgan"), seeds=(3, 4))
     config["models"]["fpa"]["training"] = {"watch_kimg": 0}
     config["evaluation"]["checkpoint"] = "last"
-    found = [s for s in figures(Experiment(config).describe()).values() if s.kind == "film"]
+    found = [s for s in figures(Plan(config).describe()).values() if s.kind == "film"]
     assert [spec.name for spec in found] == ["training_digits_dcgan"]
     assert {part.seed for part in found[0].inputs} == {3}
     assert [part.optional for part in found[0].inputs] == [False, True]
@@ -474,7 +474,7 @@ def test_a_page_without_played_figures_plays_nothing(tmp_path):
 
 def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
     config = made_up.experiment()
-    shown = figures(Experiment(config).describe())
+    shown = figures(Plan(config).describe())
     config["figures"]["real_images"] = False
     about, specs, results = made_up.fill(tmp_path, config)
     assert any(part.path.startswith("real/") for part in shown["samples-digits"].inputs)
@@ -496,7 +496,7 @@ def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
 
 
 def test_specifications_need_no_heavy_library(tmp_path):
-    about = Experiment(made_up.experiment()).describe()
+    about = Plan(made_up.experiment()).describe()
     (tmp_path / "about.json").write_text(json.dumps(about))
     code = """
 import json
@@ -511,10 +511,10 @@ assert figures(json.load(open("about.json")))
 def test_scores_over_steps_are_of_painters_that_differ_in_nothing_else():
     config = made_up.experiment(models=("fpa", "fpa_12", "fpa_24", "dcgan"))
     config["models"]["fpa_24"]["settings"]["painter"]["rule"] = "additive"
-    about = Experiment(config).describe()
+    about = Plan(config).describe()
     assert figures(about)["ablation-steps"].options["steps"] == {"fpa": 6, "fpa_12": 12}
     config["models"]["fpa_12"]["settings"]["painter"]["rule"] = "oja"
-    assert "ablation-steps" not in figures(Experiment(config).describe())
+    assert "ablation-steps" not in figures(Plan(config).describe())
 
 
 # Overlaps -----------------------------------------------------------------------------------
@@ -685,7 +685,7 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
 def test_a_refiners_images_say_which_painter_they_are_of(start, said):
     config = made_up.experiment()
     config["models"]["fpa_unet"]["settings"] = {"start": start}
-    about = Experiment({**config, "results": "somewhere/else"}).describe()
+    about = Plan({**config, "results": "somewhere/else"}).describe()
     assert figures(about)["refined-digits-fpa_unet"].caption.endswith(said)
 
 
@@ -719,5 +719,5 @@ def test_a_figures_description_changes_with_what_it_shows_only():
     config = made_up.experiment()
     other = copy.deepcopy(config)
     other["figures"]["grid"] = 4
-    one, two = (figures(Experiment(c).describe()) for c in (config, other))
+    one, two = (figures(Plan(c).describe()) for c in (config, other))
     assert {name for name in one if one[name] != two[name]} == {"samples-digits"}

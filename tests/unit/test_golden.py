@@ -27,7 +27,7 @@ from fpa.evaluation.extractors import obtain
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.scores import Settings
 from fpa.experiment.config import read_config
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models.interface import Model
 from fpa.models.loading import build, find_model, resolve_settings
 from fpa.training.loop import Training
@@ -65,7 +65,7 @@ def digests() -> dict[str, str]:
     """Digests of every run of the default experiment and of the paper's."""
     found = {}
     for path in (ROOT / "config.yaml", ROOT / "experiments" / "paper.yaml"):
-        experiment = Experiment({**read_config(path), "results": "somewhere/else"})
+        experiment = Plan({**read_config(path), "results": "somewhere/else"})
         for run in experiment.all_runs():
             place = f"{experiment.name} {run.dataset.name} {run.model.name} {run.seed}"
             found[place] = run.digest
@@ -94,7 +94,7 @@ def outputs(folder: Path) -> dict[str, list[float]]:
     config["training"] |= {"kimg": STEPS * 0.008, "watch_kimg": 0}
     config["models"]["fpa_unet"]["settings"]["start"] = {"checkpoint": "last"}
     config["evaluation"]["checkpoint"] = "last"
-    experiment = Experiment({**config, "results": "somewhere/else"})
+    experiment = Plan({**config, "results": "somewhere/else"})
     prepare(experiment.datasets["digits"], folder / "store")
     images, manifest = open_store(folder / "store")
     found = {"prepare": numbers(images)}

@@ -22,7 +22,7 @@ from fpa.core.files import file_digest
 from fpa.evaluation import extractors
 from fpa.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0
 from fpa.experiment.config import check_config, read_config
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.export import export
 from fpa.runs.finished import restore
 from fpa.runs.run import build_model
@@ -41,7 +41,7 @@ def exported(tmp_path_factory) -> tuple[dict[str, Any], bytes]:
         "datasets": {"digits": {"resolution": 16, "channels": 1}},
         "models": {"dcgan": model},
     }
-    (run,) = Experiment(config).runs
+    (run,) = Plan(config).runs
     torch.manual_seed(0)
     export(build_model(run), run.as_json(), "last", place)
     about = json.loads((place / "generator.json").read_text())
@@ -400,9 +400,15 @@ CONFIGURATIONS: dict[str, tuple[str | bytes, str]] = {
     "an escaped zero byte": (HONEST + 'data: "a\\0b"', "data: expected one line"),
     "bytes that are no text": (b"experiment: \xff\xfe\xfa", "not valid YAML"),
     "a name of two lines": (HONEST.replace("x\n", '"x\\n"\n', 1), "expected one line"),
-    "a name that climbs": (HONEST.replace("x\n", "../x\n", 1), "experiment: '../x' does not match"),
-    "a data set that climbs": (HONEST.replace("digits", "../x"), "does not match"),
-    "a model with a shell's command": (HONEST.replace("{dcgan:", '{"x; rm -rf .":'), "not match"),
+    "a name that climbs": (
+        HONEST.replace("x\n", "../x\n", 1),
+        "experiment: expected a name that matches .* found",
+    ),
+    "a data set that climbs": (HONEST.replace("digits", "../x"), "expected a name that matches"),
+    "a model with a shell's command": (
+        HONEST.replace("{dcgan:", '{"x; rm -rf .":'),
+        "expected a name that matches",
+    ),
     "a results folder that is an option": (HONEST + "results: --log=x", "cannot begin with '-'"),
     "a results folder that is a wildcard": (HONEST + "results: 'a{run}'", "braces"),
     "a data folder that is a wildcard": (HONEST + "data: '{x}'", "braces"),
@@ -417,7 +423,7 @@ CONFIGURATIONS: dict[str, tuple[str | bytes, str]] = {
     "two documents": ("a: 1\n---\nb: 2", "not valid YAML"),
     "a list of models": (
         HONEST.replace("{dcgan", "[{dcgan").replace('DCGAN"}}', 'DCGAN"}}]'),
-        "models: expected object",
+        "models: expected keys and values",
     ),
     "a text": ("just a text", "holds no configuration"),
     "nothing": ("", "holds no configuration"),
@@ -434,12 +440,12 @@ def test_a_hostile_configuration(kind, place):
 
 def test_the_configuration_that_the_hostile_ones_are_made_from_is_a_good_one(place):
     (place / "config.yaml").write_text(HONEST)
-    assert check_config(read_config(place / "config.yaml"))["experiment"] == "x"
+    assert check_config(read_config(place / "config.yaml")).experiment == "x"
     # Aliases that are meant stay what they are.
     anchors = HONEST + "training: &t {kimg: 1}\nevaluation: {seed: 1}\n"
     anchors = anchors.replace('DCGAN"', 'DCGAN", training: {kimg: 2}')
     (place / "config.yaml").write_text(anchors)
-    assert check_config(read_config(place / "config.yaml"))["training"]["kimg"] == 1
+    assert check_config(read_config(place / "config.yaml")).training.kimg == 1
 
 
 def test_what_snakemake_hands_over_is_checked_too(place):

@@ -8,7 +8,7 @@ from conftest import TINY
 
 from fpa.core.errors import UserError
 from fpa.core.files import write_json, write_text
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.keeping import FILES, finish_again, kept_folder, publish
 from fpa.workflow.kept import kept_files
 
@@ -17,7 +17,7 @@ SCORE = "score-quick-0123456789.json"
 
 @pytest.fixture
 def run():
-    return Experiment({**TINY, "models": {"fpa": TINY["models"]["fpa"]}}).runs[0]
+    return Plan({**TINY, "models": {"fpa": TINY["models"]["fpa"]}}).runs[0]
 
 
 def finish(folder, run, weights="abc"):

@@ -24,7 +24,7 @@ from fpa.data.changes import check_source
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 
 HOLD = """
 import sys, time
@@ -196,7 +196,7 @@ def test_two_clones_with_the_same_relative_path_do_not_share_one_wrong_store(tmp
 
 def test_a_manifest_that_describes_nothing_is_one_line(tmp_path, tiny):
     config = {**tiny, "data": str(tmp_path)}
-    (spec,) = Experiment(config).datasets.values()
+    (spec,) = Plan(config).datasets.values()
     folder = tmp_path / store_name(spec)
     for name in ("images.npy", "manifest.json"):
         write_json(folder / name, {})

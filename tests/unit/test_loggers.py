@@ -9,7 +9,7 @@ from PIL import Image
 
 from fpa.cli import make_parser
 from fpa.core.errors import UserError
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.training.loggers import LOGGERS, Beginning, LoggerKind
 from fpa.training.loggers.base import grid
 from fpa.workflow.checks import check_before_start
@@ -140,11 +140,11 @@ def test_an_unknown_logger_or_a_missing_package_is_said_before_anything_runs(sma
     small |= {"results": str(tmp_path / "results"), "data": str(tmp_path / "data")}
     small["runtime"]["loggers"] = ["tensorbord"]
     with pytest.raises(UserError, match=r"runtime\.loggers: unknown logger 'tensorbord'; did you"):
-        check_before_start(Experiment(small))
+        check_before_start(Plan(small))
     LOGGERS.register("own", LoggerKind("own", "no_such_package", print))
     small["runtime"]["loggers"] = ["own"]
     with pytest.raises(UserError, match="no_such_package, which is not installed; `pip install"):
-        check_before_start(Experiment(small))
+        check_before_start(Plan(small))
 
 
 def test_a_folder_of_a_packages_name_is_not_the_package(tmp_path, monkeypatch):

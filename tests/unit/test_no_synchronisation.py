@@ -24,7 +24,7 @@ from fpa.evaluation import extractors
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import QuickScore
 from fpa.experiment.config import read_config
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.run import Run, build_model
 from fpa.training.loop import Training
 
@@ -74,7 +74,7 @@ def runs() -> list[Run]:
     config["claims"] = None
     return [
         replace(run, dataset=run.dataset.model_copy(update={"channels": 3}))
-        for run in Experiment(config).runs
+        for run in Plan(config).runs
     ]
 
 

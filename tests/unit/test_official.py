@@ -16,7 +16,7 @@ from reference import UNET as UNET_NAMES
 from reference import Reference, renamed
 
 from fpa.core.errors import UserError
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models import loading, optimizers
 from fpa.runs import finished
 from fpa.workflow.checks import check_before_start
@@ -421,7 +421,7 @@ def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_r
         },
     }
     tiny["seeds"] = [3, 4]
-    experiment = Experiment(tiny)
+    experiment = Plan(tiny)
     # One run of the official model, which is the base of both refined ones.
     assert [(run.model.name, run.seed) for run in experiment.runs] == [
         ("official", 3),
@@ -465,4 +465,4 @@ def test_a_finished_run_that_does_not_fit_is_refused(grey_run, tiny, model, data
     tiny["models"] = {"official": {"run": str(grey_run), **model}}
     tiny["datasets"]["digits"] |= dataset
     with pytest.raises(UserError, match=re.escape(reason)):
-        Experiment(tiny)
+        Plan(tiny)

@@ -38,7 +38,7 @@ from fpa.evaluation.extractors import (
 from fpa.evaluation.extractors.dinov2_network import DINOv2Network, load_dinov2
 from fpa.evaluation.extractors.fidelity_networks import load_clip, load_lpips, load_vgg16
 from fpa.evaluation.path_length import load_distance
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.workflow.checks import check_before_start, to_fetch
 from fpa.workflow.ranking import check_ranking
 
@@ -213,7 +213,7 @@ def test_what_will_be_fetched_is_said_before_anything_starts(tiny, tmp_path, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     tiny["evaluation"]["protocols"] = {"dinov2": {}, "clip": {}, "ppl": {}}
     tiny |= {"data": str(tmp_path / "data"), "results": str(tmp_path / "results")}
-    assert to_fetch(Experiment(tiny)) == [
+    assert to_fetch(Plan(tiny)) == [
         *("ViT-L-14-336px.pt", "dinov2_vitl14_pretrain.pth"),
         *("vgg16-397923af.pth", "weights-vgg16-lpips.pth"),
     ]
@@ -401,7 +401,7 @@ class Projected:
 def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatch):
     name = f"{__name__}:Projected"
     tiny["models"] = {"projected": {"class": name}}
-    (run,) = Experiment(tiny).runs
+    (run,) = Plan(tiny).runs
     protocols = {name: evaluate.resolve(name) for name in ("paper", "clip", "quick")}
     check_ranking(run, [protocols["paper"], protocols["clip"]])
     refused = "trains with efficientnet_lite0, so protocol quick, .* cannot rank it"
@@ -409,7 +409,7 @@ def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatc
         check_ranking(run, protocols.values())
     # It is a check of every experiment, and of models that start from such a one.
     with pytest.raises(UserError, match=refused):
-        check_before_start(Experiment(tiny))
+        check_before_start(Plan(tiny))
     refiner = dataclasses.replace(
         run,
         base=run,
@@ -452,13 +452,13 @@ def test_what_needs_features_takes_no_paths(tiny, tmp_path):
     ):
         tiny["evaluation"]["protocols"] = protocols
         with pytest.raises(UserError, match=message):
-            Experiment(tiny)
+            Plan(tiny)
     tiny["evaluation"]["protocols"] = {"quick": {"n_fake": 40}, "ppl": {}}
-    experiment = Experiment(tiny)
+    experiment = Plan(tiny)
     assert experiment.sample_count == 40  # the 50,000 paths take no samples
     tiny["training"]["watch_protocol"] = "ppl"
     with pytest.raises(UserError, match="watch_protocol: ppl measures paths"):
-        Experiment(tiny)
+        Plan(tiny)
     with pytest.raises(UserError, match="which images do not show"):
         evaluate.evaluate(
             np.zeros((4, 3, 8, 8), np.uint8), tmp_path, "ppl", evaluate.Place(tmp_path)

@@ -11,7 +11,8 @@ from test_recipe import images
 
 from fpa.core.errors import UserError
 from fpa.data.feed import Feed
-from fpa.experiment.plan import Experiment
+from fpa.experiment.config import RuntimeSettings
+from fpa.experiment.plan import Plan
 from fpa.runs import devices, precision
 from fpa.runs.execution import COMPILE, Execution
 from fpa.training.loop import Training, train
@@ -65,17 +66,15 @@ def test_an_unknown_name_is_told_before_anything_runs():
         devices.choose("cpu", precision=["tf32_lstn"])
 
 
-def test_the_schema_offers_what_there_is():
-    from fpa.experiment.config import schema
-
-    runtime = schema()["properties"]["runtime"]["properties"]
+def test_the_configuration_offers_what_there_is():
+    runtime = RuntimeSettings.model_json_schema()["properties"]
     assert tuple(runtime["precision"]["items"]["enum"]) == precision.CHOICES
     assert tuple(runtime["compile"]["enum"]) == COMPILE
 
 
 def small_run(tmp_path):
     config = {**TINY, "models": {"fpa": TINY["models"]["fpa"]}, "results": str(tmp_path / "r")}
-    return Experiment(config).runs[0]
+    return Plan(config).runs[0]
 
 
 def test_a_run_records_what_it_used(tmp_path):

@@ -11,7 +11,7 @@ from fpa.core.errors import UserError
 from fpa.evaluation.estimate import Estimate
 from fpa.evaluation.rescoring import differences, rescore
 from fpa.evaluation.scores import Score
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.export import export
 from fpa.runs.finished import write
 from fpa.training.loop import Training
@@ -20,7 +20,7 @@ from fpa.training.loop import Training
 @pytest.fixture
 def scored(small, tmp_path):
     """An export, its score file's contents, and the data folder."""
-    (run,) = Experiment(small).runs
+    (run,) = Plan(small).runs
     data, folder = tmp_path / "data", tmp_path / "run"
     folder.mkdir()
     store = data / run.store

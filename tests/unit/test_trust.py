@@ -10,7 +10,7 @@ from conftest import fpa
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
 from fpa.core.trust import check_trusted, trust
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.runs.export import export
 from fpa.runs.finished import restore
 from fpa.runs.run import build_model
@@ -28,7 +28,7 @@ def received(tiny, tmp_path, monkeypatch):
     """An export that names a class of a module beside it, in the working directory."""
     settings = {"latent_dim": 8, "width": 4}
     tiny["models"] = {"dcgan": {"class": "baselines.dcgan:DCGAN", "settings": settings}}
-    (run,) = Experiment(tiny).runs
+    (run,) = Plan(tiny).runs
     torch.manual_seed(0)
     export(build_model(run), run.as_json(), "last", tmp_path)
     about = json.loads((tmp_path / "generator.json").read_text())
@@ -81,7 +81,7 @@ def test_a_configurations_own_classes_are_trusted_in_the_jobs_it_starts(tiny, tm
             "settings": {"latent_dim": 8, "width": 4},
         }
     }
-    Experiment(tiny)
+    Plan(tiny)
     assert os.environ["FPA_TRUSTED"] == "baselines.dcgan.model:DCGAN"
 
 

@@ -10,7 +10,7 @@ from conftest import TINY
 from test_recipe import build, images
 
 from fpa.data.feed import Feed
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.models import loading, optimizers
 from fpa.runs import finished
 from fpa.training.loop import Training, train
@@ -31,7 +31,7 @@ def base(tmp_path_factory) -> tuple[Path, dict, dict]:
     """A painter's finished run, and its state at its best step and at the end."""
     config = copy.deepcopy(TINY)
     config["training"] |= {"kimg": STEPS * 0.008, "watch_kimg": WATCHED * 0.008}
-    run = Experiment({**config, "results": "somewhere/else"}).runs[0]
+    run = Plan({**config, "results": "somewhere/else"}).runs[0]
     pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), np.uint8)
     at: dict[int, dict] = {}
 
@@ -153,7 +153,7 @@ def test_a_refiners_training_scores_the_frozen_painter_when_it_begins(base):
     folder, best, _ = base
     config = copy.deepcopy(TINY)
     config["training"] |= {"kimg": STEPS * 0.008, "watch_kimg": WATCHED * 0.008}
-    run = Experiment({**config, "results": "somewhere/else"}).runs[1]
+    run = Plan({**config, "results": "somewhere/else"}).runs[1]
     pictures = np.random.default_rng(0).integers(0, 256, (40, 1, 16, 16), np.uint8)
     seen = []
 

@@ -41,7 +41,7 @@ if gpu_shares is not None:
     workflow.register_resource("gpu", gpu_shares)
 if ON_A_CLUSTER and "gpu" not in workflow.global_resources:
     # The jobs of a group use one after the other what a training has (slurm/config.yaml).
-    workflow.register_resource("gpu", RUNTIME["gpus"])
+    workflow.register_resource("gpu", RUNTIME.gpus)
 
 # The folders' names alone do not tell a run's log from another's.
 OF_RUN = "{dataset}-{model}-{run}"

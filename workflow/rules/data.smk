@@ -89,7 +89,7 @@ rule real_features:
     resources:
         mem_mb=4000,
         runtime=240,
-        device=RUNTIME["device"],
+        device=RUNTIME.device,
         gpu=FPA.gpus,
     params:
         folder=subpath(input.images, parent=True),

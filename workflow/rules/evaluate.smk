@@ -18,7 +18,7 @@ rule sample:
     resources:
         mem_mb=4000,
         runtime=240,
-        device=RUNTIME["device"],
+        device=RUNTIME.device,
         gpu=FPA.gpus,
     params:
         folder=subpath(input.weights, parent=True),
@@ -72,7 +72,7 @@ rule features:
     resources:
         mem_mb=4000,
         runtime=240,
-        device=RUNTIME["device"],
+        device=RUNTIME.device,
         gpu=FPA.gpus,
     params:
         images="{images}",  # the cache's key holds parameters, not wildcards
@@ -129,7 +129,7 @@ rule path_length:
     resources:
         mem_mb=8000,
         runtime=240,
-        device=RUNTIME["device"],
+        device=RUNTIME.device,
         gpu=FPA.gpus,
     params:
         folder=subpath(input.weights, parent=True),
@@ -156,16 +156,16 @@ rule cost:
     conda:
         "../envs/fpa.yaml"
     # By itself on this machine: whatever ran beside it would slow it down.
-    threads: (workflow.cores if ON_THIS_MACHINE else None) or RUNTIME["train_threads"]
+    threads: (workflow.cores if ON_THIS_MACHINE else None) or RUNTIME.train_threads
     resources:
         mem_mb=8000,
         runtime=30,
-        device=RUNTIME["device"],
-        threads_each=RUNTIME["train_threads"],
-        seconds=str(RUNTIME["cost_seconds"]),
+        device=RUNTIME.device,
+        threads_each=RUNTIME.train_threads,
+        seconds=str(RUNTIME.cost_seconds),
         precision=FPA.precision,
         memory_format=FPA.memory_format,
-        compile=RUNTIME["compile"],
+        compile=RUNTIME.compile,
         gpu=FPA.gpus,
     message:
         "Measuring {wildcards.model} on {wildcards.dataset}, {wildcards.run}"

@@ -128,7 +128,7 @@ rule neighbours:
         # Where real images may not be shown, their distances are all that is saved. The setting is
         # here as well, because a parameter that follows from inputs makes nothing again.
         store=FPA.neighbour_store,
-        real_images=FPA.config["figures"]["real_images"],
+        real_images=FPA.config.figures.real_images,
     message:
         "Nearest training images of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:

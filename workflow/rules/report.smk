@@ -44,7 +44,7 @@ rule bundle:
     params:
         results=subpath(output[0], parent=True),
         about=FPA.about,
-        weights="--weights" if FPA.config["bundle"]["weights"] else "",
+        weights="--weights" if FPA.config.bundle.weights else "",
     message:
         "Packing {output}"
     shell:

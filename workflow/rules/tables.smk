@@ -7,7 +7,7 @@ SCORES_TABLES = [name for name in TABLES if name not in (*OF_RUNS, "models")]
 rule scores_table:
     input:
         scores=FPA.scores(),
-        published=FPA.config["published"] or str(PUBLISHED),
+        published=FPA.config.published or str(PUBLISHED),
     output:
         csv=report(
             FPA.in_results(artifacts.table("{table}")),
@@ -68,7 +68,7 @@ rule runs_table:
         experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
-        target=str(FPA.config["figures"]["target"]),
+        target=str(FPA.config.figures.target),
     message:
         "Table {wildcards.table} of {params.experiment}"
     shell:

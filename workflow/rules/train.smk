@@ -35,20 +35,20 @@ rule train:
     cache: CACHE
     conda:
         "../envs/fpa.yaml"
-    threads: RUNTIME["train_threads"] * RUNTIME["gpus"]
+    threads: RUNTIME.train_threads * RUNTIME.gpus
     resources:
         mem_mb=8000,
         runtime=4320,
-        device=RUNTIME["device"],
+        device=RUNTIME.device,
         gpu=TRAIN_GPUS,
-        processes=RUNTIME["gpus"],
-        threads_each=RUNTIME["train_threads"],
-        log_every=RUNTIME["log_every"],
+        processes=RUNTIME.gpus,
+        threads_each=RUNTIME.train_threads,
+        log_every=RUNTIME.log_every,
         checkpoint_kimg=FPA.checkpoint_kimg,
         precision=FPA.precision,
         memory_format=FPA.memory_format,
-        compile=RUNTIME["compile"],
-        loggers=",".join(RUNTIME["loggers"]) or "none",
+        compile=RUNTIME.compile,
+        loggers=",".join(RUNTIME.loggers) or "none",
     params:
         options=FPA.train_options,
     message:

@@ -24,7 +24,7 @@ from fpa.core.stages import STAGES
 from fpa.data.feed import Feed
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
-from fpa.experiment.plan import Experiment
+from fpa.experiment.plan import Plan
 from fpa.training.loop import Training, train
 
 HERE = Path(__file__).parent
@@ -165,7 +165,7 @@ SITES = {
 
 def cost_of_a_run(config: dict, folder: Path, run: dict | None = None) -> str:
     """A target that needs nothing but a run's description, which is written; the broken one is `{}`."""
-    (planned,) = Experiment(config).runs
+    (planned,) = Plan(config).runs
     at = f"results/tiny/{planned.folder}"
     write_json(folder / at / "run.json", planned.as_json() if run is None else run)
     return f"{at}/cost.json"
@@ -177,7 +177,7 @@ def test_lines_for_sites_ask_slurm_for_what_they_say(
 ):
     monkeypatch.syspath_prepend(HERE)
     config = experiment()
-    store = store_name(Experiment(config).datasets["digits"])
+    store = store_name(Plan(config).datasets["digits"])
     targets = (cost_of_a_run(config, tmp_path), f"data/{store}/images.npy")
     with asked_for(slurm, tmp_path, site(*keys), config, *targets) as jobs:
         for rule, asked in expected.items():
@@ -206,8 +206,8 @@ def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
     monkeypatch.syspath_prepend(HERE)
     config = experiment()
     config["runtime"] |= {"gpus": 2, "train_threads": 3}
-    (run,) = Experiment(config).runs
-    about = {"dataset": Experiment(config).datasets["digits"].as_json(), "images_sha256": "0"}
+    (run,) = Plan(config).runs
+    about = {"dataset": Plan(config).datasets["digits"].as_json(), "images_sha256": "0"}
     about["stages"] = {"prepare": STAGES["prepare"]}
     for name in ("images.npy", "manifest.json"):
         write_json(tmp_path / "data" / run.store / name, about)
@@ -278,8 +278,8 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
 def undisturbed(folder: Path, monkeypatch) -> str:
     """Digest of the weights that the same training ends with when nothing happens to it."""
     monkeypatch.syspath_prepend(HERE)
-    (run,) = Experiment(experiment()).runs
-    store = folder / "data" / store_name(Experiment(experiment()).datasets["digits"])
+    (run,) = Plan(experiment()).runs
+    store = folder / "data" / store_name(Plan(experiment()).datasets["digits"])
     images, manifest = open_store(store)
     feed = Feed(images, run.training.batch_size, run.seed)
     threads = torch.get_num_threads()

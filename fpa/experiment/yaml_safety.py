@@ -1,4 +1,4 @@
-"""A configuration is plain data of a sensible size, fit for file names, command lines and pages."""
+"""YAML is read here, strictly: plain data of a sensible size, fit for file names, command lines and pages."""
 
 import math
 import unicodedata
@@ -37,18 +37,29 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: str | Path) -> Any:
-    """The content of a YAML file; UserError when it is missing, not YAML, or larger than any."""
+def read_yaml(path: str | Path, what: str) -> Any:
+    """The content of a YAML file; UserError when it is missing, not YAML, or larger than any.
+
+    what: the words for such a file in the message, as in "the configuration".
+    """
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(LARGEST_FILE + 1)
-        if len(text) > LARGEST_FILE:
-            raise UserError(f"{path} has more than {LARGEST_FILE:,} bytes: no configuration has")
-        return yaml.load(text, _Loader)
     except OSError as error:
-        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {what} {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    return parse_value(text, path)
+
+
+def parse_value(text: str, where: object) -> Any:
+    """The value of a YAML text; UserError, beginning with where it stands, when it is none."""
+    if len(text) > LARGEST_FILE:
+        raise UserError(f"{where} has more than {LARGEST_FILE:,} characters: no configuration has")
+    try:
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def check_plain(config: Any) -> None:
