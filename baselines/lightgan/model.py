@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from baselines.lightgan.settings import GeneratorSettings
 from fpa.core import distributed
+from fpa.models.adversarial_training import AdversarialModel
 from fpa.models.convolutions import FewChannels
 from fpa.models.discriminator import Discriminator
 from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
-from fpa.models.recipe import AdversarialModel
 from fpa.models.settings import DiscriminatorSettings, RecipeSettings
 
 EXCITATION_GAP = 3

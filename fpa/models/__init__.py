@@ -12,9 +12,9 @@ from fpa.models.parts import INPUTS, SEQUENCES, Part
 
 
 def _painters() -> ModuleType:
-    from fpa.models import painters
+    from fpa.models import fpa
 
-    return painters
+    return fpa
 
 
 def _programs() -> ModuleType:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-Base = Mapping[str, Any]
-"""Resolved settings of the model that a run starts from."""
+Settings = Mapping[str, Any]
+"""A model's settings as JSON values, as configurations and finished runs hold them."""
+State = Mapping[str, Any]
+"""What a training goes on from: plain containers and tensors."""
 Weights = Mapping[str, "Mapping[str, Tensor]"]
 """What a finished run holds: name -> tensors by name, a network's state dict or an optimizer's."""
 
@@ -47,10 +49,10 @@ class Model(Protocol):
     def to(self, device: torch.device) -> None:
         """Move everything to a device."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """ALL state that the next step depends on, of plain containers and tensors."""
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """The inverse."""
 
 

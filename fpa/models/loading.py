@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.lazy import torch
-from fpa.models.interface import Base, Model
+from fpa.models.interface import Model, Settings
 from fpa.models.parts import Importable, imported
 
 GIVEN = ("self", "image_size", "channels", "base")
@@ -118,7 +118,7 @@ def settings_of(model_class: type) -> type[BaseModel]:
     return create_model(f"{model_class.__name__}Settings", __config__=config, **fields)
 
 
-def resolve_settings(model: Declaration, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+def resolve_settings(model: Declaration, settings: Settings, where: str) -> dict[str, Any]:
     """Settings checked, defaults filled in, as plain JSON values."""
     try:
         return model.settings(**settings).model_dump(mode="json")
@@ -126,19 +126,19 @@ def resolve_settings(model: Declaration, settings: Mapping[str, Any], where: str
         raise UserError(_first_error(error, model.settings, where)) from None
 
 
-def changed_settings(model: Declaration, settings: Mapping[str, Any]) -> dict[str, Any]:
+def changed_settings(model: Declaration, settings: Settings) -> dict[str, Any]:
     """Those of the settings that differ from their defaults, as plain JSON values."""
     return model.settings(**settings).model_dump(mode="json", exclude_defaults=True)
 
 
-def part_versions(model: Declaration, settings: Mapping[str, Any]) -> dict[str, int]:
+def part_versions(model: Declaration, settings: Settings) -> dict[str, int]:
     """Versions above 1 of the exchangeable parts that the settings choose."""
     versions = getattr(model.settings(**settings), "part_versions", dict)
     return versions()
 
 
 def build(
-    name: str, settings: Mapping[str, Any], image_size: int, channels: int, base: Base | None = None
+    name: str, settings: Settings, image_size: int, channels: int, base: Settings | None = None
 ) -> Model:
     """Construct a model; its weights come from torch's global generator."""
     declared = find_model(name, "model")
@@ -180,7 +180,7 @@ def shapes_only() -> Iterator[None]:
 
 
 def check_settings(
-    name: str, settings: Mapping[str, Any], image_size: int, channels: int, base: Base | None
+    name: str, settings: Settings, image_size: int, channels: int, base: Settings | None
 ) -> None:
     """UserError unless a model can be built for such images and makes images of the right shape.
 

@@ -4,8 +4,8 @@ Nothing here imports torch: an experiment is planned, and its mistakes are found
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from fpa.core.errors import UserError
+from fpa.models.interface import Settings
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 
 WITH_HEADS = ("transformer", "rfwp")
@@ -320,7 +321,7 @@ class FPASettings(BaseModel):
             raise ValueError("scale_partial_images needs partial_images above 1")
         return self
 
-    def check(self, image_size: int, channels: int, base: Mapping[str, Any] | None) -> None:
+    def check(self, image_size: int, channels: int, base: Settings | None) -> None:
         """UserError unless the networks can be built for such images."""
         self.discriminator.check(image_size)
 
@@ -405,7 +406,7 @@ class FPAUNetSettings(BaseModel):
         """The checkpoint of the base's run that training starts from."""
         return self.start.checkpoint
 
-    def check(self, image_size: int, channels: int, base: Mapping[str, Any] | None) -> None:
+    def check(self, image_size: int, channels: int, base: Settings | None) -> None:
         """UserError unless the networks can be built for such images, on such a base."""
         if not base or "painter" not in base or "discriminator" not in base:
             raise UserError(

@@ -13,7 +13,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import digest, file_digest, write_json, write_text
 from fpa.core.progress import log
 from fpa.data.sources import DatasetSpec
-from fpa.models import optimizers
+from fpa.models.adversarial_training import load_optimizer_tensors
 from fpa.models.interface import StartsOthers
 from fpa.models.loading import check_settings, find_model, resolve_settings
 from fpa.models.published import arguments, names
@@ -145,7 +145,7 @@ def _fill(model: Any, found: Checkpoint, about: Imported) -> None:
         network = model.networks[name]
         moments = moments_of(optimizer, network, found.networks[name], public[name])
         if moments:
-            optimizers.load(getattr(model, f"{name}_optimizer"), network, moments)
+            load_optimizer_tensors(getattr(model, f"{name}_optimizer"), network, moments)
         else:
             log.warning("%s: Adam's state of the %s does not fit; left out", found.path, name)
 

@@ -308,7 +308,7 @@ def test_planning_needs_no_torch_so_that_conda_can_bring_it(tmp_path):
 
 def test_a_comment_in_the_code_or_the_configuration_makes_nothing_again(finished):
     folder, _ = finished
-    module = ROOT / "fpa" / "models" / "recipe.py"
+    module = ROOT / "fpa" / "models" / "adversarial_training.py"
     before = module.stat()
     try:
         module.touch()

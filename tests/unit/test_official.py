@@ -17,7 +17,8 @@ from reference import Reference, renamed
 
 from fpa.core.errors import UserError
 from fpa.experiment.plan import Plan
-from fpa.models import loading, optimizers
+from fpa.models import loading
+from fpa.models.adversarial_training import optimizer_tensors
 from fpa.runs import finished
 from fpa.workflow.checks import check_before_start
 
@@ -406,7 +407,7 @@ def test_an_imported_painter_can_be_the_base_of_a_unet_stage(tmp_path):
         (unet.discriminator, "discriminator"),
     ):
         torch.testing.assert_close(ours.state_dict(), dict(weights[theirs]), atol=0, rtol=0)
-    moments = optimizers.tensors(unet.discriminator_optimizer, unet.discriminator)
+    moments = optimizer_tensors(unet.discriminator_optimizer, unet.discriminator)
     torch.testing.assert_close(moments, dict(weights["discriminator_optimizer"]))
     unet.step(torch.rand(4, 1, 16, 16))
 

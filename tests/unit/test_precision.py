@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
+from test_adversarial_training import images
 from test_golden import MODELS, built
-from test_recipe import images
 
 from fpa.core.errors import UserError
 from fpa.data.feed import Feed

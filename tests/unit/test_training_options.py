@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 from literal import float64
-from test_recipe import build, images
+from test_adversarial_training import build, images
 
 from fpa.core.errors import UserError
-from fpa.models import augment as augmenting
-from fpa.models.augment import augment, cut_out, translate
+from fpa.models import adversarial_training
+from fpa.models.adversarial_training import augment, cut_out, translate
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings
 
@@ -45,8 +45,8 @@ def test_an_augmentation_can_be_differentiated_twice():
 
 
 def test_a_share_of_batches_is_augmented_and_half_of_these_flipped(monkeypatch):
-    monkeypatch.setattr(augmenting, "cut_out", lambda images, where: images + 1)
-    monkeypatch.setattr(augmenting, "translate", lambda images, where: images)
+    monkeypatch.setattr(adversarial_training, "cut_out", lambda images, where: images + 1)
+    monkeypatch.setattr(adversarial_training, "translate", lambda images, where: images)
     x = torch.rand(2, 1, 4, 4)
     torch.manual_seed(0)
     made = [augment(x, 0.3) for _ in range(2000)]
@@ -67,7 +67,9 @@ def test_an_augmentation_of_probability_zero_draws_nothing():
 def test_the_discriminator_sees_real_and_fake_images_augmented(monkeypatch):
     model = build("fpa", recipe={"augment_probability": 1.0})
     seen, forward = [], model.discriminator.forward
-    monkeypatch.setattr("fpa.models.recipe.augment", lambda images, *_: images * 0 + 0.25)
+    monkeypatch.setattr(
+        "fpa.models.adversarial_training.augment", lambda images, *_: images * 0 + 0.25
+    )
     monkeypatch.setattr(
         model.discriminator,
         "forward",

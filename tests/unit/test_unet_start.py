@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from test_recipe import build, images
+from test_adversarial_training import build, images
 
 from fpa.data.feed import Feed
 from fpa.experiment.plan import Plan
-from fpa.models import loading, optimizers
+from fpa.models import loading
+from fpa.models.adversarial_training import optimizer_tensors
 from fpa.runs import finished
 from fpa.training.loop import Training, train
 
@@ -50,7 +51,7 @@ def assert_same(found, expected) -> None:
 
 
 def adam_state(model) -> dict[str, torch.Tensor]:
-    return optimizers.tensors(model.discriminator_optimizer, model.discriminator)
+    return optimizer_tensors(model.discriminator_optimizer, model.discriminator)
 
 
 def test_a_finished_painter_keeps_what_its_best_checkpoint_was(base):

@@ -1,14 +1,16 @@
 """The painters as models of an experiment: `fpa.models:FPA` and `fpa.models:FPAUNet`."""
 
-from typing import Any
-
 from torch import Tensor, nn
 
-from fpa.models import optimizers
+from fpa.models.adversarial_training import (
+    AdversarialModel,
+    ParameterGroups,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
 from fpa.models.discriminator import Discriminator
-from fpa.models.interface import Base, Weights
+from fpa.models.interface import Settings, Weights
 from fpa.models.painter import Painter
-from fpa.models.recipe import AdversarialModel
 from fpa.models.settings import (
     DiscriminatorSettings,
     PainterSettings,
@@ -50,7 +52,7 @@ class FPA(AdversarialModel[Painter]):
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "discriminator_optimizer": optimizers.tensors(
+            "discriminator_optimizer": optimizer_tensors(
                 self.discriminator_optimizer, self.discriminator
             ),
         }
@@ -74,7 +76,7 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
         *,
         image_size: int,
         channels: int,
-        base: Base,
+        base: Settings,
         unet: UNetSettings = UNetSettings(),
         recipe: RecipeSettings = RecipeSettings(),
         start: StartSettings = StartSettings(),
@@ -98,7 +100,7 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
     def fakes(self, generator: nn.Module, z: Tensor) -> Tensor:
         return generator(z, self.refining.unrefined_loss)
 
-    def generator_groups(self) -> list[dict[str, Any]]:
+    def generator_groups(self) -> ParameterGroups:
         groups = super().generator_groups()
         rate = self.refining.unet_learning_rate
         if rate is None:
@@ -119,7 +121,7 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
         if self.start.discriminator == "continued":
             self.discriminator.load_state_dict(weights[f"{prefix}discriminator"])
             if self.start.discriminator_optimizer == "continued":
-                optimizers.load(
+                load_optimizer_tensors(
                     self.discriminator_optimizer,
                     self.discriminator,
                     # A best checkpoint before the first step has none.

@@ -7,10 +7,16 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from fpa.models import loading, losses
+from fpa.models import loading
+from fpa.models.adversarial_training import (
+    AdversarialModel,
+    d_hinge,
+    ema_action,
+    g_loss,
+    gradient_penalty,
+)
 from fpa.models.discriminator import DiscriminatorOutput
 from fpa.models.interface import Paints, Refines, StartsFromRun, StartsOthers
-from fpa.models.recipe import AdversarialModel, ema_action
 from fpa.models.settings import RecipeSettings
 
 
@@ -33,8 +39,8 @@ def test_hinge_pushes_real_down_and_fake_up_and_the_generator_pulls_fakes_down()
     real = DiscriminatorOutput(torch.tensor([0.5, -3.0]), torch.zeros(2), None)
     fake = DiscriminatorOutput(torch.tensor([2.0, 0.25]), torch.ones(2), None)
     # By hand: full image (1.5 + 0)/2 + (0 + 0.75)/2, view 1 + 0.
-    assert losses.d_hinge(real, fake).item() == pytest.approx(1.125 + 1)
-    assert losses.g_loss(fake).item() == pytest.approx(1.125 + 1)
+    assert d_hinge(real, fake).item() == pytest.approx(1.125 + 1)
+    assert g_loss(fake).item() == pytest.approx(1.125 + 1)
 
 
 def test_gradient_penalty_equals_a_loop_over_samples_with_finite_differences():
@@ -55,7 +61,7 @@ def test_gradient_penalty_equals_a_loop_over_samples_with_finite_differences():
             total = (high.logits + high.view_logits) - (low.logits + low.view_logits)
             slopes.append(total.item() / (2 * h))
         expected += (torch.tensor(slopes).norm().item() - 1) ** 2 / 4
-    assert losses.gradient_penalty(x, judge(x)).item() == pytest.approx(10 * expected, rel=1e-6)
+    assert gradient_penalty(x, judge(x)).item() == pytest.approx(10 * expected, rel=1e-6)
 
 
 def test_ema_schedule_is_the_published_one():
