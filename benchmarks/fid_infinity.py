@@ -18,9 +18,8 @@ import argparse
 import numpy as np
 from scipy.stats import t
 
-from fpa.evaluation import extrapolation
-from fpa.evaluation.distances import Gaussian
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation import distances
+from fpa.evaluation.distances import Estimate, Gaussian
 
 GROUPS = 10
 
@@ -46,13 +45,13 @@ def distributions(kind: str, d: int) -> tuple[Gaussian, np.ndarray, np.ndarray, 
 def line(reference: Gaussian, fake: np.ndarray, seed: int) -> Estimate:
     """As before: a line in 1/n through all, all but a group, and halves on a ring of groups."""
     rows = np.array_split(np.random.default_rng(seed).permutation(len(fake)), GROUPS)
-    parts = [extrapolation.moments(fake, some, reference) for some in rows]
+    parts = [distances.moments(fake, some, reference) for some in rows]
     sets = [parts]
     for group in range(GROUPS):
         ring = parts[group:] + parts[:group]
         sets += [ring[1:], ring[: GROUPS // 2]]
-    added = [extrapolation.add(some) for some in sets]
-    values = [extrapolation.distance(reference, one) for one in added]
+    added = [distances.add(some) for some in sets]
+    values = [distances.distance(reference, one) for one in added]
     (_, intercept), covariance = np.polyfit([1 / one.n for one in added], values, 1, cov=True)
     return Estimate(float(intercept), float(np.sqrt(covariance[1, 1])))
 
@@ -63,7 +62,7 @@ def trial(kind: str, d: int, n: int, draws: int) -> None:
     found: dict[str, list[Estimate]] = {"FID": [], "FID_infinity": [], "line": []}
     for draw in range(draws):
         fake = mean + np.random.default_rng(1000 + draw).normal(size=(n, d)) @ root.T
-        fid, limit = extrapolation.estimates_from(reference, fake, GROUPS, draw)
+        fid, limit = distances.estimates_from(reference, fake, GROUPS, draw)
         found["FID"].append(fid)
         if limit is not None:
             found["FID_infinity"].append(limit)

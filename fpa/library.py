@@ -10,6 +10,7 @@ import torch
 from fpa.core.trust import trust
 from fpa.evaluation import distances, sampling
 from fpa.evaluation import evaluate as evaluation
+from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
 from fpa.models.interface import Model
 from fpa.runs.finished import restore
@@ -50,7 +51,7 @@ def evaluate(
     real: np.ndarray | str | Path,
     protocol: str | Mapping[str, Any] = "quick",
     *,
-    metrics: Sequence[str] = evaluation.METRICS_OF_IMAGES,
+    metrics: Sequence[str] | None = None,
     seed: int = 0,
     data: str | Path = "data",
     weights: str | None = None,
@@ -62,7 +63,7 @@ def evaluate(
     images: uint8 (N, C, H, W) with C 1 or 3, a .npy file of such an array, or a folder, zip or tar of
     image files of one size. real: the same, the folder of a prepared data set, or the reference file
     that `fpa reference` wrote; of it, `digest` is the SHA-256 that it must have, or its beginning.
-    protocol: paper, clean, quick, or settings of your own, as in
+    metrics: names, by default all that images alone allow. protocol: paper, clean, quick, or settings of your own, as in
     `{"extractor": "efficientnet_lite0-64px", "n_fake": 5000}`. seed: of random subsets. data: the
     folder that keeps what is found about networks and prepared data sets. weights: a folder with the
     network's weights; without it, they are looked for in the usual caches or downloaded.
@@ -72,6 +73,11 @@ def evaluate(
     """
     place = evaluation.Place(data, weights, device)
     score = evaluation.evaluate(
-        images, real, protocol, place, Settings(metrics, seed=seed), digest=digest
+        images,
+        real,
+        protocol,
+        place,
+        Settings(metrics or metrics_of_images(), seed=seed),
+        digest=digest,
     )
     return score.as_json()

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fpa.evaluation.estimate import Estimate
-from fpa.evaluation.metrics import METRICS
-from fpa.evaluation.metrics.base import Measurement, Metric
+from fpa.evaluation.distances import Estimate
+from fpa.evaluation.metrics import METRICS, Measurement, Metric
 from fpa.models.learning_rules import RULES, Rule, RuleOutput, accumulate, start
 
 RATE = 0.5

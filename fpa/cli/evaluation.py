@@ -1,6 +1,7 @@
 """Verbs about features and scores: of a run's samples, and of anybody's images by a protocol."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fpa.evaluation import features as feature_files
 from fpa.evaluation import reference as references
 from fpa.evaluation.extractors import obtain
 from fpa.evaluation.image_sets import open_images
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, metrics_of_images
 from fpa.evaluation.neighbours import search
 from fpa.evaluation.precision_recall import save_real
 from fpa.evaluation.protocols import Protocol, Space
@@ -116,7 +117,6 @@ def reference(options: argparse.Namespace) -> None:
 
 def _score(add: Add) -> None:
     checked = [name for name, metric in METRICS.items() if metric.needs_cross_check]
-    others = [name for name in METRICS if name not in (*checked, "ppl")]
     add("run", metavar="DIR", help="folder of the finished run; with --against, any images")
     add("--against", metavar="REAL", help="score images: a data set, folder or reference")
     _add_place(add)
@@ -134,8 +134,8 @@ def _score(add: Add) -> None:
     add(
         "--metrics",
         nargs="+",
-        help=f"{', '.join(others)}, and, with --check, {', '.join(checked)} "
-        f"(fid and kid; with --against, {', '.join(evaluate.METRICS_OF_IMAGES)})",
+        help=f"{', '.join(metrics_of_images())}, and, with --check, {', '.join(checked)} "
+        "(fid and kid; with --against, all but the last)",
     )
     add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
     add("--n-real", type=whole(2), help="real images, drawn at random (all)")
@@ -187,7 +187,7 @@ def _score_images(options: argparse.Namespace) -> None:
         real,
         protocol,
         place,
-        _settings(options, evaluate.METRICS_OF_IMAGES),
+        _settings(options, metrics_of_images()),
         name=Path(options.run).resolve().name,
         against=against,
         digest=options.digest,
@@ -197,7 +197,7 @@ def _score_images(options: argparse.Namespace) -> None:
     print(result.summary())
 
 
-def _settings(options: argparse.Namespace, metrics: tuple[str, ...]) -> scores.Settings:
+def _settings(options: argparse.Namespace, metrics: Sequence[str]) -> scores.Settings:
     """How to measure; `metrics` where none are named."""
     return scores.Settings(
         options.metrics or metrics,

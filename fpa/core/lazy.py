@@ -22,6 +22,7 @@ class LazyModule(ModuleType):
 
 if TYPE_CHECKING:
     import matplotlib as mpl
+    import numpy as np
     import pandas as pd
     import scipy.linalg as linalg
     import scipy.stats as stats
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch.nn import functional as F
 else:
     mpl = LazyModule("matplotlib")
+    np = LazyModule("numpy")
     plt = LazyModule("matplotlib.pyplot")
     pd = LazyModule("pandas")
     sns = LazyModule("seaborn")
@@ -39,4 +41,4 @@ else:
     torch = LazyModule("torch")
     F = LazyModule("torch.nn.functional")
 
-__all__ = ["F", "linalg", "mpl", "pd", "plt", "sns", "stats", "torch"]
+__all__ = ["F", "linalg", "mpl", "np", "pd", "plt", "sns", "stats", "torch"]

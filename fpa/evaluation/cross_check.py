@@ -20,7 +20,7 @@ from torch_fidelity.metric_kid import kernel_poly, mmd2
 from torch_fidelity.metric_prc import prc_featuresdict_to_metric
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-from fpa.evaluation import kernel_distance
+from fpa.evaluation import kernel_distances
 from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork, read_about, weights_path
 from fpa.evaluation.extractors.extractor import resizer
 
@@ -146,10 +146,10 @@ def kernel(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, s
     They are drawn here as the library would. Its kernels are computed once for all pairs of images
     where that is less work than once in each subset.
     """
-    draws = kernel_distance.draw(len(real), len(fake), subsets, subset_size, seed)
+    draws = kernel_distances.draw(len(real), len(fake), subsets, subset_size, seed)
     every = None
     few = max(len(real), len(fake)) <= MOST_PAIRED
-    if few and kernel_distance.pays(len(real), len(fake), draws):
+    if few and kernel_distances.pays(len(real), len(fake), draws):
         every = _kernels(fake, real)
     values = []
     for one in draws:

@@ -14,13 +14,10 @@ from fpa.data.store import open_store
 from fpa.evaluation import extractors, features, protocols, reference
 from fpa.evaluation.features import Features
 from fpa.evaluation.image_sets import ImageFiles, content_digest, first, open_images
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, metrics_of_images
 from fpa.evaluation.protocols import Protocol
 from fpa.evaluation.scores import Score, Settings, choose, measure, pair
 from fpa.evaluation.scoring import measured, stages
-
-METRICS_OF_IMAGES = ("fid", "fid_infinity", "kid", "cmmd", "precision", "recall")
-"""What is measured where nothing else is asked for: all that needs no cross-check."""
 
 
 class Place:
@@ -108,7 +105,7 @@ def evaluate(
             f"protocol {protocol.name} measures paths between a generator's latents, which images do "
             "not show; use python -m fpa path-length for a finished run"
         )
-    settings = settings or Settings(METRICS_OF_IMAGES)
+    settings = settings or Settings(metrics_of_images())
     for metric in settings.metrics:
         if METRICS.get(metric, "metrics").needs_cross_check:
             raise UserError(f"{metric} needs the cross-check of a workflow; leave it out here")

@@ -6,15 +6,16 @@ images that generated ones cover. Both depend on the number of images, so there 
 ones as generated ones.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, save_npz
+from fpa.core.lazy import np
 from fpa.evaluation.protocols import MOST_COVERED
 
 NEIGHBOURS = 3
@@ -25,8 +26,8 @@ SAME = ("extractor", "weights_sha256", "resize", "format", "images_sha256", "sta
 """What the description of features says of where they come from."""
 
 
-class Covered(NamedTuple):
-    """What a set of images covers: balls around their features."""
+class Manifold(NamedTuple):
+    """The manifold of a set of images, as the paper estimates it: balls around their features."""
 
     centres: np.ndarray
     """(n, d) float64"""
@@ -34,8 +35,8 @@ class Covered(NamedTuple):
     """(n,): from each centre to the third nearest other one"""
 
 
-def covered(centres: np.ndarray) -> Covered:
-    """What features (n, d) cover; n is 4 at least."""
+def manifold(centres: np.ndarray) -> Manifold:
+    """The manifold of features (n, d); n is 4 at least."""
     centres = centres.astype(np.float64)
     radii = []
     for start in range(0, len(centres), BLOCK):
@@ -43,21 +44,21 @@ def covered(centres: np.ndarray) -> Covered:
         # A centre is no neighbour of its own.
         block[np.arange(len(block)), start + np.arange(len(block))] = np.inf
         radii.append(np.partition(block, NEIGHBOURS - 1, axis=1)[:, NEIGHBOURS - 1])
-    return Covered(centres, np.sqrt(np.concatenate(radii)))
+    return Manifold(centres, np.sqrt(np.concatenate(radii)))
 
 
-def share_covered(features: np.ndarray, by: Covered) -> float:
-    """The share of features (n, d) that lie in at least one ball."""
-    squares, count = np.square(by.radii), 0
+def share_inside(features: np.ndarray, of: Manifold) -> float:
+    """The share of features (n, d) that lie in at least one ball of a manifold."""
+    squares, count = np.square(of.radii), 0
     for start in range(0, len(features), BLOCK):
-        block = _squared_distances(features[start : start + BLOCK].astype(np.float64), by.centres)
+        block = _squared_distances(features[start : start + BLOCK].astype(np.float64), of.centres)
         count += int((block <= squares).any(axis=1).sum())
     return count / len(features)
 
 
-def precision_recall(real: Covered, fake: np.ndarray) -> tuple[float, float]:
+def precision_recall(real: Manifold, fake: np.ndarray) -> tuple[float, float]:
     """Precision and recall of generated images, from features (n, d) of either."""
-    return share_covered(fake, real), share_covered(real.centres, covered(fake))
+    return share_inside(fake, real), share_inside(real.centres, manifold(fake))
 
 
 def _squared_distances(one: np.ndarray, two: np.ndarray) -> np.ndarray:
@@ -82,9 +83,9 @@ def subset(count: int, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def real_subset(features: np.ndarray, most: int, seed: int) -> Covered:
-    """What a random subset of real images covers, from features (N, d) of all."""
-    return covered(features[subset(len(features), most, seed)])
+def real_subset(features: np.ndarray, most: int, seed: int) -> Manifold:
+    """The manifold of a random subset of real images, from features (N, d) of all."""
+    return manifold(features[subset(len(features), most, seed)])
 
 
 def save_real(
@@ -97,16 +98,16 @@ def save_real(
     rows = subset(len(features), most, seed)
     if len(rows) <= NEIGHBOURS:
         raise UserError(f"precision and recall need {NEIGHBOURS + 1} images, found {len(rows)}")
-    radii = covered(features[rows]).radii
+    radii = manifold(features[rows]).radii
     save_npz(path, rows=rows, radii=radii, about=np.array(_identity(about)))
 
 
-def load_real(path: str | Path, features: np.ndarray, about: Mapping[str, Any]) -> Covered:
+def load_real(path: str | Path, features: np.ndarray, about: Mapping[str, Any]) -> Manifold:
     """What `save_real` wrote of these features; UserError when it was of others."""
     with load_array(path) as found:
         if str(found["about"]) != _identity(about):
             raise UserError(f"{path} holds radii of other features; delete it and run again")
-        return Covered(features[found["rows"]].astype(np.float64), found["radii"])
+        return Manifold(features[found["rows"]].astype(np.float64), found["radii"])
 
 
 def _identity(about: Mapping[str, Any]) -> str:

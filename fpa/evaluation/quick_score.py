@@ -51,8 +51,8 @@ class QuickScore:
         self.real = on_device.RealGaussian.of(real, device)
         self.network = extractors.load(about, space.resize, device)
         self.stored_as = space.format
-        covered = precision_recall.real_subset(real, min(MOST_COVERED, count, len(real)), seed)
-        self.centres, self.radii = (torch.from_numpy(part).to(device) for part in covered)
+        manifold = precision_recall.real_subset(real, min(MOST_COVERED, count, len(real)), seed)
+        self.centres, self.radii = (torch.from_numpy(part).to(device) for part in manifold)
 
     @torch.inference_mode()
     def measure(self, generator: nn.Module) -> Tensor:

@@ -13,7 +13,7 @@ from fpa.core.files import file_digest
 from fpa.core.progress import Progress
 from fpa.data.store import open_store
 from fpa.evaluation import features, sampling
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.distances import Estimate
 from fpa.evaluation.extractors import obtain
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.scores import Score, Settings, choose, measure, pair

@@ -1,9 +1,8 @@
 """Scores: a model's samples measured against real images, and the record that says how."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import (
@@ -17,11 +16,10 @@ from pydantic import (
 
 from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
-from fpa.evaluation.distances import BLOCK, Gaussian, Method
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.distances import BLOCK, Estimate, Gaussian
 from fpa.evaluation.features import Features
-from fpa.evaluation.metrics import METRICS, Measurement
-from fpa.evaluation.precision_recall import Covered
+from fpa.evaluation.metrics import METRICS, Measurement, Pair, Settings
+from fpa.evaluation.precision_recall import Manifold
 from fpa.evaluation.protocols import counted
 
 
@@ -170,29 +168,6 @@ def _in_words(estimate: Estimate) -> str:
     return number + ("" if math.isnan(estimate.error) else f" ± {estimate.error:.2g}")
 
 
-class Settings(NamedTuple):
-    """How to measure (the configuration's `evaluation` section)."""
-
-    metrics: Sequence[str]
-    """Names in METRICS."""
-    frechet: Method = "symmetric"
-    kid_subsets: int = 100
-    kid_subset_size: int = 1000
-    groups: int = 10
-    seed: int = 0
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """As score files have them."""
-        return {**self._asdict(), "metrics": list(self.metrics)}
-
-
-class Pair(NamedTuple):
-    """Real and generated images in one feature space."""
-
-    real: Features
-    fake: Features
-
-
 def pair(real: Features, fake: Features) -> Pair:
     """Two sets that may be compared; UserError when they come from different feature spaces."""
     keys = ("extractor", "weights_sha256", "resize", "format")
@@ -228,14 +203,14 @@ def measure(
     main: Pair,
     libraries: tuple[Pair, Pair] | None,
     settings: Settings,
-    real_covered: Covered | None = None,
+    real_manifold: Manifold | None = None,
     real_moments: Gaussian | None = None,
 ) -> dict[str, Estimate]:
     """The requested metrics by name, each with its value and standard error (NaN: unknown).
 
     libraries: clean-fid's and torch-fidelity's features of the same images. With them, FID and KID
     are computed by both libraries, and the metrics that need torch-fidelity's features are not
-    left out. real_covered: for precision and recall, if it is known already. real_moments: of all
+    left out. real_manifold: for precision and recall, if it is known already. real_moments: of all
     real images, where `main` holds only a part of them. Empty when features are not finite. UserError
     for an unknown metric, and when the libraries disagree.
     """
@@ -249,7 +224,7 @@ def measure(
             f"a distance needs 2 images on either side, found {len(real)} real and "
             f"{len(fake)} generated ones"
         )
-    measurement = Measurement(main, libraries, settings, real_covered, real_moments)
+    measurement = Measurement(main, libraries, settings, real_manifold, real_moments)
     return {
         name: Estimate(*map(_known, estimate))
         for metric in METRICS.values()

@@ -9,7 +9,7 @@ from fpa.core import provenance
 from fpa.core.errors import UserError
 from fpa.core.stages import STAGES
 from fpa.evaluation import features, precision_recall
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.distances import Estimate
 from fpa.evaluation.extractors import PAIRS
 from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
 from fpa.runs.finished import read_summary
@@ -41,15 +41,15 @@ def score_run(
         return pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
 
     main = load(fake, real)
-    n_covered = precision_recall.images(len(main.real.values), len(main.fake.values))
-    covered = None
+    n_compared = precision_recall.images(len(main.real.values), len(main.fake.values))
+    manifold = None
     if radii:
         everything = features.load(real)
-        covered = precision_recall.load_real(radii, everything.values, everything.about)
-        if len(covered.centres) != n_covered:
+        manifold = precision_recall.load_real(radii, everything.values, everything.about)
+        if len(manifold.centres) != n_compared:
             raise UserError(
-                f"{radii} has the radii of {len(covered.centres):,} real images, expected "
-                f"{n_covered:,}; make it again, or leave it out"
+                f"{radii} has the radii of {len(manifold.centres):,} real images, expected "
+                f"{n_compared:,}; make it again, or leave it out"
             )
     libraries = None
     if check:
@@ -62,7 +62,7 @@ def score_run(
             f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
             "delete the run to train it on these"
         )
-    metrics = measure(main, libraries, settings, covered)
+    metrics = measure(main, libraries, settings, manifold)
     return Score(
         **_trained(summary, checkpoint),
         **measured(main, protocol, settings, len(main.real.values), metrics),
@@ -128,7 +128,7 @@ def measured(
 ) -> dict[str, Any]:
     """What a score says of its measurement."""
     about = main.fake.about
-    n_covered = precision_recall.images(len(main.real.values), len(main.fake.values))
+    n_compared = precision_recall.images(len(main.real.values), len(main.fake.values))
     return {
         "status": "ok" if metrics else "nan",
         "metrics": dict(metrics),
@@ -137,7 +137,7 @@ def measured(
         "settings": settings.as_json(),
         "n_real": n_real,
         "n_fake": len(main.fake.values),
-        "n_precision_recall": n_covered if {"precision", "recall"} & metrics.keys() else None,
+        "n_precision_recall": n_compared if {"precision", "recall"} & metrics.keys() else None,
         "not_finite": about.get("not_finite", 0),
         "real_sha256": main.real.about["images_sha256"],
         "fake_sha256": about["images_sha256"],

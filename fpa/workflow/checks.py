@@ -10,6 +10,7 @@ from fpa.data.changes import check_source
 from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.precision_recall import NEIGHBOURS
 from fpa.evaluation.protocols import Protocol
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes, check_settings
@@ -17,9 +18,6 @@ from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
 from fpa.workflow.kept import summary_of
 from fpa.workflow.ranking import check_ranking
-
-NEIGHBOURS = 3
-"""Of each image, for precision and recall (fpa.evaluation.precision_recall, which imports more)."""
 
 
 def check_before_start(experiment: Plan) -> None:
@@ -80,7 +78,7 @@ def _check_samples(experiment: Plan, protocol: Protocol) -> None:
     evaluation, n = experiment.evaluation, protocol.n_fake
     measured, groups = set(evaluation.metrics), evaluation.groups
     where = f"evaluation.protocols.{protocol.name}"
-    if measured & {"fid", "fid_infinity", "kid"} and n < 2 * groups:
+    if any(METRICS[name].uses_sampling_groups for name in measured) and n < 2 * groups:
         raise UserError(
             f"{where}.n_fake: {n} samples cannot be split into {groups} groups of 2 or more, which "
             f"sampling errors need; raise it to {2 * groups}, or lower evaluation.groups"

@@ -516,7 +516,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     pair = Pair(*(Features(rng.normal(m, 1, (50, 3)), None, {}) for m in (0.0, 2.0)))
     measured = measure(pair, None, Settings(["mean_shift"], "symmetric", 2, 10, 4, 0))
     real, fake = (part.values.mean(axis=0) for part in pair)
-    assert measured["mean_shift"]["value"] == pytest.approx(np.sqrt(((real - fake) ** 2).sum()))
+    assert measured["mean_shift"].value == pytest.approx(np.sqrt(((real - fake) ** 2).sum()))
 
     if importlib.util.find_spec("timm") is None:
         with pytest.raises(UserError, match="pip install timm"):

@@ -13,7 +13,7 @@ from torch_fidelity.utils import sample_random
 
 from fpa.evaluation import evaluate
 from fpa.evaluation.features import Features
-from fpa.evaluation.kernel_mmd import cmmd, unit
+from fpa.evaluation.kernel_distances import cmmd, unit
 from fpa.evaluation.metrics import METRICS, Measurement
 from fpa.evaluation.path_length import EPSILON, path_lengths, perceptual_path_length, summarise
 from fpa.evaluation.scores import Pair, Settings

@@ -14,12 +14,11 @@ from fpa.evaluation import (
     cross_check,
     distances,
     extractors,
-    extrapolation,
-    kernel_distance,
+    kernel_distances,
     precision_recall,
     scores,
 )
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.distances import Estimate
 from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement, Metric
 
@@ -101,11 +100,11 @@ def true_spread(measure, samples: int = 40) -> tuple[float, float]:
 @pytest.mark.slow
 def test_sampling_errors_are_those_of_repeated_draws():
     real = gaussian(3000, 16, 0)
-    spread, claimed = true_spread(lambda f, s: extrapolation.frechet_estimates(real, f, 10, s)[0])
+    spread, claimed = true_spread(lambda f, s: distances.frechet_estimates(real, f, 10, s)[0])
     # A standard deviation of 40 draws is known to 11%, a jackknife of 10 groups less well.
     assert claimed == pytest.approx(spread, rel=0.4)
     spread, claimed = true_spread(
-        lambda f, s: kernel_distance.kernel_estimate(real, f, 10, 500, 10, s)
+        lambda f, s: kernel_distances.kid_estimate(real, f, 10, 500, 10, s)
     )
     assert claimed == pytest.approx(spread, rel=0.4)
 
@@ -114,7 +113,7 @@ def test_the_error_of_kid_covers_the_choice_of_few_subsets():
     """Ten subsets of a tenth of the samples: most of the error is which ones were drawn."""
     real = gaussian(2000, 16, 0)
     spread, claimed = true_spread(
-        lambda f, s: kernel_distance.kernel_estimate(real, f, 10, 50, 10, s)
+        lambda f, s: kernel_distances.kid_estimate(real, f, 10, 50, 10, s)
     )
     # Without that part, half of the true one.
     assert claimed == pytest.approx(spread, rel=0.3)
@@ -124,19 +123,19 @@ def test_kid_is_clean_fids_of_the_same_subsets():
     x, y = gaussian(200, 8, 0), gaussian(200, 8, 1, 0.5)
     np.random.seed(7)
     expected = clean.kernel_distance(x.astype(float), y.astype(float), 5, 50)
-    assert kernel_distance.kernel(x, y, 5, 50, 7) == pytest.approx(expected, rel=1e-12)
+    assert kernel_distances.kid(x, y, 5, 50, 7) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_kernels_of_all_pairs_give_each_subset_what_clean_fid_does(monkeypatch):
-    monkeypatch.setattr(kernel_distance, "BLOCK", 64)
+    monkeypatch.setattr(kernel_distances, "BLOCK", 64)
     x, y = gaussian(300, 8, 0), gaussian(170, 8, 1, 0.5)
-    draws = kernel_distance.draw(300, 170, 20, 100, 7)
+    draws = kernel_distances.draw(300, 170, 20, 100, 7)
     # Groups of samples have subsets of another size.
-    draws += kernel_distance.draw(300, 30, 5, 100, 8)
-    assert kernel_distance.pays(300, 170, draws)
-    assert not kernel_distance.pays(3000, 170, draws)
-    found = kernel_distance.of_draws(x, y, draws)
-    np.testing.assert_allclose(found, kernel_distance.by_clean_fid(x, y, draws), rtol=1e-11)
+    draws += kernel_distances.draw(300, 30, 5, 100, 8)
+    assert kernel_distances.pays(300, 170, draws)
+    assert not kernel_distances.pays(3000, 170, draws)
+    found = kernel_distances.of_draws(x, y, draws)
+    np.testing.assert_allclose(found, kernel_distances.by_clean_fid(x, y, draws), rtol=1e-11)
 
 
 def test_kid_is_seeded_and_leaves_numpys_generator_alone():
@@ -144,10 +143,10 @@ def test_kid_is_seeded_and_leaves_numpys_generator_alone():
     np.random.seed(5)
     expected = np.random.rand()
     np.random.seed(5)
-    first = kernel_distance.kernel(real, fake, 10, 100, 3)
+    first = kernel_distances.kid(real, fake, 10, 100, 3)
     assert np.random.rand() == expected
-    assert kernel_distance.kernel(real, fake, 10, 100, 3) == first
-    assert kernel_distance.kernel(real, fake, 10, 100, 4) != first
+    assert kernel_distances.kid(real, fake, 10, 100, 3) == first
+    assert kernel_distances.kid(real, fake, 10, 100, 4) != first
 
 
 def test_kid_over_the_whole_sets_equals_the_double_sum():
@@ -160,15 +159,15 @@ def test_kid_over_the_whole_sets_equals_the_double_sum():
     same = sum(k(s[i], s[j]) for s in (x, y) for i in range(n) for j in range(n) if i != j)
     cross = sum(k(a, b) for a in x for b in y)
     expected = same / (n * (n - 1)) - 2 * cross / n**2
-    assert kernel_distance.kernel(x, y, 1, 30, 0) == pytest.approx(expected, rel=1e-4)
+    assert kernel_distances.kid(x, y, 1, 30, 0) == pytest.approx(expected, rel=1e-4)
     assert cross_check.kernel(x, y, 1, 30, 0) == pytest.approx(expected, rel=1e-4)
 
 
 def test_kid_of_two_halves_of_one_set_is_nothing_within_its_error():
     whole = gaussian(2000, 16, 0)
-    found = kernel_distance.kernel_estimate(whole[:1000], whole[1000:], 20, 500, 10, 0)
+    found = kernel_distances.kid_estimate(whole[:1000], whole[1000:], 20, 500, 10, 0)
     assert abs(found.value) < 4 * found.error
-    shifted = kernel_distance.kernel_estimate(whole[:1000], whole[1000:] + 0.3, 20, 500, 10, 0)
+    shifted = kernel_distances.kid_estimate(whole[:1000], whole[1000:] + 0.3, 20, 500, 10, 0)
     assert shifted.value > 10 * shifted.error
 
 
@@ -250,7 +249,7 @@ def test_distances_rise_with_damage(kind, crops, network):
     for amount in amounts:
         fake = network.features(np.stack([damage(image, amount) for image in crops[1::2]]))
         fid.append(distances.frechet_of(real, fake))
-        kid.append(kernel_distance.kernel(real, fake, 5, 300, 0))
+        kid.append(kernel_distances.kid(real, fake, 5, 300, 0))
     clean = distances.frechet_of(real, network.features(crops[1::2]))
     assert clean < fid[0] < fid[1] < fid[2]
     assert kid[0] < kid[1] < kid[2]

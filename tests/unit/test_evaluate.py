@@ -15,12 +15,12 @@ from fpa.evaluation import (
     evaluate,
     features,
     image_sets,
-    kernel_distance,
+    kernel_distances,
     precision_recall,
     reference,
 )
-from fpa.evaluation.evaluate import METRICS_OF_IMAGES
 from fpa.evaluation.features import Features
+from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
 from fpa.experiment.config import EvaluationSettings
 
@@ -50,8 +50,8 @@ def value(score, metric="fid"):
 
 def test_settings_are_those_of_an_experiment_where_none_is_given():
     expected = EvaluationSettings().model_dump()
-    settings = Settings(METRICS_OF_IMAGES)._asdict()
-    assert settings.pop("metrics") == METRICS_OF_IMAGES
+    settings = Settings(metrics_of_images())._asdict()
+    assert settings.pop("metrics") == metrics_of_images()
     assert settings == {key: expected[key] for key in settings}
 
 
@@ -72,8 +72,8 @@ def test_arrays_folders_and_archives_of_the_same_images_have_the_same_score(tmp_
     flat = [x[:, :, ::4, ::4].reshape(len(x), -1).astype(float) for x in (real, fake)]
     # torch's float32 sums give some 1e-6 of a distance of thousands.
     assert value(scores[0]) == pytest.approx(distances.frechet_of(*flat), rel=1e-4)
-    covered = precision_recall.covered(flat[0][precision_recall.subset(60, 40, 0)])
-    expected = precision_recall.precision_recall(covered, flat[1])
+    manifold = precision_recall.manifold(flat[0][precision_recall.subset(60, 40, 0)])
+    expected = precision_recall.precision_recall(manifold, flat[1])
     assert (value(scores[0], "precision"), value(scores[0], "recall")) == expected
 
 
@@ -122,7 +122,7 @@ def test_a_reference_scores_as_the_images_that_it_is_of(tmp_path):
     samples = fake[:, :, ::4, ::4].reshape(40, 48).astype(np.float32)
     # As above: the network's averages are sums in float32.
     assert value(found, "kid") == pytest.approx(
-        kernel_distance.kernel(part, samples, 100, 1000, 0), rel=1e-4
+        kernel_distances.kid(part, samples, 100, 1000, 0), rel=1e-4
     )
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from fpa.evaluation import distances, extrapolation
-from fpa.evaluation.distances import Gaussian
-from fpa.evaluation.extrapolation import estimates_from, frechet_estimates
+from fpa.evaluation import distances
+from fpa.evaluation.distances import Gaussian, estimates_from, frechet_estimates
 
 
 def reference(d: int) -> Gaussian:
@@ -31,8 +30,8 @@ def test_the_distance_by_eigenvalues_is_that_by_singular_values(n, d):
     shift = distances.origin(real)
     one = distances.gaussian(distances.sums(real, shift), shift)
     halves = np.array_split(np.random.default_rng(0).permutation(n), 2)
-    moments = extrapolation.add([extrapolation.moments(fake, rows, one) for rows in halves])
-    assert extrapolation.distance(one, moments) == pytest.approx(
+    moments = distances.add([distances.moments(fake, rows, one) for rows in halves])
+    assert distances.distance(one, moments) == pytest.approx(
         distances.frechet_of(real, fake), rel=1e-7
     )
 
@@ -40,13 +39,13 @@ def test_the_distance_by_eigenvalues_is_that_by_singular_values(n, d):
 def test_the_jackknife_of_a_mean_is_the_standard_error_of_the_groups():
     means = np.random.default_rng(0).normal(size=10)
     without = (means.sum() - means) / 9
-    assert extrapolation.jackknife(without) == pytest.approx(means.std(ddof=1) / math.sqrt(10))
+    assert distances.jackknife(without) == pytest.approx(means.std(ddof=1) / math.sqrt(10))
 
 
 def test_a_quadratic_in_one_over_n_is_extrapolated_exactly(monkeypatch):
-    monkeypatch.setattr(extrapolation, "distance", lambda _, one: 3 + 20 / one.n + 500 / one.n**2)
-    quarters = [extrapolation.Moments(25, np.zeros(1), 0.0, np.zeros((1, 1)))] * 4
-    assert extrapolation.intercept(reference(1), quarters) == pytest.approx(3, rel=1e-12)
+    monkeypatch.setattr(distances, "distance", lambda _, one: 3 + 20 / one.n + 500 / one.n**2)
+    quarters = [distances.Moments(25, np.zeros(1), 0.0, np.zeros((1, 1)))] * 4
+    assert distances.intercept(reference(1), quarters) == pytest.approx(3, rel=1e-12)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

@@ -16,7 +16,7 @@ def points(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
 
 
 def both(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
-    return pr.precision_recall(pr.covered(real), fake)
+    return pr.precision_recall(pr.manifold(real), fake)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(300, 300, 8), (120, 200, 40), (4, 9, 3)])
@@ -32,12 +32,12 @@ def test_precision_and_recall_are_torch_fidelitys(n, m, d, block, monkeypatch):
 def test_radii_reach_to_the_third_nearest_other_point():
     x = points(50, 3, 0)
     far = np.sort(np.linalg.norm(x[:, None] - x, axis=2), axis=1)
-    np.testing.assert_allclose(pr.covered(x).radii, far[:, 3], rtol=1e-6)
+    np.testing.assert_allclose(pr.manifold(x).radii, far[:, 3], rtol=1e-6)
 
 
 def test_copies_are_neighbours_of_each_other():
     x = np.repeat(points(20, 5, 0), 4, axis=0)
-    np.testing.assert_allclose(pr.covered(x).radii, 0, atol=1e-6)
+    np.testing.assert_allclose(pr.manifold(x).radii, 0, atol=1e-6)
 
 
 def two_modes(n: int, share: float, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from conftest import fpa
 
 from fpa.core.errors import UserError
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.distances import Estimate
 from fpa.evaluation.rescoring import differences, rescore
 from fpa.evaluation.scores import Score
 from fpa.experiment.plan import Plan

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from fpa.core.errors import UserError
-from fpa.evaluation.estimate import Estimate
+from fpa.evaluation.distances import Estimate
 from fpa.evaluation.scores import Score
 
 SMALL = {

@@ -1,0 +1,313 @@
+"""Metrics that a configuration can name in `evaluation.metrics`.
+
+A metric is one function and one registration, in the order in which people read them. A plugin
+registers its metrics in the same way. Nothing here imports torch, NumPy or SciPy before a metric is
+computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
+
+from fpa.core.errors import UserError
+from fpa.core.registry import Registry
+from fpa.evaluation import distances, kernel_distances
+from fpa.evaluation import precision_recall as pr
+from fpa.evaluation.distances import Estimate, Gaussian, Method
+from fpa.evaluation.protocols import MOST_COVERED
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from fpa.evaluation.features import Features
+    from fpa.evaluation.precision_recall import Manifold
+
+LARGEST_DIFFERENCE = 1e-3
+"""Between the two libraries' FID, relative."""
+INCEPTION_SCORE_SPLITS = 10
+
+
+class Settings(NamedTuple):
+    """How to measure (the configuration's `evaluation` section)."""
+
+    metrics: Sequence[str]
+    """Names in METRICS."""
+    frechet: Method = "symmetric"
+    kid_subsets: int = 100
+    kid_subset_size: int = 1000
+    groups: int = 10
+    seed: int = 0
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """As score files have them."""
+        return {**self._asdict(), "metrics": list(self.metrics)}
+
+
+class Pair(NamedTuple):
+    """Real and generated images in one feature space."""
+
+    real: Features
+    fake: Features
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The features that a model is scored by, and intermediate results that metrics share."""
+
+    main: Pair
+    """Real and generated images in the protocol's feature space."""
+    libraries: tuple[Pair, Pair] | None
+    """The same images by clean-fid and by torch-fidelity, where there is a cross-check."""
+    settings: Settings
+    real_manifold: Manifold | None = None
+    """Of the real images, for precision and recall, where it is known already."""
+    real_moments: Gaussian | None = None
+    """Of all real images, where `main` holds only a part of them."""
+
+    @property
+    def torch_fidelity(self) -> Pair | None:
+        """torch-fidelity's features."""
+        return self.libraries[1] if self.libraries else None
+
+    @property
+    def cross_check(self) -> ModuleType:
+        """torch-fidelity's metrics; the library takes a second to import."""
+        from fpa.evaluation import cross_check
+
+        return cross_check
+
+    @cached_property
+    def frechet(self) -> tuple[Estimate, Estimate | None]:
+        """The Fréchet distance, and its limit for infinitely many samples if there is one."""
+        settings = self.settings
+        return distances.frechet_estimates(
+            self.main.real.values,
+            self.main.fake.values,
+            settings.groups,
+            settings.seed,
+            settings.frechet,
+            self.real_moments,
+        )
+
+    @cached_property
+    def precision_recall(self) -> tuple[Estimate, Estimate] | None:
+        """Precision and recall, of as many real images as generated ones; None for too few."""
+        real, fake = self.main.real.values, self.main.fake.values
+        n, seed = pr.images(len(real), len(fake)), self.settings.seed
+        if n <= pr.NEIGHBOURS:
+            return None
+        manifold = self.real_manifold or pr.real_subset(real, n, seed)
+        chosen = fake[pr.subset(len(fake), len(manifold.centres), seed)]
+        precision, recall = pr.precision_recall(manifold, chosen)
+        return Estimate(precision, math.nan), Estimate(recall, math.nan)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's registration: all that tables, figures and checks need to know about it."""
+
+    name: str
+    """In configurations and score files."""
+    label: str
+    """In tables and figures."""
+    lower_is_better: bool
+    compute: Callable[[Measurement], Mapping[str, Estimate]]
+    """Its value under its name, and further ones (another library's value) under names of theirs;
+    empty where it cannot be computed. Heavy imports belong inside."""
+    scale: float = 1.0
+    """Factor by which tables and figures multiply it; score files and CSVs keep plain values."""
+    digits: int = 2
+    """Decimal places in tables."""
+    drawn: bool = False
+    """Whether the figure of scores has a panel for it."""
+    table: bool = False
+    """Whether it has a table to itself."""
+    needs: str = ""
+    """What it cannot be computed without, for the caption of a table that lacks it."""
+    of_features: bool = True
+    """Whether it follows from features of images, which path lengths do not."""
+    uses_sampling_groups: bool = False
+    """Whether its standard error needs two samples in each of `groups` parts of them."""
+    uses_real_radii: bool = False
+    """Whether it looks at the neighbourhoods of real images, which are kept beside their features."""
+    needs_cross_check: bool = False
+    """Whether it is computed from torch-fidelity's features; left out where there are none."""
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def metrics_of_images() -> list[str]:
+    """What is measured of images where nothing else is asked for: all that needs no cross-check."""
+    return [
+        metric.name
+        for metric in METRICS.values()
+        if metric.of_features and not metric.needs_cross_check
+    ]
+
+
+def fid(measurement: Measurement) -> Mapping[str, Estimate]:
+    """Fréchet Inception distance (Heusel et al. 2017).
+
+    With a cross-check also torch-fidelity's, and the relative difference of the two; UserError when
+    that is too large.
+    """
+    value, _ = measurement.frechet
+    if measurement.libraries is None:
+        return {"fid": value}
+    clean, other = measurement.libraries
+    theirs = measurement.cross_check.frechet(other.real.values, other.fake.values)
+    # A protocol in clean-fid's half of the check has this distance already.
+    ours = (
+        value.value
+        if clean is measurement.main
+        else distances.frechet_of(
+            clean.real.values, clean.fake.values, measurement.settings.frechet
+        )
+    )
+    return {
+        "fid": value,
+        "fid_torch_fidelity": Estimate(theirs, math.nan),
+        "fid_difference": Estimate(_difference(ours, theirs), math.nan),
+    }
+
+
+def _difference(ours: float, theirs: float) -> float:
+    """Relative; UserError when it is too large."""
+    difference = abs(ours - theirs) / max(abs(ours), abs(theirs), 1e-12)
+    if difference > LARGEST_DIFFERENCE:
+        raise UserError(
+            f"two libraries disagree on the Fréchet distance of the same images: {ours:.6g} "
+            f"(clean-fid's features) and {theirs:.6g} (torch-fidelity), a relative difference of "
+            f"{difference:.1e}, where {LARGEST_DIFFERENCE:g} is allowed; check the versions and "
+            "weights of both, or set evaluation.cross_check: false to score with clean-fid alone"
+        )
+    return difference
+
+
+def fid_infinity(measurement: Measurement) -> Mapping[str, Estimate]:
+    """The FID's limit for infinitely many samples (Chong & Forsyth 2020), where there are enough of
+    them to extrapolate (see `fpa.evaluation.distances`)."""
+    _, limit = measurement.frechet
+    return {} if limit is None else {"fid_infinity": limit}
+
+
+def kid(measurement: Measurement) -> Mapping[str, Estimate]:
+    """Kernel Inception distance (Bińkowski et al. 2018).
+
+    With a cross-check also torch-fidelity's, of subsets drawn with the same seed.
+    """
+    settings = measurement.settings
+    subsets = (settings.kid_subsets, settings.kid_subset_size)
+    real, fake = (part.values for part in measurement.main)
+    found = {
+        "kid": kernel_distances.kid_estimate(real, fake, *subsets, settings.groups, settings.seed)
+    }
+    if measurement.torch_fidelity is not None:
+        real, fake = (part.values for part in measurement.torch_fidelity)
+        mean = measurement.cross_check.kernel(real, fake, *subsets, settings.seed)
+        found["kid_torch_fidelity"] = Estimate(mean, math.nan)
+    return found
+
+
+def cmmd(measurement: Measurement) -> Mapping[str, Estimate]:
+    """CMMD (Jayasumana et al. 2024): a kernel distance that needs few samples.
+
+    In CLIP's features, of at most 10,000 real and as many generated images, drawn at random. The
+    bandwidth is of unit vectors in CLIP's space: in others the value means nothing.
+    """
+    main, settings = measurement.main, measurement.settings
+    if not main.fake.about["extractor"].startswith("clip_"):
+        return {}
+    real, fake = (
+        part.values[pr.subset(len(part.values), MOST_COVERED, settings.seed)] for part in main
+    )
+    return {"cmmd": kernel_distances.cmmd(real, fake, settings.groups, settings.seed)}
+
+
+def ppl(measurement: Measurement) -> Mapping[str, Estimate]:
+    """Perceptual path length (Karras et al. 2019): nothing, for it is of paths between latents, which
+    features do not show; `fpa.evaluation.path_length` computes it."""
+    return {}
+
+
+def precision(measurement: Measurement) -> Mapping[str, Estimate]:
+    """Improved precision (Kynkäänniemi et al. 2019): the share of generated images that lie among real
+    ones. Without an error: nothing tells it from one set of samples."""
+    both = measurement.precision_recall
+    return {} if both is None else {"precision": both[0]}
+
+
+def recall(measurement: Measurement) -> Mapping[str, Estimate]:
+    """Improved recall (Kynkäänniemi et al. 2019): the share of real images that lie among generated
+    ones. Without an error: nothing tells it from one set of samples."""
+    both = measurement.precision_recall
+    return {} if both is None else {"recall": both[1]}
+
+
+def inception_score(measurement: Measurement) -> Mapping[str, Estimate]:
+    """Inception Score (Salimans et al. 2016) by torch-fidelity, from class logits of at least as many
+    samples as there are splits."""
+    pair, splits = measurement.torch_fidelity, INCEPTION_SCORE_SPLITS
+    if pair is None or pair.fake.logits is None or len(pair.fake.values) < splits:
+        return {}
+    mean, deviation = measurement.cross_check.inception_score(
+        pair.fake.logits, splits, measurement.settings.seed
+    )
+    # Of the mean over disjoint splits; the library divides by their number, not by one less.
+    return {"inception_score": Estimate(mean, deviation / math.sqrt(splits - 1))}
+
+
+for _metric in (
+    Metric(*("fid", "FID", True, fid), drawn=True, table=True, uses_sampling_groups=True),
+    Metric(
+        *("fid_infinity", "FID ∞", True, fid_infinity),
+        needs="four samples for each dimension of the features",
+        uses_sampling_groups=True,
+    ),
+    Metric(
+        *("kid", "KID", True, kid),
+        scale=1000,
+        drawn=True,
+        table=True,
+        uses_sampling_groups=True,
+    ),
+    Metric(
+        *("cmmd", "CMMD", True, cmmd),
+        digits=3,
+        drawn=True,
+        needs="CLIP features (protocol clip)",
+    ),
+    Metric(
+        *("ppl", "PPL", True, ppl),
+        digits=1,
+        drawn=True,
+        needs="paths between latents (protocol ppl)",
+        of_features=False,
+    ),
+    Metric(
+        *("precision", "precision", False, precision),
+        digits=3,
+        drawn=True,
+        needs="four images on either side",
+        uses_real_radii=True,
+    ),
+    Metric(
+        *("recall", "recall", False, recall),
+        digits=3,
+        drawn=True,
+        needs="four images on either side",
+        uses_real_radii=True,
+    ),
+    Metric(
+        *("inception_score", "Inception Score", False, inception_score),
+        needs="cross_check: true and ten samples",
+        needs_cross_check=True,
+    ),
+):
+    METRICS.register(_metric.name, _metric)
