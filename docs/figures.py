@@ -28,9 +28,9 @@ Trace = Mapping[str, np.ndarray]
 def load(folder: Path) -> tuple[Trace, Trace]:
     """A painting trace and the statistics of many paintings, as numpy arrays by name."""
     from fpa.core.files import load_array
+    from fpa.reporting.bundle import unpack
     from fpa.reporting.description import read_description
     from fpa.reporting.figures import Context
-    from fpa.reporting.unpacking import unpack
 
     results = unpack(BUNDLE, folder / "results")
     context = Context(read_description(results))

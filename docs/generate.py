@@ -56,10 +56,10 @@ def painters(kept: str) -> str:
     """The painters of kept results on a page of their own, which another page embeds."""
     import tempfile
 
+    from fpa.reporting.bundle import unpack
     from fpa.reporting.description import read_description
     from fpa.reporting.figures import figures
     from fpa.reporting.report import render_painters
-    from fpa.reporting.unpacking import unpack
 
     with tempfile.TemporaryDirectory() as name:
         results = unpack(PUBLISHED / kept / "bundle.tar.gz", Path(name) / "results")

@@ -8,8 +8,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.core.progress import log
-from fpa.reporting import unpacking
-from fpa.reporting.bundle import pack
+from fpa.reporting import bundle as bundles
 from fpa.reporting.make import make_figure, make_report, make_table, read_description
 from fpa.reporting.publication import verify as verification
 from fpa.reporting.publication.checklist import missing
@@ -101,7 +100,7 @@ def _bundle(add: Add) -> None:
 @verb(_bundle)
 def bundle(options: argparse.Namespace) -> None:
     out = Path(options.out or Path(options.results) / artifacts.BUNDLE)
-    count = pack(Path(options.results), out, options.weights)
+    count = bundles.pack(Path(options.results), out, options.weights)
     log.info("%s: %d files, %.1f MB", out, count, out.stat().st_size / 1e6)
 
 
@@ -112,7 +111,7 @@ def _unpack(add: Add) -> None:
 
 @verb(_unpack)
 def unpack(options: argparse.Namespace) -> None:
-    folder = unpacking.unpack(Path(options.bundle), Path(options.into) if options.into else None)
+    folder = bundles.unpack(Path(options.bundle), Path(options.into) if options.into else None)
     log.info(
         "%s is restored; `python -m fpa report %s` makes its tables, figures and page",
         *[folder] * 2,

@@ -14,8 +14,7 @@ from conftest import fpa
 
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
-from fpa.reporting.bundle import FORMAT, pack
-from fpa.reporting.unpacking import unpack
+from fpa.reporting.bundle import FORMAT, pack, unpack
 
 
 @pytest.fixture
@@ -133,11 +132,11 @@ WRONG = {
     "size": (lambda f: {**f, some(f): f[some(f)] + b"?"}, "not the file that its manifest"),
     "absent": (lambda f: {k: v for k, v in f.items() if k != some(f)}, "lacks 1 files"),
     "stranger": (lambda f: {**f, "extra.txt": b"x"}, "which its manifest.json does not name"),
-    "climbing": (lambda f: renamed(f, "../outside.txt"), "names a file outside of its folder"),
-    "absolute": (lambda f: renamed(f, "/tmp/outside.txt"), "names a file outside of its folder"),
-    "dotted": (lambda f: renamed(f, "a/./b.txt"), "names a file outside of its folder"),
-    "foreign": (lambda f: renamed(f, "fpa/core/errors.py"), "is no file of its experiment"),
-    "foreign run": (lambda f: renamed(f, f"{some(f)}.py"), "is no file of its experiment"),
+    "climbing": (lambda f: renamed(f, "../outside.txt"), "is not a file of its experiment"),
+    "absolute": (lambda f: renamed(f, "/tmp/outside.txt"), "is not a file of its experiment"),
+    "dotted": (lambda f: renamed(f, "a/./b.txt"), "is not a file of its experiment"),
+    "foreign": (lambda f: renamed(f, "fpa/core/errors.py"), "is not a file of its experiment"),
+    "foreign run": (lambda f: renamed(f, f"{some(f)}.py"), "is not a file of its experiment"),
     "code": (lambda f: moved(f, "fpa/common"), "has a run in 'fpa/common'"),
     "newer": (lambda f: with_manifest(f, format=FORMAT + 1, fpa="9.9"), "made by version 9.9; "),
     "older": (
@@ -151,7 +150,7 @@ WRONG = {
     ),
     "changed description": (lambda f: {**f, "experiment.json": b"{}"}, "has SHA-256 .* damaged"),
     "empty description": (lambda f: described(f, dict.clear), "is not one of this version"),
-    "no manifest": (lambda f: {"a": b"x"}, "is no bundle"),
+    "no manifest": (lambda f: {"a": b"x"}, "is not a bundle"),
     "not json": (lambda f: {**f, "manifest.json": b"{"}, "is not valid JSON"),
     "not a manifest": (lambda f: {**f, "manifest.json": b"[]"}, "bundle format None"),
     "no files": (lambda f: with_manifest(f, files=3), "does not list files"),

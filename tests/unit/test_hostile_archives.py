@@ -27,8 +27,8 @@ from PIL import EpsImagePlugin, Image
 
 from fpa.core.errors import UserError
 from fpa.data.prepare import prepare
-from fpa.reporting.bundle import pack
-from fpa.reporting.unpacking import unpack
+from fpa.reporting import bundle as bundles
+from fpa.reporting.bundle import pack, unpack
 
 BLOCK = tarfile.BLOCKSIZE
 PNG = png(np.full((20, 20, 3), 99, np.uint8))
@@ -122,19 +122,33 @@ def renamed(files: dict[str, bytes], name: str) -> bytes:
     return packed({**found, "manifest.json": json.dumps(whole).encode()})
 
 
+def climbing(files: dict[str, bytes]) -> bytes:
+    """The description asks for files outside of `runs/` by the name of its data set."""
+    runs = {name: data for name, data in files.items() if name.startswith("runs/")}
+    text = files["experiment.json"].replace(b'"digits"', b'".."')
+    text = text.replace(b"runs/digits/", b"runs/../")
+    whole = json.loads(files["manifest.json"])
+    about = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    moved = {name.replace("runs/digits/", "runs/../"): data for name, data in runs.items()}
+    listed = {name.replace("runs/digits/", "runs/../"): f for name, f in whole["files"].items()}
+    whole["files"] = {**listed, "experiment.json": about}
+    return packed({"manifest.json": json.dumps(whole).encode(), "experiment.json": text, **moved})
+
+
 BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
-    "a name that climbs": (lambda f: renamed(f, "../canary"), "outside of its folder"),
+    "a name that climbs": (lambda f: renamed(f, "../canary"), "not a file of its exp"),
     "a name that climbs from a run": (
         lambda f: renamed(f, "runs/../../canary"),
-        "outside of its folder",
+        "not a file of its exp",
     ),
-    "an absolute name": (lambda f: renamed(f, "/tmp/canary"), "outside of its folder"),
-    "a name of two lines": (lambda f: renamed(f, "runs/a\nb.csv"), "outside of its folder"),
-    "a name that moves the cursor": (lambda f: renamed(f, "a\x1b[2J"), "outside of its folder"),
-    "a name that turns the writing": (lambda f: renamed(f, "a\u202eb"), "outside of its folder"),
-    "a module": (lambda f: renamed(f, "fpa/core/errors.py"), "no file of its experiment"),
-    "a module beside a run": (lambda f: renamed(f, history(f) + ".py"), "no file of its exp"),
-    "the name of the tables": (lambda f: renamed(f, "tables/fid.csv"), "no file of its exp"),
+    "an absolute name": (lambda f: renamed(f, "/tmp/canary"), "not a file of its exp"),
+    "a name of two lines": (lambda f: renamed(f, "runs/a\nb.csv"), "not a file of its exp"),
+    "a name that moves the cursor": (lambda f: renamed(f, "a\x1b[2J"), "not a file of its exp"),
+    "a name that turns the writing": (lambda f: renamed(f, "a\u202eb"), "not a file of its exp"),
+    "a description of a data set that climbs": (climbing, "not a file of its exp"),
+    "a module": (lambda f: renamed(f, "fpa/core/errors.py"), "not a file of its experiment"),
+    "a module beside a run": (lambda f: renamed(f, history(f) + ".py"), "not a file of its exp"),
+    "the name of the tables": (lambda f: renamed(f, "tables/fid.csv"), "not a file of its exp"),
     "a symbolic link": (
         lambda f: instead(f, header(history(f), 0, tarfile.SYMTYPE, "../../../canary")),
         "is not the file",
@@ -153,7 +167,7 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
     ),
     "a file under two writings of its name": (
         lambda f: renamed(f, f"runs/.{history(f)[4:]}"),
-        "outside of its folder",
+        "not a file of its exp",
     ),
     "another digest": (
         lambda f: instead(f, member(history(f), bytes(len(f[history(f)])))),
@@ -209,7 +223,7 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
     ),
     "extended headers one behind the other": (
         lambda f: instead(f, 3_000 * member("x", b"11 path=abc\n", tarfile.XHDTYPE)),
-        "is damaged or no bundle",
+        "is damaged or not a bundle",
     ),
     "a bomb of zeros": (
         lambda f: (
@@ -230,10 +244,10 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
         ),
         "unpacks to more than",
     ),
-    "a bomb that is no tar": (lambda f: zeros(300), "is no bundle"),
-    "nothing": (lambda f: b"", "damaged or no bundle"),
-    "noise": (lambda f: os.urandom(4096), "damaged or no bundle"),
-    "a stream that ends early": (lambda f: packed(f)[:3000], "damaged or no bundle"),
+    "a bomb that is no tar": (lambda f: zeros(300), "is not a bundle"),
+    "nothing": (lambda f: b"", "damaged or not a bundle"),
+    "noise": (lambda f: os.urandom(4096), "damaged or not a bundle"),
+    "a stream that ends early": (lambda f: packed(f)[:3000], "damaged or not a bundle"),
 }
 
 
@@ -256,22 +270,21 @@ def test_the_bundle_that_the_hostile_ones_are_made_from_is_restored(honest, tmp_
 
 
 def test_names_that_differ_in_case_alone_do_not_replace_one_another(honest, tmp_path, monkeypatch):
-    """On a disk that does not tell case apart: played by a folder that has such a file already."""
-    from fpa.reporting import unpacking
-
+    """On a disk that does not tell case apart: played by two names of one file."""
     (tmp_path / "bundle.tar.gz").write_bytes(packed(honest))
-    make = unpacking.tempfile.TemporaryDirectory
+    make = bundles.tempfile.TemporaryDirectory
 
-    def with_file(**options):
+    def with_one_file_of_two_names(**options):
         made = make(**options)
-        target = Path(made.name) / history(honest)
-        target.parent.mkdir(parents=True)
-        target.write_text("first")
+        first = Path(made.name) / history(honest)
+        first.parent.mkdir(parents=True)
+        first.touch()
+        first.with_name("run.json").hardlink_to(first)
         return made
 
-    monkeypatch.setattr(unpacking.tempfile, "TemporaryDirectory", with_file)
-    with pytest.raises(UserError, match="twice but for upper and lower case"):
-        unpack(tmp_path / "bundle.tar.gz", tmp_path / "in")
+    monkeypatch.setattr(bundles.tempfile, "TemporaryDirectory", with_one_file_of_two_names)
+    with pytest.raises(UserError, match="has SHA-256"):
+        bundles.unpack(tmp_path / "bundle.tar.gz", tmp_path / "in")
     assert not [path for path in (tmp_path / "in").rglob("*") if path.is_file()]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
+from fpa.reporting.bundle import unpack
 from fpa.reporting.make import make_report
-from fpa.reporting.unpacking import unpack
 
 FORMAT = 1
 ABOUT = "publication.json"
