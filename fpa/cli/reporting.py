@@ -13,7 +13,7 @@ from fpa.reporting.make import make_figure, make_report, make_table, read_descri
 from fpa.reporting.publication import verify as verification
 from fpa.reporting.publication.checklist import missing
 from fpa.reporting.state import run_entries
-from fpa.reporting.status.following import show
+from fpa.reporting.status import show
 from fpa.reporting.tables import OF_RUNS
 
 

@@ -62,7 +62,7 @@ def test_every_verb_is_registered_by_its_group():
     assert list(verbs.choices) == list(VERBS) == list(dict.fromkeys([*VERBS, *IMPORTED]))
 
 
-@pytest.mark.parametrize("words", ["--help", "plan --help", "train --help"])
+@pytest.mark.parametrize("words", ["--help", "plan --help", "status --help", "train --help"])
 def test_help_imports_no_torch(words):
     code = f"from fpa.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass"
     slow = {"torch", "scipy", "pandas", "matplotlib", "sklearn"}

@@ -16,10 +16,9 @@ from conftest import fpa, modules_loaded_by
 from PIL import Image
 
 from fpa.core import artifacts
+from fpa.reporting import status as showing
 from fpa.reporting.state import last_lines
-from fpa.reporting.status import following, page
-from fpa.reporting.status.reading import duration, run_states
-from fpa.reporting.status.text import to_text
+from fpa.reporting.status import duration, newest_snapshot, run_states, to_page, to_text
 from fpa.training.status import Status, read_status
 
 NOW = time.time()
@@ -49,7 +48,7 @@ def status(**changed) -> Status:
 
 @pytest.fixture(autouse=True)
 def no_time_passes(monkeypatch):
-    monkeypatch.setattr("fpa.reporting.status.reading.time.time", lambda: NOW)
+    monkeypatch.setattr("fpa.reporting.status.time.time", lambda: NOW)
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ def naps(monkeypatch, planned):
         found.append(seconds)
         finish(planned, len(found) - 1)
 
-    monkeypatch.setattr(following.time, "sleep", sleep)
+    monkeypatch.setattr(showing.time, "sleep", sleep)
     return found
 
 
@@ -218,7 +217,7 @@ def test_following_is_ended_by_ctrl_c(planned, monkeypatch):
     def sleep(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(following.time, "sleep", sleep)
+    monkeypatch.setattr(showing.time, "sleep", sleep)
     done = fpa("status", planned[1], "--follow", cwd=planned[1])
     assert (done.returncode, done.stderr) == (0, "")
     assert re.match(r"\d\d:\d\d:\d\d made-up: 6 waiting\n", done.stdout)
@@ -226,17 +225,17 @@ def test_following_is_ended_by_ctrl_c(planned, monkeypatch):
 
 def test_a_terminal_is_cleared_before_each_look(planned, naps, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    following.show(planned[1], every=1)
-    assert capsys.readouterr().out.count(following.CLEAR) == 7
+    showing.show(planned[1], every=1)
+    assert capsys.readouterr().out.count(showing.CLEAR) == 7
 
 
 def test_the_page_reloads_itself_while_it_is_followed(planned, naps, tmp_path):
     out = tmp_path / "status.html"
     put(planned, 0, status(reason=""))
     seen = []
-    original = following.write_text
+    original = showing.write_text
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(following, "write_text", lambda p, t: (seen.append(t), original(p, t)))
+        patch.setattr(showing, "write_text", lambda p, t: (seen.append(t), original(p, t)))
         done = fpa("status", planned[1], "--html", out, "--follow", cwd=planned[1])
     assert done.returncode == 0, done.stderr
     assert len(seen) == 7
@@ -252,22 +251,22 @@ def test_the_page_shows_the_newest_snapshot_and_a_broken_one_breaks_nothing(plan
     path = results / about["runs"][0]["folder"] / artifacts.SNAPSHOTS
     np.savez(path, images=images, kimg=np.array([0, 16.0]), step=[0, 1], fid=[9, 8])
     (results / about["runs"][1]["folder"] / artifacts.SNAPSHOTS).write_bytes(b"PK\x03\x04")
-    text = page.to_page("made-up", run_states(about, results), results)
+    text = to_page("made-up", run_states(about, results), results)
     assert text.count("<img") == 1
     assert "at 16 kimg" in text
-    shown = page.newest_snapshot(path)
+    shown = newest_snapshot(path)
     content = base64.b64decode(shown["source"].partition(",")[2])
     with Image.open(io.BytesIO(content)) as picture:
         assert np.array_equal(np.asarray(picture)[5:9, :4], images[1, 4, 0])
     # A newer file is read anew.
     np.savez(path, images=images[:1], kimg=np.array([3.0]), step=[0], fid=[9])
     os.utime(path, ns=(1, 1))
-    assert page.newest_snapshot(path)["kimg"] == "3"
+    assert newest_snapshot(path)["kimg"] == "3"
 
 
 def test_the_page_runs_nothing_that_a_log_says(planned):
     put(planned, 0, status(state="failed", reason="<b>&"), "<script>alert(1)</script>\n")
-    text = page.to_page("made-up", run_states(*planned), planned[1])
+    text = to_page("made-up", run_states(*planned), planned[1])
     assert "<script" not in text
     assert "&lt;b&gt;&amp;" in text
     assert "default-src 'none'" in text
@@ -294,8 +293,8 @@ def test_looking_imports_no_torch(planned, tmp_path):
         f"main(['status', {str(planned[1])!r}, '--html', {str(tmp_path / 'x.html')!r}])"
     )
     loaded = modules_loaded_by(code)
-    assert "fpa.reporting.status.page" in loaded
-    assert not {"torch", "matplotlib"} & loaded
+    assert "fpa.reporting.status" in loaded
+    assert not {"torch", "matplotlib", "pandas"} & loaded
 
 
 def test_what_is_no_status_is_none(tmp_path):

@@ -1,0 +1,359 @@
+"""What an experiment's trainings are doing now, in a terminal, as JSON and as a page."""
+
+import base64
+import functools
+import io
+import json
+import math
+import os
+import shutil
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import load_array, read_json, write_text
+from fpa.reporting.description import Description, labels, read_description
+from fpa.reporting.figures.theme import tile
+from fpa.reporting.state import last_lines, status_of
+from fpa.training.status import Numbers, Status, read_status
+
+SILENT_SECONDS = 900
+"""Without a word from a training on another machine, before it is called silent: a long quick score
+comes between two writes of its status."""
+LOG_LINES = 5
+"""Shown of a failed training's log."""
+COLUMNS = 4
+"""Images in a row of a snapshot."""
+UNSHOWN = ("step", "kimg")
+"""Columns of a history that are shown elsewhere."""
+OF_STATUS = (
+    *("step", "steps", "kimg", "images_per_second", "seconds_left", "losses", "score", "best"),
+    *("slurm_job", "host", "pid", "updated"),
+)
+"""What a training itself says of its state, in its status file."""
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+"""Clears a terminal."""
+
+
+# Their state, from the results folder -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as it stands."""
+
+    dataset: str
+    model: str
+    label: str
+    seed: int
+    folder: str
+    state: str
+    """`trained`, `training`, `silent`, `stopped`, `lost`, `failed` or `waiting`."""
+    reason: str = ""
+    step: int | None = None
+    steps: int | None = None
+    kimg: float | None = None
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+    losses: Numbers = field(default_factory=dict)
+    """The newest row of its history."""
+    score: Numbers = field(default_factory=dict)
+    """The newest row with a quick score."""
+    best: Numbers = field(default_factory=dict)
+    slurm_job: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    updated: float | None = None
+    """Seconds since 1970."""
+    log: str = ""
+    """The training's log, below the results folder."""
+    log_lines: tuple[str, ...] = ()
+    """Its last lines, where the training failed or is lost."""
+    snapshots: str | None = None
+    """The file of its snapshots, below the results folder."""
+
+
+def run_states(about: Description, results: Path) -> list[RunState]:
+    """Every run of an experiment, in its order."""
+    names = labels(about)
+    return [_run_state(run, names[run["model"]], results) for run in about["runs"]]
+
+
+def _run_state(run: Mapping[str, Any], label: str, results: Path) -> RunState:
+    folder = results / run["folder"]
+    status = read_status(folder / artifacts.STATUS)
+    state, reason = _state(run, results, status)
+    log = artifacts.train_log(run["dataset"], run["model"], folder.name)
+    snapshots = folder / artifacts.SNAPSHOTS
+    found = RunState(
+        dataset=run["dataset"],
+        model=run["model"],
+        label=label,
+        seed=run["seed"],
+        folder=run["folder"],
+        state=state,
+        reason=reason,
+        log=log,
+        log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
+        snapshots=f"{run['folder']}/{artifacts.SNAPSHOTS}" if snapshots.exists() else None,
+    )
+    if status:
+        found = replace(found, **{name: getattr(status, name) for name in OF_STATUS})
+    if state == "trained":
+        return _with_summary(found, folder)
+    if state != "training":
+        return replace(found, images_per_second=None, seconds_left=None)
+    return found
+
+
+def _with_summary(run: RunState, folder: Path) -> RunState:
+    """With what a finished training says of itself."""
+    try:
+        summary = read_json(folder / artifacts.SUMMARY)
+        return replace(
+            run,
+            step=summary["steps"],
+            steps=summary["steps"],
+            kimg=summary["kimg"],
+            best=summary["best"] or {},
+            seconds_left=None,
+        )
+    except (UserError, LookupError, TypeError):
+        return run
+
+
+def _state(run: Mapping[str, Any], results: Path, status: Status | None) -> tuple[str, str]:
+    """A run's state and the reason."""
+    plain, reason = status_of(run, results)
+    if plain == "ok":
+        return "trained", ""
+    if status and status.state == "training":
+        quiet = time.time() - status.updated
+        if status.host == socket.gethostname():
+            if _is_alive(status.pid):
+                return "training", ""
+            if plain != "failed":
+                return "lost", f"its process {status.pid} is gone, without a word"
+        elif plain != "failed":
+            silent = quiet > SILENT_SECONDS
+            return (
+                ("silent", f"no sign of it for {duration(quiet)}") if silent else ("training", "")
+            )
+    if plain == "failed":
+        return plain, reason
+    if status and status.state in ("failed", "stopped"):
+        return status.state, status.reason
+    return ("stopped", reason) if plain == "unfinished" else ("waiting", reason)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        # Somebody else's process is one too.
+        return True
+    return True
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    minutes, hours = round(seconds / 60), int(seconds / 3600)
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+# As text ------------------------------------------------------------------------------------
+
+
+def to_text(experiment: str, states: Sequence[RunState], width: int) -> str:
+    """One line for each run, and below it what there is to say; no line is wider than `width`."""
+    lines = [summary(experiment, states), ""]
+    names = [f"{run.label} on {run.dataset}, seed {run.seed}" for run in states]
+    longest = max(map(len, names), default=0)
+    for name, run in zip(names, states, strict=True):
+        lines.append(f"{name:<{longest}}  {run.state:<8}  {'  '.join(facts(run))}".rstrip())
+        details = [*([run.reason] if run.reason else []), *numbers(run)]
+        lines += [f"    {detail}" for detail in details]
+        lines += [f"    | {line}" for line in run.log_lines]
+    return "\n".join(_cut(line, width) for line in lines)
+
+
+def summary(experiment: str, states: Sequence[RunState]) -> str:
+    """How many runs are in which state."""
+    counts = Counter(run.state for run in states)
+    return f"{experiment}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def facts(run: RunState) -> list[str]:
+    """Step, speed, time left, and where it runs."""
+    found = []
+    if run.step is not None and run.steps:
+        found.append(f"step {run.step:,} of {run.steps:,} ({100 * run.step // run.steps}%)")
+    if run.state == "training":
+        if run.images_per_second is not None:
+            found.append(f"{run.images_per_second:,.3g} images/s")
+        if run.seconds_left is not None:
+            found.append(f"{duration(run.seconds_left)} left")
+    if run.host and run.state not in ("trained", "waiting"):
+        job = f"Slurm job {run.slurm_job} " if run.slurm_job else ""
+        found.append(f"{job}on {run.host}")
+    return found
+
+
+def numbers(run: RunState) -> list[str]:
+    """The newest losses and the newest quick score, a line each."""
+    found = []
+    shown = {k: v for k, v in run.losses.items() if k not in UNSHOWN}
+    if shown and run.state != "trained":
+        found.append(f"{_values(shown)} (step {_whole(run.losses.get('step'))})")
+    score = {k: v for k, v in run.score.items() if k in ("fid", "precision", "recall")}
+    best = ""
+    if run.best.get("kimg") is not None:
+        best = f"best FID {_number(run.best.get('fid'))} at {_number(run.best['kimg'])} kimg"
+    if score:
+        at = f"quick score at {_number(run.score.get('kimg'))} kimg: {_values(score)}"
+        found.append(f"{at}; {best}" if best else at)
+    elif best:
+        found.append(best)
+    return found
+
+
+def _values(found: dict[str, float | None]) -> str:
+    names = {"fid": "FID"}
+    return ", ".join(f"{names.get(name, name)} {_number(v)}" for name, v in found.items())
+
+
+def _number(value: float | None) -> str:
+    return "NaN" if value is None or math.isnan(value) else f"{value:.3g}"
+
+
+def _whole(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: max(width - 1, 0)]}…"
+
+
+# As a page that reloads itself from disk ----------------------------------------------------
+
+
+def to_page(
+    experiment: str, states: Sequence[RunState], results: Path, every: float | None = None
+) -> str:
+    """HTML of all runs with their newest snapshots, which reloads itself `every` so many seconds."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fpa", "web"),
+        autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("status.html").render(
+        experiment=experiment,
+        summary=summary(experiment, states),
+        runs=[_shown(run, results) for run in states],
+        every=every and max(1, round(every)),
+        written=time.strftime("%Y-%m-%d %H:%M:%S"),
+    )
+
+
+def _shown(run: RunState, results: Path) -> dict[str, object]:
+    share = 100 * run.step / run.steps if run.step is not None and run.steps else 0
+    return {
+        "name": f"{run.label} on {run.dataset}, seed {run.seed}",
+        "state": run.state,
+        "reason": run.reason,
+        "share": round(share, 1),
+        "facts": facts(run),
+        "numbers": numbers(run),
+        "log": run.log,
+        "log_lines": run.log_lines,
+        "snapshot": newest_snapshot(results / run.snapshots) if run.snapshots else None,
+    }
+
+
+def newest_snapshot(path: Path) -> dict[str, object] | None:
+    """The last snapshot of a file as a data URL, with its kimg; None if it cannot be read."""
+    try:
+        return _newest(path, path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=512)
+def _newest(path: Path, changed: int) -> dict[str, object] | None:
+    """Read anew only when the file has changed."""
+    try:
+        with load_array(path) as found:
+            images, kimg = found["images"][-1], float(found["kimg"][-1])
+        sheet = tile(images, COLUMNS).transpose(1, 2, 0)
+        picture = Image.fromarray(sheet.squeeze())
+    except Exception:
+        # Whatever a damaged file leads to: the page is about the others too.
+        return None
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return {"source": source, "kimg": f"{kimg:.4g}", "width": picture.width}
+
+
+# Shown, once or again and again -------------------------------------------------------------
+
+
+def show(
+    results: Path, as_json: bool = False, page: Path | None = None, every: float | None = None
+) -> None:
+    """Print the state of all runs, as text or JSON, or write it as a page.
+
+    With `every`, again after so many seconds, until every run is trained or Ctrl-C is pressed.
+    """
+    while True:
+        # Read each time: a changed configuration may have planned other runs.
+        about = read_description(results)
+        states = run_states(about, results)
+        done = every is None or all(run.state == "trained" for run in states)
+        if page:
+            write_text(page, to_page(about["experiment"], states, results, None if done else every))
+        elif as_json:
+            _print_json(about["experiment"], states, following=every is not None)
+        else:
+            _print_text(about["experiment"], states, following=every is not None)
+        if every is None or done:
+            return
+        try:
+            time.sleep(every)
+        except KeyboardInterrupt:
+            return
+
+
+def _print_text(experiment: str, states: list[RunState], following: bool) -> None:
+    live = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if live else 10_000
+    text = to_text(experiment, states, width)
+    if following:
+        text = f"{CLEAR if live else ''}{time.strftime('%H:%M:%S')} {text}"
+    print(text, flush=True)
+
+
+def _print_json(experiment: str, states: list[RunState], following: bool) -> None:
+    """One object; one a line when it is followed."""
+    found = {"experiment": experiment, "runs": [asdict(run) for run in states]}
+    print(json.dumps(found, indent=None if following else 2, allow_nan=False), flush=True)
