@@ -27,9 +27,9 @@ from typing import IO
 
 from PIL import Image
 
-from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
-from fpa.data.readers import list_images, open_source
+from fpa.data.readers import list_images, open_path
+from fpa.data.sampler import EpochSampler
 from fpa.data.sources import DatasetSpec
 from fpa.data.store import open_store
 
@@ -123,7 +123,7 @@ def compare_feed(files: Sequence[bytes], size: int, store: Path) -> None:
 
     torch.set_num_threads(1)
     cpu, batches = torch.device("cpu"), len(files) // BATCH
-    feed = Feed(open_store(store)[0], BATCH, 0)
+    feed = EpochSampler(open_store(store)[0], BATCH, 0)
     ours = Batches(feed, cpu)
     loader = DataLoader(Files(), BATCH, shuffle=True, drop_last=True)
     times = seconds(
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("size", type=int, nargs="?", default=64, help="px (64)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        reader = open_source("folder", options.path, Path(scratch))
+        reader = open_path(Path(options.path), Path(scratch))
         images = {found.place for found in list_images(reader).images}
         found = [found for found in reader.list() if found.place in images]
         names, files = [f.name for f in found], [reader.read(f.place) for f in found]

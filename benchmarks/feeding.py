@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.training.batches import Batches
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +57,7 @@ class Files:
 
 def feed(size: str, images: np.ndarray, batch: int, device: torch.device, effort: Effort) -> Row:
     """An epoch of float batches on the device."""
-    ours = Batches(Feed(np.ascontiguousarray(images), batch, 0), device)
+    ours = Batches(EpochSampler(np.ascontiguousarray(images), batch, 0), device)
     theirs: DataLoader = DataLoader(Files(images), batch, shuffle=True, drop_last=True)  # type: ignore[arg-type]
 
     def arrays() -> None:

@@ -63,18 +63,18 @@ def prepare(options: argparse.Namespace) -> None:
     spec, folder = _resolved(options)
     if options.verify:
         manifest = store.verify(folder)
-        log.info("%s: %d images, as the manifest says", folder, manifest["count"])
+        log.info("%s: %d images, as the manifest says", folder, manifest.count)
         return
     manifest = preparation.prepare(spec, folder, options.workers)
-    same = manifest["duplicates"]["images"]
+    same = manifest.duplicates.images
     log.info(
         "%s: %d images of %d px in %s%s%s",
         spec.name,
-        manifest["count"],
+        manifest.count,
         spec.resolution,
         folder,
         f"; {same} are exact duplicates" if same else "",
-        f"; {len(manifest['unreadable'])} left out" if manifest["unreadable"] else "",
+        f"; {len(manifest.unreadable)} left out" if manifest.unreadable else "",
     )
 
 

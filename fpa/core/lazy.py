@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import scipy.linalg as linalg
     import scipy.stats as stats
     import seaborn as sns
+    import sklearn.datasets as sklearn_datasets
     import torch
     from matplotlib import pyplot as plt
     from torch.nn import functional as F
@@ -36,9 +37,10 @@ else:
     plt = LazyModule("matplotlib.pyplot")
     pd = LazyModule("pandas")
     sns = LazyModule("seaborn")
+    sklearn_datasets = LazyModule("sklearn.datasets")
     linalg = LazyModule("scipy.linalg")
     stats = LazyModule("scipy.stats")
     torch = LazyModule("torch")
     F = LazyModule("torch.nn.functional")
 
-__all__ = ["F", "linalg", "mpl", "np", "pd", "plt", "sns", "stats", "torch"]
+__all__ = ["F", "linalg", "mpl", "np", "pd", "plt", "sklearn_datasets", "sns", "stats", "torch"]

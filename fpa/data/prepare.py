@@ -1,39 +1,71 @@
-"""From a source to a prepared data set: the array, checked, and the manifest that describes it."""
+"""From a source to a prepared data set: images decoded on all cores into one array, and its manifest.
+
+Each process decodes a few images at a time and writes them to their places in the array's file. Their
+outcomes (digests, or why an image cannot be read) are saved beside it every fraction of a second,
+always after the pixels, so that an interrupted call is continued by the next one.
+"""
 
 import contextlib
+import ctypes
+import gc
+import hashlib
 import itertools
+import json
+import math
+import multiprocessing
 import os
 import shutil
+import signal
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import UnidentifiedImageError
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, digest_of_many, file_digest, write_json
+from fpa.core.files import atomic_path, digest_of_many, file_digest, new_array, write_json
 from fpa.core.locks import locked
-from fpa.core.progress import log
+from fpa.core.progress import Progress, log
 from fpa.core.stages import STAGES
-from fpa.data import parallel
-from fpa.data.changes import check_source, stamp
-from fpa.data.parallel import Outcome
-from fpa.data.readers import Found, Listing, Reader, list_images, open_source
+from fpa.data.picture import FILTERS, decode
+from fpa.data.readers import LARGEST_FILE, Found, Listing, Reader, list_images
+from fpa.data.source_validation import check_source, stamp
 from fpa.data.sources import SOURCES, DatasetSpec, instructions
-from fpa.data.store import images_digest, open_store
+from fpa.data.store import (
+    Duplicates,
+    LeftOut,
+    Manifest,
+    SourceRecord,
+    image_digest,
+    images_digest,
+    read_manifest,
+)
 
 SCRATCH = "unfinished"
 """Folder below a store for unfinished work; the next call continues from it."""
+CHUNK = 64
+"""Images that a process decodes at a time."""
+SAVE_SECONDS = 0.3
+"""Time between two saves of what is done."""
+
+Outcome: TypeAlias = list[str]
+"""One image's [digest of the file, digest of the pixels], or [why it cannot be read]."""
 
 
-def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> dict[str, Any]:
+def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
     """Write a data set's images to `folder` and return the manifest.
 
-    dataset: its settings. workers: processes; 0 for one a core. The
-    manifest is written last, and each file appears whole. UserError when the source is missing or
-    damaged, when it does not hold the expected number of images, or when more images are
-    unreadable than the data set allows. Another process that prepares the same folder is waited for.
-    What is prepared already, from the same images, stays as it is.
+    workers: processes; 0 for one a core. The manifest is written last, and each file appears whole.
+    UserError when the source is missing or damaged, when it does not hold the expected number of
+    images, or when more images are unreadable than the data set allows. Another process that
+    prepares the same folder is waited for. What is prepared already, from the same images, stays as
+    it is.
     """
     path = dataset.path
     if path is not None and not Path(path).expanduser().exists():
@@ -46,33 +78,35 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> dict[str, A
     ):
         if check_source(dataset, folder):
             log.info("%s: prepared already; delete the folder to prepare it again", folder)
-            return open_store(folder)[1]
-        reader = open_source(dataset.source, path, scratch)
-        with contextlib.closing(reader):
+            return read_manifest(folder)
+        with contextlib.closing(SOURCES[dataset.source].open(path, scratch)) as reader:
             manifest = _prepare(dataset, reader, folder, workers)
         with atomic_path(folder / artifacts.IMAGES) as target:
             os.replace(scratch / artifacts.IMAGES, target)
-        write_json(folder / artifacts.MANIFEST, manifest)
+        write_json(folder / artifacts.MANIFEST, manifest.as_json())
         for rest in scratch.iterdir():
             rest.unlink()
     return manifest
 
 
-def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> dict[str, Any]:
+def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> Manifest:
     """Make the array in the scratch folder, and return its manifest."""
     array = folder / SCRATCH / artifacts.IMAGES
     listing = list_images(reader, SOURCES[dataset.source].folders)
-    _check_count(dataset, len(listing.images))
-    source = _describe_source(dataset, reader)
-    plan = digest_of_many(
-        itertools.chain([dataset.as_json(), _stamp(reader)], map(_signature, listing.images))
-    )
-    with parallel.Job(dataset, reader, listing.images, array, plan) as job:
-        outcomes = parallel.carry_out(job, workers or len(os.sched_getaffinity(0)))
-    manifest = _describe(dataset, source, stamp(reader, listing), listing, outcomes)
+    found, expected = len(listing.images), dataset.count
+    if expected is not None and found != expected:
+        raise UserError(
+            f"{dataset.path or dataset.source} holds {found:,} images, expected {expected:,} for "
+            f"{dataset.name}; fetch it again if it is not whole, or set datasets.{dataset.name}."
+            f"count: {found} if these are the images you mean"
+        )
+    archive = _check_archive(dataset)
+    with Job(dataset, reader, listing.images, array) as job:
+        outcomes = job.run(workers or len(os.sched_getaffinity(0)))
+    manifest = _describe(dataset, reader, archive, listing, outcomes)
     _check_unreadable(dataset, manifest, folder)
-    if manifest["unreadable"]:
-        parallel.drop([i for i, outcome in enumerate(outcomes) if len(outcome) == 1], array)
+    if manifest.unreadable:
+        _drop_rows([i for i, outcome in enumerate(outcomes) if len(outcome) == 1], array)
     return manifest
 
 
@@ -100,43 +134,15 @@ def _write_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_count(dataset: DatasetSpec, found: int) -> None:
-    expected = dataset.count
-    if expected is not None and found != expected:
-        raise UserError(
-            f"{dataset.path or dataset.source} holds {found:,} images, expected "
-            f"{expected:,} for {dataset.name}; fetch it again if it is not whole, or set "
-            f"datasets.{dataset.name}.count: {found} if these are the images you mean"
-        )
-
-
-def _check_unreadable(dataset: DatasetSpec, manifest: Mapping[str, Any], folder: Path) -> None:
-    unreadable = manifest["unreadable"]
-    (folder / artifacts.UNREADABLE).unlink(missing_ok=True)
-    for entry in unreadable[:10]:
-        log.warning("cannot read %s: %s", entry["name"], entry["reason"])
-    if len(unreadable) > dataset.max_unreadable:
-        write_json(folder / artifacts.UNREADABLE, unreadable)
-        raise UserError(
-            f"{len(unreadable):,} images of {dataset.name} cannot be read, all listed in "
-            f"{folder / artifacts.UNREADABLE}; mend or remove them, or set datasets.{dataset.name}."
-            f"max_unreadable: {len(unreadable)} to go on without them"
-        )
-    if not manifest["count"]:
-        raise UserError(f"not one image of {dataset.name} can be read; look at its files")
-
-
-def _describe_source(dataset: DatasetSpec, reader: Reader) -> dict[str, Any]:
-    """The manifest's entry about the source; UserError for another archive than the published one.
+def _check_archive(dataset: DatasetSpec) -> dict[str, Any]:
+    """A source file's name, size and published digest; UserError for another than the published one.
 
     An archive that is meant to hold another number of images is not compared.
     """
-    source = SOURCES[dataset.source]
-    about: dict[str, Any] = {"name": dataset.source, "kind": reader.kind}
     if dataset.path is None:
-        return about
-    path = Path(dataset.path).expanduser()
-    about |= {"file": path.name}
+        return {}
+    source, path = SOURCES[dataset.source], Path(dataset.path).expanduser()
+    about: dict[str, Any] = {"file": path.name}
     if path.is_file():
         about |= {"bytes": path.stat().st_size}
         published = {"md5": source.md5, "sha256": source.sha256}
@@ -154,56 +160,229 @@ def _describe_source(dataset: DatasetSpec, reader: Reader) -> dict[str, Any]:
     return about
 
 
-def _stamp(reader: Reader) -> list[Any]:
-    """Changes when a source that is one file does."""
-    path = reader.path
-    if path is None or path.is_dir():
-        return [str(path)]
-    about = path.stat()
-    return [str(path), about.st_size, about.st_mtime_ns]
-
-
-def _signature(found: Found) -> list[Any]:
-    """Changes when one file of the source does."""
-    return [found.name, found.size, repr(found.place), found.problem]
-
-
 def _describe(
     dataset: DatasetSpec,
-    source: Mapping[str, Any],
-    made_from: str,
+    reader: Reader,
+    archive: dict[str, Any],
     listing: Listing,
     outcomes: list[Outcome],
-) -> dict[str, Any]:
-    """The manifest: all that is needed to understand and check the array."""
+) -> Manifest:
     pairs = list(zip(listing.images, outcomes, strict=True))
     read = [(found.name, *outcome) for found, outcome in pairs if len(outcome) == 2]
     same: defaultdict[str, list[str]] = defaultdict(list)
     for name, _, pixels in read:
         same[pixels].append(name)
     files = Counter(file for _, file, _ in read)
-    return {
-        "dataset": dataset.as_json(),
-        "count": len(read),
-        # The same for a zip, a tar and a folder of the same images.
-        "source": {
-            **source,
-            "stamp": made_from,
-            "files_sha256": digest_of_many((name, file) for name, file, _ in read),
-        },
-        "images_sha256": images_digest(pixels for _, _, pixels in read),
-        "names": [name for name, _, _ in read],
-        "unreadable": [
-            {"name": found.name, "reason": outcome[0]}
+    return Manifest(
+        dataset=dataset,
+        count=len(read),
+        source=SourceRecord(
+            name=dataset.source,
+            kind=reader.kind,
+            stamp=stamp(reader, listing),
+            files_sha256=digest_of_many((name, file) for name, file, _ in read),
+            **archive,
+        ),
+        images_sha256=images_digest(pixels for _, _, pixels in read),
+        names=[name for name, _, _ in read],
+        unreadable=[
+            LeftOut(name=found.name, reason=outcome[0])
             for found, outcome in pairs
             if len(outcome) == 1
         ],
-        "ignored": [{"name": found.name, "reason": found.problem} for found in listing.ignored],
-        "duplicates": {
-            "files": sum(files.values()) - len(files),
-            "images": len(read) - len(same),
-            "groups": [names for names in same.values() if len(names) > 1],
-        },
-        "stages": {"prepare": STAGES["prepare"]},
-        "versions": provenance.versions(),
-    }
+        ignored=[LeftOut(name=found.name, reason=found.problem) for found in listing.ignored],
+        duplicates=Duplicates(
+            files=sum(files.values()) - len(files),
+            images=len(read) - len(same),
+            groups=[names for names in same.values() if len(names) > 1],
+        ),
+        stages={"prepare": STAGES["prepare"]},
+        versions=provenance.versions(),
+    )
+
+
+def _check_unreadable(dataset: DatasetSpec, manifest: Manifest, folder: Path) -> None:
+    unreadable, path = manifest.unreadable, folder / artifacts.UNREADABLE
+    path.unlink(missing_ok=True)
+    for entry in unreadable[:10]:
+        log.warning("cannot read %s: %s", entry.name, entry.reason)
+    if len(unreadable) > dataset.max_unreadable:
+        write_json(path, [entry.model_dump() for entry in unreadable])
+        raise UserError(
+            f"{len(unreadable):,} images of {dataset.name} cannot be read, all listed in {path}; "
+            f"mend or remove them, or set datasets.{dataset.name}.max_unreadable: "
+            f"{len(unreadable)} to go on without them"
+        )
+    if not manifest.count:
+        raise UserError(f"not one image of {dataset.name} can be read; look at its files")
+
+
+def _drop_rows(rows: list[int], path: Path) -> None:
+    """Rewrite the array without these rows."""
+    images = np.load(path, mmap_mode="r")
+    kept = np.setdiff1d(np.arange(len(images)), rows)
+    smaller = path.with_name("kept.npy")
+    target = new_array(smaller, np.uint8, (len(kept), *images.shape[1:]))
+    for start in range(0, len(kept), 1024):
+        target[start : start + 1024] = images[kept[start : start + 1024]]
+    target.flush()
+    os.replace(smaller, path)
+
+
+# Decoding on all cores ----------------------------------------------------------------------------
+
+
+class Job:
+    """What the processes share: the images to read, the array to write, and what is done of it."""
+
+    def __init__(self, dataset: DatasetSpec, reader: Reader, found: list[Found], path: Path):
+        self.reader, self.found, self.path = reader, found, path
+        self.plan = _plan(dataset, reader, found)
+        self.notes = path.with_name("notes.jsonl")
+        self.size, self.channels = dataset.resolution, dataset.channels
+        self.resample = FILTERS[dataset.filter]
+        self.label = f"preparing {dataset.name}"
+        self.outcomes: list[Outcome | None] = [None] * len(found)
+        self.unsaved: list[str] = []
+        self.saved = time.monotonic()
+        shape = (len(found), self.channels, self.size, self.size)
+        if not self._continue(shape):
+            self.notes.unlink(missing_ok=True)
+            try:
+                # Of its full size, so that a full disk is noticed now, not in an hour.
+                new_array(path, np.uint8, shape)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+            self.notes.write_text(json.dumps({"plan": self.plan}) + "\n", encoding="utf-8")
+        self.file = os.open(path, os.O_RDWR)
+        self.start = os.fstat(self.file).st_size - math.prod(shape)
+
+    def __enter__(self) -> "Job":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._save()
+        os.close(self.file)
+
+    def _continue(self, shape: tuple[int, ...]) -> bool:
+        """Load the outcomes of an interrupted call of the same plan; whether there was one."""
+        try:
+            lines = self.notes.read_text(encoding="utf-8").splitlines()
+            if json.loads(lines[0])["plan"] != self.plan:
+                return False
+            if np.load(self.path, mmap_mode="r").shape != shape:
+                return False
+        except (OSError, ValueError, LookupError):
+            return False
+        for line in lines[1:]:
+            # The last line may be cut off.
+            with contextlib.suppress(ValueError):
+                note = json.loads(line)
+                start = note["start"]
+                self.outcomes[start : start + len(note["outcomes"])] = note["outcomes"]
+        return True
+
+    def run(self, workers: int) -> list[Outcome]:
+        """Do what is left of the job. Returns the outcome of every image."""
+        count = len(self.found)
+        chunks = [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+        chunks = [chunk for chunk in chunks if self.outcomes[chunk[0]] is None]
+        done = count - sum(stop - start for start, stop in chunks)
+        if done:
+            log.info("going on after %d of %d images", done, count)
+        bar = Progress(count, self.label, "images", done=done)
+        results = _decode_chunks(self, chunks, workers)
+        with contextlib.closing(bar), contextlib.closing(results):
+            for (start, stop), outcomes in zip(chunks, results, strict=True):
+                self.outcomes[start:stop] = outcomes
+                self.unsaved.append(json.dumps({"start": start, "outcomes": outcomes}) + "\n")
+                if time.monotonic() - self.saved > SAVE_SECONDS:
+                    self._save()
+                bar.update(stop - start)
+        return [outcome for outcome in self.outcomes if outcome is not None]
+
+    def _save(self) -> None:
+        """Write down what is done, after its pixels."""
+        os.fsync(self.file)
+        with open(self.notes, "a", encoding="utf-8") as file:
+            file.writelines(self.unsaved)
+            file.flush()
+            os.fsync(file.fileno())
+        self.unsaved, self.saved = [], time.monotonic()
+
+    def decode(self, chunk: tuple[int, int]) -> list[Outcome]:
+        """Read and decode some images, and write them to their places."""
+        start, stop = chunk
+        pixels = np.zeros((stop - start, self.channels, self.size, self.size), np.uint8)
+        outcomes = [
+            self._one(found, out) for found, out in zip(self.found[start:stop], pixels, strict=True)
+        ]
+        # No two processes write to the same place.
+        os.pwrite(self.file, pixels.data, self.start + start * pixels[0].size)
+        return outcomes
+
+    def _one(self, found: Found, out: np.ndarray) -> Outcome:
+        if found.problem:
+            return [found.problem]
+        try:
+            data = self.reader.read(found.place)
+            if len(data) > LARGEST_FILE:
+                return [f"{len(data):,} bytes are too many for an image"]
+            out[:] = decode(data, self.size, self.channels, self.resample)
+        except UnidentifiedImageError:
+            return ["no image, or of an unknown format"]
+        except Exception as error:
+            # Whatever a decoder raises for a file that it cannot read, and there are many.
+            return [" ".join(str(error).split()) or type(error).__name__]
+        return [hashlib.sha256(data).hexdigest(), image_digest(out)]
+
+
+def _plan(dataset: DatasetSpec, reader: Reader, found: list[Found]) -> str:
+    """Digest that changes when the settings or the source do: then nothing is continued."""
+    path = reader.path
+    whole: list[Any] = [str(path)]
+    if path is not None and not path.is_dir():
+        whole += [path.stat().st_size, path.stat().st_mtime_ns]
+    files = ([f.name, f.size, repr(f.place), f.problem] for f in found)
+    return digest_of_many(itertools.chain([dataset.as_json(), whole], files))
+
+
+_job: Job
+
+
+def _decode_chunks(
+    job: Job, chunks: list[tuple[int, int]], workers: int
+) -> Generator[list[Outcome]]:
+    """The outcomes of each chunk, in order."""
+    # Forked processes share the open archive, the list and the array, and start at once.
+    global _job
+    _job = job
+    if min(workers, len(chunks)) <= 1:
+        yield from map(_decode_chunk, chunks)
+        return
+    pool = ProcessPoolExecutor(
+        min(workers, len(chunks)), multiprocessing.get_context("fork"), _end_with_parent
+    )
+    try:
+        yield from pool.map(_decode_chunk, chunks)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process that decodes images was killed (out of memory?); run the same command "
+            "again to go on, with fewer --workers if need be"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode_chunk(chunk: tuple[int, int]) -> list[Outcome]:
+    return _job.decode(chunk)
+
+
+def _end_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Keep inherited memory out of garbage collection, which would copy all of it.
+    gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, Linux

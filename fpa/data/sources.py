@@ -6,7 +6,7 @@ A plug-in registers a data set in SOURCES, with a reader if its images are not i
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,12 +15,7 @@ from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import digest
 from fpa.core.registry import Registry
 from fpa.core.stages import STAGES
-
-if TYPE_CHECKING:
-    from fpa.data.readers.base import Reader
-
-ReaderFactory: TypeAlias = str | Callable[[], "Reader"]
-"""A Reader class that takes no arguments, or its name as "package.module:Class"."""
+from fpa.data.readers import DigitsReader, Reader, open_path
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,8 @@ class Source:
     """Published digests of the archive, where there are any."""
     folders: tuple[str, ...] = ("",)
     """Where the images are in the archive: the first of these that holds images is read."""
-    reader: ReaderFactory | None = None
-    """Opens a source that is not a file. Such a source takes no path."""
+    reader: Callable[[], Reader] | None = None
+    """A Reader class, for a source that is not a file. Such a source takes no path."""
     package: str = ""
     """The Python package that the images come with, if they do."""
     licence: str = ""
@@ -57,6 +52,16 @@ class Source:
     def needs_path(self) -> bool:
         """Whether the user must say where the images are."""
         return self.reader is None and not self.archive
+
+    def open(self, path: str | None, scratch: Path) -> Reader:
+        """The reader of the images; UserError when they are missing, damaged or of no known kind.
+
+        path: the file or folder; None for a source with a reader of its own. scratch: the folder
+        where an archive is unwrapped if it must be.
+        """
+        if self.reader is not None:
+            return self.reader()
+        return open_path(Path(path or "").expanduser(), scratch)
 
 
 def _afhq(kind: str, count: int) -> Source:
@@ -128,7 +133,7 @@ SOURCES.register(
     Source(
         description="UCI handwritten digits, grey, 8 x 8 px, shipped with scikit-learn",
         count=1_797,
-        reader="fpa.data.readers.digits:DigitsReader",
+        reader=DigitsReader,
         package="scikit-learn",
         licence="CC BY 4.0",
         citation="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998",

@@ -6,24 +6,88 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, read_json
+from fpa.data.sources import DatasetSpec
 
 
-def open_store(folder: str | Path) -> tuple[np.memmap, dict[str, Any]]:
+class SourceRecord(BaseModel):
+    """Where prepared images came from."""
+
+    name: str
+    kind: str
+    """What was read: folder, zip, tar, lmdb, or what a reader of its own says."""
+    files_sha256: str
+    """Digest of the files' names and bytes: the same for a zip, a tar and a folder of them."""
+    stamp: str | None = None
+    """Digest of the files' names, sizes and times."""
+    file: str | None = None
+    bytes: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    """The archive's name, size and published digest, where the source is one file."""
+
+
+class LeftOut(BaseModel):
+    """A file of the source that is not among the images."""
+
+    name: str
+    reason: str
+
+
+class Duplicates(BaseModel):
+    """Images that are there more than once, to the bit."""
+
+    files: int
+    images: int
+    groups: list[list[str]]
+
+
+class Manifest(BaseModel):
+    """All that is needed to understand and check a prepared data set."""
+
+    dataset: DatasetSpec
+    count: int
+    source: SourceRecord
+    images_sha256: str
+    names: list[str]
+    unreadable: list[LeftOut]
+    ignored: list[LeftOut]
+    duplicates: Duplicates
+    stages: dict[str, int]
+    versions: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written."""
+        source = self.source.model_dump(exclude_none=True)
+        return {**self.model_dump(), "dataset": self.dataset.as_json(), "source": source}
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest in a prepared data set's folder; UserError when there is none."""
+    path = Path(folder) / artifacts.MANIFEST
+    try:
+        return Manifest.model_validate(read_json(path, made_by="python -m fpa prepare"))
+    except ValidationError as error:
+        raise UserError(
+            f"{path} does not describe a prepared data set; delete {folder} to prepare it again"
+        ) from error
+
+
+def open_store(folder: str | Path) -> tuple[np.memmap, Manifest]:
     """A prepared data set: its images (N, C, H, W) uint8, memory-mapped, and its manifest."""
-    folder = Path(folder)
-    manifest = read_json(folder / artifacts.MANIFEST, made_by="python -m fpa prepare")
-    images: np.memmap = load_array(folder / artifacts.IMAGES, mmap_mode="r")
-    dataset = manifest["dataset"]
-    size = dataset["resolution"]
-    expected = (manifest["count"], dataset["channels"], size, size)
+    manifest = read_manifest(folder)
+    path = Path(folder) / artifacts.IMAGES
+    images: np.memmap = load_array(path, mmap_mode="r")
+    size = manifest.dataset.resolution
+    expected = (manifest.count, manifest.dataset.channels, size, size)
     if images.dtype != np.uint8 or images.shape != expected:
         raise UserError(
-            f"{folder / artifacts.IMAGES} does not match its manifest (found {images.dtype} "
-            f"{images.shape}, expected uint8 {expected}); delete {folder} and prepare it again"
+            f"{path} does not match its manifest (found {images.dtype} {images.shape}, expected "
+            f"uint8 {expected}); delete {folder} and prepare it again"
         )
     return images, manifest
 
@@ -38,29 +102,26 @@ def images_digest(digests: Iterable[str]) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def verify(folder: str | Path) -> dict[str, Any]:
+def verify(folder: str | Path) -> Manifest:
     """Check every byte of a prepared data set against its manifest, and return the manifest.
 
     UserError when they differ.
     """
-    folder = Path(folder)
     images, manifest = open_store(folder)
-    size, expected = (folder / artifacts.IMAGES).stat().st_size, images.offset + images.nbytes
+    path, names = Path(folder) / artifacts.IMAGES, manifest.names
+    size, expected = path.stat().st_size, images.offset + images.nbytes
     if size != expected:
-        raise UserError(
-            f"{folder / artifacts.IMAGES} has {size:,} bytes, expected {expected:,}; "
-            f"delete {folder} and prepare it again"
+        wrong = f"{path} has {size:,} bytes, expected {expected:,}"
+    elif (found := images_digest(map(image_digest, images))) != manifest.images_sha256:
+        wrong = (
+            f"{path} has the digest {found[:12]}..., its manifest says "
+            f"{manifest.images_sha256[:12]}..."
         )
-    names = manifest["names"]
-    found = images_digest(image_digest(image) for image in images)
-    if found != manifest["images_sha256"]:
-        raise UserError(
-            f"{folder / artifacts.IMAGES} has the digest {found[:12]}..., its manifest says "
-            f"{manifest['images_sha256'][:12]}...; delete {folder} and prepare it again"
+    elif len(names) != manifest.count or len(set(names)) != len(names):
+        wrong = (
+            f"{Path(folder) / artifacts.MANIFEST} names {len(set(names)):,} images and counts "
+            f"{manifest.count:,}"
         )
-    if len(names) != manifest["count"] or len(set(names)) != len(names):
-        raise UserError(
-            f"{folder / artifacts.MANIFEST} names {len(set(names)):,} images and counts "
-            f"{manifest['count']:,}; delete {folder} and prepare it again"
-        )
-    return manifest
+    else:
+        return manifest
+    raise UserError(f"{wrong}; delete {folder} and prepare it again")

@@ -71,7 +71,7 @@ class Place:
             network = self.extractor(protocol.extractor)
             features.compute_file(store, protocol.space, network, self.device, path)
         found = features.load(path)
-        if found.about["images_sha256"] != open_store(store)[1]["images_sha256"]:
+        if found.about["images_sha256"] != open_store(store)[1].images_sha256:
             raise UserError(f"{path} has features of other images; delete it and run again")
         return found, size
 

@@ -126,19 +126,17 @@ def compute_file(
     """
     images: np.ndarray
     about: dict[str, Any]
-    made_by: dict[str, Any]
+    not_finite: list[int] = []
     if source.is_dir():
         images, manifest = open_store(source)
-        about = {"images_sha256": manifest["images_sha256"]}
-        made_by = manifest
+        about = {"images_sha256": manifest.images_sha256, "stages": manifest.stages}
     else:
         images = load_array(source, mmap_mode="r")
-        about = {"images_sha256": file_digest(source)}
         described = artifacts.describing(source)
+        # What the stage before says of the images; nothing of images that come from elsewhere.
         made_by = read_json(described) if described.exists() else {}
-    # What the stage before says of the images; nothing of images that come from elsewhere.
-    about["stages"] = made_by.get("stages", {})
-    not_finite: list[int] = made_by.get("not_finite", [])
+        about = {"images_sha256": file_digest(source), "stages": made_by.get("stages", {})}
+        not_finite = made_by.get("not_finite", [])
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
             f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"

@@ -14,7 +14,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array
 from fpa.data.picture import convert
-from fpa.data.readers import Found, Reader, list_images, open_source
+from fpa.data.readers import Found, Reader, list_images, open_path
 from fpa.data.store import image_digest, images_digest, open_store
 
 
@@ -117,7 +117,7 @@ def open_images(source: Any) -> Any:
 def _open_files(path: Path) -> ImageFiles:
     with tempfile.TemporaryDirectory() as scratch:
         # A compressed archive would be unwrapped there, and gone when it is read.
-        reader = open_source("folder", str(path), Path(scratch))
+        reader = open_path(path, Path(scratch))
         if any(Path(scratch).iterdir()):
             raise UserError(f"{path} cannot be read in place; unpack it, or make it a zip")
     return ImageFiles(path, reader, list_images(reader).images)

@@ -61,10 +61,10 @@ def rescore(
     run = export.read_run(model_folder)
     store = data / run.store
     _, manifest = open_store(store)
-    if manifest["images_sha256"] != score.real_sha256:
+    if manifest.images_sha256 != score.real_sha256:
         raise UserError(
             f"{store} holds other images than {score.dataset} was scored against (digest "
-            f"{manifest['images_sha256'][:12]}..., expected {score.real_sha256[:12]}...)"
+            f"{manifest.images_sha256[:12]}..., expected {score.real_sha256[:12]}...)"
         )
     extractor = _extractor(space.extractor, data, scratch)
     real = data / artifacts.real_features(store.name, space)

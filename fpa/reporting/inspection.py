@@ -1,14 +1,13 @@
 """A prepared data set for a person: its manifest as text, its images on a contact sheet."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fpa.core.files import atomic_path
 from fpa.data.sources import SOURCES
+from fpa.data.store import Manifest
 from fpa.reporting.figures.theme import tile
 
 SHEET_WIDTH = 1100
@@ -17,34 +16,34 @@ SHOWN = 5
 """Entries of a long list that are printed."""
 
 
-def describe(manifest: Mapping[str, Any], folder: Path) -> str:
+def describe(manifest: Manifest, folder: Path) -> str:
     """The manifest as aligned lines."""
-    dataset, source = manifest["dataset"], manifest["source"]
-    known = SOURCES[dataset["source"]]
-    size = f", {source['bytes']:,} bytes" if "bytes" in source else ""
-    file = f" {source['file']}" if "file" in source else ""
-    same = manifest["duplicates"]
+    dataset, source = manifest.dataset, manifest.source
+    known = SOURCES[dataset.source]
+    size = "" if source.bytes is None else f", {source.bytes:,} bytes"
+    file = "" if source.file is None else f" {source.file}"
+    same = manifest.duplicates
     lines = {
-        dataset["name"]: known.description,
-        "images": f"{manifest['count']:,} of {dataset['channels']} x {dataset['resolution']} x "
-        f"{dataset['resolution']}, uint8",
-        "resize": f"{dataset['filter']}, short side to size, centre crop",
-        "source": f"{source['kind']}{file}{size}",
-        "source digest": source["files_sha256"],
-        "images digest": manifest["images_sha256"],
-        "duplicates": f"{same['images']:,} exact ({same['files']:,} as files)",
-        "unreadable": f"{len(manifest['unreadable']):,} left out",
-        "ignored": f"{len(manifest['ignored']):,} files that are no images",
-        "names": f"{manifest['names'][0]} ... {manifest['names'][-1]}",
+        dataset.name: known.description,
+        "images": f"{manifest.count:,} of {dataset.channels} x {dataset.resolution} x "
+        f"{dataset.resolution}, uint8",
+        "resize": f"{dataset.filter}, short side to size, centre crop",
+        "source": f"{source.kind}{file}{size}",
+        "source digest": source.files_sha256,
+        "images digest": manifest.images_sha256,
+        "duplicates": f"{same.images:,} exact ({same.files:,} as files)",
+        "unreadable": f"{len(manifest.unreadable):,} left out",
+        "ignored": f"{len(manifest.ignored):,} files that are no images",
+        "names": f"{manifest.names[0]} ... {manifest.names[-1]}",
         "licence": known.licence,
         "cite": known.citation,
-        "made with": ", ".join(f"{name} {v}" for name, v in manifest["versions"].items()),
+        "made with": ", ".join(f"{name} {v}" for name, v in manifest.versions.items()),
         "folder": str(folder),
     }
     details = {
-        "duplicates": [" = ".join(group) for group in same["groups"]],
-        "unreadable": [f"{e['name']}: {e['reason']}" for e in manifest["unreadable"]],
-        "ignored": [f"{e['name']}: {e['reason']}" for e in manifest["ignored"]],
+        "duplicates": [" = ".join(group) for group in same.groups],
+        "unreadable": [f"{e.name}: {e.reason}" for e in manifest.unreadable],
+        "ignored": [f"{e.name}: {e.reason}" for e in manifest.ignored],
     }
     text = []
     for key, line in lines.items():

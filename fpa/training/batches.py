@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fpa.core import distributed
 from fpa.core.transfer import to_device
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 
 SHARE = 0.25
 """Share of a GPU's free memory that a data set may take, so that four trainings can share one."""
@@ -30,7 +30,7 @@ class Batches:
     thread reads the next batch from the host's memory map while this one trains.
     """
 
-    def __init__(self, feed: Feed, device: torch.device) -> None:
+    def __init__(self, feed: EpochSampler, device: torch.device) -> None:
         self.feed, self.device = feed, device
         self.images: Tensor | None = None
         """All images (N, C, H, W) uint8 on the device, where they fit."""
@@ -71,7 +71,7 @@ class Batches:
         self._submit(self.feed)
         return to_device(batch, self.device)
 
-    def _submit(self, feed: Feed) -> None:
+    def _submit(self, feed: EpochSampler) -> None:
         assert self.reader
         rows = distributed.shard(copy.copy(feed).next_rows())
         self._next = (feed.state_dict(), self.reader.submit(self._from_host, rows))

@@ -15,7 +15,7 @@ from fpa.core import artifacts, distributed
 from fpa.core.errors import Stopped, UserError
 from fpa.core.locks import locked
 from fpa.core.progress import Progress, log
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.evaluation.quick_score import Watch
 from fpa.evaluation.snapshot import Snapshot
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
@@ -43,7 +43,7 @@ class Training:
     def __init__(
         self,
         run: Run,
-        feed: Feed,
+        feed: EpochSampler,
         images_digest: str,
         device: torch.device,
         log_every: int,

@@ -9,7 +9,7 @@ from fpa.core import artifacts, distributed
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.core.progress import log
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.data.store import open_store
 from fpa.evaluation import features
 from fpa.evaluation.quick_score import Watch, quick_score
@@ -50,13 +50,13 @@ def train_run(
     """
     run = Run.from_json(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
     images, manifest = open_store(store)
-    if finish_again(out, run, manifest["images_sha256"]):
+    if finish_again(out, run, manifest.images_sha256):
         log.info("%s: trained already; delete the folder to train it again", out)
         return
     if run.is_finished:
         if not finished:
             raise UserError(f"{run.model.name} is a finished run; name its folder by --finished")
-        take_over(Path(finished), run, manifest["images_sha256"], out)
+        take_over(Path(finished), run, manifest.images_sha256, out)
         log.info("%s: taken over from %s", out, finished)
         return
     chosen = devices.choose(device, threads, execution.precision)
@@ -65,15 +65,15 @@ def train_run(
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if launch.is_worker():
         distributed.init(chosen)
-    if real and features.load(real).about.get("images_sha256") != manifest["images_sha256"]:
+    if real and features.load(real).about.get("images_sha256") != manifest.images_sha256:
         raise UserError(
             f"{real} is of other images than {store} holds; delete it, and it is made again"
         )
     watch, picture = _watch(run, real, extractor, chosen)
     training = Training(
         run,
-        Feed(images, run.training.batch_size, run.seed),
-        manifest["images_sha256"],
+        EpochSampler(images, run.training.batch_size, run.seed),
+        manifest.images_sha256,
         chosen,
         log_every,
         watch,

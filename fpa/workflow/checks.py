@@ -6,7 +6,7 @@ from pathlib import Path
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
-from fpa.data.changes import check_source
+from fpa.data.source_validation import check_source
 from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS

@@ -50,7 +50,7 @@ def test_an_archive_is_fetched_only_while_it_is_needed(tiny, church):
     assert done.returncode == 0, done.stderr
     images, manifest = open_store(folder / store_of(config))
     assert images.shape == (40, 3, 16, 16)
-    assert manifest["source"]["kind"] == "lmdb"
+    assert manifest.source.kind == "lmdb"
     # What is prepared needs its archive no more.
     church.unlink()
     done = snakemake(config, folder, "-n", target)

@@ -12,8 +12,8 @@ import torch
 
 from fpa.core.errors import Stopped, UserError
 from fpa.core.files import file_digest
-from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
+from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.evaluation.snapshot import COUNT, LARGEST, snapshot
@@ -61,8 +61,8 @@ def training(run, store: Path, watched: bool = True) -> Training:
     images, manifest = open_store(store)
     return Training(
         run,
-        Feed(images, run.training.batch_size, run.seed),
-        manifest["images_sha256"],
+        EpochSampler(images, run.training.batch_size, run.seed),
+        manifest.images_sha256,
         device=CPU,
         log_every=3,
         checkpoint_kimg=0.016,

@@ -23,8 +23,8 @@ from fpa.core.errors import Stopped, UserError
 from fpa.core.files import file_digest, write_json
 from fpa.core.locks import locked
 from fpa.core.stages import STAGES
-from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
+from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Plan
@@ -79,8 +79,8 @@ def long_run(tiny):
 def training(run, store: Path, **options) -> Training:
     images, manifest = open_store(store)
     options = {"device": CPU, "log_every": 10, "checkpoint_kimg": CHECKPOINT_KIMG, **options}
-    feed = Feed(images, run.training.batch_size, run.seed)
-    return Training(run, feed, manifest["images_sha256"], **options)
+    feed = EpochSampler(images, run.training.batch_size, run.seed)
+    return Training(run, feed, manifest.images_sha256, **options)
 
 
 def words(run, store: Path, folder: Path) -> list[str]:

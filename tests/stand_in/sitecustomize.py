@@ -40,7 +40,10 @@ def prepare(out: Path) -> None:
     dataset = dict(pair.split("=") for pair in sys.argv if "=" in pair)
     images = digest("images", dataset["resolution"])
     write(out / "images.npy", images)
-    about = {"images_sha256": images, "stages": {"prepare": 1}, "source": {}, "count": 1}
+    about = {"images_sha256": images, "stages": {"prepare": 1}, "count": 1, "names": ["0000"]}
+    about |= {"unreadable": [], "ignored": [], "versions": {}}
+    about["source"] = {"name": "digits", "kind": "scikit-learn", "files_sha256": images}
+    about["duplicates"] = {"files": 0, "images": 0, "groups": []}
     identity = {
         "name": "digits", "source": "digits", "resolution": int(dataset["resolution"]),
         "channels": 1, "filter": "bicubic", "count": 1797,

@@ -29,11 +29,10 @@ from conftest import (
 
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest, read_json
-from fpa.data.parallel import CHUNK
 from fpa.data.picture import FILTERS, decode
-from fpa.data.prepare import prepare
+from fpa.data.prepare import CHUNK, prepare
 from fpa.data.sources import SOURCES, DatasetSpec, resolve
-from fpa.data.store import open_store
+from fpa.data.store import LeftOut, open_store
 
 Files = dict[str, bytes]
 
@@ -128,14 +127,14 @@ def test_the_array_and_the_manifest_hold_what_the_files_do(files, prepared):
     names = sorted(
         n.removeprefix("photos/") for n in files if n.endswith(("jpg", "png")) and "__" not in n
     )
-    assert manifest["names"] == names
-    assert manifest["count"] == len(images) == len(names) == 100
+    assert manifest.names == names
+    assert manifest.count == len(images) == len(names) == 100
     for name, image in zip(names, images, strict=True):
         expected = decode(files[f"photos/{name}"], 16, 3, FILTERS["bilinear"])
         assert np.array_equal(image, expected)
-    assert manifest["ignored"] == [{"name": "about.txt", "reason": "no image by its name"}]
-    assert manifest["unreadable"] == []
-    assert manifest["versions"]["pillow"]
+    assert manifest.ignored == [LeftOut(name="about.txt", reason="no image by its name")]
+    assert manifest.unreadable == []
+    assert manifest.versions["pillow"]
 
 
 def test_an_lmdb_in_lsuns_format_is_read_in_the_order_of_its_keys(photographs, tmp_path):
@@ -158,8 +157,8 @@ def test_an_lmdb_in_lsuns_format_is_read_in_the_order_of_its_keys(photographs, t
         dataset = resolve("lsun_church", asked, tmp_path, "datasets.lsun_church")
         prepare(dataset, tmp_path / f"store{i}", workers=2)
         images, manifest = open_store(tmp_path / f"store{i}")
-        assert manifest["names"] == sorted(webp)
-        assert manifest["source"]["kind"] == "lmdb"
+        assert manifest.names == sorted(webp)
+        assert manifest.source.kind == "lmdb"
         for key, image in zip(sorted(webp), images, strict=True):
             assert np.array_equal(image, decode(webp[key], 64, 3, FILTERS["bilinear"]))
         assert not (tmp_path / f"store{i}" / "unfinished").exists()
@@ -186,8 +185,8 @@ def test_a_class_of_afhq_is_found_in_the_archive_and_wherever_it_was_unpacked(af
     archive = make_zip(tmp_path / "afhq.zip", afhq)
     for i, place in enumerate([archive, *(tmp_path / p for p in places)]):
         manifest = prepare(known("afhq_cat", place, 2), tmp_path / f"store{i}")
-        assert manifest["names"] == ["c1.jpg", "c2.jpg"]
-    assert prepare(known("afhq_dog", archive, 1), tmp_path / "dog")["names"] == ["d1.jpg"]
+        assert manifest.names == ["c1.jpg", "c2.jpg"]
+    assert prepare(known("afhq_dog", archive, 1), tmp_path / "dog").names == ["d1.jpg"]
     with pytest.raises(
         UserError, match=r"no images in a folder 'train/wild'; found images in: afhq/train/cat, "
     ):
@@ -200,7 +199,7 @@ def test_metfaces_are_read_with_and_without_their_folder(photographs, tmp_path):
     whole["metfaces/unprocessed/image-1.png"] = png(photographs[9])
     for i, files in enumerate([faces, whole]):
         archive = make_zip(tmp_path / f"{i}.zip", files)
-        assert prepare(known("metfaces", archive, 3), tmp_path / str(i))["names"] == sorted(faces)
+        assert prepare(known("metfaces", archive, 3), tmp_path / str(i)).names == sorted(faces)
 
 
 def test_fewer_images_than_the_paper_had_are_refused_at_once(afhq, tmp_path):
@@ -244,10 +243,10 @@ def test_another_archive_than_the_published_one_is_refused(
         prepare(known("celeba", archive, None), tmp_path / "store")
     # The way out that the message names.
     unpacked = make_folder(tmp_path / "unpacked", files)
-    assert prepare(known("celeba", unpacked, None), tmp_path / "other")["count"] == 1
+    assert prepare(known("celeba", unpacked, None), tmp_path / "other").count == 1
     publish(file_digest(archive, algorithm))
     manifest = prepare(known("celeba", archive, None), tmp_path / "store")
-    assert manifest["source"][algorithm] == file_digest(archive, algorithm)
+    assert getattr(manifest.source, algorithm) == file_digest(archive, algorithm)
 
 
 def test_every_archive_that_is_downloaded_has_a_published_digest():
@@ -354,8 +353,8 @@ def test_unreadable_images_are_left_out_where_the_configuration_allows(
     with pytest.raises(UserError, match="3 images of mine cannot be read"):
         prepare(images_dataset(mixed, max_unreadable=2), tmp_path / "store")
     manifest = prepare(images_dataset(mixed, max_unreadable=3), tmp_path / "store")
-    assert [entry["name"] for entry in manifest["unreadable"]] == sorted(bad)
-    assert manifest["names"] == sorted(good)
+    assert [entry.name for entry in manifest.unreadable] == sorted(bad)
+    assert manifest.names == sorted(good)
     same = (file_digest(tmp_path / f / "images.npy") for f in ("expected", "store"))
     assert len(set(same)) == 1
     assert {p.name for p in (tmp_path / "store").iterdir()} == {"images.npy", "manifest.json"}
@@ -382,8 +381,8 @@ def test_names_that_climb_out_are_refused_and_nothing_is_written_outside(
     with pytest.raises(UserError, match="3 images of mine cannot be read"):
         prepare(images_dataset(archive), place / "store")
     manifest = prepare(images_dataset(archive, max_unreadable=3), place / "store")
-    assert manifest["names"] == ["1.png", "2.png"]
-    assert {e["reason"] for e in manifest["unreadable"]} == {"its name leads out of the archive"}
+    assert manifest.names == ["1.png", "2.png"]
+    assert {e.reason for e in manifest.unreadable} == {"its name leads out of the archive"}
     written = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
     store = {"deep/er/store/images.npy", "deep/er/store/manifest.json"}
     assert written == {"deep/er/archive", *store}
@@ -411,9 +410,9 @@ def test_symbolic_links_are_not_followed(photographs, tmp_path):
         (tarred, ["2.png"]),
     ):
         manifest = prepare(images_dataset(path, max_unreadable=3), tmp_path / "store")
-        assert manifest["names"] == ["1.png"]
-        assert [e["name"] for e in manifest["unreadable"]] == names
-        assert all("link" in e["reason"] for e in manifest["unreadable"])
+        assert manifest.names == ["1.png"]
+        assert [e.name for e in manifest.unreadable] == names
+        assert all("link" in e.reason for e in manifest.unreadable)
 
 
 def test_a_linked_folder_itself_may_be_named(kinds, prepared, tmp_path):
@@ -438,7 +437,7 @@ def test_a_second_file_of_a_name_is_refused(photographs, tmp_path, kind):
                 about.size = len(data)
                 archive.addfile(about, io.BytesIO(data))
     manifest = prepare(images_dataset(path, max_unreadable=1), tmp_path / "store")
-    assert manifest["unreadable"] == [{"name": "1.png", "reason": "a second file of this name"}]
+    assert manifest.unreadable == [LeftOut(name="1.png", reason="a second file of this name")]
     images, _ = open_store(tmp_path / "store")
     assert np.array_equal(images[0], decode(first, 16, 3, FILTERS["bilinear"]))
 
@@ -447,7 +446,7 @@ def test_names_in_any_writing_can_be_stored_and_printed(photographs, tmp_path):
     place = make_folder(tmp_path / "images", {"猫.png": png(photographs[0])})
     (place / os.fsdecode(b"caf\xe9.png")).write_bytes(png(photographs[1]))
     manifest = prepare(images_dataset(place), tmp_path / "store")
-    assert manifest["names"] == ["caf\\udce9.png", "猫.png"]
+    assert manifest.names == ["caf\\udce9.png", "猫.png"]
     done = fpa("inspect", tmp_path / "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "caf" in done.stdout
@@ -463,7 +462,7 @@ def test_damaged_and_unusual_zip_members_are_refused(photographs, tmp_path):
     with zipfile.ZipFile(path, "a", zipfile.ZIP_LZMA) as archive:
         archive.writestr("3.png", png(photographs[2]))
     manifest = prepare(images_dataset(path, max_unreadable=2), tmp_path / "store")
-    reasons = {entry["name"]: entry["reason"] for entry in manifest["unreadable"]}
+    reasons = {entry.name: entry.reason for entry in manifest.unreadable}
     assert set(reasons) == {"1.png", "3.png"}
     assert "compression method 14" in reasons["3.png"]
 
@@ -473,11 +472,8 @@ def test_exact_duplicates_are_counted(photographs, tmp_path):
     # The same pixels in another file are a duplicate image, not a duplicate file.
     files = {"1.png": png(a), "2.png": png(a), "3.bmp": encode(a, "BMP"), "4.png": png(b)}
     manifest = prepare(images_dataset(make_folder(tmp_path / "images", files)), tmp_path / "store")
-    assert manifest["duplicates"] == {
-        "files": 1,
-        "images": 2,
-        "groups": [["1.png", "2.png", "3.bmp"]],
-    }
+    same = manifest.duplicates
+    assert (same.files, same.images, same.groups) == (1, 2, [["1.png", "2.png", "3.bmp"]])
 
 
 # Interruptions -----------------------------------------------------------------------------------
@@ -540,7 +536,7 @@ def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
     images, manifest = open_store(tmp_path / "store")
     with zipfile.ZipFile(slow) as archive:
         expected = decode(archive.read("000.png"), 16, 3, FILTERS["bilinear"])
-    assert manifest["duplicates"]["files"] == 3 * CHUNK - 1
+    assert manifest.duplicates.files == 3 * CHUNK - 1
     assert all(np.array_equal(image, expected) for image in images)
 
 
@@ -550,7 +546,7 @@ def test_work_on_another_version_of_the_source_is_not_gone_on_with(photographs, 
         prepare(images_dataset(place), tmp_path / "store")
     (place / "2.png").write_bytes(png(photographs[1]))
     manifest = prepare(images_dataset(place), tmp_path / "store")
-    assert manifest["count"] == 2
+    assert manifest.count == 2
     assert not (tmp_path / "store/unreadable.json").exists()
 
 

@@ -19,7 +19,7 @@ def experiment(name: str) -> Plan:
 
 
 class Noise:
-    """Random images, the same ones in each batch, as a Feed has them."""
+    """Random images, the same ones in each batch, as a EpochSampler has them."""
 
     images = np.random.default_rng(0).integers(0, 256, (16, 1, 16, 16), dtype=np.uint8)
 

@@ -378,7 +378,7 @@ def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_pa
     sampling.save(tmp_path / "x.npy", iter([chunk]), 50, stages, Progress(50, "", ""))
     experiment = Plan({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
     monkeypatch.setitem(STAGES, "prepare", 103)
-    images = prepare(experiment.datasets["digits"], tmp_path / "store")["images_sha256"]
+    images = prepare(experiment.datasets["digits"], tmp_path / "store").images_sha256
     summary |= {"stages": {"train": 101}, "images_sha256": images}
     (tmp_path / "train.json").write_text(json.dumps(summary))
     monkeypatch.setitem(STAGES, "prepare", 1)

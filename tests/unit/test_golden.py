@@ -19,8 +19,8 @@ import torch
 from conftest import ROOT, TINY
 
 from fpa.core.stages import STAGES
-from fpa.data.feed import Feed
 from fpa.data.prepare import prepare
+from fpa.data.sampler import EpochSampler
 from fpa.data.store import open_store
 from fpa.evaluation import features, sampling, scores
 from fpa.evaluation.extractors import obtain
@@ -100,10 +100,10 @@ def outputs(folder: Path) -> dict[str, list[float]]:
     found = {"prepare": numbers(images)}
     weights: dict[str, dict] = {}
     for run in experiment.runs:
-        feed = Feed(images, 8, run.seed)
+        feed = EpochSampler(images, 8, run.seed)
         base = weights["fpa"] if run.base else None
         training = Training(
-            run, feed, manifest["images_sha256"], torch.device("cpu"), 100, base_weights=base
+            run, feed, manifest.images_sha256, torch.device("cpu"), 100, base_weights=base
         )
         while training.step < training.steps:
             training.advance()

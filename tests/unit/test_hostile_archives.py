@@ -451,8 +451,8 @@ def test_a_hostile_folder(tmp_path):
         manifest = prepare(images_dataset(deep, max_unreadable=2), tmp_path / "store", workers=1)
     finally:
         sys.setrecursionlimit(limit)
-    assert manifest["count"] == 1
-    assert [entry["reason"].split(";")[0] for entry in manifest["unreadable"]] == [
+    assert manifest.count == 1
+    assert [entry.reason.split(";")[0] for entry in manifest.unreadable] == [
         "not an ordinary file",
         "symbolic link",
     ]
@@ -569,11 +569,11 @@ def test_a_hostile_image(kind, tmp_path, monkeypatch):
     (place / "2.png").write_bytes(make() if callable(make) else make)
     with contained(tmp_path, tmp_path / "store"):
         manifest = prepare(images_dataset(place, max_unreadable=1), tmp_path / "store", workers=1)
-    (entry,) = manifest["unreadable"]
-    assert manifest["names"] == ["1.png"]
-    assert re.search(message, entry["reason"])
-    assert "MemoryError" not in entry["reason"]
-    assert len(entry["reason"].splitlines()) == 1
+    (entry,) = manifest.unreadable
+    assert manifest.names == ["1.png"]
+    assert re.search(message, entry.reason)
+    assert "MemoryError" not in entry.reason
+    assert len(entry.reason.splitlines()) == 1
 
 
 def grey() -> Image.Image:
@@ -616,4 +616,4 @@ def test_an_odd_image_is_read_as_its_pixels(kind, tmp_path):
     (place / "1.png").write_bytes(ODD[kind]())
     with contained(tmp_path, tmp_path / "store"):
         manifest = prepare(images_dataset(place), tmp_path / "store", workers=1)
-    assert manifest["count"] == 1
+    assert manifest.count == 1

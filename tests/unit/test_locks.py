@@ -20,8 +20,8 @@ from fpa.core import locks
 from fpa.core.errors import UserError
 from fpa.core.files import atomic_path, write_json
 from fpa.core.locks import Holder, locked
-from fpa.data.changes import check_source
 from fpa.data.prepare import prepare
+from fpa.data.source_validation import check_source
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Plan
@@ -166,8 +166,8 @@ def test_touched_and_copied_images_are_the_same_and_changed_ones_are_refused(tmp
     dataset = source(photos, 1)
     manifest = prepare(dataset, store, 1)
     os.utime(photos / "1.png", (0, 0))
-    assert prepare(dataset, store, 1)["images_sha256"] == manifest["images_sha256"]
-    assert open_store(store)[1]["source"]["stamp"] != manifest["source"]["stamp"]
+    assert prepare(dataset, store, 1).images_sha256 == manifest.images_sha256
+    assert open_store(store)[1].source.stamp != manifest.source.stamp
     (photos / "1.png").write_bytes(png(np.full((16, 16, 3), 99, np.uint8)))
     with pytest.raises(UserError, match=r"from other images than .*photos holds now \(6 then, 6"):
         prepare(dataset, store, 1)
@@ -178,7 +178,7 @@ def test_touched_and_copied_images_are_the_same_and_changed_ones_are_refused(tmp
     for path in photos.iterdir():
         path.unlink()
     photos.rmdir()
-    assert open_store(store)[1]["images_sha256"] == manifest["images_sha256"]
+    assert open_store(store)[1].images_sha256 == manifest.images_sha256
 
 
 def test_two_clones_with_the_same_relative_path_do_not_share_one_wrong_store(tmp_path, monkeypatch):

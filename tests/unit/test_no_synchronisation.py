@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from baselines.stylegan2_ada.augment import _margins
 from fpa.core import distributed
 from fpa.core.transfer import to_device
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.evaluation import extractors
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import QuickScore
@@ -126,7 +126,7 @@ def two_processes(monkeypatch):
 def test_steps_of_several_processes_ask_the_device_for_nothing(name, two_processes, no_waiting):
     (run,) = (run for run in runs() if run.model.name == name)
     images = np.zeros((16, 3, *2 * [run.dataset.resolution]), np.uint8)
-    training = Training(run, Feed(images, 8, 0), "", META, log_every=100)
+    training = Training(run, EpochSampler(images, 8, 0), "", META, log_every=100)
     training.advance()
     with no_waiting:
         for _ in range(2):

@@ -10,7 +10,7 @@ from test_adversarial_training import images
 from test_golden import MODELS, built
 
 from fpa.core.errors import UserError
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.experiment.config import RuntimeSettings
 from fpa.experiment.plan import Plan
 from fpa.runs import devices, precision
@@ -83,7 +83,7 @@ def test_a_run_records_what_it_used(tmp_path):
     devices.choose("cpu", precision=names)
     one = Training(
         small_run(tmp_path),
-        Feed(pictures, 8, 0),
+        EpochSampler(pictures, 8, 0),
         "",
         CPU,
         100,

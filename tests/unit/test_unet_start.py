@@ -9,7 +9,7 @@ import torch
 from conftest import TINY
 from test_adversarial_training import build, images
 
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.experiment.plan import Plan
 from fpa.models import loading
 from fpa.models.adversarial_training import optimizer_tensors
@@ -40,7 +40,7 @@ def base(tmp_path_factory) -> tuple[Path, dict, dict]:
         at[one.step] = networks_of(one.model)
         return {"fid": 1.0 if one.step == BEST else 2.0}
 
-    one = Training(run, Feed(pictures, 8, 0), "of these images", CPU, 100, watch)
+    one = Training(run, EpochSampler(pictures, 8, 0), "of these images", CPU, 100, watch)
     folder = tmp_path_factory.mktemp("painter")
     train(one, folder)
     return folder, at[BEST], at[STEPS]
@@ -163,7 +163,7 @@ def test_a_refiners_training_scores_the_frozen_painter_when_it_begins(base):
         return {"fid": float(len(seen))}
 
     weights = finished.load_weights(folder)
-    one = Training(run, Feed(pictures, 8, 0), "", CPU, 100, watch, weights)
+    one = Training(run, EpochSampler(pictures, 8, 0), "", CPU, 100, watch, weights)
     while one.step < one.steps:
         one.advance()
     assert_same(seen[1], best["generator"])

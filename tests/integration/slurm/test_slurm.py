@@ -21,9 +21,9 @@ from sliced import SLICES
 
 from fpa.core.files import file_digest, write_json
 from fpa.core.stages import STAGES
-from fpa.data.feed import Feed
+from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
-from fpa.data.store import open_store
+from fpa.data.store import Duplicates, Manifest, SourceRecord, open_store
 from fpa.experiment.plan import Plan
 from fpa.training.loop import Training, train
 
@@ -207,10 +207,20 @@ def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
     config = experiment()
     config["runtime"] |= {"gpus": 2, "train_threads": 3}
     (run,) = Plan(config).runs
-    about = {"dataset": Plan(config).datasets["digits"].as_json(), "images_sha256": "0"}
-    about["stages"] = {"prepare": STAGES["prepare"]}
+    manifest = Manifest(
+        dataset=Plan(config).datasets["digits"],
+        count=1,
+        source=SourceRecord(name="digits", kind="", files_sha256=""),
+        images_sha256="0",
+        names=[""],
+        unreadable=[],
+        ignored=[],
+        duplicates=Duplicates(files=0, images=0, groups=[]),
+        stages={"prepare": STAGES["prepare"]},
+        versions={},
+    )
     for name in ("images.npy", "manifest.json"):
-        write_json(tmp_path / "data" / run.store / name, about)
+        write_json(tmp_path / "data" / run.store / name, manifest.as_json())
     target = f"results/tiny/{run.folder}/weights.safetensors"
     with asked_for(slurm, tmp_path, site("slurm_partition"), config, target) as jobs:
         ((job,),) = jobs("train").values()
@@ -281,11 +291,11 @@ def undisturbed(folder: Path, monkeypatch) -> str:
     (run,) = Plan(experiment()).runs
     store = folder / "data" / store_name(Plan(experiment()).datasets["digits"])
     images, manifest = open_store(store)
-    feed = Feed(images, run.training.batch_size, run.seed)
+    feed = EpochSampler(images, run.training.batch_size, run.seed)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     train(
-        Training(run, feed, manifest["images_sha256"], torch.device("cpu"), log_every=10),
+        Training(run, feed, manifest.images_sha256, torch.device("cpu"), log_every=10),
         folder / "undisturbed",
     )
     torch.set_num_threads(threads)

@@ -1,13 +1,11 @@
-"""Endless batches from the array, in an order that a resumed training continues."""
-
-from typing import Any
+"""Endless batches of a prepared data set, in an order that a resumed training continues."""
 
 import numpy as np
 
 from fpa.core.errors import UserError
 
 
-class Feed:
+class EpochSampler:
     """Which of the images (N, C, H, W) uint8 make a batch; reshuffled each epoch, no short last batch.
 
     The order of an epoch depends on the seed and the epoch alone.
@@ -27,7 +25,7 @@ class Feed:
         return np.random.default_rng((self.seed, self.epoch)).permutation(len(self.images))
 
     def next_rows(self) -> np.ndarray:
-        """The places (B,) of the next batch's images; the feed moves on."""
+        """The places (B,) of the next batch's images; the sampler moves on."""
         if self.position + self.batch_size > len(self.images):
             self.epoch, self.position = self.epoch + 1, 0
             self._order = self._shuffle()
@@ -35,9 +33,9 @@ class Feed:
         self.position += self.batch_size
         return chosen
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int]:
         return {"epoch": self.epoch, "position": self.position}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch, self.position = state["epoch"], state["position"]
         self._order = self._shuffle()

@@ -2,17 +2,17 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import digest_of_many, read_json, write_json
+from fpa.core.files import digest_of_many, write_json
 from fpa.core.progress import log
 from fpa.core.stages import STAGES
-from fpa.data.readers import Listing, Reader, list_images, open_source
+from fpa.data.readers import Listing, Reader, list_images
 from fpa.data.sources import SOURCES, DatasetSpec, content
+from fpa.data.store import Manifest, read_manifest
 
 
 def stamp(reader: Reader, listing: Listing) -> str:
@@ -35,48 +35,37 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     is not there any more. UserError when the images are others: they are never prepared over those
     that runs may have been trained on.
     """
-    path = folder / artifacts.MANIFEST
-    if not path.exists() or not (folder / artifacts.IMAGES).exists():
+    if not all((folder / name).exists() for name in (artifacts.MANIFEST, artifacts.IMAGES)):
         return False
-    manifest = read_json(path)
-    try:
-        prepared = (
-            content(DatasetSpec.from_json(manifest["dataset"])),
-            manifest["stages"]["prepare"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} does not describe a prepared data set; delete {folder} to prepare it again"
-        ) from error
+    manifest = read_manifest(folder)
+    prepared = content(manifest.dataset), manifest.stages.get("prepare")
     if prepared != (content(dataset), STAGES["prepare"]):
         return False
-    place = dataset.path
-    if place is None or not SOURCES[dataset.source].needs_path:
+    source, path = SOURCES[dataset.source], dataset.path
+    if path is None or not source.needs_path or not Path(path).expanduser().exists():
         return True
-    if not Path(place).expanduser().exists():
-        return True
-    with contextlib.closing(open_source(dataset.source, place, folder)) as reader:
-        listing = list_images(reader, SOURCES[dataset.source].folders)
-        now, known = stamp(reader, listing), manifest["source"].get("stamp")
-        if now == known:
+    with contextlib.closing(source.open(path, folder)) as reader:
+        listing = list_images(reader, source.folders)
+        now = stamp(reader, listing)
+        if now == manifest.source.stamp:
             return True
-        log.info("%s: other names, sizes or times than when it was prepared; comparing", place)
-        if _files_digest(reader, listing, manifest) != manifest["source"]["files_sha256"]:
+        log.info("%s: other names, sizes or times than when it was prepared; comparing", path)
+        if _files_digest(reader, listing, manifest) != manifest.source.files_sha256:
             raise UserError(
-                f"{folder} was prepared from other images than {place} holds now "
-                f"({manifest['count']:,} then, {len(listing.images):,} now); put those back, give "
+                f"{folder} was prepared from other images than {path} holds now "
+                f"({manifest.count:,} then, {len(listing.images):,} now); put those back, give "
                 f"these another path, or delete {folder} to prepare it from them"
             )
-    manifest["source"]["stamp"] = now
+    manifest.source.stamp = now
     # Another user's data folder: then they are compared again next time.
     with contextlib.suppress(UserError):
-        write_json(path, manifest)
+        write_json(folder / artifacts.MANIFEST, manifest.as_json())
     return True
 
 
-def _files_digest(reader: Reader, listing: Listing, manifest: Mapping[str, Any]) -> str:
+def _files_digest(reader: Reader, listing: Listing, manifest: Manifest) -> str:
     """What the manifest would say of the source's files now."""
-    unreadable = {entry["name"] for entry in manifest["unreadable"]}
+    unreadable = {entry.name for entry in manifest.unreadable}
 
     def files() -> Iterator[tuple[str, str]]:
         for found in listing.images:
