@@ -33,8 +33,8 @@ from fpa.core.files import write_json  # noqa: E402
 from fpa.evaluation.scores import Settings  # noqa: E402
 from fpa.experiment.config import read_config  # noqa: E402
 from fpa.experiment.plan import Plan  # noqa: E402
+from fpa.runs.devices import keep_freed_memory  # noqa: E402
 from fpa.runs.run import Run  # noqa: E402
-from fpa.training import memory  # noqa: E402
 
 STAGES = ("painting", "training", "sampling", "scoring", "feeding", "planning")
 
@@ -179,7 +179,7 @@ def devices(wanted: str) -> list[torch.device]:
 
 def suite(plan: Scope, stages: list[str], wanted: str = "cpu") -> dict[str, Any]:
     """Everything that is measured, printed row by row, as JSON."""
-    memory.keep_freed()
+    keep_freed_memory()
     found: list[Row] = []
     grown: list[dict[str, Any]] = []
     rates: dict[str, float] = {}

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import official  # noqa: E402
 from reference import LIGHTGAN, PAINTER, UNET, renamed  # noqa: E402
 
-from fpa.training import finished  # noqa: E402
+from fpa.runs import finished  # noqa: E402
 
 PAPER = {
     **official.ARGS,

@@ -110,10 +110,10 @@ STAGES = {
 
 def run_stage(name: str, folder: Path, count: int) -> None:
     """One stage in this process; prints its peak (MiB), seconds and result as JSON."""
-    from fpa.runs import memory
+    from fpa.runs import devices
 
     # As the command line's verbs do.
-    memory.keep_freed()
+    devices.keep_freed_memory()
     started = time.perf_counter()
     found = STAGES[name](folder, count)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -28,11 +28,11 @@ def model_of(root: Path, name: str) -> tuple[Any, Any]:
     try:
         from fpa.experiment.config import read_config
         from fpa.experiment.plan import Plan
-        from fpa.runs import memory
+        from fpa.runs import devices
         from fpa.runs.run import build_model
 
         # As the command line's verbs do.
-        memory.keep_freed()
+        devices.keep_freed_memory()
     except ImportError:  # version 0.1
         from fpa.config import read_config  # type: ignore[import-not-found, no-redef]
         from fpa.plan import Experiment as Plan  # type: ignore[import-not-found, no-redef]
@@ -40,8 +40,13 @@ def model_of(root: Path, name: str) -> tuple[Any, Any]:
     config = read_config(root / "experiments" / "paper.yaml")
     if root == ROOT and name in FIRST:
         config["models"][name]["settings"] = FIRST[name]
-    run = next(run for run in Plan(config).runs if run.model.name == name)
+    run = next(run for run in Plan(config).runs if as_json(run)["model"]["name"] == name)
     return build_model(run), run
+
+
+def as_json(run: Any) -> dict[str, Any]:
+    """A run of either version."""
+    return run.as_json() if hasattr(run, "as_json") else run.config
 
 
 def measure(root: Path, name: str) -> dict[str, Any]:
@@ -53,8 +58,9 @@ def measure(root: Path, name: str) -> dict[str, Any]:
     torch.manual_seed(0)
     model, run = model_of(root, name)
     model.to(torch.device("cpu"))
-    size = run.dataset.resolution
-    real = torch.rand(run.training.batch_size, 3, size, size)
+    about = as_json(run)
+    size = about["dataset"]["resolution"]
+    real = torch.rand(about["training"]["batch_size"], 3, size, size)
     settings = next(
         part
         for part in (getattr(model, place, None) for place in ("settings", "recipe"))

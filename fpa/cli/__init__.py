@@ -18,7 +18,7 @@ from fpa.core.errors import Stopped, UserError
 from fpa.core.progress import log, start_logging
 from fpa.core.registry import load_inherited_plugins
 from fpa.core.trust import trust
-from fpa.runs import launch
+from fpa.runs import processes
 
 GROUPS = {
     "experiment": {
@@ -94,8 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     words[:1] = [ALIASES.get(word, word) for word in words[:1]]
     code = _run(words)
-    if launch.is_worker():
-        launch.leave(code)
+    if processes.is_worker():
+        processes.hard_exit(code)
     return code
 
 

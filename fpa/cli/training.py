@@ -4,7 +4,6 @@ import argparse
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fpa.cli.options import (
     COUNT,
@@ -20,13 +19,10 @@ from fpa.cli.options import (
 from fpa.core.errors import Stopped
 from fpa.core.files import read_json, write_json
 from fpa.core.progress import log
-from fpa.runs import launch
+from fpa.runs import devices, processes
+from fpa.runs.execution import Execution
+from fpa.runs.processes import StopSignal
 from fpa.runs.run import Run
-from fpa.runs.signals import StopSignal
-from fpa.training import requeue
-
-if TYPE_CHECKING:
-    from fpa.runs.execution import Execution
 
 COMMAND = (sys.executable, "-m", "fpa")
 
@@ -69,13 +65,13 @@ def _train(add: Add) -> None:
 
 @verb(_train)
 def train(options: argparse.Namespace) -> None:
-    requeues = options.requeue and not launch.is_worker()
-    at_the_time_limit = requeue.at_the_time_limit if requeues else nullcontext
+    requeues = options.requeue and not processes.is_worker()
+    requeue_at_time_limit = processes.requeue_at_time_limit if requeues else nullcontext
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
-    with StopSignal() as stop, at_the_time_limit(stop):
+    with StopSignal() as stop, requeue_at_time_limit(stop):
         from fpa.training.train_run import train_run
 
-        if options.gpus > 1 and not launch.is_worker():
+        if options.gpus > 1 and not processes.is_worker():
             _train_in_processes(options, stop)
             return
         train_run(
@@ -98,19 +94,15 @@ def train(options: argparse.Namespace) -> None:
 
 def _train_in_processes(options: argparse.Namespace, stop: StopSignal) -> None:
     """Run this same command in one process for each GPU."""
-    from fpa.runs import devices
-
-    gpus = devices.share_out(options.device, options.gpus)
-    code = launch.launch([*COMMAND, *options.arguments], options.gpus, stop, gpus)
+    gpus = devices.assign_gpus(options.device, options.gpus)
+    code = processes.launch([*COMMAND, *options.arguments], options.gpus, stop, gpus)
     if code == Stopped.EXIT_CODE:
         raise Stopped(f"{stop.received}, in {options.gpus} processes")
     if code:
         sys.exit(code)
 
 
-def _execution(options: argparse.Namespace) -> "Execution":
-    from fpa.runs.execution import Execution
-
+def _execution(options: argparse.Namespace) -> Execution:
     channels_last = options.memory_format == "channels_last"
     return Execution(options.precision, channels_last, options.compile)
 
@@ -128,7 +120,6 @@ def _cost(add: Add) -> None:
 def cost(options: argparse.Namespace) -> None:
     run = Run.from_json(read_json(options.run, made_by="python -m fpa plan --write"), options.run)
     # Only now: importing torch takes a second, and a mistake is to be said at once.
-    from fpa.runs import devices
     from fpa.training.cost import cost_of, summary_line
 
     execution = _execution(options)

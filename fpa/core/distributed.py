@@ -23,7 +23,7 @@ _single = False
 
 
 def init(device: torch.device) -> None:
-    """Join the processes that torchrun, or fpa.runs.launch, has started for this training."""
+    """Join the processes that torchrun, or fpa.runs.processes, has started for this training."""
     # Answers and objects go from host to host: for them, no GPU is waited for.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)

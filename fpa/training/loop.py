@@ -21,11 +21,15 @@ from fpa.evaluation.snapshot import Snapshot
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.runs import finished
-from fpa.runs.execution import Execution
-from fpa.runs.precision import exact
-from fpa.runs.randomness import random_state, set_random_state, unchanged_random_state
+from fpa.runs.execution import (
+    Execution,
+    full_precision,
+    random_state,
+    set_random_state,
+    unchanged_random_state,
+)
+from fpa.runs.processes import Interrupted, StopSignal
 from fpa.runs.run import Run, build_model, differences
-from fpa.runs.signals import Interrupted, StopSignal
 from fpa.training import checkpoint, snapshots
 from fpa.training.batches import Batches
 from fpa.training.observers import Observers
@@ -151,7 +155,7 @@ class Training:
             return {}
         try:
             # It may take minutes, a scheduler waits for seconds.
-            with unchanged_random_state(self.device), exact(), self.stop.breaking():
+            with unchanged_random_state(self.device), full_precision(), self.stop.interruptible():
                 scores = self.watch(self.model.ema)
                 if self.step == 0 and isinstance(self.model, Refines):
                     # What its refinement has to improve on.

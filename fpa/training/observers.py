@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from fpa.core import artifacts
 from fpa.core.errors import Stopped, one_line
 from fpa.core.progress import log
-from fpa.runs.randomness import unchanged_random_state
-from fpa.training.loggers import LOGGERS, Beginning, Logger
+from fpa.runs.execution import unchanged_random_state
+from fpa.training.loggers import LOGGERS, Logger, RunInfo
 from fpa.training.snapshots import Film
 from fpa.training.status import State, StatusFile
 
@@ -30,10 +30,10 @@ class Observers:
             folder / artifacts.STATUS, training.steps, run.training.batch_size, training.step
         )
         self.film = Film(folder / artifacts.SNAPSHOTS, training.step)
-        beginning = Beginning(run.as_json(), folder, training.step)
+        about = RunInfo(run, folder, training.step)
         self._loggers: dict[str, Logger] = {}
         for name in dict.fromkeys(loggers):
-            self._guarded(name, partial(self._begin, name, beginning))
+            self._guarded(name, partial(self._begin, name, about))
         self._seen = self._newest()
         self._write_status("training")
 
@@ -41,8 +41,8 @@ class Observers:
         """The step of the newest history row, -1 before the first."""
         return self.training.history[-1]["step"] if self.training.history else -1
 
-    def _begin(self, name: str, beginning: Beginning) -> None:
-        self._loggers[name] = LOGGERS.get(name, "runtime.loggers").begin(beginning)
+    def _begin(self, name: str, about: RunInfo) -> None:
+        self._loggers[name] = LOGGERS.get(name, "runtime.loggers").begin(about)
 
     def look(self) -> None:
         """After a step: pass on new history rows, and write the status if it is time."""

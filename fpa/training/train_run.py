@@ -15,12 +15,12 @@ from fpa.evaluation import features
 from fpa.evaluation.quick_score import Watch, quick_score
 from fpa.evaluation.snapshot import Snapshot, snapshot
 from fpa.models.loading import shapes_only
-from fpa.runs import devices, launch
+from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
 from fpa.runs.finished import load_weights, take_over
 from fpa.runs.keeping import finish_again
+from fpa.runs.processes import StopSignal
 from fpa.runs.run import Run, build_model
-from fpa.runs.signals import StopSignal
 from fpa.training.loop import CHECKPOINT_KIMG, Training, train
 
 
@@ -63,7 +63,7 @@ def train_run(
     # What goes on from a state of its own needs no base any more.
     if run.base and not base and not any((out / artifacts.STATE).glob("step-*.pt")):
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
-    if launch.is_worker():
+    if processes.is_worker():
         distributed.init(chosen)
     if real and features.load(real).about.get("images_sha256") != manifest.images_sha256:
         raise UserError(
@@ -92,7 +92,7 @@ def _watch(
     run: Run, real: str | None, extractor: str | None, device: torch.device
 ) -> tuple[Watch | None, Snapshot | None]:
     """The quick score and its snapshots, if the run wants one and the real features are there."""
-    if not run.training.watch_kimg or not real or launch.rank():
+    if not run.training.watch_kimg or not real or processes.rank():
         return None, None
     if not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")

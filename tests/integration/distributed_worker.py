@@ -8,7 +8,7 @@ from conftest import RECIPE, TINY
 
 from fpa.core import distributed
 from fpa.models import loading
-from fpa.runs.launch import leave
+from fpa.runs.processes import hard_exit
 
 PAINTER = {**TINY["models"]["fpa"]["settings"], "recipe": {**RECIPE, "penalty_every": 3}}
 # The U-Net's training is chaotic: in one process, weights that differ by 2e-16 differ by 3e-6 after
@@ -69,4 +69,4 @@ if __name__ == "__main__":
         before = torch.load(state, weights_only=True) if state else None
         torch.save(train(name, first, steps, before), f"{out}.rank{distributed.rank()}.pt")
     distributed.shut_down()
-    leave(0)
+    hard_exit(0)

@@ -21,8 +21,7 @@ from fpa.data.sources import store_name
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes
 from fpa.runs.finished import load_weights
-from fpa.runs.launch import launch
-from fpa.runs.signals import StopSignal
+from fpa.runs.processes import StopSignal, launch
 from fpa.workflow.checks import check_before_start
 
 STEPS = 8

@@ -9,15 +9,14 @@ import torch
 from conftest import ROOT
 
 from fpa.core.errors import UserError
-from fpa.runs import devices, gpus
-from fpa.runs.launch import launch
-from fpa.runs.signals import StopSignal
+from fpa.runs import devices
+from fpa.runs.processes import StopSignal, launch
 
 HOLD = """
 import sys
 from pathlib import Path
-from fpa.runs import gpus
-print(*gpus.take(sys.argv[3:], int(sys.argv[2]), Path(sys.argv[1])), flush=True)
+from fpa.runs import devices
+print(*devices.take_gpus(sys.argv[3:], int(sys.argv[2]), Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
 
@@ -82,7 +81,7 @@ def test_two_trainings_on_two_gpus_each_use_all_four(four, tmp_path):
     seen = []
     for training in ("one", "two"):
         # Both are here in this process, which holds what it has taken.
-        environment = {**devices.share_out("auto", 2), "SEEN": str(tmp_path / training)}
+        environment = {**devices.assign_gpus("auto", 2), "SEEN": str(tmp_path / training)}
         assert launch([sys.executable, "-c", script], 2, StopSignal(), environment) == 0
         for rank in ("0", "1"):
             place, visible = (tmp_path / f"{training}-{rank}").read_text().split()
@@ -101,13 +100,13 @@ def test_a_process_of_a_training_works_on_the_gpu_that_it_was_given(four, monkey
     # Torchrun's processes note it for others here, ours were given it by one that did.
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     assert devices.choose("auto") == torch.device("cuda", 1)
-    assert gpus.take(["0", "1"], 1) == [0]
+    assert devices.take_gpus(["0", "1"], 1) == [0]
 
 
 def test_a_training_takes_no_more_gpus_than_there_are(four):
     with pytest.raises(UserError, match="5 GPUs are asked for, 4 found; set runtime"):
-        devices.share_out("cuda", 5)
-    assert devices.share_out("cpu", 5) == {}
+        devices.assign_gpus("cuda", 5)
+    assert devices.assign_gpus("cpu", 5) == {}
 
 
 def test_a_gpu_is_the_same_under_another_place(process):
@@ -118,6 +117,6 @@ def test_a_gpu_is_the_same_under_another_place(process):
 
 def test_names_are_what_the_user_made_visible(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert gpus.visible(2) == ["4", "7"]
+    assert devices.visible_gpus(2) == ["4", "7"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert gpus.visible(2) == ["0", "1"]
+    assert devices.visible_gpus(2) == ["0", "1"]

@@ -9,23 +9,24 @@ from PIL import Image
 
 from fpa.cli import make_parser
 from fpa.core.errors import UserError
+from fpa.data.sources import DatasetSpec
 from fpa.experiment.plan import Plan
-from fpa.training.loggers import LOGGERS, Beginning, LoggerKind
-from fpa.training.loggers.base import grid
+from fpa.runs.run import Budget, Run, RunModel
+from fpa.training.loggers import LOGGERS, LoggerKind, RunInfo, grid
 from fpa.workflow.checks import check_before_start
 
-RUN = {
-    "dataset": {"name": "digits"},
-    "model": {"name": "fpa", "settings": {"painter": {"steps": 4}}},
-    "seed": 3,
-    "digest": "0123456789abcdef" * 4,
-    "base": None,
-}
+RUN = Run(
+    DatasetSpec(name="digits", source="digits", resolution=16),
+    RunModel("fpa", "fpa.models:FPA", {"painter": {"steps": 4}}),
+    Budget(1, 8, 0),
+    seed=3,
+    digest="0123456789abcdef" * 4,
+)
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 3, 4, 4), dtype=np.uint8)
 
 
 def begin(name, folder, step=0):
-    return LOGGERS[name].begin(Beginning(RUN, folder, step))
+    return LOGGERS[name].begin(RunInfo(RUN, folder, step))
 
 
 def two_attempts(name, folder) -> None:
@@ -104,7 +105,7 @@ def test_wandb_keeps_an_offline_run_of_the_runs_own_id(tmp_path, monkeypatch):
                 rows.append({i.key or "/".join(i.nested_key): i.value_json for i in items})
             elif record.WhichOneof("record_type") == "run":
                 runs.append(record.run)
-    assert {run.run_id for run in runs} == {RUN["digest"][:16]}
+    assert {run.run_id for run in runs} == {RUN.digest[:16]}
     assert {run.project for run in runs} == {"fpa"}
     assert runs[0].display_name == "digits fpa seed 3"
     config = {item.key: json.loads(item.value_json) for item in runs[0].config.update}

@@ -7,9 +7,9 @@ import pytest
 
 FAULTS = """
 import ctypes, resource, sys
-from fpa.runs.memory import keep_freed
+from fpa.runs.devices import keep_freed_memory
 
-if sys.argv[1] == "keep" and not keep_freed():
+if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit("no mallopt")
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

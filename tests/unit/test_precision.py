@@ -13,7 +13,7 @@ from fpa.core.errors import UserError
 from fpa.data.sampler import EpochSampler
 from fpa.experiment.config import RuntimeSettings
 from fpa.experiment.plan import Plan
-from fpa.runs import devices, precision
+from fpa.runs import devices, execution
 from fpa.runs.execution import COMPILE, Execution
 from fpa.training.loop import Training, train
 
@@ -22,43 +22,43 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def as_before():
-    before = precision.allowed()
+    before = execution.tf32_in_use()
     yield
-    precision.allow(before)
+    execution.set_precision(before)
 
 
 def test_a_process_uses_no_tf32_unless_it_is_told_to():
-    precision.allow(precision.TF32)  # torch itself begins with two of them on
+    execution.set_precision(execution.TF32)  # torch itself begins with two of them on
     devices.choose("cpu")
-    assert precision.allowed() == []
+    assert execution.tf32_in_use() == []
     assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
 
 
-@pytest.mark.parametrize("name", precision.TF32)
+@pytest.mark.parametrize("name", execution.TF32)
 def test_each_kind_of_operation_is_switched_by_itself(name):
     devices.choose("cpu", precision=[name])
-    assert precision.allowed() == [name]
+    assert execution.tf32_in_use() == [name]
 
 
 @pytest.mark.parametrize(
-    "names", [(), ("tf32_matmul",), ("tf32_convolution", "tf32_lstm"), precision.TF32]
+    "names", [(), ("tf32_matmul",), ("tf32_convolution", "tf32_lstm"), execution.TF32]
 )
 def test_torchs_older_switches_say_the_same(names):
     """torch raises where they do not, such as in the middle of torch.export."""
-    precision.allow(["tf32_lstm"])  # which they cannot say
-    precision.allow(names)
+    execution.set_precision(["tf32_lstm"])  # which they cannot say
+    execution.set_precision(names)
     assert torch.backends.cuda.matmul.allow_tf32 == ("tf32_matmul" in names)
     assert torch.backends.cudnn.allow_tf32 == ("tf32_lstm" in names)
     torch.export.export(torch.nn.Conv2d(1, 1, 1), (torch.zeros(1, 1, 2, 2),))
 
 
 def test_quick_scores_are_computed_in_float32():
-    precision.allow(["tf32_lstm"])
-    with precision.exact():
-        assert precision.allowed() == []
-    assert precision.allowed() == ["tf32_lstm"]
+    execution.set_precision(["tf32_lstm"])
+    with execution.full_precision():
+        assert execution.tf32_in_use() == []
+    assert execution.tf32_in_use() == ["tf32_lstm"]
 
 
 def test_an_unknown_name_is_told_before_anything_runs():
@@ -68,7 +68,7 @@ def test_an_unknown_name_is_told_before_anything_runs():
 
 def test_the_configuration_offers_what_there_is():
     runtime = RuntimeSettings.model_json_schema()["properties"]
-    assert tuple(runtime["precision"]["items"]["enum"]) == precision.CHOICES
+    assert tuple(runtime["precision"]["items"]["enum"]) == execution.CHOICES
     assert tuple(runtime["compile"]["enum"]) == COMPILE
 
 
@@ -104,9 +104,9 @@ def test_a_run_records_what_it_used(tmp_path):
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_recipe_trains_in_bfloat16_much_as_in_float32(name):
     losses = []
-    for names in ((), (precision.AUTOCAST,)):
+    for names in ((), (execution.AUTOCAST,)):
         model = built(name)
-        with precision.casting(names, CPU):
+        with execution.autocast(names, CPU):
             losses.append(model.step(images()))
     exact, cast = losses
     assert cast.keys() == exact.keys()

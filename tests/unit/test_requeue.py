@@ -11,15 +11,15 @@ import pytest
 from conftest import ROOT
 
 from fpa.core.errors import Stopped
-from fpa.runs.signals import StopSignal
-from fpa.training import requeue
+from fpa.runs import processes
+from fpa.runs.processes import StopSignal
 
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     """`asked(job, signal, code)` -> what scontrol was asked for by a training that a signal stopped."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(requeue.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(processes.signal, "signal", lambda *_: None)
 
     def run(job: str | None, signal: str, code: int = 0) -> str:
         scontrol, told = tmp_path / "scontrol", tmp_path / "told"
@@ -31,7 +31,7 @@ def asked(tmp_path, monkeypatch):
             monkeypatch.setenv("SLURM_JOB_ID", job)
         stop = StopSignal()
         stop.received = signal
-        with pytest.raises(Stopped), requeue.at_the_time_limit(stop):
+        with pytest.raises(Stopped), processes.requeue_at_time_limit(stop):
             raise Stopped(f"{signal}: saved step 3")
         return told.read_text().strip()
 
@@ -40,10 +40,10 @@ def asked(tmp_path, monkeypatch):
 
 def test_the_warning_of_a_time_limit_has_the_job_queued_again(asked, monkeypatch):
     slept = []
-    monkeypatch.setattr(requeue, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(processes, "time", SimpleNamespace(sleep=slept.append))
     assert asked("12", "SIGUSR1") == "requeue 12"
     # Slurm ends the process meanwhile.
-    assert slept == [requeue.PATIENCE]
+    assert slept == [processes.PATIENCE]
 
 
 def test_a_job_that_is_cancelled_or_no_slurm_job_is_not_queued_again(asked):
@@ -59,13 +59,13 @@ def test_where_a_job_cannot_be_queued_again_it_says_so_and_ends(asked, caplog):
 
 
 def test_a_training_that_ends_well_asks_for_nothing(asked):
-    with requeue.at_the_time_limit(StopSignal()):
+    with processes.requeue_at_time_limit(StopSignal()):
         pass
 
 
 SIGNALLED = """
 import os, signal
-from fpa.runs.signals import StopSignal
+from fpa.runs.processes import StopSignal
 with StopSignal() as stop:
     for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM):
         os.kill(os.getpid(), number)

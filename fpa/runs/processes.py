@@ -1,4 +1,6 @@
-"""One training as several processes of this machine, as torchrun starts them but with its signals."""
+"""The processes of a training: the signals that stop it, several of them at once, a job that is queued again."""
+
+from __future__ import annotations
 
 import atexit
 import ctypes
@@ -9,16 +11,76 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import NoReturn
 
-from fpa.runs.signals import StopSignal
+from fpa.core.errors import Stopped
+from fpa.core.progress import log
 
 PR_SET_PDEATHSIG = 1
 GRACE = 20.0
 """Seconds that processes have to end by themselves when another one has failed."""
 POLL = 0.1
+TIME_LIMIT_SIGNAL = "SIGUSR1"
+"""What Slurm sends before the time limit (sbatch's --signal)."""
+PATIENCE = 60.0
+"""Seconds in which Slurm ends a job that it has queued again."""
+
+
+class Interrupted(Exception):
+    """A signal ended something that can be done again."""
+
+
+class StopSignal:
+    """Notes the first SIGINT, SIGTERM or SIGUSR1 inside its block.
+
+    Of those behind it, SIGINT acts as without the block: whoever presses Ctrl-C twice will not wait. The
+    others are what schedulers send to every process of a job, often more than once, while it saves; they
+    are left alone. A block inside its own block changes nothing.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._interrupts = False
+        self._depth = 0
+
+    def __enter__(self) -> StopSignal:
+        if not self._depth:
+            self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._restore()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.received:
+            return
+        self.received = signal.Signals(number).name
+        signal.signal(signal.SIGINT, self.before[signal.SIGINT])
+        if self._interrupts:
+            raise Interrupted
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """A part that a signal ends at once, by Interrupted, because it can be done again."""
+        self._interrupts = True
+        try:
+            if self.received:
+                raise Interrupted
+            yield
+        finally:
+            self._interrupts = False
+
+    def _restore(self) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def rank() -> int:
@@ -36,7 +98,7 @@ def is_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def leave(code: int) -> NoReturn:
+def hard_exit(code: int) -> NoReturn:
     """End one of several processes: its output is written, no library is taken down.
 
     Threads of torch.distributed can outlive their group. Python's own end then sometimes aborts, and
@@ -57,8 +119,9 @@ def launch(
 ) -> int:
     """Run a command in so many processes that find each other; the exit code of what failed first.
 
-    environment: further variables of theirs, as those that `devices.share_out` returns. A signal noted in `stop` is handed to the first process, which the others follow. None of them
-    outlives the others, nor this process.
+    environment: further variables of theirs, as those that `devices.assign_gpus` returns. A signal
+    noted in `stop` is handed to the first process, which the others follow. None of them outlives the
+    others, nor this process.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -124,3 +187,35 @@ def _wait(started: Sequence[subprocess.Popen], stop: StopSignal) -> tuple[int, i
 def _failure(started: Sequence[subprocess.Popen]) -> tuple[int, int] | None:
     codes: Mapping[int, int | None] = {n: process.poll() for n, process in enumerate(started)}
     return next(((n, code) for n, code in codes.items() if code), None)
+
+
+@contextmanager
+def requeue_at_time_limit(stop: StopSignal) -> Iterator[None]:
+    """A block whose Stopped, if Slurm's warning was the reason, makes Slurm queue the job again.
+
+    Slurm then ends this process, so the block is left only where the job cannot be queued again:
+    outside Slurm, or where the site does not allow it. A job that is cancelled or preempted gets
+    SIGTERM instead, and whoever sent that decides what comes next.
+    """
+    try:
+        yield
+    except Stopped as reason:
+        job = os.environ.get("SLURM_JOB_ID")
+        if job and stop.received == TIME_LIMIT_SIGNAL:
+            log.warning("stopped by %s; Slurm is asked to queue job %s again", reason, job)
+            _queue_again(job)
+        raise
+
+
+def _queue_again(job: str) -> None:
+    # Everything is saved: Slurm's next signal may end this process, even before scontrol returns.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    command = ["scontrol", "requeue", job]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.CalledProcessError as error:
+        log.warning("Slurm does not queue job %s again: %s", job, " ".join(error.stderr.split()))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("Slurm does not queue job %s again: %s", job, error)
+    else:
+        time.sleep(PATIENCE)
