@@ -1,6 +1,6 @@
 """Checkpoints in the public code's format: modules that have its names, shapes and order, and no more.
 
-Written from the description of the published networks, without fpa.models.published: torch itself gives
+Written from the description of the published networks, without fpa.models.official_checkpoints: torch itself gives
 the state dict its names, the repeated entries and the order, and Adam its state.
 """
 

@@ -16,10 +16,20 @@ from fpa.data.sources import DatasetSpec
 from fpa.models.adversarial_training import load_optimizer_tensors
 from fpa.models.interface import StartsOthers
 from fpa.models.loading import check_settings, find_model, resolve_settings
-from fpa.models.published import arguments, names
-from fpa.models.published.arguments import Imported
-from fpa.models.published.checkpoint import Checkpoint, moments_of, read, state_of
-from fpa.models.published.names import Names
+from fpa.models.official_checkpoints import (
+    BASE,
+    Checkpoint,
+    Imported,
+    Names,
+    discriminator_names,
+    lightgan_names,
+    moments_of,
+    painter_names,
+    read_arguments,
+    read_checkpoint,
+    refined_names,
+    state_of,
+)
 from fpa.runs import finished
 from fpa.runs.run import Budget, Run, RunModel, build_model
 from fpa.training import checkpoint as resumable
@@ -38,12 +48,12 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     """
     if (out / artifacts.SUMMARY).exists():
         raise UserError(f"{out} holds a finished run; choose another folder")
-    about = arguments.read(_arguments(args), str(args))
+    about = read_arguments(_arguments(args), str(args))
     try:
         check_settings(about.model, about.settings, about.image_size, about.channels, about.base)
     except UserError as error:
         raise UserError(f"{args}: {error}") from error
-    found = read(path)
+    found = read_checkpoint(path)
     steps = _steps(found, about)
     run = _run(about, steps, kimg, file_digest(path))
     model = build_model(run)
@@ -118,7 +128,7 @@ def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
     identity = {"official": sha256, "model": about.model, "settings": about.settings}
     base = None
     if about.base is not None:
-        painter = RunModel("painter", "fpa.models:FPA", about.base)
+        painter = RunModel("painter", "fpa.models:FPA", dict(about.base))
         base = Run(dataset, painter, training, about.seed, digest({**identity, "part": "base"}))
     declared = find_model(about.model, NAME)
     settings = resolve_settings(declared, about.settings, f"{NAME}.settings")
@@ -128,15 +138,15 @@ def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
 
 def _fill(model: Any, found: Checkpoint, about: Imported) -> None:
     """Put the checkpoint's tensors and Adam's moments into a model."""
-    of_generator: Callable[[Any], Names] = names.painter
+    of_generator: Callable[[Any], Names] = painter_names
     if about.base is not None:
-        of_generator = names.refined
-    elif about.kind == arguments.BASE:
-        of_generator = names.lightgan
+        of_generator = refined_names
+    elif about.kind == BASE:
+        of_generator = lightgan_names
     public = {
         "generator": of_generator(model.generator),
         "ema": of_generator(model.ema),
-        "discriminator": names.discriminator(model.discriminator),
+        "discriminator": discriminator_names(model.discriminator),
     }
     for name, network in model.networks.items():
         where = f"{found.path}: the {name}"
