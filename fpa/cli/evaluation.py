@@ -37,9 +37,9 @@ def _extractor(add: Add) -> None:
 
 @verb(_extractor)
 def extractor(options: argparse.Namespace) -> None:
-    about = obtain(options.name, options.weights, Path(options.out))
-    for file in about["weights"].values():
-        log.info("%s: %s (SHA-256 %s...)", about["name"], file["path"], file["sha256"][:12])
+    found = obtain(options.name, options.weights, Path(options.out))
+    for file in found.weights.values():
+        log.info("%s: %s (SHA-256 %s...)", found.name, file.path, file.sha256[:12])
 
 
 def _features(add: Add) -> None:

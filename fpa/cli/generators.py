@@ -16,11 +16,12 @@ from fpa.cli.options import (
     whole,
 )
 from fpa.core.errors import UserError
-from fpa.core.files import read_json, save_array, save_npz, write_bytes
+from fpa.core.files import save_array, save_npz, write_bytes
 from fpa.core.progress import Progress, log
 from fpa.core.stages import STAGES
 from fpa.evaluation import interpolation, live, sampling
 from fpa.evaluation import path_length as paths
+from fpa.evaluation.extractors import ExtractorInfo
 from fpa.evaluation.paintings import painting_traces, step_statistics, steps_of
 from fpa.evaluation.scoring import score_paths
 from fpa.reporting.publication.exports import export_run
@@ -229,7 +230,7 @@ def path_length(options: argparse.Namespace) -> None:
         options.seed,
         device,
     )
-    network = read_json(options.extractor)
+    network = ExtractorInfo.read(options.extractor)
     run, how = Path(options.run), (options.protocol, options.checkpoint, options.seed)
     score = score_paths(run, found, network, *how)
     score.write(options.out)

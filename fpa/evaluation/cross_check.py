@@ -21,8 +21,8 @@ from torch_fidelity.metric_prc import prc_featuresdict_to_metric
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
 from fpa.evaluation import kernel_distances
-from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork, read_about, weights_path
-from fpa.evaluation.extractors.extractor import resizer
+from fpa.evaluation.extractors import EXTRACTORS, ExtractorInfo, FeatureNetwork
+from fpa.evaluation.extractors.base import resizer
 
 BATCH = 50
 """Another size than for clean-fid: features must not depend on it."""
@@ -79,21 +79,22 @@ class Adapter(FeatureExtractorBase):
 class Extraction:
     """torch-fidelity's way from images to features and class logits."""
 
-    def __init__(self, about_path: str | Path, device: torch.device) -> None:
-        about = read_about(about_path)
-        network = EXTRACTORS.get(about["network"], str(about_path))
+    def __init__(self, described_in: str | Path, device: torch.device) -> None:
+        info = ExtractorInfo.read(described_in)
+        network = EXTRACTORS.get(info.network, str(described_in))
         kind = network.weights_format("torch_fidelity")
-        path = weights_path(about, about_path, kind)
+        path = info.checked_weights(kind, described_in)
         self.cuda = device.type == "cuda"
         self.layers = network.layers
-        self.network = network.torch_fidelity(path, about["input_size"])
+        own = network.torch_fidelity(path, info.input_size)
+        self.network = Adapter(network, path, info.input_size) if own is None else own
         self.network.requires_grad_(False).eval()
         if self.cuda:
             self.network.cuda()
-        self.size: int = about["features"]
+        self.size = info.features
         self.identity = {
-            "extractor": about["name"],
-            "weights_sha256": about["weights"][kind]["sha256"],
+            "extractor": info.name,
+            "weights_sha256": info.weights[kind].sha256,
             "resize": "torch_fidelity",
         }
 

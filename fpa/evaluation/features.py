@@ -28,7 +28,7 @@ from fpa.evaluation.protocols import CHECK, Space
 if TYPE_CHECKING:
     import torch
 
-    from fpa.evaluation.extractors.extractor import Extractor
+    from fpa.evaluation.extractors import Extractor
 
 BATCH = 64
 

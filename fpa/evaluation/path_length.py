@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fpa.core.errors import UserError
-from fpa.evaluation.extractors import EXTRACTORS, PAIRS, read_about, weights_path
+from fpa.evaluation.extractors import EXTRACTORS, PAIRS, ExtractorInfo
 from fpa.evaluation.sampling import sample_latents
 
 EPSILON = 1e-4
@@ -38,19 +38,19 @@ class PathLength(NamedTuple):
         return {"epsilon": EPSILON, "percentiles": list(PERCENTILES)}
 
 
-def load_distance(about_path: str | Path, device: torch.device) -> nn.Module:
+def load_distance(described_in: str | Path, device: torch.device) -> nn.Module:
     """The network that compares images, such as LPIPS, from what `python -m fpa extractor` wrote.
 
     UserError where its weights are missing or were changed, or it is a network of another kind.
     """
-    about = read_about(about_path)
-    network = EXTRACTORS.get(about["network"], str(about_path))
+    info = ExtractorInfo.read(described_in)
+    network = EXTRACTORS.get(info.network, str(described_in))
     if PAIRS not in network.resizes:
         raise UserError(
-            f"{about_path} describes {network.name}, which does not compare images in pairs; "
+            f"{described_in} describes {network.name}, which does not compare images in pairs; "
             "expected lpips_vgg16"
         )
-    weights = {kind: weights_path(about, about_path, kind) for kind in about["weights"]}
+    weights = {kind: info.checked_weights(kind, described_in) for kind in info.weights}
     return network.load_pairs(weights).to(device)
 
 

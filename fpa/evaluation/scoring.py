@@ -10,7 +10,7 @@ from fpa.core.errors import UserError
 from fpa.core.stages import STAGES
 from fpa.evaluation import features, precision_recall
 from fpa.evaluation.distances import Estimate
-from fpa.evaluation.extractors import PAIRS
+from fpa.evaluation.extractors import PAIRS, ExtractorInfo
 from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
 from fpa.runs.finished import read_summary
 
@@ -74,7 +74,7 @@ def score_run(
 def score_paths(
     run_folder: Path,
     length: "PathLength",
-    network: Mapping[str, Any],
+    network: ExtractorInfo,
     protocol: str,
     checkpoint: str,
     seed: int,
@@ -87,11 +87,11 @@ def score_paths(
         status="ok" if known else "nan",
         metrics={"ppl": Estimate(length.mean, length.error)} if known else {},
         protocol=protocol,
-        extractor=network["name"],
+        extractor=network.name,
         resize=PAIRS,
         format="array",
         # VGG16's file and LPIPS's own.
-        weights_sha256="+".join(file["sha256"] for file in network["weights"].values()),
+        weights_sha256="+".join(file.sha256 for file in network.weights.values()),
         settings={"seed": seed, **length.settings()},
         n_real=None,
         n_fake=length.n,

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cleanfid.downloads_helper import inception_url
+from cleanfid.inception_pytorch import FID_WEIGHTS_URL
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -22,7 +24,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import file_digest
 from fpa.data import download
 from fpa.evaluation import extractors, features
-from fpa.evaluation.extractors import EXTRACTORS, inception_v3
+from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.protocols import Space
 
 CPU = torch.device("cpu")
@@ -98,11 +100,10 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def known(folder, tmp_path, monkeypatch):
     """The stand-in's digests as if they were the published ones, and no caches."""
-    files = {
-        kind: file._replace(sha256=file_digest(folder / inception_v3.NAMES[kind][0]))
-        for kind, file in inception_v3.published().items()
-    }
-    monkeypatch.setattr(inception_v3, "published", lambda: files)
+    files = EXTRACTORS["inception_v3"].files
+    for kind, file in {**files}.items():
+        sha256 = file_digest(folder / file.name)
+        monkeypatch.setitem(files, kind, file._replace(sha256=sha256))
     for name in ("XDG_CACHE_HOME", "TORCH_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "empty"))
     (tmp_path / "empty").mkdir()
@@ -194,7 +195,7 @@ def test_files_are_found_in_the_usual_caches(known, folder, tmp_path, offline):
         place.parent.mkdir(parents=True)
         place.symlink_to(folder / name)
     about = extractors.obtain("inception_v3", None, tmp_path / "new" / "e.json")
-    assert set(about["weights"]) == {"torchscript", "state_dict"}
+    assert set(about.weights) == {"torchscript", "state_dict"}
 
 
 def test_missing_files_are_listed_before_anything_is_downloaded(known, folder, tmp_path):
@@ -242,7 +243,8 @@ def test_a_torchscript_file_is_loaded_only_with_its_whole_digest(known, folder, 
     """Such a file is a program, and a description of weights that was received names any."""
     path = tmp_path / TORCHSCRIPT
     path.write_bytes((folder / TORCHSCRIPT).read_bytes() + b"more")
-    about = extractors.obtain("inception_v3", str(folder), tmp_path / "e.json")
+    extractors.obtain("inception_v3", str(folder), tmp_path / "e.json")
+    about = json.loads((tmp_path / "e.json").read_text())
     about["weights"]["torchscript"] = {"path": str(path), "sha256": file_digest(path)}
     (tmp_path / "e.json").write_text(json.dumps(about))
     for resize in ("clean", "tensorflow"):
@@ -250,10 +252,11 @@ def test_a_torchscript_file_is_loaded_only_with_its_whole_digest(known, folder, 
             extractors.load(tmp_path / "e.json", resize, CPU)
 
 
-def test_published_digests_are_whole():
-    files = inception_v3.published()
-    assert [len(file.sha256) for file in files.values()] == [64, 64]
-    # Its first eight digits are in the published name of the file.
+def test_published_files_are_the_libraries():
+    files = EXTRACTORS["inception_v3"].files
+    assert files["torchscript"].url == inception_url
+    assert files["state_dict"].url == FID_WEIGHTS_URL
+    # The first eight digits of its digest are in the published name of the file.
     assert files["state_dict"].sha256[:8] in STATE_DICT
 
 
@@ -261,12 +264,12 @@ def test_files_are_downloaded_and_checked(known, folder, tmp_path, monkeypatch):
     handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for kind, file in known.items():
-        url = f"http://127.0.0.1:{server.server_port}/{inception_v3.NAMES[kind][0]}"
+    for kind, file in {**known}.items():
+        url = f"http://127.0.0.1:{server.server_port}/{file.name}"
         known[kind] = file._replace(url=url)
     about = extractors.obtain("inception_v3", None, tmp_path / "new" / "e.json")
-    for kind, names in inception_v3.NAMES.items():
-        assert about["weights"][kind]["path"] == str(tmp_path / "new" / names[0])
+    for kind, file in known.items():
+        assert about.weights[kind].path == tmp_path / "new" / file.name
     known["state_dict"] = known["state_dict"]._replace(sha256="0" * 64)
     with pytest.raises(UserError, match=r"with SHA256 .*expected 0000.*set inception_weights"):
         extractors.obtain("inception_v3", None, tmp_path / "other" / "e.json")

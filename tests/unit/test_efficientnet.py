@@ -5,16 +5,15 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 
 from fpa.evaluation import extractors
-from fpa.evaluation.extractors import read_about, weights_path
-from fpa.evaluation.extractors.efficientnet_lite0_network import MEAN, STD, load_lite
+from fpa.evaluation.extractors.efficientnet import MEAN, STD, load_lite
 
 
 # Odd sizes on the way have other paddings than even ones.
 @pytest.mark.parametrize("size", [32, 72, 96])
 def test_folded_norms_and_paddings_change_no_feature(size, tmp_path):
     about = tmp_path / "about.json"
-    extractors.obtain("efficientnet_lite0-32px", None, about)
-    path = weights_path(read_about(about), about, "state_dict")
+    found = extractors.obtain("efficientnet_lite0-32px", None, about)
+    path = found.checked_weights("state_dict", about)
     plain = EfficientNet.from_name("efficientnet-lite0", image_size=size).eval()
     plain.load_state_dict(torch.load(path, weights_only=True))
     folded = load_lite(path, size)

@@ -63,7 +63,7 @@ def test_features_equal_those_of_clean_fids_pipeline(extractor, tmp_path):
 
     theirs = fid.get_folder_features(
         str(tmp_path),
-        extractor,
+        extractor.network,
         num_workers=0,
         batch_size=2,
         device=CPU,
@@ -276,7 +276,7 @@ def test_a_registered_network_makes_features_in_both_libraries(name, size, toy, 
     images = noise_images(5, 3)
     protocol = protocols.resolve("mine", {"extractor": name, "n_fake": 5}, "p")
     described = extractors.obtain(name, None, tmp_path / "toy.json")
-    assert (described["features"], described["input_size"]) == (3, size)
+    assert (described.features, described.input_size) == (3, size)
     found = []
     for space in protocol.checked_spaces:
         assert Space.parse(str(space)) == space

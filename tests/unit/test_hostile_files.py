@@ -20,7 +20,7 @@ from hostile import Payload, contained
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
 from fpa.evaluation import extractors
-from fpa.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0
+from fpa.evaluation.extractors import EfficientNetLite0
 from fpa.experiment.config import check_config, read_config
 from fpa.experiment.plan import Plan
 from fpa.runs.export import export

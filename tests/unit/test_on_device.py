@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from fpa.evaluation import distances, on_device, precision_recall
-from fpa.evaluation.extractors.extractor import batch_resizer, resizer
+from fpa.evaluation.extractors.base import batch_resizer, resizer
 
 CPU = torch.device("cpu")
 

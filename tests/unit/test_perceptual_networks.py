@@ -24,25 +24,21 @@ from fpa.core.files import file_digest
 from fpa.data import download
 from fpa.evaluation import evaluate, extractors, features
 from fpa.evaluation.cross_check import Extraction
-from fpa.evaluation.extractors import (
-    EXTRACTORS,
-    dinov2,
-    fidelity_networks,
-    files,
-    lpips,
-    obtain,
-    published,
-    torchscript,
-    vgg16,
+from fpa.evaluation.extractors import EXTRACTORS, base, library_networks, obtain
+from fpa.evaluation.extractors.dinov2 import DINOv2Network, load_dinov2
+from fpa.evaluation.extractors.library_networks import (
+    load_clip,
+    load_lpips,
+    load_vgg16,
+    tensors_of_torchscript,
 )
-from fpa.evaluation.extractors.dinov2_network import DINOv2Network, load_dinov2
-from fpa.evaluation.extractors.fidelity_networks import load_clip, load_lpips, load_vgg16
 from fpa.evaluation.path_length import load_distance
 from fpa.experiment.plan import Plan
 from fpa.workflow.checks import check_before_start, to_fetch
 from fpa.workflow.ranking import check_ranking
 
 CPU = torch.device("cpu")
+VGG16, LPIPS = EXTRACTORS["vgg16"].files["state_dict"], EXTRACTORS["lpips_vgg16"].files
 
 
 def images(n: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -151,7 +147,8 @@ def small_dinov2(tmp_path, monkeypatch):
     folder.mkdir()
     path = folder / "dinov2_vits14_pretrain.pth"
     torch.save(random_dinov2(384, 1, 16).state_dict(), path)
-    monkeypatch.setitem(dinov2.SHA256, "dinov2_vits14", file_digest(path))
+    files = EXTRACTORS["dinov2_vits14"].files
+    monkeypatch.setitem(files, "state_dict", files["state_dict"]._replace(sha256=file_digest(path)))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return path
@@ -181,7 +178,7 @@ def test_an_extractor_is_found_described_and_run(small_dinov2, tmp_path):
             cache = tmp_path / "torch/hub/checkpoints"
             cache.mkdir(parents=True)
             small_dinov2.rename(cache / small_dinov2.name)
-        assert extractors.obtain("dinov2_vits14", given, about)["features"] == 384
+        assert extractors.obtain("dinov2_vits14", given, about).features == 384
 
 
 def test_another_file_is_not_used_and_missing_ones_are_fetched(small_dinov2, tmp_path, monkeypatch):
@@ -219,10 +216,10 @@ def test_what_will_be_fetched_is_said_before_anything_starts(tiny, tmp_path, mon
     ]
 
 
-@pytest.mark.parametrize("name", sorted({*EXTRACTORS} - {"inception_v3", "efficientnet_lite0"}))
+@pytest.mark.parametrize("name", sorted({*EXTRACTORS} - {"efficientnet_lite0"}))
 def test_every_network_has_a_whole_digest_and_a_url_over_https(name):
-    in_modules = {"vgg16": [vgg16.FILE], "lpips_vgg16": [*lpips.FILES.values()]}
-    for file in in_modules.get(name) or [EXTRACTORS[name].file]:
+    assert EXTRACTORS[name].downloads
+    for file in EXTRACTORS[name].files.values():
         assert len(bytes.fromhex(file.sha256)) == 32
         assert file.url.startswith("https://")
         assert file.url.endswith(file.name)
@@ -263,7 +260,7 @@ def test_the_tensors_of_an_archive_are_read_without_running_it(archive, monkeypa
         warnings.simplefilter("ignore")
         expected = torch.jit.load(archive, map_location="cpu").state_dict()
     monkeypatch.setattr(torch.jit, "load", None)
-    found = torchscript.state_dict(archive)
+    found = tensors_of_torchscript(archive)
     assert set(found) == set(expected)
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype
@@ -285,12 +282,12 @@ def test_code_in_an_archive_is_not_run(archive, tmp_path):
     with zipfile.ZipFile(bad, "w") as file:
         file.writestr("x/data.pkl", pickle.dumps(Command(trace), protocol=2))
     with pytest.raises(UserError, match="which is no tensor"):
-        torchscript.state_dict(bad)
+        tensors_of_torchscript(bad)
     assert not trace.exists()
     for content in (b"no zip", archive.read_bytes()[:1000]):
         bad.write_bytes(content)
-        with pytest.raises(UserError, match="is no TorchScript archive of weights"):
-            torchscript.state_dict(bad)
+        with pytest.raises(UserError, match="is not a TorchScript archive of weights"):
+            tensors_of_torchscript(bad)
 
 
 def test_clips_features_are_torch_fidelitys(archive):
@@ -327,7 +324,7 @@ def vgg(tmp_path_factory):
             else torch.randn(shape)
         )
 
-    path = tmp_path_factory.mktemp("vgg") / vgg16.FILE.name
+    path = tmp_path_factory.mktemp("vgg") / VGG16.name
     torch.save({name: tensor(name, shape) for name, shape in shapes.items()}, path)
     return path
 
@@ -376,7 +373,7 @@ def test_lpips_is_its_definition(vgg, tmp_path):
                 expected += weighted.sum(dim=1).mean(dim=(1, 2))
         found = distance(one, two).flatten()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert published.find(vgg16.FILE, str(vgg), tmp_path)[0] == vgg
+    assert VGG16.find(str(vgg), tmp_path)[0] == vgg
 
 
 # What ranks what, and the path length -----------------------------------------------------------
@@ -424,22 +421,21 @@ def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatc
 
 def test_lpips_is_found_described_and_loaded_from_its_two_files(tmp_path, monkeypatch):
     """What it computes is tested above; a file that is not the published one is refused."""
-    for file in lpips.FILES.values():
+    for file in LPIPS.values():
         (tmp_path / file.name).write_bytes(b"x")
     about = tmp_path / "lpips_vgg16.json"
     with pytest.raises(UserError, match="has SHA-256"):
         obtain("lpips_vgg16", str(tmp_path), about)
-    published_digests = {file.name: file.sha256 for file in lpips.FILES.values()}
-    for module in (published, files):
-        monkeypatch.setattr(module, "file_digest", lambda path: published_digests[path.name])
+    published_digests = {file.name: file.sha256 for file in LPIPS.values()}
+    monkeypatch.setattr(base, "file_digest", lambda path: published_digests[path.name])
     obtain("lpips_vgg16", str(tmp_path), about)
     asked = []
     monkeypatch.setattr(
-        fidelity_networks, "load_lpips", lambda *given: asked.extend(given) or nn.Identity()
+        library_networks, "load_lpips", lambda *given: asked.extend(given) or nn.Identity()
     )
     load_distance(about, torch.device("cpu"))
-    assert asked == [*(tmp_path / file.name for file in lpips.FILES.values()), 64]
-    published_digests[vgg16.FILE.name] = "another"
+    assert asked == [*(tmp_path / file.name for file in LPIPS.values()), 64]
+    published_digests[VGG16.name] = "another"
     with pytest.raises(UserError, match="was changed"):
         load_distance(about, torch.device("cpu"))
 

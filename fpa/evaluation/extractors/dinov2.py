@@ -1,51 +1,94 @@
-"""DINOv2 (Oquab et al. 2024): vision transformers that learnt without labels, S, B and L, 224 px.
+"""DINOv2's vision transformer as a torch module, for the published files' tensors.
 
-Stein et al. (2023) find that a Fréchet distance in the features of L agrees best with people's
-judgement: FD-DINOv2.
+torch-fidelity runs the code of a GitHub repository for it and takes no file of weights. The network is
+a pre-norm transformer (Dosovitskiy et al. 2021) with LayerScale (Touvron et al. 2021).
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
 
-from fpa.evaluation.extractors.base import FeatureNetwork
-from fpa.evaluation.extractors.published import Published, check, missing, obtain
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from torch import nn
-
-BASE = "https://dl.fbaipublicfiles.com/dinov2"
-SHA256 = {
-    "dinov2_vits14": "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
-    "dinov2_vitb14": "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
-    "dinov2_vitl14": "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
-}
-WIDTHS = {"dinov2_vits14": 384, "dinov2_vitb14": 768, "dinov2_vitl14": 1024}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PATCH, HEAD = 14, 64
+"""Pixels of a patch's side, and the width of an attention head, in every size of the network."""
+OFFSET = 0.1
+"""Added to the grid's size where position codes are resized, as in the official code."""
+EPSILON = 1e-6
 
 
-class DINOv2(FeatureNetwork):
-    """The class token behind the last normalisation."""
+class DINOv2Network(nn.Module):
+    """(B, 3, S, S) float in [0, 255], S a multiple of 14 -> class tokens (B, width)."""
 
-    sizes: ClassVar = (224, 224)
-    default_size = 224
-    downloads = True
+    mean: Tensor
+    std: Tensor
 
-    def __init__(self, name: str) -> None:
-        # One class for three networks: what others declare once, each of these has its own.
-        self.name, self.features = name, WIDTHS[name]  # type: ignore[misc]
+    def __init__(self, width: int, depth: int, codes: int) -> None:
+        """codes: position codes of the file, one of them the class token's."""
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, codes, width))
+        # Of the training alone, but in the files.
+        self.mask_token = nn.Parameter(torch.zeros(1, width))
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, PATCH, PATCH)})
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=EPSILON)
 
-    @property
-    def file(self) -> Published:
-        name = f"{self.name}_pretrain.pth"
-        return Published((name,), SHA256[self.name], f"{BASE}/{self.name}/{name}")
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.patch_embed["proj"]((images - self.mean) / self.std)
+        side = patches.shape[-1]
+        x = patches.flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + side², width)
+        x = x + self._position_codes(side)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)[:, 0]
 
-    def obtain(self, configured: str | None, folder: Path) -> dict[str, Path]:
-        return {"state_dict": obtain(self.file, configured, folder)}
+    def _position_codes(self, side: int) -> Tensor:
+        """(1, 1 + side², width), bicubic from the grid of the training."""
+        codes = self.pos_embed[:, 1:]
+        trained = round(codes.shape[1] ** 0.5)
+        if trained == side:
+            return self.pos_embed
+        grid = codes.unflatten(1, (trained, trained)).permute(0, 3, 1, 2)
+        scale = (side + OFFSET) / trained
+        grid = F.interpolate(grid, scale_factor=(scale, scale), mode="bicubic")
+        return torch.cat([self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
-    def load(self, weights: Path, size: int, resize: str) -> "nn.Module":
-        from fpa.evaluation.extractors.dinov2_network import load_dinov2
 
-        check(weights, self.file)
-        return load_dinov2(weights)
+class _Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = (nn.LayerNorm(width, eps=EPSILON) for _ in range(2))
+        self.attn = nn.ModuleDict(
+            {"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)}
+        )
+        self.mlp = nn.ModuleDict(
+            {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
+        )
+        self.ls1, self.ls2 = (
+            nn.ParameterDict({"gamma": nn.Parameter(torch.ones(width))}) for _ in range(2)
+        )
 
-    def missing_files(self, configured: str | None, folder: Path) -> list[str]:
-        return missing(self.file, configured, folder)
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.ls1["gamma"] * self._attention(self.norm1(x))
+        return x + self.ls2["gamma"] * self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+
+    def _attention(self, x: Tensor) -> Tensor:
+        qkv = self.attn["qkv"](x).unflatten(-1, (3, -1, HEAD))  # (B, T, 3, heads, 64)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        heads = F.scaled_dot_product_attention(q, k, v)
+        return self.attn["proj"](heads.transpose(1, 2).flatten(2))
+
+
+def load_dinov2(path: Path) -> DINOv2Network:
+    """The network of a published file, whose sizes say which one it is."""
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    _, codes, width = tensors["pos_embed"].shape
+    depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    network = DINOv2Network(width, depth, codes)
+    network.load_state_dict(tensors)
+    return network.eval()
