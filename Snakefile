@@ -5,4 +5,4 @@ include: "workflow/Snakefile"
 
 
 # An included file's first rule is no default target.
-workflow.default_target = workflow.default_target or "all"
+CALL.make_by_default("all")

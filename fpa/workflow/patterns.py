@@ -60,7 +60,7 @@ class Patterns:
             },
         }
 
-    def asked_and_kept(self, words: Collection[str]) -> str:
+    def requested_outputs(self, words: Collection[str]) -> str:
         """What a data set may be in the path of a kept file that a command line names as a target.
 
         Snakemake wants a rule for every target; that of these has nothing to do.

@@ -5,6 +5,8 @@ where it can be tested without Snakemake. Functions of `wildcards` are Snakemake
 functions.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,20 +24,27 @@ from fpa.reporting.description import neighbours_file
 from fpa.runs.run import Run
 from fpa.workflow.checks import check_before_start, check_shareable, to_fetch
 from fpa.workflow.patterns import Patterns
+from fpa.workflow.snakemake_internals import ancient
 
 SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
 
 
-def _ancient(path: str) -> Any:
-    """A file whose age does not matter: what was made from it stays good.
+def prepare_environment(root: Path) -> None:
+    """Let jobs run this interpreter and the code in `root`, activated or not, installed or not.
 
-    Only for what is made by a job whose own inputs are of this kind. Where such a job runs for
-    another reason than a missing output, Snakemake does not look at what depends on it, not even
-    for missing files; `check_made` says so.
+    Jobs share the terminal, so their progress comes in whole lines instead of live bars.
     """
-    from snakemake.io import ancient
+    _prepend("PATH", str(Path(sys.executable).parent))
+    _prepend("PYTHONPATH", str(root))
+    os.environ.setdefault("FPA_PROGRESS", "lines")
+    # A scheduler's warning goes to a whole job: the training answers it, and Snakemake must not
+    # die of it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-    return ancient(path)
+
+def _prepend(variable: str, value: str) -> None:
+    parts = os.environ.get(variable, "").split(os.pathsep)
+    os.environ[variable] = os.pathsep.join([value, *(p for p in parts if p and p != value)])
 
 
 class Workflow(Patterns):
@@ -62,18 +71,6 @@ class Workflow(Patterns):
             print("not here, will be fetched:", ", ".join(fetched), file=sys.stderr)
         return cls(experiment)
 
-    @staticmethod
-    def check_made(dag: Any) -> None:
-        """End the program with a line if a file that was asked for is not there, though no job failed."""
-        if dag.omitrules or dag.omitfiles:
-            return
-        asked = {str(file) for job in dag.targetjobs for file in (*job.input, *job.output)}
-        if missing := sorted(path for path in asked if not Path(path).exists()):
-            sys.exit(
-                f"{len(missing)} of {len(asked)} files are not made yet ({missing[0]}, ...), because "
-                "something that they need was made again: call snakemake again"
-            )
-
     # Data ---------------------------------------------------------------------------------------
 
     def archive_source(self, wildcards: Any) -> str:
@@ -87,7 +84,7 @@ class Workflow(Patterns):
         """
         dataset = self.stores[wildcards.store]
         fetched = downloadable(dataset, self.experiment.data)
-        return [_ancient(str(dataset.path))] if fetched else []
+        return [ancient(str(dataset.path))] if fetched else []
 
     def dataset(self, wildcards: Any) -> list[str]:
         """A data set's name and settings, as `python -m fpa prepare` takes them."""
@@ -108,7 +105,7 @@ class Workflow(Patterns):
         return [self._extractor(p.extractor) for p in self.experiment.protocols.values()]
 
     def _extractor(self, name: str) -> Any:
-        return _ancient(self.in_data(artifacts.extractor(name)))
+        return ancient(self.in_data(artifacts.extractor(name)))
 
     def store(self, wildcards: Any) -> dict[str, Any]:
         """The prepared images of a run's data set; what was made from them stays good."""
@@ -117,16 +114,16 @@ class Workflow(Patterns):
             "images": artifacts.store_images(name),
             "manifest": artifacts.store_manifest(name),
         }
-        return {key: _ancient(self.in_data(path)) for key, path in paths.items()}
+        return {key: ancient(self.in_data(path)) for key, path in paths.items()}
 
     def real_features(self, store: str, space: object) -> Any:
         """The features of a data set's images."""
-        return _ancient(self.in_data(artifacts.real_features(store, space)))
+        return ancient(self.in_data(artifacts.real_features(store, space)))
 
     def real_radii(self, store: str, protocol: Protocol) -> Any:
         """What a data set's images cover in a protocol's feature space."""
         file = artifacts.real_radii(store, protocol.space, protocol.most_covered, self.seed)
-        return _ancient(self.in_data(file))
+        return ancient(self.in_data(file))
 
     # Runs ---------------------------------------------------------------------------------------
 
@@ -158,13 +155,13 @@ class Workflow(Patterns):
         run = self.run(wildcards)
         inputs = self.store(wildcards)
         if weights := self.experiment.finished_weights(run.model.name):
-            return {**inputs, "finished": _ancient(weights)}
+            return {**inputs, "finished": ancient(weights)}
         if run.training.watch_kimg:
             space = Space.parse(run.training.watch_space)
             inputs["real"] = self.real_features(run.store, space)
             inputs["extractor"] = self._extractor(space.extractor)
         if run.base:
-            inputs["base"] = _ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
+            inputs["base"] = ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
         return inputs
 
     def train_options(self, wildcards: Any, input: Any) -> list[str]:

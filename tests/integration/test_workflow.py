@@ -16,7 +16,7 @@ import conftest
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, environment, fpa, snakemake
+from conftest import ROOT, environment, fpa, run_snakemake, snakemake
 
 from fpa.core.files import file_digest
 from fpa.core.stages import STAGES
@@ -162,6 +162,29 @@ def test_snakemakes_own_report_holds_every_table_and_figure(finished):
         # reStructuredText breaks lines and turns quotes: a few words of the caption are enough.
         for text in (*spec.labels.values(), " ".join(spec.caption.split()[:3])):
             assert json.dumps(text)[1:-1] in report
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("--unlock", "--report report.html", "--summary", "--dag", "--rulegraph"),
+        *("--list-changes code", "--cleanup-metadata results/tiny/tables/fid.csv"),
+    ],
+)
+def test_what_starts_no_job_asks_for_no_cores(finished, tmp_path, words):
+    """As the documents print it: `snakemake --unlock`, after a kill."""
+    copied = tmp_path / "copy"
+    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
+    locks = copied / ".snakemake" / "locks"
+    if words == "--unlock":
+        locks.mkdir(exist_ok=True)
+        (locks / "0.output.lock").write_text("results/tiny/tables/fid.csv\n")
+    done = run_snakemake(
+        *words.split(), "--directory", copied, "--configfile", copied / "tiny.yaml"
+    )
+    assert done.returncode == 0, done.stderr
+    if words == "--unlock":
+        assert not list(locks.glob("*.lock"))
 
 
 def test_it_takes_the_room_that_the_plan_shows(finished):
@@ -493,7 +516,8 @@ def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finis
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert list(tmp_path.rglob("step-*.pt"))
-    assert snakemake(TINY, tmp_path, "--unlock").returncode == 0
+    options = ("--directory", tmp_path, "--configfile", tmp_path / "tiny.yaml")
+    assert run_snakemake("--unlock", *options).returncode == 0
     done = snakemake(TINY, tmp_path, weights)
     assert done.returncode == 0, done.stderr
     assert file_digest(tmp_path / weights) == file_digest(whole / weights)

@@ -1,47 +1,31 @@
 # The experiment, checked before anything runs. What the rules ask of it is in fpa/workflow/workflow.py.
 
-import sys
-from pathlib import Path
-
-ROOT = Path(str(workflow.current_basedir)).parents[1]
-sys.path.insert(0, str(ROOT))
-
 from fpa.core import artifacts
 from fpa.core.stages import STAGES
-from fpa.workflow import retries
 from fpa.experiment.config import check_files
-from fpa.workflow.environment import prepare_environment
-from fpa.workflow.workflow import Workflow
+from fpa.workflow.snakemake_internals import skip_retries_on_user_error
+from fpa.workflow.workflow import Workflow, prepare_environment
 from fpa.reporting.tables import OF_RUNS, PUBLISHED, files_of_runs, table_names
 
 prepare_environment(ROOT)
-retries.only_what_may_end_otherwise()
+skip_retries_on_user_error()
 
 # Snakemake's own reader takes the last of two equal keys without a word.
-if workflow.is_main_process:
-    check_files(workflow.configfiles)
+if CALL.is_main_process:
+    check_files(CALL.configfiles)
 
-FPA = Workflow.start(
-    config,
-    main=workflow.is_main_process,
-    shared=workflow.workflow_settings.cache is not None,
-)
+FPA = Workflow.start(config, main=CALL.is_main_process, shared=CALL.shares_work)
 RUNTIME = FPA.runtime
 # Snakemake's cache between workflows; without --cache it would warn of every rule in every call.
-CACHE = "omit-software" if workflow.workflow_settings.cache is not None else False
+CACHE = "omit-software" if CALL.shares_work else False
 
-# On a cluster, where `nodes` is set, every job has cores and GPUs to itself.
-ON_A_CLUSTER = workflow.resource_settings.nodes is not None
-ON_THIS_MACHINE = workflow.is_main_process and not ON_A_CLUSTER
-shared_gpus = None
-if "gpu" in workflow.global_resources and not ON_A_CLUSTER:
-    shared_gpus = workflow.global_resources["gpu"].value
-TRAIN_GPUS, gpu_shares = FPA.train_gpus(shared_gpus)
+# On a cluster every job has cores and GPUs to itself; the jobs of a group use one after the other
+# what a training has (slurm/config.yaml).
+TRAIN_GPUS, gpu_shares = FPA.train_gpus(CALL.gpus)
 if gpu_shares is not None:
-    workflow.register_resource("gpu", gpu_shares)
-if ON_A_CLUSTER and "gpu" not in workflow.global_resources:
-    # The jobs of a group use one after the other what a training has (slurm/config.yaml).
-    workflow.register_resource("gpu", RUNTIME.gpus)
+    CALL.set_gpus(gpu_shares)
+elif CALL.is_on_a_cluster and not CALL.limits_gpus:
+    CALL.set_gpus(RUNTIME.gpus)
 
 # The folders' names alone do not tell a run's log from another's.
 OF_RUN = "{dataset}-{model}-{run}"
@@ -58,7 +42,7 @@ rule kept:
     log:
         FPA.log("kept", f"{OF_RUN}-{{kept}}.log"),
     wildcard_constraints:
-        dataset=FPA.asked_and_kept(sys.argv),
+        dataset=FPA.requested_outputs(CALL.words),
         kept="[^/]+",
     localrule: True
     conda:

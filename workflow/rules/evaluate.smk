@@ -156,7 +156,7 @@ rule cost:
     conda:
         "../envs/fpa.yaml"
     # By itself on this machine: whatever ran beside it would slow it down.
-    threads: (workflow.cores if ON_THIS_MACHINE else None) or RUNTIME.train_threads
+    threads: CALL.threads_of_all(otherwise=RUNTIME.train_threads)
     resources:
         mem_mb=8000,
         runtime=30,
