@@ -427,11 +427,12 @@ def test_the_shipped_experiments_are_sound(path, tmp_path, monkeypatch):
     check_before_start(experiment)
 
 
-def test_the_experiment_of_several_seeds_is_the_default_one_otherwise():
+def test_the_experiment_of_several_seeds_has_the_default_one_in_it():
     default, seeds = (
         read_config(ROOT / path) for path in ("config.yaml", "experiments/digits-seeds.yaml")
     )
     assert len(seeds.pop("seeds")) == 5
+    assert default.pop("models").items() <= seeds.pop("models").items()
     for key in ("experiment", "seeds", "results"):
         default.pop(key, None)
         seeds.pop(key, None)

@@ -101,5 +101,5 @@ def test_the_plan_prints_hours_gpu_hours_and_energy(tmp_path):
     assert "GPU-hours" in last
     assert "kWh at 300 W" in last
     done = fpa("plan", "config.yaml", "--cost", "--watts", "-3", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "positive" in done.stderr
+    assert done.returncode == 2
+    assert "above 0" in done.stderr
