@@ -71,11 +71,18 @@ class Arguments(BaseModel):
     aug_prob: Number = 0.0
     rnn_init_fact: Number = 1.0
     kvb_init_fact: Number = 1.0
-    clip: Number = 0.0
-    clip_rnn: Number = 0.0
-    dropout: Number = 0.0
     seed: int = 1
 
+
+WITHOUT_EFFECT = frozenset(
+    "model_type optimizer data_dir result_dir model_dir work_dir exp_name new save_all image_save_format "
+    "load_from load_only_g load_pre_trained reset_g_optimizer reset_d_optimizer num_image_tiles generate "
+    "generate_types generate_interpolation interpolation_num_steps eval_fid eval_without_ema aug_test "
+    "multi_gpus num_workers save_every evaluate_every calculate_fid_every calculate_fid_num_images "
+    "clear_fid_cache not_fid_all_real fid_real_path project_name job_name use_wandb".split()
+)
+"""Arguments about folders, logs, evaluation and how a training began: nothing that goes on is changed by
+them."""
 
 OPTIONS = {
     "num_decoding_steps": "steps",
@@ -200,8 +207,17 @@ def read_arguments(args: Mapping[str, object], where: str) -> Imported:
         given.num_train_steps,
         given.seed,
         base,
-        tuple(name for name in ("clip", "clip_rnn", "dropout") if getattr(given, name)),
+        _not_taken(args, given),
     )
+
+
+def _not_taken(args: Mapping[str, object], given: Arguments) -> tuple[str, ...]:
+    """Arguments that are switched on and that nothing here corresponds to, such as use_unet_match_loss."""
+    known = WITHOUT_EFFECT | Arguments.model_fields.keys()
+    if given.frozen_base:
+        # An EMA of a frozen painter is that painter.
+        known |= {"ema_only_unet"}
+    return tuple(name for name, value in args.items() if value and name not in known)
 
 
 def _checked(args: Mapping[str, object], where: str) -> Arguments:

@@ -19,6 +19,7 @@ from fpa.core.errors import UserError
 from fpa.experiment.plan import Plan
 from fpa.models import loading
 from fpa.models.adversarial_training import optimizer_tensors
+from fpa.models.official_checkpoints import read_arguments
 from fpa.runs import finished
 from fpa.workflow.checks import check_before_start
 
@@ -285,6 +286,38 @@ def test_arguments_that_make_no_model_are_refused(args, reason, tmp_path):
     done = fpa("import-official", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        # The arguments of the public README, as its args.txt has them.
+        (
+            {
+                "use_wandb": True,
+                "generate_types": ["default", "ema"],
+                "num_workers": None,
+                "calculate_fid_every": "5_000",
+                "dataset_aug_prob": 0.0,
+                "fid_real_path": "real",
+                "work_dir": "results/default",
+                "seed": 1,
+            },
+            [],
+        ),
+        (
+            {"clip": 1.0, "dropout": 0.1, "dataset_aug_prob": 0.5},
+            ["clip", "dropout", "dataset_aug_prob"],
+        ),
+        ({"pre_unet_loss": True, "use_unet_match_loss": True}, ["use_unet_match_loss"]),
+        ({"frozen_base": True, "ema_only_unet": True}, []),
+        ({"frozen_base": False, "ema_only_unet": True}, ["ema_only_unet"]),
+        ({"brand_new": 3, "skip_resize": True}, ["brand_new", "skip_resize"]),
+    ],
+    ids=str,
+)
+def test_arguments_that_are_not_taken_over_are_named(args, named):
+    assert list(read_arguments({**official.ARGS, **args}, "args.txt").not_taken) == named
 
 
 @pytest.mark.parametrize(
