@@ -24,7 +24,7 @@ from fpa.evaluation import path_length as paths
 from fpa.evaluation.extractors import ExtractorInfo
 from fpa.evaluation.paintings import painting_traces, step_statistics, steps_of
 from fpa.evaluation.scoring import score_paths
-from fpa.reporting.publication.exports import export_run
+from fpa.reporting.model_card import export_run
 from fpa.runs import devices
 from fpa.runs.finished import restore_generator
 from fpa.training import official

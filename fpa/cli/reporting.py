@@ -9,9 +9,8 @@ from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.core.progress import log
 from fpa.reporting import bundle as bundles
+from fpa.reporting import publication
 from fpa.reporting.make import make_figure, make_report, make_table, read_description
-from fpa.reporting.publication import verify as verification
-from fpa.reporting.publication.checklist import missing
 from fpa.reporting.state import run_entries
 from fpa.reporting.status import show
 from fpa.reporting.tables import OF_RUNS
@@ -135,7 +134,7 @@ def _publish(add: Add) -> None:
 @verb(_publish)
 def publish(options: argparse.Namespace) -> None:
     # Only here: what exports models needs torch.
-    from fpa.reporting.publication.publish import publish
+    from fpa.reporting.publish import publish
 
     out = Path(options.out)
     files = publish(Path(options.results), out, options.author, options.licence)
@@ -149,7 +148,7 @@ def _checklist(add: Add) -> None:
 
 @verb(_checklist)
 def checklist(options: argparse.Namespace) -> None:
-    found = missing(Path(options.folder))
+    found = publication.missing(Path(options.folder))
     if found:
         raise UserError("\n".join([f"{options.folder}: open points: {len(found)}", *found]))
     log.info("%s: nothing is missing", options.folder)
@@ -177,7 +176,7 @@ def verify(options: argparse.Namespace) -> None:
         from fpa.runs import devices
 
         device = devices.choose(options.device, options.threads)
-    found = verification.verify(
+    found = publication.verify(
         Path(options.folder), options.rescore, Path(options.data), options.seed, device
     )
     if found:

@@ -11,9 +11,9 @@ from conftest import TINY, fpa
 
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Plan
+from fpa.reporting import publication as layout
 from fpa.reporting.description import score_file
-from fpa.reporting.publication import layout
-from fpa.reporting.publication.verify import verify
+from fpa.reporting.publication import verify
 from fpa.runs import finished
 from fpa.training.loop import Training
 
@@ -179,7 +179,7 @@ def test_everything_that_does_not_hold_is_named(copy, tmp_path):
         "figures/samples-digits.png, which the bundle gives, is missing",
         "tables/fid.csv is another file when it is made again",
         f"models/{model.name} holds the model of another run",
-        "'../../elsewhere' is no model of the experiment",
+        "'../../elsewhere' is not a model of the experiment",
     ]
     assert sorted(lines[-len(named) :]) == sorted(named)
 

@@ -13,15 +13,20 @@ from fpa.core.errors import UserError
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
+from fpa.reporting.model_card import export_run, scores_of
 from fpa.reporting.player import read_live
-from fpa.reporting.publication.card import scores_of
-from fpa.reporting.publication.exports import export_run
 from fpa.runs import finished
 from fpa.runs.run import build_model
 from fpa.training.loop import Training
 from fpa.training.onnx_export import PACKAGES, TOLERANCE, export_onnx, steps
 
 SCORE = {
+    "dataset": "digits",
+    "resolution": 16,
+    "model": "fpa",
+    "seed": 0,
+    "status": "ok",
+    "run": "ab" * 32,
     "protocol": "small",
     "checkpoint": "last",
     "extractor": "efficientnet_lite0-32px",
@@ -102,7 +107,7 @@ def test_a_card_has_no_scores_of_another_checkpoint(run_folder, tmp_path):
     front, body = card_of(tmp_path / "out")
     assert "The last checkpoint has not been scored." in body
     assert "model-index" not in front
-    assert [score["checkpoint"] for score in scores_of(run_folder, "best")] == ["best"]
+    assert [score.checkpoint for score in scores_of(run_folder, "best")] == ["best"]
 
 
 def test_names_in_a_card_are_text(run_folder, tmp_path):

@@ -8,23 +8,40 @@ from conftest import fpa
 
 from fpa.core.errors import UserError
 from fpa.core.files import write_json
-from fpa.reporting.publication import layout
-from fpa.reporting.publication.checklist import missing
-from fpa.reporting.publication.citation import author, check_licence, citation
+from fpa.reporting import publication as layout
+from fpa.reporting.publication import Publication, missing
+from fpa.reporting.publish import author, check_licence, citation
 
 VERSIONS = {"fpa": "0.2.0", "commit": "0123456789ab"}
 WHOLE = {
-    "format": layout.FORMAT,
+    "format": 1,
     "experiment": "made-up",
     "configuration": {"results": None, "data": "data"},
     "versions": VERSIONS,
-    "datasets": [{"dataset": "digits", "source": "digits", "licence": "CC BY 4.0"}],
+    "datasets": [
+        {
+            "dataset": "digits",
+            "source": "digits",
+            "description": "digits",
+            "page": "",
+            "licence": "CC BY 4.0",
+            "citation": "",
+            "images": 1797,
+            "resolution": 16,
+            "images_sha256": "ab" * 32,
+        }
+    ],
     "trainings": [
         {
             "dataset": "digits",
             "model": "fpa",
             "seed": seed,
             "digest": f"{seed}" * 64,
+            "images": 96,
+            "steps": 12,
+            "hours": 0.1,
+            "machine": "cpu",
+            "precision": [],
             "versions": VERSIONS,
             "stages": {"train": 2},
             "images_sha256": "ab" * 32,
@@ -40,7 +57,7 @@ def write(folder, about, authors=("Irie, Kazuki",), licence="CC-BY-4.0"):
     write_json(folder / layout.ABOUT, about)
     for name in ("README.md", "DATASHEET.md", "bundle.tar.gz", "report.html"):
         (folder / name).write_text("made up\n")
-    (folder / layout.CITATION).write_text(citation("made-up", authors, licence, about, {}))
+    (folder / layout.CITATION).write_text(citation(Publication(**about), authors, licence, {}))
     (folder / layout.CHECKSUMS).write_text(layout.checksums(folder))
     return folder
 
@@ -123,7 +140,9 @@ def test_something_else_is_refused_in_one_line(tmp_path, about):
 
 
 def test_a_citation_is_what_the_format_asks_for():
-    text = citation("x", ["Irie, Kazuki", "The group"], "MIT", WHOLE, {"bundle.tar.gz": "ab"})
+    text = citation(
+        Publication(**WHOLE), ["Irie, Kazuki", "The group"], "MIT", {"bundle.tar.gz": "ab"}
+    )
     found = yaml.safe_load(text)
     assert found["authors"] == [
         {"family-names": "Irie", "given-names": "Kazuki"},
@@ -141,5 +160,5 @@ def test_a_citation_is_what_the_format_asks_for():
 @pytest.mark.parametrize("line", ["ab  x", f"{'a' * 64}  ../x", f"{'a' * 64}  /etc/x"])
 def test_checksums_name_files_of_the_folder(tmp_path, line):
     (tmp_path / layout.CHECKSUMS).write_text(f"{line}\n")
-    with pytest.raises(UserError, match="no checksum of a file in it"):
+    with pytest.raises(UserError, match="not a file's checksum"):
         layout.read_checksums(tmp_path)

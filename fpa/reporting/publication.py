@@ -1,0 +1,484 @@
+"""A published folder: what it holds, whether that is true, and what an archive would miss in it.
+
+`python -m fpa publish` makes such a folder (fpa.reporting.publish). To verify it, its tables and
+figures are made again, and samples are drawn from its models again. What archives ask for is authors, a
+licence, a description and a stable list of files (the FAIR principles, Wilkinson et al. 2016; Citation
+File Format 1.2.0). Artifact evaluations ask whether the artifact is documented, consistent, complete and
+can be exercised (ACM's Artifact Review and Badging, 1.1).
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from fpa.core import artifacts, provenance
+from fpa.core.errors import UserError, one_line
+from fpa.core.files import file_digest, read_json
+from fpa.core.lazy import torch
+from fpa.core.progress import log
+from fpa.core.words import in_words
+from fpa.evaluation.scores import Score
+from fpa.experiment.experiment import Experiment, RunEntry
+from fpa.reporting.bundle import unpack
+from fpa.reporting.make import make_report
+from fpa.reporting.tables.pairwise import FEWEST
+
+ABOUT = "publication.json"
+"""What was run where, for programs."""
+README, DATASHEET, CITATION, CHECKSUMS = "README.md", "DATASHEET.md", "CITATION.cff", "SHA256SUMS"
+MODELS = "models"
+REMADE = ("tables", "figures", artifacts.REPORT)
+"""What the bundle gives again."""
+DRAWN_BY = ("matplotlib", "seaborn", "jinja2")
+"""Libraries that tables, figures and report depend on, beside those that every artifact names."""
+NOBODY = "authors not named"
+
+
+# What it says and holds -----------------------------------------------------------------------
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DataSource(Part):
+    """A data set: where its images are from, how many, their licence and digest."""
+
+    dataset: str
+    """In the configuration."""
+    source: str
+    description: str
+    page: str
+    licence: str
+    citation: str
+    images: int | None
+    resolution: int
+    images_sha256: str | None
+
+
+class TrainingRecord(Part):
+    """A training: what was trained, on what, where and with what."""
+
+    dataset: str
+    model: str
+    seed: int
+    digest: str
+    images: int
+    """Seen in all."""
+    steps: int
+    hours: float
+    """Of the last attempt."""
+    machine: str
+    precision: list[str]
+    """What was less exact than float32."""
+    versions: dict[str, str]
+    stages: dict[str, int]
+    images_sha256: str | None
+
+    @property
+    def commit(self) -> str:
+        """Of the code that trained; empty where it is not recorded."""
+        return self.versions.get("commit", "")
+
+
+class Publication(Part):
+    """What a published folder says of itself, for programs (publication.json)."""
+
+    format: Literal[1] = 1
+    experiment: str
+    configuration: dict[str, JsonValue]
+    versions: dict[str, str]
+    """Of what made tables, figures and report."""
+    datasets: list[DataSource]
+    trainings: list[TrainingRecord]
+    models: dict[str, str]
+    """Folder of each exported generator, by its run's digest."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What a folder says; UserError when it is not a published one of this version."""
+        path = folder / ABOUT
+        try:
+            return cls.model_validate(read_json(path, made_by="python -m fpa publish"))
+        except ValidationError as error:
+            raise UserError(
+                f"{path} is not one of this version; `python -m fpa publish` makes such a folder"
+            ) from error
+
+
+def versions() -> dict[str, str]:
+    """What makes tables, figures and report here."""
+    return {**provenance.versions(), **{name: metadata.version(name) for name in DRAWN_BY}}
+
+
+def model_folder(run: RunEntry) -> str:
+    """The folder of a run's exported generator."""
+    return f"{MODELS}/{run.dataset}-{run.model}-seed{run.seed}-{run.digest[:10]}"
+
+
+def files(folder: Path) -> Iterator[str]:
+    """Every file below a folder, sorted, the list of checksums left out."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if (path.is_file() or path.is_symlink()) and name != CHECKSUMS:
+            yield name
+
+
+def checksums(folder: Path) -> str:
+    """The list of checksums, as `sha256sum -c` reads it."""
+    return "".join(f"{file_digest(folder / name)}  {name}\n" for name in files(folder))
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """Digest by file, as the list says; UserError when there is none that can be used."""
+    path = folder / CHECKSUMS
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read {path}; `python -m fpa publish` makes such a folder"
+        ) from error
+    found = {}
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        pure = PurePosixPath(name)
+        if len(digest) != 64 or str(pure) != name or pure.is_absolute() or ".." in pure.parts:
+            raise UserError(f"{path} has a line that is not a file's checksum: {line!a}")
+        found[name] = digest
+    return found
+
+
+def remake(bundle: Path, scratch: Path) -> Path:
+    """Tables, figures and report from a bundle alone; the results folder, in `scratch`."""
+    results = unpack(bundle, scratch / "results")
+    make_report(results)
+    return results
+
+
+# Verified -------------------------------------------------------------------------------------
+
+
+def verify(
+    folder: Path,
+    rescore: float = 0.0,
+    data: Path = Path("data"),
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> list[str]:
+    """What does not match, one sentence each; empty when everything does.
+
+    Checksums of all files; every table, figure and the report, made again from the bundle in a
+    temporary folder; models against the bundle's runs. rescore: the share of the models, at least
+    one, drawn at random by `seed`, that are sampled from and scored again with the images in the
+    folder `data`, on `device`. UserError when there is no such folder.
+    """
+    publication = Publication.read(folder)
+    problems = _wrong_checksums(folder)
+    with tempfile.TemporaryDirectory(prefix="fpa-verify-") as name:
+        scratch = Path(name)
+        try:
+            results = remake(folder / artifacts.BUNDLE, scratch)
+        except Exception as error:
+            # Whatever the arrays and numbers of a made-up experiment lead to.
+            return [*problems, f"the bundle cannot be used: {one_line(error)}"]
+        made = _not_remade(folder, results)
+        if made:
+            made += _other_versions(publication.versions)
+        experiment = Experiment.read(results)
+        problems += made + _wrong_models(folder, publication.models, experiment)
+        runs = [run for run in experiment.runs if run.digest in publication.models]
+        if rescore and not runs:
+            problems.append("there is no model to sample from")
+        elif rescore:
+            count = math.ceil(rescore * len(runs))
+            chosen = np.random.default_rng(seed).choice(len(runs), count, replace=False)
+            for place in sorted(chosen.tolist()):
+                run = runs[place]
+                problems += _other_scores(
+                    folder / model_folder(run),
+                    experiment,
+                    results / run.folder,
+                    data,
+                    scratch,
+                    device,
+                )
+    return problems
+
+
+def _wrong_checksums(folder: Path) -> list[str]:
+    listed = read_checksums(folder)
+    there = list(files(folder))
+    problems = [f"{name} is missing" for name in listed if name not in there]
+    for name in there:
+        if (folder / name).is_symlink():
+            problems.append(f"{name} is a link, not a file")
+        elif name not in listed:
+            problems.append(f"{name} is not in {CHECKSUMS}")
+        elif file_digest(folder / name) != listed[name]:
+            problems.append(f"{name} is not the file that was published")
+    log.info("%d of %d files are those in %s", len(listed) - len(problems), len(listed), CHECKSUMS)
+    return problems
+
+
+def _not_remade(folder: Path, results: Path) -> list[str]:
+    """Tables, figures and report that the bundle does not give again."""
+
+    def found(place: Path) -> dict[str, str]:
+        return {
+            name: file_digest(place / name)
+            for name in files(place)
+            if name.split("/")[0] in REMADE and not (place / name).is_symlink()
+        }
+
+    published, made = found(folder), found(results)
+    same = sum(published.get(name) == digest for name, digest in made.items())
+    log.info("%d of %d tables, figures and pages are the same, made again", same, len(made))
+    problems = []
+    for name in sorted({*published, *made}):
+        if name not in made:
+            problems.append(f"{name} is not made from the bundle")
+        elif name not in published:
+            problems.append(f"{name}, which the bundle gives, is missing")
+        elif published[name] != made[name]:
+            problems.append(f"{name} is another file when it is made again")
+    return problems
+
+
+def _other_versions(published: dict[str, str]) -> list[str]:
+    """What may explain files that differ."""
+    here = versions()
+    return [
+        f"(made with {name} {version}, here is {here.get(name, 'none')})"
+        for name, version in published.items()
+        if here.get(name) != version
+    ]
+
+
+def _wrong_models(folder: Path, models: dict[str, str], experiment: Experiment) -> list[str]:
+    """Models that are not of the experiment, or whose card states something else."""
+    folders = {run.digest: model_folder(run) for run in experiment.runs}
+    problems = []
+    for digest, name in models.items():
+        if folders.get(digest) != name:
+            problems.append(f"{name!a} is not a model of the experiment")
+        elif _run_digest(folder / name) != digest:
+            problems.append(f"{name} holds the model of another run")
+    return problems
+
+
+def _run_digest(model_folder: Path) -> object:
+    """The digest of the run that an export says it is of; None without one."""
+    path = model_folder / artifacts.GENERATOR_CONFIGURATION
+    about = read_json(path) if path.exists() else None
+    run = about.get("run") if isinstance(about, dict) else None
+    return run.get("digest") if isinstance(run, dict) else None
+
+
+def _other_scores(
+    model: Path,
+    experiment: Experiment,
+    run_folder: Path,
+    data: Path,
+    scratch: Path,
+    device: torch.device | None,
+) -> list[str]:
+    """Scores of an exported model that are others than its run's, measured again."""
+    # Only here: tables and figures are verified without torch.
+    from fpa.evaluation import rescoring
+
+    # Path lengths take no samples and are not measured again here.
+    protocols = experiment.by_features
+    sampled = max(protocol.n_fake for protocol in protocols)
+    problems = []
+    for protocol in protocols:
+        score = Score.read(run_folder / protocol.score_file)
+        found = rescoring.rescore(
+            model, score, sampled, data, scratch, device or torch.device("cpu")
+        )
+        wrong = rescoring.differences(score.metrics, found.metrics)
+        log.info(
+            "%s/%s, protocol %s: %s samples; %s",
+            MODELS,
+            model.name,
+            protocol.name,
+            "the same" if found.same_samples else "not bit for bit the same",
+            "its scores are as published" if not wrong else "its scores differ",
+        )
+        problems += [f"{MODELS}/{model.name}, protocol {protocol.name}: {what}" for what in wrong]
+    return problems
+
+
+# What is missing ------------------------------------------------------------------------------
+
+
+class Published(NamedTuple):
+    """A folder, what it says of itself, and its citation."""
+
+    folder: Path
+    about: Publication
+    authors: list[JsonValue]
+    licence: str
+    """SPDX identifier; empty where there is none."""
+
+
+def missing(folder: Path) -> list[str]:
+    """What is missing, one sentence each, with what to do; UserError when it is not such a folder."""
+    about = Publication.read(folder)
+    path = folder / CITATION
+    try:
+        citation = yaml.safe_load(path.read_text()) if path.exists() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML; publish the results again") from error
+    if not isinstance(citation, dict):
+        citation = {}
+    authors = citation.get("authors")
+    published = Published(
+        folder,
+        about,
+        authors if isinstance(authors, list) else [],
+        str(citation.get("license") or ""),
+    )
+    return [sentence for check in CHECKS for sentence in check(published)]
+
+
+def _files(published: Published) -> Iterator[str]:
+    folder = published.folder
+    wanted = [README, DATASHEET, CITATION, CHECKSUMS, artifacts.BUNDLE, artifacts.REPORT]
+    absent = [name for name in wanted if not (folder / name).is_file()]
+    if absent:
+        yield f"There is no {in_words(absent)}: publish the results again."
+    if (folder / CHECKSUMS).is_file():
+        listed = read_checksums(folder)
+        unlisted = [name for name in files(folder) if name not in listed]
+        if unlisted:
+            yield (
+                f"Files without a checksum: {len(unlisted)}, the first is {unlisted[0]}: publish the "
+                "results again, or take them out."
+            )
+
+
+def _authors(published: Published) -> Iterator[str]:
+    if not published.authors or {"name": NOBODY} in published.authors:
+        yield f"{CITATION} names no authors: publish with --author 'Family, Given'."
+
+
+def _licences(published: Published) -> Iterator[str]:
+    licence = published.licence
+    if not licence:
+        yield (
+            "No licence says what others may do with the results: publish with --licence, as in "
+            "--licence CC-BY-4.0."
+        )
+    for dataset in published.about.datasets:
+        name, terms = dataset.dataset, dataset.licence
+        if not terms:
+            yield (
+                f"The licence of the data set {name} is not known: state it in the datasheet, and "
+                "whether models trained on it may be shared."
+            )
+        elif licence and _not_commercial(terms) and "NC" not in licence:
+            yield (
+                f"The data set {name} is for non-commercial use ({terms}), the licence {licence} "
+                "of the results is not: choose another, or say why it may be."
+            )
+
+
+def _not_commercial(terms: str) -> bool:
+    return any(word in terms.lower() for word in ("-nc", "non-commercial", "research"))
+
+
+def _code(published: Published) -> Iterator[str]:
+    """Whether the code that trained can be found again."""
+    trained = [row.commit for row in published.about.trainings]
+    here = published.about.versions.get("commit", "")
+    nameless = sum(not commit for commit in trained)
+    if nameless:
+        yield (
+            "Trainings that do not say which commit they were made from: "
+            f"{nameless} of {len(trained)}: train in a checkout, or state the version's archive."
+        )
+    changed = sorted({c for c in [*trained, here] if c.endswith("-dirty")})
+    if changed:
+        yield (
+            f"{in_words(changed)}: made from a checkout with changes that are in no commit: commit "
+            "them and make it again."
+        )
+    commits = sorted({commit for commit in trained if commit})
+    if len(commits) > 1:
+        yield (
+            f"The trainings are from {len(commits)} commits ({', '.join(commits)}): say in the "
+            "README what changed between them, or train again."
+        )
+
+
+def _trainings(published: Published) -> Iterator[str]:
+    """Whether the results are complete, and made alike."""
+    rows = published.about.trainings
+    without = [row for row in rows if row.digest not in published.about.models]
+    if without:
+        yield (
+            f"Trained generators that are not there: {len(without)} of {len(rows)}: publish from "
+            "the results folder in which they were trained."
+        )
+    seeds: dict[tuple[str, str], set[int]] = {}
+    images: dict[str, set[str | None]] = {}
+    stages: dict[str, set[int]] = {}
+    for row in rows:
+        seeds.setdefault((row.dataset, row.model), set()).add(row.seed)
+        images.setdefault(row.dataset, set()).add(row.images_sha256)
+        for stage, version in row.stages.items():
+            stages.setdefault(stage, set()).add(version)
+    few = sorted({model for (_, model), found in seeds.items() if len(found) < FEWEST})
+    if few:
+        yield (
+            f"Fewer than {FEWEST} trainings of {in_words(few)}: no comparison can be judged; add "
+            "seeds."
+        )
+    mixed = sorted(stage for stage, versions in stages.items() if len(versions) > 1)
+    if mixed:
+        yield f"Trainings are of several versions of stage {in_words(mixed)}: train again."
+    if any(len(digests) > 1 for digests in images.values()):
+        yield "Trainings of one data set saw different images: prepare it once and train again."
+
+
+def _data(published: Published) -> Iterator[str]:
+    for dataset in published.about.datasets:
+        if dataset.source == "folder":
+            yield (
+                f"The images of {dataset.dataset} are your own: say in the README where others "
+                "get them, or that they cannot."
+            )
+
+
+def _private(published: Published) -> Iterator[str]:
+    """What a description of an experiment tells about the machine that it ran on."""
+    texts = _texts(published.about.configuration)
+    paths = [path for path in texts if PurePath(path).is_absolute()]
+    if paths:
+        yield (
+            f"The configuration in the bundle names folders of your machine, as {paths[0]}: use "
+            "relative paths, or make sure that they may be public."
+        )
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    """Every text in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+CHECKS: tuple[Callable[[Published], Iterator[str]], ...] = (
+    *(_files, _authors, _licences, _code, _trainings, _data, _private),
+)
