@@ -6,16 +6,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
-import functools
-import gc
 import importlib
 import io
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,6 @@ import torch
 import yaml
 from browsing import BROWSERS
 from PIL import Image
-from warm import Warm
-from warm_python import share, warm_python
 
 from fpa.cli import main
 from fpa.core import trust
@@ -40,6 +36,10 @@ from fpa.reporting.figures import FIGURES
 from fpa.training.loggers import LOGGERS
 
 ROOT = Path(__file__).parent.parent
+
+LONG = 1800
+"""Seconds after which a program counts as hanging. No measurement: on a busy machine all takes many
+times as long."""
 
 DISCRIMINATOR = {
     "fmap_max": 8,
@@ -105,17 +105,26 @@ def tiny() -> dict:
 REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES, LOGGERS)
 
 
+@contextmanager
+def plugins_dropped() -> Iterator[None]:
+    """What plugins register in the block is gone behind it, also for processes that are started."""
+    with ExitStack() as stack:
+        for registry in REGISTRIES:
+            stack.enter_context(registry.restored())
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for variable in (VARIABLE, trust.VARIABLE):
+            patch.setenv(variable, "")
+        yield
+        # Whoever names one again has it register its entries again.
+        for name in (*filter(None, os.environ.get(VARIABLE, "").split(",")), "thumbnails"):
+            sys.modules.pop(name, None)
+
+
 @pytest.fixture(autouse=True)
-def no_plugins_left(monkeypatch):
-    """What a test's plugins register is there neither for the next test nor for its processes."""
-    monkeypatch.setenv(VARIABLE, "")
-    monkeypatch.setenv(trust.VARIABLE, "")
-    for registry in REGISTRIES:
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    yield
-    # Whoever names one again has it register its entries again.
-    for name in (*filter(None, os.environ.get(VARIABLE, "").split(",")), "thumbnails"):
-        sys.modules.pop(name, None)
+def no_plugins_left():
+    """Every test begins with what the project brings."""
+    with plugins_dropped():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -142,23 +151,8 @@ def small(tiny) -> dict:
     return tiny
 
 
-def pytest_collection_finish() -> None:
-    """What is loaded and collected by now is no garbage, and need not be looked through for it."""
-    gc.enable()
-    gc.freeze()
-
-
-def pytest_sessionfinish() -> None:
-    """Else nanobind counts it as leaked."""
-    gc.unfreeze()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """One loaded Python for all of xdist's workers; programs started here listen to Ctrl-C, even when
-    these tests run in a shell's background."""
-    gc.disable()
-    if getattr(config.option, "numprocesses", None):
-        share()
+def pytest_configure() -> None:
+    """Programs started here listen to Ctrl-C, even when these tests run in a shell's background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -214,45 +208,44 @@ def fpa(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
-def fpa_process(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
+@contextmanager
+def started(*command: object, **options: Any) -> Iterator[subprocess.Popen]:
+    """A program with what it says as text; it and all that it started are gone behind the block."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options = {"cwd": ROOT, "env": environment(), "text": True, **pipes, **options}
+    process = subprocess.Popen(list(map(str, command)), start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+            pipe.close()
+
+
+def run(*command: object, **options: Any) -> subprocess.CompletedProcess:
+    """Run a program to its end: its exit code and what it printed."""
+    with started(*command, **options) as process:
+        out, err = process.communicate(timeout=LONG)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def fpa_process(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess:
     """Run `python -m fpa ...` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "fpa", *map(str, arguments)],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+    return run(sys.executable, "-m", "fpa", *arguments, cwd=cwd, **options)
 
 
 def modules_loaded_by(code: str, cwd: Path = ROOT) -> set[str]:
     """Every module that is there after `code` has run in a Python of its own; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
-        cwd=cwd,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run(sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split())
 
 
-@functools.cache
-def warm() -> Warm:
-    """The process that has Snakemake loaded."""
-    return Warm()
-
-
-def run_snakemake(
-    *words: object, cwd: Path = ROOT, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess:
-    """Run Snakemake as `python -m snakemake` does; its jobs are forks (warm_python.py)."""
-    env = {**environment(), **warm_python()} if env is None else env
-    return warm()([*map(str, words)], cwd, env, timeout=840)
+def run_snakemake(*words: object, **options: Any) -> subprocess.CompletedProcess:
+    """Run Snakemake, as from a shell."""
+    return run(sys.executable, "-m", "snakemake", *words, **options)
 
 
 def snakemake(config: dict, folder: Path, *arguments: object) -> subprocess.CompletedProcess:

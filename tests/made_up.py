@@ -140,12 +140,8 @@ def metric_of_a_plugin(name: str = "sharpness") -> Iterator[Metric]:
         needs_cross_check=False,
         compute=lambda measurement: {},
     )
-    before = dict(METRICS._entries)
-    METRICS.register(name, metric)
-    try:
+    with METRICS.restored(**{name: metric}):
         yield metric
-    finally:
-        METRICS._entries = before
 
 
 def score(run: dict[str, Any], about: dict[str, Any], seed: int) -> dict[str, Any]:

@@ -1,75 +1,106 @@
 """What users do around an experiment, in random order, and what must be true after each of it.
 
-The workflow is the real one; its stages are stood in for (tests/stand_in), so that a sequence of
-deletions, copies, changes and accidents takes seconds.
+The workflow is the real one, and so are its stages, on an experiment of one small painter, or two.
 """
 
 import copy
-import hashlib
-import json
 import os
 import random
 import shutil
-import time
-from collections import Counter
+import tempfile
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import yaml
-from conftest import ROOT, TINY, environment, warm
-from warm import Warm
+from conftest import TINY, environment, fpa, run_snakemake
 
-from fpa.core.files import file_digest
+from fpa.core.files import file_digest, read_json
+from fpa.core.registry import VARIABLE
+from fpa.data.sources import DatasetSpec
+from fpa.experiment.plan import Plan
 
 PAINTER = {"steps": 4, "latent_dim": 8, "hidden_size": 16, "mini_input_size": 8}
 TABLE = "results/tiny/tables/scores.csv"
-PROTOCOL = {"extractor": "efficientnet_lite0-32px", "n_fake": 32}
-FINISHED = ("weights.safetensors", "history.csv", "train.json")
+MADE_ONCE = ("state/finished/*", "score-*.json")
+"""Files of a run that no later call may make again."""
+FINISHED = ("weights.safetensors", "history.csv", *MADE_ONCE)
+"""Files of a run that are there, with the same bytes, whatever happens."""
+
+
+def models() -> dict:
+    """Two small painters."""
+    model = TINY["models"]["fpa"]
+    other = {**model, "settings": {**model["settings"], "painter": {**PAINTER, "steps": 5}}}
+    return copy.deepcopy({"fpa": model, "other": other})
 
 
 def configuration() -> dict:
-    """Two small painters with one seed."""
+    """One of them, with one seed, and scores that take no time."""
     config = copy.deepcopy(TINY)
-    model = config["models"]["fpa"]
-    other = {**model, "settings": {**model["settings"], "painter": {**PAINTER, "steps": 5}}}
-    config["models"] = {"fpa": model, "other": other}
+    config["models"] = {"fpa": models()["fpa"]}
     config["seeds"] = [0]
-    config["evaluation"] |= {"protocols": {"small": PROTOCOL}, "metrics": ["fid", "kid"]}
+    config["training"] |= {"kimg": 0.024, "watch_kimg": 0}
+    config["plugins"] = ["thumbnails"]
+    config["evaluation"] |= {
+        "protocols": {"small": {"extractor": "thumbnails-16px", "n_fake": 32}},
+        "metrics": ["fid", "kid"],
+        "checkpoint": "last",
+        "cross_check": False,
+    }
     return config
+
+
+KNOWN: dict[tuple[str, str], float] = {}
+"""What `distance` found, by digest of the weights and name of the data set's folder."""
+
+
+def distance(folder: Path, dataset: DatasetSpec) -> float:
+    """A run's Fréchet distance, computed again from its weights and a data set prepared afresh."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        space = ("--space", "thumbnails-16px.clean.array", "--extractor", "network.json")
+        for words in (
+            ("prepare", *dataset.as_words(), "--no-config", "--out", "store"),
+            ("extractor", "thumbnails-16px", "--out", "network.json"),
+            ("sample", folder, "--count", 32, "--checkpoint", "last", "--out", "fake.npy"),
+            ("features", "fake.npy", *space, "--out", "fake-features.npy"),
+            ("features", "store", *space, "--out", "real-features.npy"),
+            (
+                *("score", folder, "--fake", "fake-features.npy", "--real", "real-features.npy"),
+                *("--protocol", "small", "--checkpoint", "last", "--metrics", "fid"),
+                *("--groups", 4, "--out", "score.json"),
+            ),
+        ):
+            done = fpa(*words, cwd=place)
+            assert done.returncode == 0, done.stderr
+        return read_json(place / "score.json")["metrics"]["fid"]["value"]
 
 
 class Users:
     """A working directory, its configuration, and what has been finished in it."""
 
-    def __init__(self, folder: Path, seed: int, server: Warm | None = None) -> None:
-        self.folder, self.random, self.server = folder, random.Random(seed), server or warm()
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.random = folder, random.Random(seed)
         self.config = configuration()
         self.finished: dict[str, str] = {}
-        self.asked: Counter[str] = Counter()
         self.done: list[str] = []
-        self.stand_in = folder.with_name(f"{folder.name}-stand-in")
-        self.stand_in.mkdir(exist_ok=True)
+        self.due = folder.with_name(f"{folder.name}-accident")
 
     # What Snakemake is told, and what is checked behind it ---------------------------------------
 
-    def snakemake(self, *words: str) -> None:
+    def snakemake(self) -> None:
         """The workflow to its table; with an accident, again until it is there."""
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
-        places = [str(ROOT / "tests" / "stand_in"), str(ROOT), str(ROOT / "tests")]
-        env = {
-            **environment(),
-            "PYTHONPATH": os.pathsep.join(places),
-            "STAND_IN": str(self.stand_in),
-        }
-        options = ["--cores", "2", "--directory", str(self.folder), "--latency-wait", "0"]
-        config = ["--configfile", str(self.folder / "config.yaml")]
+        path = self.folder / "config.yaml"
+        path.write_text(yaml.safe_dump(self.config))
+        options = ["--cores", 2, "--directory", self.folder, "--latency-wait", 0]
+        options += ["--configfile", path]
+        env = {**environment(), VARIABLE: "accidents", "ACCIDENT": str(self.due)}
         interrupted = False
-        for attempt in range(5):
-            call = [TABLE, *options, *words, *config]
-            accident = self.stand_in / "accident"
-            ended = self.server(
-                call, ROOT, env, timeout=120, pid_file=self.stand_in / "snakemake.pid"
-            )
-            self.check()
+        for _ in range(5):
+            before = self.made_once()
+            ended = run_snakemake(TABLE, *options, env=env)
+            self.check(before)
             if ended.returncode == 0:
                 if not interrupted:
                     break
@@ -78,45 +109,52 @@ class Users:
                 interrupted = False
                 continue
             interrupted = True
-            assert not accident.exists(), f"{self.done}: {ended.stderr[-3000:]}"
-            assert attempt < 4, f"{self.done}: {ended.stderr[-3000:]}"
-            # Jobs of a killed Snakemake may still be ending.
-            time.sleep(0.2)
-            self.server(["--unlock", *options, *config], ROOT, env, timeout=120)
-        accident.unlink(missing_ok=True)
-        self.check()
+            assert not self.due.exists(), f"{self.done}: {ended.stderr[-3000:]}"
+            run_snakemake("--unlock", *options, env=env)
+        else:
+            raise AssertionError(f"{self.done}: {ended.stderr[-3000:]}")
+        self.due.unlink(missing_ok=True)
         self.check_table()
         self.finished |= self.artifacts()
 
-    def artifacts(self) -> dict[str, str]:
-        """Weights, histories and scores that are there: path -> digest."""
+    def _of_runs(self, names: tuple[str, ...]) -> dict[str, Path]:
         runs = self.folder / "results/tiny/runs"
-        found = [*runs.glob("*/*/*/weights.safetensors"), *runs.glob("*/*/*/history.csv")]
-        found += runs.glob("*/*/*/score-*.json")
-        return {str(path.relative_to(self.folder)): file_digest(path) for path in found}
+        found = (path for name in names for path in runs.glob(f"*/*/*/{name}"))
+        return {str(path.relative_to(self.folder)): path for path in found}
 
-    def check(self) -> None:
-        """Nothing that was finished is gone, changed, or made twice."""
+    def artifacts(self) -> dict[str, str]:
+        """What is finished here: path -> digest."""
+        return {name: file_digest(path) for name, path in self._of_runs(FINISHED).items()}
+
+    def made_once(self) -> dict[str, int]:
+        """Path -> number of the file: one that is made again has another."""
+        return {name: path.stat().st_ino for name, path in self._of_runs(MADE_ONCE).items()}
+
+    def check(self, before: dict[str, int]) -> None:
+        """Nothing that was finished is gone, changed, or made again since `before`."""
         now = self.artifacts()
         lost = {path for path, digest in self.finished.items() if now.get(path) != digest}
-        assert not lost, f"{self.done}: {lost}"
-        trained = self.stand_in / "trained"
-        lines = trained.read_text().splitlines() if trained.exists() else []
-        for run, times in Counter(line.split()[0] for line in lines).items():
-            assert times <= 1 + self.asked[run], f"{self.done}: {run} was trained {times} times"
+        assert not lost, f"{self.done}: {lost} lost"
+        again = {
+            path for path, number in self.made_once().items() if before.get(path, number) != number
+        }
+        assert not again, f"{self.done}: {again} made again"
 
     def check_table(self) -> None:
         """Every row is what its run's weights and its data set's images give."""
-        rows = dict(line.rsplit(" ", 1) for line in (self.folder / TABLE).read_text().splitlines())
-        assert len(rows) == len(self.config["seeds"]) * len(self.config["models"]), self.done
-        for path, value in rows.items():
-            weights = (self.folder / path).parent / "weights.safetensors"
+        runs = Plan(self.config).runs
+        table = pd.read_csv(self.folder / TABLE)
+        rows = table[table["metric"] == "fid"].set_index("run")["value"]
+        assert sorted(rows.index) == sorted(run.digest for run in runs), self.done
+        for run in runs:
+            folder = self.folder / "results/tiny" / run.folder
+            weights = folder / "weights.safetensors"
             if not weights.exists():
-                continue
-            of = self.config["datasets"]["digits"]["resolution"]
-            fake = digest("features", sha(digest("samples", file_digest(weights))))
-            real = digest("features", sha(digest("images", str(of))))
-            assert value == digest(fake, real), f"{self.done}: {path}"
+                continue  # deleted, and the table needs it no more
+            key = file_digest(weights), run.store
+            if key not in KNOWN:
+                KNOWN[key] = distance(folder, run.dataset)
+            assert rows[run.digest] == pytest.approx(KNOWN[key], rel=1e-4), self.done
 
     # What users do ------------------------------------------------------------------------------
 
@@ -165,9 +203,8 @@ class Users:
         self.config["seeds"] = self.config["seeds"][:1]
 
     def change_models(self) -> None:
-        models = configuration()["models"]
-        names = self.random.choice((["fpa"], ["other"], ["fpa", "other"]))
-        self.config["models"] = {name: models[name] for name in names}
+        names = self.random.choice((["other"], ["fpa", "other"]))
+        self.config["models"] = {name: models()[name] for name in names}
 
     def change_evaluation(self) -> None:
         """Another digest of scores, as a raised version of a stage gives."""
@@ -187,18 +224,17 @@ class Users:
 
     def ask_for_a_run_again(self) -> None:
         target = self._some("results/tiny/runs/*/*/*")
-        if target is not None and (target / "train.json").exists():
-            self.asked[json.loads((target / "train.json").read_text())["digest"]] += 1
+        if target is not None:
             shutil.rmtree(target)
             gone = str(target.relative_to(self.folder))
             self.finished = {k: v for k, v in self.finished.items() if not k.startswith(gone)}
 
     def accident(self) -> None:
-        """The next job of a rule fails or Snakemake is killed, before or after the work."""
+        """The next job of a rule fails or everything dies, before or after its work (accidents.py)."""
         verb = self.random.choice(("prepare", "train", "train", "sample", "features", "score"))
         moment = self.random.choice(("before", "after"))
         kind = self.random.choice(("fail", "kill"))
-        (self.stand_in / "accident").write_text(f"{verb} {moment} {kind}")
+        self.due.write_text(f"{verb} {moment} {kind}")
         self.done.append(f"({verb} {moment} {kind})")
 
 
@@ -210,20 +246,10 @@ ACTIONS = (
 )
 
 
-def digest(*parts: str) -> str:
-    return sha("\n".join(parts))
-
-
-def sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sequence(
-    start: Path, folder: Path, seed: int, actions: int, server: Warm | None = None
-) -> list[str]:
+def sequence(start: Path, folder: Path, seed: int, actions: int) -> list[str]:
     """Some actions with a call of Snakemake behind each, in a copy of a finished directory."""
     shutil.copytree(start, folder / "work", copy_function=shutil.copy2)
-    users = Users(folder / "work", seed, server)
+    users = Users(folder / "work", seed)
     users.finished = users.artifacts()
     for _ in range(actions):
         users.act()

@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from fpa.core.errors import UserError, did_you_mean
@@ -46,6 +47,16 @@ class Registry(Generic[T]):
             place = f"{where}: " if where else ""
             raise UserError(f"{place}unknown {self.kind} '{name}'{did_you_mean(name, list(self))}")
         return self._entries[name]
+
+    @contextmanager
+    def restored(self, **replaced: T) -> Iterator[None]:
+        """A block after which all entries are as before it; in it, some are replaced or added."""
+        before = dict(self._entries)
+        self._entries |= replaced
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def __getitem__(self, name: str) -> T:
         return self.get(name)

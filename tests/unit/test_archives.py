@@ -226,26 +226,24 @@ def test_expected_numbers_are_the_papers():
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
-def test_another_archive_than_the_published_one_is_refused(
-    photographs, tmp_path, monkeypatch, algorithm
-):
+def test_another_archive_than_the_published_one_is_refused(photographs, tmp_path, algorithm):
     files = {"img_align_celeba/1.jpg": jpeg(photographs[0])}
     archive = make_zip(tmp_path / "x.zip", files)
 
-    def publish(digest: str) -> None:
+    def published(digest: str):
         digests = {"md5": "", "sha256": "", algorithm: digest}
         small = dataclasses.replace(SOURCES["celeba"], count=1, **digests)
-        monkeypatch.setattr(SOURCES, "_entries", {**dict(SOURCES.items()), "celeba": small})
+        return SOURCES.restored(celeba=small)
 
-    publish("0" * 32)
     refusal = r"not the archive as published .*; .*unpack it and set datasets\.celeba\.path"
-    with pytest.raises(UserError, match=refusal):
+    with published("0" * 32), pytest.raises(UserError, match=refusal):
         prepare(known("celeba", archive, None), tmp_path / "store")
     # The way out that the message names.
     unpacked = make_folder(tmp_path / "unpacked", files)
-    assert prepare(known("celeba", unpacked, None), tmp_path / "other").count == 1
-    publish(file_digest(archive, algorithm))
-    manifest = prepare(known("celeba", archive, None), tmp_path / "store")
+    with published("0" * 32):
+        assert prepare(known("celeba", unpacked, None), tmp_path / "other").count == 1
+    with published(file_digest(archive, algorithm)):
+        manifest = prepare(known("celeba", archive, None), tmp_path / "store")
     assert getattr(manifest.source, algorithm) == file_digest(archive, algorithm)
 
 

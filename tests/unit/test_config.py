@@ -514,10 +514,9 @@ def test_a_raised_version_makes_new_runs(monkeypatch):
     after = digests(TINY)
     assert {name for name in before if before[name] != after[name]} == {"fpa", "fpa_unet"}
     monkeypatch.undo()
-    monkeypatch.setitem(RULES._entries, "delta", replace(RULES["delta"], version=2))
-    assert digests(TINY)["fpa"] not in (before["fpa"], after["fpa"])
-    assert digests(TINY)["lightgan"] == before["lightgan"]
-    monkeypatch.undo()
+    with RULES.restored(delta=replace(RULES["delta"], version=2)):
+        assert digests(TINY)["fpa"] not in (before["fpa"], after["fpa"])
+        assert digests(TINY)["lightgan"] == before["lightgan"]
     monkeypatch.setitem(STAGES, "train", STAGES["train"] + 1)
     assert not set(digests(TINY).values()) & set(before.values())
 

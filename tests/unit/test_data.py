@@ -172,9 +172,7 @@ class Greys(Reader):
         return png(np.full((20, 30), 10 * place, np.uint8))
 
 
-def test_a_plug_in_registers_a_data_set_with_a_reader(tmp_path, monkeypatch):
-    # Other tests see only the data sets of the project.
-    monkeypatch.setattr(SOURCES, "_entries", dict(SOURCES.items()))
+def test_a_plug_in_registers_a_data_set_with_a_reader(tmp_path):
     SOURCES.register("greys", Source(description="flat greys", count=7, reader=Greys))
     spec = {"source": None, "resolution": 16, "channels": 1, "filter": "box", "count": None}
     spec |= {"path": None, "max_unreadable": 0}

@@ -417,9 +417,8 @@ def test_a_drawn_metric_of_a_plugin_is_a_panel_of_the_scores_and_of_the_ablation
 
 
 @pytest.fixture
-def mosaic(monkeypatch):
+def mosaic():
     """A kind of figure as a module outside of the project registers it."""
-    monkeypatch.setattr(FIGURES, "_entries", dict(FIGURES._entries))
 
     def specs(context: Context) -> Iterator[Spec]:
         for dataset in context.stores:
