@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpa.core.trust import trust
+from fpa.core.registry import trust
 from fpa.evaluation import distances, sampling
 from fpa.evaluation import evaluate as evaluation
 from fpa.evaluation.metrics import metrics_of_images

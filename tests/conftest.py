@@ -1,6 +1,7 @@
 """Small experiments and helpers that several tests share."""
 
 import os
+from unittest import mock
 
 # Two workers and their subprocesses on two cores: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,9 +26,8 @@ from browsing import BROWSERS
 from PIL import Image
 
 from fpa.cli import main
-from fpa.core import trust
 from fpa.core.progress import log
-from fpa.core.registry import VARIABLE
+from fpa.core.registry import PLUGINS, TRUSTED
 from fpa.data.sources import SOURCES, DatasetSpec
 from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.metrics import METRICS
@@ -110,13 +110,13 @@ def plugins_dropped() -> Iterator[None]:
     """What plugins register in the block is gone behind it, also for processes that are started."""
     with ExitStack() as stack:
         for registry in REGISTRIES:
-            stack.enter_context(registry.restored())
+            stack.enter_context(mock.patch.dict(registry))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for variable in (VARIABLE, trust.VARIABLE):
+        for variable in (PLUGINS, TRUSTED):
             patch.setenv(variable, "")
         yield
         # Whoever names one again has it register its entries again.
-        for name in (*filter(None, os.environ.get(VARIABLE, "").split(",")), "thumbnails"):
+        for name in (*filter(None, os.environ.get(PLUGINS, "").split(",")), "thumbnails"):
             sys.modules.pop(name, None)
 
 

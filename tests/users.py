@@ -16,7 +16,7 @@ import yaml
 from conftest import TINY, environment, fpa, run_snakemake
 
 from fpa.core.files import file_digest, read_json
-from fpa.core.registry import VARIABLE
+from fpa.core.registry import PLUGINS
 from fpa.data.sources import DatasetSpec
 from fpa.experiment.plan import Plan
 
@@ -95,7 +95,7 @@ class Users:
         path.write_text(yaml.safe_dump(self.config))
         options = ["--cores", 2, "--directory", self.folder, "--latency-wait", 0]
         options += ["--configfile", path]
-        env = {**environment(), VARIABLE: "accidents", "ACCIDENT": str(self.due)}
+        env = {**environment(), PLUGINS: "accidents", "ACCIDENT": str(self.due)}
         interrupted = False
         for _ in range(5):
             before = self.made_once()

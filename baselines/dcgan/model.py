@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from fpa.core import distributed
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device
 
 
 def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 from baselines.stylegan2_ada.layers import Taps, resample, upsample
 from fpa.core import distributed
-from fpa.core.autocast import at_least_float32, without_autocast
-from fpa.core.transfer import constant
+from fpa.core.torch_utils import at_least_float32, constant, without_autocast
 
 SYM6: Taps = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fpa.core.autocast import without_autocast
+from fpa.core.torch_utils import without_autocast
 from fpa.models.convolutions import pointwise
 
 Taps = tuple[float, ...]

@@ -25,9 +25,8 @@ from baselines.stylegan2_ada.settings import (
     heuristic_gamma,
 )
 from fpa.core import distributed
-from fpa.core.compiling import uncompiled
 from fpa.core.errors import UserError
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device, uncompiled
 
 
 class StyleGAN2ADA:

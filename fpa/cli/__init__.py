@@ -16,8 +16,7 @@ from typing import NoReturn
 from fpa.cli.options import IMPORTED
 from fpa.core.errors import Stopped, UserError
 from fpa.core.progress import log, start_logging
-from fpa.core.registry import load_inherited_plugins
-from fpa.core.trust import trust
+from fpa.core.registry import load_inherited_plugins, trust
 from fpa.runs import processes
 
 GROUPS = {

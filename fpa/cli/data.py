@@ -25,7 +25,7 @@ def _download(add: Add) -> None:
 
 @verb(_download)
 def download(options: argparse.Namespace) -> None:
-    SOURCES.get(options.source)
+    SOURCES.find(options.source)
     out = options.out
     if not out:
         data = Path(check_config(read_config(options.config)).data)

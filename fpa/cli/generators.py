@@ -18,7 +18,7 @@ from fpa.cli.options import (
 from fpa.core.errors import UserError
 from fpa.core.files import save_array, save_npz, write_bytes
 from fpa.core.progress import Progress, log
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.evaluation import interpolation, live, sampling
 from fpa.evaluation import path_length as paths
 from fpa.evaluation.extractors import ExtractorInfo

@@ -1,6 +1,7 @@
-"""The two exceptions that end a command without a traceback, and a helper for their messages."""
+"""The two exceptions that end a command without a traceback, and the wording of messages."""
 
 import difflib
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -25,3 +26,13 @@ def did_you_mean(word: str, known: list[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known: {', '.join(sorted(known))}" if known else ""
+
+
+def in_words(words: Sequence[str]) -> str:
+    """One, two and three."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def cpu_threads(count: int | None) -> str:
+    """1 CPU thread, 2 CPU threads."""
+    return f"{count} CPU {'thread' if count == 1 else 'threads'}"

@@ -1,20 +1,32 @@
-"""Files that appear whole or not at all, and digests that name what is in them."""
+"""Files that appear whole or not at all, digests that name what is in them, locks, and strange tars."""
 
+from __future__ import annotations
+
+import errno
+import fcntl
+import gzip
 import hashlib
 import json
 import math
 import os
 import socket
+import tarfile
+import tempfile
+import threading
+import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from getpass import getuser
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, NamedTuple, cast
 
 from fpa.core.errors import UserError
+from fpa.core.lazy import np
+from fpa.core.progress import log
 
-if TYPE_CHECKING:
-    import numpy as np
+# Digests --------------------------------------------------------------------------------------
 
 
 def canonical_json(value: Any) -> str:
@@ -39,6 +51,9 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """SHA-256 (or another digest, hex) of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+# Files that appear whole or not at all ---------------------------------------------------------
 
 
 @contextmanager
@@ -94,37 +109,31 @@ def read_json(path: str | Path, made_by: str = "") -> Any:
     """Read a JSON file; UserError when it is missing or broken, naming what makes it."""
     hint = f"; `{made_by}` makes it" if made_by else ""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}{hint}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}){hint}") from error
 
 
-def save_array(path: str | Path, array: "np.ndarray") -> None:
+def save_array(path: str | Path, array: np.ndarray) -> None:
     """Save one array (.npy) atomically."""
-    import numpy as np
-
     with atomic_open(path) as file:
         np.save(file, array)
 
 
-def save_npz(path: str | Path, **arrays: "np.ndarray") -> None:
+def save_npz(path: str | Path, **arrays: np.ndarray) -> None:
     """Save named arrays, compressed, atomically."""
-    import numpy as np
-
     with atomic_open(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> "np.memmap":
+def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     """A new .npy file of zeros, mapped into memory, whose room on the disk is there already.
 
     OSError when there is not enough. Without this, the first write into a page that finds no room
     would kill the process (SIGBUS).
     """
-    import numpy as np
-
     with open(path, "wb") as file:
         about = {
             "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
@@ -140,8 +149,6 @@ def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> "np.memma
 
 def load_array(path: str | Path, load: Callable[..., Any] | None = None, **options: Any) -> Any:
     """`numpy.load` without pickles; UserError when the file is missing or not an array file."""
-    import numpy as np
-
     try:
         return (load or np.load)(path, allow_pickle=False, **options)
     except OSError as error:
@@ -150,3 +157,201 @@ def load_array(path: str | Path, load: Callable[..., Any] | None = None, **optio
         raise UserError(
             f"{path} is not a NumPy array file ({error}); delete it and run again"
         ) from error
+
+
+# One process at a time in a folder, of one machine or of several --------------------------------
+#
+# The lock is an flock, which dies with its process. Beside it stands who holds it; the holder renews
+# the file's time, for file systems whose locks do not reach other machines, or outlive them.
+
+HEARTBEAT = 10.0
+"""Seconds between two signs of life."""
+LEASE = 120.0
+"""Seconds without one after which a process of another machine is taken for dead."""
+LOCK_PAUSE = 0.5
+"""Seconds between two looks at a lock that is waited for."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class Holder(NamedTuple):
+    """A process that holds a lock."""
+
+    host: str
+    pid: int
+    user: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} on {self.host}"
+
+    @classmethod
+    def me(cls) -> Holder:
+        """This process."""
+        try:
+            user = getuser()
+        except (KeyError, OSError):
+            user = f"user {os.getuid()}"
+        return cls(socket.gethostname(), os.getpid(), user)
+
+
+@contextmanager
+def locked(folder: Path, doing: str, wait: bool = False) -> Iterator[None]:
+    """Hold the folder for this process; the lock dies with the process, however it dies.
+
+    doing: what this process does, for the others' messages. wait: until another process that holds
+    it has ended; without it, that is a UserError. So is a file system without locks.
+    """
+    file, said = _take(folder), None
+    while isinstance(file, Holder):
+        if not wait:
+            raise UserError(f"another process is {doing} ({file}); wait for it or stop it first")
+        if file != said:
+            said = file
+            log.info("waiting for %s, which is %s", file, doing)
+        time.sleep(LOCK_PAUSE)
+        file = _take(folder)
+    done = threading.Event()
+    beating = threading.Thread(target=_beat, args=(file, done), daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        done.set()
+        beating.join()
+        # Nobody holds it now, not even where others do not see that the flock is gone.
+        os.ftruncate(file, 0)
+        os.close(file)
+
+
+def _take(folder: Path) -> int | Holder:
+    """The open lock file if this process holds it now, else who does."""
+    path = folder / "lock"
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"cannot write {folder}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read(file) or Holder("this machine", 0, "somebody")
+            dead = holder.host != socket.gethostname() and holder.pid and not _alive(file, folder)
+            os.close(file)
+            if not dead:
+                return holder
+            # Its machine went down with the lock, and the file server does not know.
+            path.unlink(missing_ok=True)
+            continue
+        except OSError as error:
+            os.close(file)
+            if error.errno in NO_LOCKS:
+                raise UserError(
+                    f"{folder} is on a file system without file locks, so that two processes could "
+                    "spoil each other's files; mount it with locks (Lustre: -o flock), or set "
+                    "another folder"
+                ) from error
+            raise
+        former = _read(file)
+        if former and former.host != socket.gethostname() and _alive(file, folder):
+            # A file system whose locks do not reach other machines.
+            os.close(file)
+            return former
+        if _is_still(path, file):
+            try:
+                os.ftruncate(file, 0)
+                os.pwrite(file, json.dumps(Holder.me()).encode(), 0)
+            except OSError as error:
+                os.close(file)
+                raise UserError(f"cannot write {folder}: {error.strerror}") from error
+            return file
+        os.close(file)
+
+
+def _read(file: int) -> Holder | None:
+    """Who holds the lock, as it is written there."""
+    with suppress(ValueError, TypeError):
+        return Holder(*json.loads(os.pread(file, 4096, 0)))
+    return None
+
+
+def _alive(file: int, folder: Path) -> bool:
+    """Whether a holder gave a sign of life lately, by the clock of the file system."""
+    with tempfile.TemporaryFile(dir=folder) as now:
+        return os.fstat(now.fileno()).st_mtime - os.fstat(file).st_mtime < LEASE
+
+
+def _is_still(path: Path, file: int) -> bool:
+    """Whether the path leads to this open file: another process may have removed it."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _beat(file: int, done: threading.Event) -> None:
+    while not done.wait(HEARTBEAT):
+        with suppress(OSError):
+            os.utime(file)
+
+
+# Tars from elsewhere: none fills the memory, or makes reading it go on for ever -----------------
+
+MOST_BLOWN_UP = 100
+"""A compressed archive of images or arrays unpacks to about its own size; more is a bomb."""
+LARGEST_READ = 16 << 20
+"""Bytes that tarfile may ask for at once: it reads a header of any declared size whole."""
+
+DAMAGED = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    ValueError,
+)
+"""What reading a damaged or malicious tar raises."""
+
+
+class _Limited:
+    """A file as tarfile needs it; ReadError where more is asked for than any honest tar needs."""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, most: int | None) -> None:
+        self.file, self.most = file, most
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= LARGEST_READ:
+            raise tarfile.ReadError(f"it has a header of {size:,} bytes")
+        data = self.file.read(size)
+        self._check(self.tell())
+        return data
+
+    def seek(self, position: int) -> int:
+        self._check(position)
+        return self.file.seek(position)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def _check(self, position: int) -> None:
+        if self.most is not None and position > self.most:
+            raise tarfile.ReadError(f"it unpacks to more than {self.most:,} bytes")
+
+
+def open_tar(file: IO[bytes] | gzip.GzipFile, most: int | None = None) -> tarfile.TarFile:
+    """Open an uncompressed tar, of which at most `most` bytes are ever read."""
+    return tarfile.open(fileobj=cast(Any, _Limited(file, most)), mode="r:")
+
+
+def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members in their order; ReadError when one says that the next lies before it."""
+    for member in archive:
+        if member.size < 0 or archive.offset <= member.offset:
+            raise tarfile.ReadError(f"{member.name!r} has a negative size")
+        yield member
+
+
+def is_plain_file(member: tarfile.TarInfo) -> bool:
+    """Whether a member is a file with all its bytes: no link, device or sparse file."""
+    return member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and member.sparse is None

@@ -1,4 +1,4 @@
-"""What made an artifact: the code's version, the libraries', the machine's description."""
+"""What made an artifact: the versions of the code, its stages and libraries, and the machine."""
 
 import functools
 import os
@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import fpa
+from fpa.core.lazy import torch
 
+STAGES = {"prepare": 1, "train": 2, "sample": 1, "features": 1, "score": 3}
+"""Versions of what each stage computes.
+
+A stage's number is raised when the same inputs and settings would give another output than before,
+beyond rounding. What depends on the stage is then made again, and tables say so where they mix
+versions. `tests/unit/test_golden.py` fails when an output changes and its number does not.
+"""
 LIBRARIES = (
     *("torch", "torchvision", "numpy", "pillow", "clean-fid", "scipy", "pandas"),
     *("scikit-learn", "lmdb"),
@@ -48,13 +56,11 @@ def _commit() -> str:
 
 def hardware(device: Any, threads: int) -> dict[str, Any]:
     """The machine that a training ran on."""
-    import torch
-
     described = {"device": str(device), "cpu_cores": os.cpu_count(), "threads": threads}
     if device.type == "cuda":
         described["gpu"] = torch.cuda.get_device_name(device)
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next(line for line in lines if line.startswith("model name"))
         described["cpu"] = model.partition(":")[2].strip()
     except (OSError, StopIteration):

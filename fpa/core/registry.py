@@ -1,22 +1,49 @@
-"""One list for each kind of thing that a configuration can name: metrics, extractors, rules, ...
+"""What a configuration or a file can name: registered things, modules with plugins, and classes.
 
-What this project brings is registered in its package. A user's module does the same, and is named
-under `plugins` in a configuration.
+There is one list for each kind of thing: metrics, extractors, rules, ... What this project brings is
+registered in its package. A user's module does the same, and is named under `plugins`.
 """
 
 import importlib
+import importlib.util
 import os
+import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
 
+import fpa
 from fpa.core.errors import UserError, did_you_mean
 
 T = TypeVar("T")
 
-VARIABLE = "FPA_PLUGINS"
-"""Environment variable with the modules that jobs import before they start, separated by commas."""
+
+class Registry(dict[str, T]):
+    """Things of one kind by name, in the order in which they were registered.
+
+    `registry[name]` is a UserError when there is no such thing.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def register(self, name: str, entry: T) -> T:
+        """Add an entry and return it. UserError when the name is taken by another one."""
+        if self.setdefault(name, entry) is not entry:
+            raise UserError(f"there is a {self.kind} '{name}' already; choose another name")
+        return entry
+
+    def find(self, name: str, where: str = "") -> T:
+        """The entry of a name; UserError, beginning with `where`, when there is none."""
+        if name not in self:
+            place = f"{where}: " if where else ""
+            raise UserError(f"{place}unknown {self.kind} '{name}'{did_you_mean(name, list(self))}")
+        return self[name]
+
+    def __missing__(self, name: str) -> T:
+        return self.find(name)
 
 
 def load_target(target: Any) -> Any:
@@ -27,54 +54,10 @@ def load_target(target: Any) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-class Registry(Generic[T]):
-    """Things of one kind by name, in the order in which they were registered."""
+# Modules with plugins -------------------------------------------------------------------------
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._entries: dict[str, T] = {}
-
-    def register(self, name: str, entry: T) -> T:
-        """Add an entry and return it. UserError when the name is taken by another one."""
-        if name in self._entries and self._entries[name] is not entry:
-            raise UserError(f"there is a {self.kind} '{name}' already; choose another name")
-        self._entries[name] = entry
-        return entry
-
-    def get(self, name: str, where: str = "") -> T:
-        """The entry of a name; UserError, beginning with `where`, when there is none."""
-        if name not in self._entries:
-            place = f"{where}: " if where else ""
-            raise UserError(f"{place}unknown {self.kind} '{name}'{did_you_mean(name, list(self))}")
-        return self._entries[name]
-
-    @contextmanager
-    def restored(self, **replaced: T) -> Iterator[None]:
-        """A block after which all entries are as before it; in it, some are replaced or added."""
-        before = dict(self._entries)
-        self._entries |= replaced
-        try:
-            yield
-        finally:
-            self._entries = before
-
-    def __getitem__(self, name: str) -> T:
-        return self.get(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def values(self) -> Iterable[T]:
-        return self._entries.values()
-
-    def items(self) -> Iterable[tuple[str, T]]:
-        return self._entries.items()
+PLUGINS = "FPA_PLUGINS"
+"""Environment variable with the modules that jobs import before they start, separated by commas."""
 
 
 def load_plugins(names: Iterable[str]) -> None:
@@ -84,9 +67,7 @@ def load_plugins(names: Iterable[str]) -> None:
     from here on import the same ones.
     """
     names = list(names)
-    if not names:
-        return
-    if "" not in sys.path and os.getcwd() not in sys.path:
+    if names and "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     for name in names:
         try:
@@ -96,10 +77,56 @@ def load_plugins(names: Iterable[str]) -> None:
                 f"plugins: cannot import '{name}': {error}; "
                 "run from the folder that holds it, or add that folder to PYTHONPATH"
             ) from error
-    known = [name for name in os.environ.get(VARIABLE, "").split(",") if name]
-    os.environ[VARIABLE] = ",".join(dict.fromkeys([*known, *names]))
+    _hand_down(PLUGINS, names)
 
 
 def load_inherited_plugins() -> None:
     """Import the plugins that the process which started this one has imported."""
-    load_plugins(name for name in os.environ.get(VARIABLE, "").split(",") if name)
+    load_plugins(_handed_down(PLUGINS))
+
+
+def _handed_down(variable: str) -> list[str]:
+    return [name for name in os.environ.get(variable, "").split(",") if name]
+
+
+def _hand_down(variable: str, names: Iterable[str]) -> None:
+    """Add names to a variable that processes started from here on inherit."""
+    if names := list(filter(None, names)):
+        os.environ[variable] = ",".join(dict.fromkeys([*_handed_down(variable), *names]))
+
+
+# Classes that a file names --------------------------------------------------------------------
+#
+# A class is code. Runs, finished trainings and exports name one, and may come from others; a
+# configuration names the user's own. Only classes of this project are imported for a file that names
+# them, unless the user's configuration or command line names them too.
+
+TRUSTED = "FPA_TRUSTED"
+"""Environment variable with further classes, separated by commas: a workflow's jobs inherit it."""
+BUILT_IN = ("fpa", "baselines")
+"""Packages of this project. Both lie in one folder, be it a repository or Python's site-packages."""
+
+
+def trust(names: Iterable[str]) -> None:
+    """Let files name these classes, here and in processes that are started from here on."""
+    _hand_down(TRUSTED, names)
+
+
+def check_trusted(name: str, where: object) -> None:
+    """UserError, beginning with `where`, unless a file may name the class `package.module:Class`."""
+    if not re.fullmatch(r"[\w.]+:\w+", name):
+        # Not for a message that asks to paste it into a shell.
+        raise UserError(f"{where} names no class as package.module:Class, but {name!a}")
+    if name not in _handed_down(TRUSTED) and not _is_built_in(re.split("[.:]", name)[0]):
+        raise UserError(
+            f"{where} names the class {name}, which is not of this project: to import it is to run "
+            f"its code; if you trust it, repeat the command with --trust-class {name}"
+        )
+
+
+def _is_built_in(package: str) -> bool:
+    """Whether a package is this project's, rather than one of its name in the working directory."""
+    found = importlib.util.find_spec(package) if package in BUILT_IN else None
+    if found is None or found.origin is None:
+        return False
+    return Path(found.origin).resolve().parents[1] == Path(fpa.__file__).resolve().parents[1]

@@ -8,8 +8,7 @@ from pathlib import Path
 import requests
 
 from fpa.core.errors import UserError
-from fpa.core.files import file_digest, read_json, write_json, write_text
-from fpa.core.locks import locked
+from fpa.core.files import file_digest, locked, read_json, write_json, write_text
 from fpa.core.progress import Progress, log
 from fpa.data.sources import SOURCES, instructions
 

@@ -29,10 +29,9 @@ from PIL import UnidentifiedImageError
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, digest_of_many, file_digest, new_array, write_json
-from fpa.core.locks import locked
+from fpa.core.files import atomic_path, digest_of_many, file_digest, locked, new_array, write_json
 from fpa.core.progress import Progress, log
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.picture import FILTERS, decode
 from fpa.data.readers import LARGEST_FILE, Found, Listing, Reader, list_images
 from fpa.data.source_validation import check_source, stamp

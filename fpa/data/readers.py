@@ -24,10 +24,17 @@ from typing import IO, Any, NamedTuple
 import lmdb
 
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_open, digest
+from fpa.core.files import (
+    DAMAGED,
+    MOST_BLOWN_UP,
+    atomic_open,
+    digest,
+    is_plain_file,
+    members,
+    open_tar,
+)
 from fpa.core.lazy import sklearn_datasets
 from fpa.core.progress import log
-from fpa.core.tars import DAMAGED, MOST_BLOWN_UP, is_plain_file, members, open_tar
 
 LARGEST_FILE = 1 << 28
 """Bytes of one encoded image; a larger file is not an image of a training set."""

@@ -9,7 +9,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import digest_of_many, write_json
 from fpa.core.progress import log
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.readers import Listing, Reader, list_images
 from fpa.data.sources import SOURCES, DatasetSpec, content
 from fpa.data.store import Manifest, read_manifest

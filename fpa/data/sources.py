@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import digest
+from fpa.core.provenance import STAGES
 from fpa.core.registry import Registry
-from fpa.core.stages import STAGES
 from fpa.data.readers import DigitsReader, Reader, open_path
 
 

@@ -81,7 +81,7 @@ class Extraction:
 
     def __init__(self, described_in: str | Path, device: torch.device) -> None:
         info = ExtractorInfo.read(described_in)
-        network = EXTRACTORS.get(info.network, str(described_in))
+        network = EXTRACTORS.find(info.network, str(described_in))
         kind = network.weights_format("torch_fidelity")
         path = info.checked_weights(kind, described_in)
         self.cuda = device.type == "cuda"

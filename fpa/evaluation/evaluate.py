@@ -107,7 +107,7 @@ def evaluate(
         )
     settings = settings or Settings(metrics_of_images())
     for metric in settings.metrics:
-        if METRICS.get(metric, "metrics").needs_cross_check:
+        if METRICS.find(metric, "metrics").needs_cross_check:
             raise UserError(f"{metric} needs the cross-check of a workflow; leave it out here")
     # Before images are read: weights may be missing.
     place.extractor(protocol.extractor)

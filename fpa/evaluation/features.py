@@ -17,10 +17,17 @@ from PIL import Image
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, file_digest, load_array, new_array, read_json, write_json
-from fpa.core.locks import locked
+from fpa.core.files import (
+    atomic_path,
+    file_digest,
+    load_array,
+    locked,
+    new_array,
+    read_json,
+    write_json,
+)
 from fpa.core.progress import Progress
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.store import open_store
 from fpa.evaluation.extractors import load as load_extractor
 from fpa.evaluation.protocols import CHECK, Space

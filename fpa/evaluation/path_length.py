@@ -44,7 +44,7 @@ def load_distance(described_in: str | Path, device: torch.device) -> nn.Module:
     UserError where its weights are missing or were changed, or it is a network of another kind.
     """
     info = ExtractorInfo.read(described_in)
-    network = EXTRACTORS.get(info.network, str(described_in))
+    network = EXTRACTORS.find(info.network, str(described_in))
     if PAIRS not in network.resizes:
         raise UserError(
             f"{described_in} describes {network.name}, which does not compare images in pairs; "

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device
 from fpa.evaluation import extractors, features, on_device, precision_recall, sampling
 from fpa.evaluation.protocols import Space
 from fpa.runs.run import Budget

@@ -13,7 +13,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import atomic_path, load_array, new_array, write_json
 from fpa.core.progress import Progress, log
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device
 
 CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""

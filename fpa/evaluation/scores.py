@@ -215,7 +215,7 @@ def measure(
     for an unknown metric, and when the libraries disagree.
     """
     for name in settings.metrics:
-        METRICS.get(name, "evaluation.metrics")
+        METRICS.find(name, "evaluation.metrics")
     if not all(_is_finite(part.values) for part in main):
         return {}
     real, fake = main.real.values, main.fake.values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fpa.core import provenance
 from fpa.core.errors import UserError
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.evaluation import features, precision_recall
 from fpa.evaluation.distances import Estimate
 from fpa.evaluation.extractors import PAIRS, ExtractorInfo

@@ -37,7 +37,7 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _of_known_parts(self) -> "Claim":
-        METRICS.get(self.metric, "metric")
+        METRICS.find(self.metric, "metric")
         if set(self.better) & set(self.than):
             raise ValueError("no model can be better than itself")
         return self

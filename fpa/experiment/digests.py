@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fpa.core.files import digest
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.sources import DatasetSpec, content
 from fpa.evaluation.protocols import Protocol
 from fpa.experiment.config import EvaluationSettings, TrainingSettings

@@ -8,8 +8,7 @@ from typing import Any
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import digest, read_json, write_json
-from fpa.core.registry import load_plugins
-from fpa.core.trust import trust
+from fpa.core.registry import load_plugins, trust
 from fpa.data.sources import DatasetSpec, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
@@ -48,7 +47,7 @@ class Plan:
             for name, settings in evaluation.protocols.items()
         }
         for metric in evaluation.metrics:
-            METRICS.get(metric, "evaluation.metrics")
+            METRICS.find(metric, "evaluation.metrics")
         stated = read_claims(self.config.claims) if self.config.claims else []
         self.claims = about_models(stated, self.config.models)
         if not self.by_features:

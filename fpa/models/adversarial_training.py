@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from fpa.core import distributed
-from fpa.core.compiling import uncompiled
 from fpa.core.errors import UserError
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device, uncompiled
 from fpa.models.discriminator import DiscriminatorOutput
 from fpa.models.interface import State
 from fpa.models.settings import RecipeSettings

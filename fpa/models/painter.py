@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fpa.core.autocast import at_least_float32, without_autocast
+from fpa.core.torch_utils import at_least_float32, without_autocast
 from fpa.models.learning_rules import LearningRule, RuleOutput, accumulate
 from fpa.models.parts import RULES
 from fpa.models.programs import Program

@@ -101,9 +101,9 @@ class PainterSettings(BaseModel):
     @model_validator(mode="after")
     def _parts_go_together(self) -> "PainterSettings":
         try:
-            rule = RULES.get(self.rule)
-            INPUTS.get(self.inputs)
-            SEQUENCES.get(self.sequence)
+            rule = RULES.find(self.rule)
+            INPUTS.find(self.inputs)
+            SEQUENCES.find(self.sequence)
         except UserError as error:
             raise ValueError(str(error)) from None
         if self.vector_rates and not rule.vector_rates:

@@ -23,8 +23,17 @@ from pydantic import BaseModel, Field, ValidationError
 import fpa
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_open, canonical_json, file_digest, read_json
-from fpa.core.tars import DAMAGED, MOST_BLOWN_UP, is_plain_file, members, open_tar
+from fpa.core.files import (
+    DAMAGED,
+    MOST_BLOWN_UP,
+    atomic_open,
+    canonical_json,
+    file_digest,
+    is_plain_file,
+    members,
+    open_tar,
+    read_json,
+)
 from fpa.reporting.description import Description, read_description, score_file
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files

@@ -97,7 +97,7 @@ def draw(spec: Spec, results: Path) -> None:
         raise UserError(f"{spec.name}: nothing to draw, {spec.inputs[0].path} is missing")
     use_theme()
     spec = replace(spec, models={name: as_drawn(label) for name, label in spec.models.items()})
-    drawn = FIGURES.get(spec.kind).draw(spec, results)
+    drawn = FIGURES.find(spec.kind).draw(spec, results)
     if isinstance(drawn, Animation):
         _save_animation(drawn, results / spec.files[0])
     else:

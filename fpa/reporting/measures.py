@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fpa.core.words import in_words
+from fpa.core.errors import in_words
 from fpa.evaluation.metrics import METRICS
 
 FRECHET = "Fréchet distance"

@@ -13,11 +13,10 @@ import yaml
 
 import fpa
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, cpu_threads
 from fpa.core.files import atomic_path, file_digest, write_bytes, write_text
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
-from fpa.core.words import cpu_threads
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation import live
 from fpa.evaluation.metrics import METRICS

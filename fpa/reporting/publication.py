@@ -21,11 +21,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from fpa.core import artifacts, provenance
-from fpa.core.errors import UserError, one_line
+from fpa.core.errors import UserError, in_words, one_line
 from fpa.core.files import file_digest, read_json
 from fpa.core.lazy import torch
 from fpa.core.progress import log
-from fpa.core.words import in_words
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.bundle import unpack

@@ -12,9 +12,9 @@ import yaml
 from PIL import Image
 
 from fpa.core import artifacts
+from fpa.core.errors import cpu_threads
 from fpa.core.files import read_json
 from fpa.core.provenance import processor
-from fpa.core.words import cpu_threads
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.description import Description, labels
 from fpa.reporting.figures import Spec

@@ -46,7 +46,7 @@ def read_run(folder: Path) -> Run:
 def load(folder: Path) -> Model:
     """The model of an export, with its EMA generator's weights; UserError when they do not fit.
 
-    Its class is not imported unless it may be (fpa.core.trust).
+    Its class is not imported unless it may be (fpa.core.registry).
     """
     run, expected = _read(folder)
     path = folder / WEIGHTS

@@ -20,7 +20,7 @@ from fpa.core.files import (
     write_json,
     write_text,
 )
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.models.interface import Model, Weights
 from fpa.models.unet import RefinedPainter
 from fpa.runs import export, keeping, tensors

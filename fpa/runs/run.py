@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import canonical_json
-from fpa.core.trust import check_trusted
+from fpa.core.registry import check_trusted
 from fpa.data.sources import DatasetSpec, store_name
 from fpa.models import loading
 from fpa.models.interface import Model
@@ -132,7 +132,7 @@ class Run:
     def from_json(cls, value: Any, path: object = "the run") -> Run:
         """The inverse of `as_json`; UserError when it is something else, or an older version's.
 
-        Its class is not imported, and refused unless it may be (fpa.core.trust).
+        Its class is not imported, and refused unless it may be (fpa.core.registry).
         """
         try:
             if value.keys() != {"dataset", "model", "training", "seed", "digest", "base"}:

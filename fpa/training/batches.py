@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fpa.core import distributed
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device
 from fpa.data.sampler import EpochSampler
 
 SHARE = 0.25

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fpa.core import artifacts, distributed
 from fpa.core.errors import Stopped, UserError
-from fpa.core.locks import locked
+from fpa.core.files import locked
 from fpa.core.progress import Progress, log
 from fpa.data.sampler import EpochSampler
 from fpa.evaluation.quick_score import Watch

@@ -42,7 +42,7 @@ class Observers:
         return self.training.history[-1]["step"] if self.training.history else -1
 
     def _begin(self, name: str, about: RunInfo) -> None:
-        self._loggers[name] = LOGGERS.get(name, "runtime.loggers").begin(about)
+        self._loggers[name] = LOGGERS.find(name, "runtime.loggers").begin(about)
 
     def look(self) -> None:
         """After a step: pass on new history rows, and write the status if it is time."""

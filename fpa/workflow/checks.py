@@ -31,7 +31,7 @@ def check_before_start(experiment: Plan) -> None:
     for protocol in experiment.by_features:
         _check_samples(experiment, protocol)
     for name in experiment.config.runtime.loggers:
-        LOGGERS.get(name, "runtime.loggers").check("runtime.loggers")
+        LOGGERS.find(name, "runtime.loggers").check("runtime.loggers")
     _check_files(experiment)
     _check_images(experiment)
     for run in {(r.dataset.name, r.model.name): r for r in experiment.runs}.values():

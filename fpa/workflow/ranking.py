@@ -18,7 +18,7 @@ def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:
     while part is not None:
         name = part.model.name
         for network in find_model(part.model.class_, f"models.{name}.class").trains_with:
-            EXTRACTORS.get(network, f"{part.model.class_}: trains_with")
+            EXTRACTORS.find(network, f"{part.model.class_}: trains_with")
             for protocol in protocols:
                 scored, _ = find_extractor(protocol.extractor, protocol.name)
                 if network in (scored.name, scored.built_on):

@@ -11,7 +11,7 @@ import yaml
 from conftest import fpa
 
 from fpa.core import artifacts
-from fpa.core.registry import VARIABLE
+from fpa.core.registry import PLUGINS
 from fpa.experiment.plan import Plan
 
 SPACE = "thumbnails-16px.clean.array"
@@ -132,7 +132,7 @@ def stages(small: dict) -> dict[str, list[str]]:
 def test_no_stage_leaves_half_a_file_on_a_full_disk_and_each_goes_on(
     kind, small, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(VARIABLE, "thumbnails")
+    monkeypatch.setenv(PLUGINS, "thumbnails")
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "disk"
     disk = kind(folder)

@@ -20,9 +20,8 @@ import torch
 from conftest import ROOT, environment, fpa
 
 from fpa.core.errors import Stopped, UserError
-from fpa.core.files import file_digest, write_json
-from fpa.core.locks import locked
-from fpa.core.stages import STAGES
+from fpa.core.files import file_digest, locked, write_json
+from fpa.core.provenance import STAGES
 from fpa.data.prepare import prepare
 from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name

@@ -19,7 +19,7 @@ import yaml
 from conftest import ROOT, environment, fpa, run_snakemake, snakemake
 
 from fpa.core.files import file_digest
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.experiment.plan import Plan
 from fpa.reporting.figures import Spec, figures
 from fpa.reporting.tables import OF_RUNS

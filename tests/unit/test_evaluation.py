@@ -12,7 +12,7 @@ from torchvision.utils import save_image
 
 from fpa.core.errors import UserError
 from fpa.core.progress import Progress
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.prepare import prepare
 from fpa.evaluation import (
     cross_check,

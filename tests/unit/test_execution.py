@@ -7,7 +7,7 @@ import torch
 from test_golden import MODELS, built
 from torch import nn
 
-from fpa.core.compiling import uncompiled
+from fpa.core.torch_utils import uncompiled
 from fpa.runs import execution
 from fpa.runs.execution import Execution
 

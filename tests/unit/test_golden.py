@@ -4,7 +4,7 @@
 
 Digests of the default experiment and the paper's are compared exactly. Of each stage a small output
 is summed up in a few numbers, which other machines reproduce to rounding; a number that differs by
-more means that the stage computes something else, and wants its number in fpa/core/stages.py (or
+more means that the stage computes something else, and wants its number in fpa/core/provenance.py (or
 its class's version) raised.
 """
 
@@ -18,7 +18,7 @@ import pytest
 import torch
 from conftest import ROOT, TINY
 
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.prepare import prepare
 from fpa.data.sampler import EpochSampler
 from fpa.data.store import open_store

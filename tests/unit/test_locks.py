@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from conftest import environment, images_dataset, png
 
-from fpa.core import locks
+from fpa.core import files
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, write_json
-from fpa.core.locks import Holder, locked
+from fpa.core.files import Holder, atomic_path, locked, write_json
 from fpa.data.prepare import prepare
 from fpa.data.source_validation import check_source
 from fpa.data.sources import store_name
@@ -29,7 +28,7 @@ from fpa.experiment.plan import Plan
 HOLD = """
 import sys, time
 from pathlib import Path
-from fpa.core.locks import locked
+from fpa.core.files import locked
 with locked(Path(sys.argv[1]), "at it"):
     print("held", flush=True)
     time.sleep(60)
@@ -53,7 +52,7 @@ def holding(tmp_path):
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
-    monkeypatch.setattr(locks, "PAUSE", 0.01)
+    monkeypatch.setattr(files, "LOCK_PAUSE", 0.01)
 
 
 def written(folder: Path, holder: Holder, seconds_ago: float) -> Path:
@@ -79,7 +78,7 @@ def test_it_says_for_whom_it_waits_and_goes_on_when_that_one_is_killed(tmp_path,
 
 def test_a_process_that_is_stopped_is_not_dead(tmp_path, holding, monkeypatch):
     holding.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(locks, "LEASE", 0)
+    monkeypatch.setattr(files, "LEASE", 0)
     with pytest.raises(UserError, match="another process is busy"):
         locked(tmp_path, "busy").__enter__()
 
@@ -87,10 +86,10 @@ def test_a_process_that_is_stopped_is_not_dead(tmp_path, holding, monkeypatch):
 def test_another_machine_is_waited_for_as_long_as_it_gives_signs_of_life(tmp_path):
     """Where its flock is not seen here."""
     other = Holder("node7", 12, "anna")
-    written(tmp_path, other, locks.LEASE - 10)
+    written(tmp_path, other, files.LEASE - 10)
     with pytest.raises(UserError, match="process 12 of anna on node7"):
         locked(tmp_path, "busy").__enter__()
-    written(tmp_path, other, locks.LEASE + 10)
+    written(tmp_path, other, files.LEASE + 10)
     with locked(tmp_path, "busy"):
         assert json.loads((tmp_path / "lock").read_text()) == [*Holder.me()]
     assert (tmp_path / "lock").read_text() == ""
@@ -98,7 +97,7 @@ def test_another_machine_is_waited_for_as_long_as_it_gives_signs_of_life(tmp_pat
 
 def test_a_machine_that_went_down_with_the_lock_blocks_nobody(tmp_path):
     """Where the file server still keeps its flock."""
-    path = written(tmp_path, Holder("node7", 12, "anna"), locks.LEASE + 10)
+    path = written(tmp_path, Holder("node7", 12, "anna"), files.LEASE + 10)
     with open(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with locked(tmp_path, "busy"), pytest.raises(UserError, match="another process is busy"):
@@ -106,7 +105,7 @@ def test_a_machine_that_went_down_with_the_lock_blocks_nobody(tmp_path):
 
 
 def test_the_holder_gives_signs_of_life(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "BEAT", 0.01)
+    monkeypatch.setattr(files, "HEARTBEAT", 0.01)
     with locked(tmp_path, "busy"):
         os.utime(tmp_path / "lock", (0, 0))
         deadline = time.monotonic() + 10

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.stylegan2_ada.augment import _margins
 from fpa.core import distributed
-from fpa.core.transfer import to_device
+from fpa.core.torch_utils import to_device
 from fpa.data.sampler import EpochSampler
 from fpa.evaluation import extractors
 from fpa.evaluation.protocols import Space

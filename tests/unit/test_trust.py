@@ -9,7 +9,7 @@ from conftest import fpa
 
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
-from fpa.core.trust import check_trusted, trust
+from fpa.core.registry import check_trusted, trust
 from fpa.experiment.plan import Plan
 from fpa.runs.export import export
 from fpa.runs.finished import restore

@@ -1,7 +1,7 @@
 # The experiment, checked before anything runs. What the rules ask of it is in fpa/workflow/workflow.py.
 
 from fpa.core import artifacts
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.experiment.config import check_files
 from fpa.workflow.snakemake_internals import skip_retries_on_user_error
 from fpa.workflow.workflow import Workflow, prepare_environment

@@ -186,7 +186,7 @@ def find_extractor(name: str, where: str) -> tuple[FeatureNetwork, int]:
     UserError, beginning with `where`, when there is no such network or its packages are missing.
     """
     match = re.fullmatch(r"([a-z0-9_]+?)(?:-(\d+)px)?", name)
-    network = EXTRACTORS.get(match[1] if match else name, where)
+    network = EXTRACTORS.find(match[1] if match else name, where)
     size = int(match[2]) if match and match[2] else network.default_size
     low, high = network.sizes
     if size is None or not low <= size <= high:
@@ -308,7 +308,7 @@ class Extractor:
 def load(described_in: str | Path, resize: str, device: torch.device) -> Extractor:
     """The extractor that `obtain` described, behind one of clean-fid's resizes."""
     info = ExtractorInfo.read(described_in)
-    network = EXTRACTORS.get(info.network, str(described_in))
+    network = EXTRACTORS.find(info.network, str(described_in))
     kind = network.weights_format(resize)
     path = info.checked_weights(kind, described_in)
     module = network.load(path, info.input_size, resize).to(device)

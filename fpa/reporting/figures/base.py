@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, in_words
 from fpa.core.files import load_array, read_json
 from fpa.core.lazy import pd
 from fpa.core.registry import Registry
-from fpa.core.words import in_words
 from fpa.reporting.description import Description, labels
 
 if TYPE_CHECKING:

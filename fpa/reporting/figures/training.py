@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, in_words
 from fpa.core.lazy import pd, plt, sns
-from fpa.core.words import in_words
 from fpa.reporting.description import target_distance, watched
 from fpa.reporting.figures.base import (
     Animation,

@@ -13,7 +13,7 @@ def build(request: Request) -> Built:
     Its caption has a warning when the entries mix versions of a stage.
     """
     if request.kind not in TABLES:
-        METRICS.get(request.kind, "table")
+        METRICS.find(request.kind, "table")
     make = TABLES[request.kind].load() if request.kind in TABLES else metric.build
     frame, shown, caption = make(request)
     return frame, shown, " ".join(filter(None, [caption, mixed_stages(request.entries)]))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fpa.core.errors import in_words
 from fpa.core.lazy import pd
-from fpa.core.words import in_words
 from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
 from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fpa.core.errors import cpu_threads
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
-from fpa.core.words import cpu_threads
 from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry

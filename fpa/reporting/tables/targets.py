@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fpa.core.errors import in_words
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
-from fpa.core.words import in_words
 from fpa.reporting.tables.request import Built, Request
 from fpa.reporting.tables.text import sentence
 from fpa.reporting.tables.tidy import Entry

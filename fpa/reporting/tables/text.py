@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fpa.core.errors import in_words
 from fpa.core.lazy import pd
-from fpa.core.words import in_words
 from fpa.evaluation.metrics import METRICS
 
 STATUS_WORDS = {"nan": "NaN"}

@@ -20,7 +20,7 @@ from one_node import ACCOUNT, OneNode, Unavailable
 from sliced import SLICES
 
 from fpa.core.files import file_digest, write_json
-from fpa.core.stages import STAGES
+from fpa.core.provenance import STAGES
 from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
 from fpa.data.store import Duplicates, Manifest, SourceRecord, open_store
