@@ -104,8 +104,9 @@ def _reference(add: Add) -> None:
 
 @verb(_reference)
 def reference(options: argparse.Namespace) -> None:
-    place, protocol = _place(options), _protocol(options, options.protocol)
-    real, name = _real(options.real, options, None)
+    config = _configured(options)
+    place, protocol = _place(options, config), _protocol(config, options.protocol)
+    real, name = _real(options.real, options, config, None)
     made = evaluate.make_reference(real, protocol, place, name, options.most, options.seed)
     file = f"{name}-{protocol.space}-{made.digest[:10]}.npz"
     out = Path(options.out or place.data / "references" / file)
@@ -177,11 +178,12 @@ def _score_images(options: argparse.Namespace) -> None:
     for name in ("fake", "real", "check", "radii"):
         if getattr(options, name):
             raise UserError(f"--{name} is for a run's features; leave it out with --against")
-    place, protocol = _place(options), _protocol(options, options.protocol or "quick")
+    config = _configured(options)
+    place, protocol = _place(options, config), _protocol(config, options.protocol or "quick")
     if options.n_real:
         protocol = replace(protocol, n_real=options.n_real)
     size = open_images(options.run).shape[-2]
-    real, against = _real(options.against, options, size)
+    real, against = _real(options.against, options, config, size)
     result = evaluate.evaluate(
         options.run,
         real,
@@ -218,28 +220,28 @@ def _configured(options: argparse.Namespace) -> Config | None:
     return config
 
 
-def _place(options: argparse.Namespace) -> evaluate.Place:
-    config = _configured(options)
+def _place(options: argparse.Namespace, config: Config | None) -> evaluate.Place:
     weights = options.weights or (config.inception_weights if config else None)
     data = options.data or (config.data if config else "data")
     return evaluate.Place(data, weights, options.device, options.threads)
 
 
-def _protocol(options: argparse.Namespace, name: str) -> Protocol:
+def _protocol(config: Config | None, name: str) -> Protocol:
     """A protocol of the experiment, or a known one."""
-    config = _configured(options)
     own = config.evaluation.protocols.get(name) if config else None
     return protocols.resolve(name, own.model_dump() if own else {}, "--protocol")
 
 
-def _real(named: str, options: argparse.Namespace, size: int | None) -> tuple[str, str]:
+def _real(
+    named: str, options: argparse.Namespace, config: Config | None, size: int | None
+) -> tuple[str, str]:
     """The path of the real images, and what they are called.
 
     A data set is one of the configuration or of this project, at the size (px) of the images.
     """
     if Path(named).exists():
         return named, Path(named).resolve().name
-    path = options.config if _configured(options) else None
+    path = options.config if config else None
     try:
         spec, folder = resolve_dataset(named, [], path)
         if size and spec.resolution != size:

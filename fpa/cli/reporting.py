@@ -14,6 +14,7 @@ from fpa.reporting.make import make_figure, make_report, make_table, read_descri
 from fpa.reporting.state import run_entries
 from fpa.reporting.status import show
 from fpa.reporting.tables import OF_RUNS
+from fpa.runs import devices
 
 
 def _table(add: Add) -> None:
@@ -171,14 +172,9 @@ def _verify(add: Add) -> None:
 
 @verb(_verify)
 def verify(options: argparse.Namespace) -> None:
-    device = None
-    if options.rescore:
-        from fpa.runs import devices
-
-        device = devices.choose(options.device, options.threads)
-    found = publication.verify(
-        Path(options.folder), options.rescore, Path(options.data), options.seed, device
-    )
+    folder, rescore = Path(options.folder), options.rescore
+    device = devices.choose(options.device, options.threads) if rescore else None
+    found = publication.verify(folder, rescore, Path(options.data), options.seed, device)
     if found:
         raise UserError("\n".join([f"{options.folder} does not hold:", *found]))
     log.info("%s: everything is as published", options.folder)
