@@ -3,15 +3,12 @@
 What stands here is optional: with it, planning an experiment does not import the model.
 """
 
-from pydantic import BaseModel, ConfigDict
-
 from fpa.models.loading import Declaration, lazily
+from fpa.models.settings import StrictSettings
 
 
-class DCGANSettings(BaseModel):
+class DCGANSettings(StrictSettings):
     """What the constructor takes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     latent_dim: int = 100
     width: int = 64

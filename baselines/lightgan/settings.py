@@ -3,16 +3,14 @@
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from fpa.core.errors import UserError
-from fpa.models.settings import DiscriminatorSettings, RecipeSettings
+from fpa.models.settings import DiscriminatorSettings, RecipeSettings, StrictSettings
 
 
-class GeneratorSettings(BaseModel):
+class GeneratorSettings(StrictSettings):
     """Hyperparameters of LightGAN's generator; the defaults are the published ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 256
     fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
@@ -32,10 +30,8 @@ class GeneratorSettings(BaseModel):
             )
 
 
-class LightGANSettings(BaseModel):
+class LightGANSettings(StrictSettings):
     """What the constructor takes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from fpa.models.settings import StrictSettings
 
 Preset = Literal["auto", "stylegan2", "paper256", "cifar"]
 
@@ -81,10 +83,8 @@ def heuristic_ema_kimg(batch: int) -> float:
     return batch * 10 / 32
 
 
-class NetworkSettings(BaseModel):
+class NetworkSettings(StrictSettings):
     """Sizes of generator and discriminator; null takes the preset's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     latent_dim: Annotated[PositiveInt, Field(description="Z, size of a latent")] = 512
     w_dim: Annotated[PositiveInt, Field(description="W, size of the mapped latent")] = 512
@@ -99,10 +99,8 @@ class NetworkSettings(BaseModel):
     residual: Annotated[bool | None, Field(description="residual discriminator")] = None
 
 
-class RecipeSettings(BaseModel):
+class RecipeSettings(StrictSettings):
     """Training hyperparameters; null takes the preset's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: Annotated[PositiveFloat | None, Field(description="Adam, both networks")] = None
     betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.0, 0.99)
@@ -139,10 +137,8 @@ class RecipeSettings(BaseModel):
     ] = 1.0
 
 
-class AugmentSettings(BaseModel):
+class AugmentSettings(StrictSettings):
     """Adaptive discriminator augmentation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: Annotated[bool, Field(description="false for plain StyleGAN2")] = True
     target: Annotated[float, Field(gt=-1, lt=1, description="r_t = E[sign D(real)]")] = 0.6
@@ -152,7 +148,7 @@ class AugmentSettings(BaseModel):
     ] = 500.0
 
 
-def fill(settings: BaseModel, preset: Preset, image_size: int) -> Any:
+def fill(settings: StrictSettings, preset: Preset, image_size: int) -> Any:
     """The settings, of the same class, with everything that is null taken from the preset.
 
     With `stylegan2`, r1_gamma and ema_kimg stay null: the batch of the training sets them.
@@ -166,10 +162,8 @@ def fill(settings: BaseModel, preset: Preset, image_size: int) -> Any:
     return settings.model_copy(update={name: chosen[name] for name in missing})
 
 
-class StyleGAN2ADASettings(BaseModel):
+class StyleGAN2ADASettings(StrictSettings):
     """What the constructor takes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: Preset = "auto"
     networks: NetworkSettings = NetworkSettings()

@@ -60,21 +60,40 @@ class LearningRule(Protocol):
         """
 
 
-def first_rate_one(rates: Tensor) -> Tensor:
-    """Rates (B, C, T, R) with b_1 = 1: as published, a painter without W_0 has no first rate."""
-    return torch.cat([torch.ones_like(rates[:, :, :1]), rates[:, :, 1:]], dim=2)
+class ActivatedRule:
+    """What the rules below share: rates and start as published, activations as the settings have them."""
+
+    def __init__(self, settings: PainterSettings) -> None:
+        self.settings = settings
+
+    def rate_size(self, size: int) -> int:
+        """One learning rate a step, or one for each row of W (`vector_rates`)."""
+        return size if self.settings.vector_rates else 1
+
+    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
+        """The published start of the layer behind an LSTM: uniform within +-1 / sqrt(C (2D + 1)).
+
+        As published, this counts one rate a channel even where there is one for each row.
+        """
+        if self.settings.starts_as_torch:
+            return
+        bound = self.settings.kvb_init_factor / math.sqrt(channels * (2 * size + 1))
+        torch.nn.init.uniform_(layer.weight, -bound, bound)
+        torch.nn.init.uniform_(layer.bias, -bound, bound)
+
+    def keys(self, raw: Tensor) -> Tensor:
+        return raw.softmax(dim=-1) if self.settings.softmax_keys else raw
+
+    def rates(self, raw: Tensor) -> Tensor:
+        return raw.sigmoid() if self.settings.sigmoid_rates else raw
 
 
-def start_uniform(layer: nn.Linear, size: int, channels: int, settings: PainterSettings) -> None:
-    """The published start of the layer behind an LSTM: uniform within +-1 / sqrt(C (2D + 1)).
+def first_rate_one(rates: Tensor, count: int = 1) -> Tensor:
+    """Rates (B, C, T, R) with b_1 = 1: as published, a painter without W_0 has no first rate.
 
-    As published, this counts one rate a channel even where there is one for each row.
+    count: updates of the first step.
     """
-    if settings.starts_as_torch:
-        return
-    bound = settings.kvb_init_factor / math.sqrt(channels * (2 * size + 1))
-    torch.nn.init.uniform_(layer.weight, -bound, bound)
-    torch.nn.init.uniform_(layer.bias, -bound, bound)
+    return torch.cat([torch.ones_like(rates[:, :, :count]), rates[:, :, count:]], dim=2)
 
 
 def accumulate(left: Tensor, right: Tensor, initial: Tensor | None) -> Tensor:
@@ -101,7 +120,7 @@ def start(keys: Tensor, initial: Tensor | None) -> Tensor:
     return keys.new_zeros(B, C, D, D) if initial is None else initial.expand(B, C, D, D)
 
 
-class DeltaRule:
+class DeltaRule(ActivatedRule):
     """The delta rule (paper, eq. 2-4): W_t = W_{t-1} + b_t (v_t - W_{t-1} k_t) k_t^T.
 
     One learning rate a step, or one for each row of W (`vector_rates`). The left factors are
@@ -109,21 +128,14 @@ class DeltaRule:
     """
 
     def __init__(self, settings: PainterSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         # One system per row of W costs more than the loop: docs/performance.md.
         self._write = delta_loop if settings.vector_rates else delta
-
-    def rate_size(self, size: int) -> int:
-        return size if self.settings.vector_rates else 1
-
-    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
-        start_uniform(layer, size, channels, self.settings)
 
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
     ) -> RuleOutput:
-        keys = raw_keys.softmax(dim=-1) if self.settings.softmax_keys else raw_keys
-        rates = raw_rates.sigmoid() if self.settings.sigmoid_rates else raw_rates
+        keys, rates = self.keys(raw_keys), self.rates(raw_rates)
         if initial is None:
             rates = first_rate_one(rates)
         matrix, left = self._write(keys, values, rates, initial)
@@ -174,25 +186,19 @@ def delta(
 RULES.register("delta", Rule(DeltaRule, vector_rates=True))
 
 
-class AdditiveRule:
+class AdditiveRule(ActivatedRule):
     """The purely additive rule: W_t = W_{t-1} + v_t k_t^T, as one matrix product, V^T K.
 
-    It has no learning rate.
+    It has no learning rate, and as published its layer starts as torch starts it.
     """
-
-    def __init__(self, settings: PainterSettings) -> None:
-        self.settings = settings
 
     def rate_size(self, size: int) -> int:
         return 0
 
-    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
-        """As torch starts it."""
-
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
     ) -> RuleOutput:
-        keys = raw_keys.softmax(dim=-1) if self.settings.softmax_keys else raw_keys
+        keys = self.keys(raw_keys)
         rates = torch.ones_like(values[..., :1])
         return RuleOutput(accumulate(values, keys, initial), values, keys, rates)
 
@@ -208,25 +214,19 @@ def additive_loop(keys: Tensor, values: Tensor, initial: Tensor | None = None) -
 RULES.register("additive", Rule(AdditiveRule, has_rates=False))
 
 
-class OjaRule:
-    """Oja's rule with one learning rate a step, or one for each row of W (`vector_rates`).
+class OjaRule(ActivatedRule):
+    """Oja's rule as in the paper's public code: W_t = W_{t-1} + b_t v_t (k_t - W_{t-1}^T v_t)^T.
 
+    It is the mirror image of the delta rule: what the matrix already gives for a value is taken from the
+    key. With softmax keys, the published rule takes a second softmax of the difference; that is not
+    linear, and only the loop computes it. Without, it has an exact parallel form, like the delta rule.
     As published, the first step uses its rate like every other.
     """
-
-    def __init__(self, settings: PainterSettings) -> None:
-        self.settings = settings
-
-    def rate_size(self, size: int) -> int:
-        return size if self.settings.vector_rates else 1
-
-    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
-        start_uniform(layer, size, channels, self.settings)
 
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
     ) -> RuleOutput:
-        rates = raw_rates.sigmoid() if self.settings.sigmoid_rates else raw_rates
+        rates = self.rates(raw_rates)
         if self.settings.softmax_keys:
             keys = raw_keys.softmax(dim=-1)
             matrix, right = oja_loop(keys, values, rates, initial, softmax=True)
@@ -281,24 +281,28 @@ OFFSET = 4.0
 """Added to the raw decays: an untrained painter's are near sigmoid(4) = 0.98. This project's choice."""
 
 
-class GatedDeltaRule:
-    """The delta rule with a decay; a channel's two raw rates are those of rate and decay."""
+class GatedDeltaRule(ActivatedRule):
+    """The gated delta rule (Yang, Kautz & Hatamizadeh, "Gated Delta Networks", ICLR 2025).
 
-    def __init__(self, settings: PainterSettings) -> None:
-        self.settings = settings
+    W_t = a_t W_{t-1} + b_t (v_t - a_t W_{t-1} k_t) k_t^T: before each update, what was painted so far
+    fades by a decay a_t in (0, 1). Here one decay a step is shared by all channels, so colours do not
+    shift, and it fades towards a learned W_0 where there is one: W_t - W_0 in place of W_t. A channel's
+    two raw rates are those of rate and decay.
+
+    Updates are returned as they are left in W_T: u_t k_t^T with u_t faded by all later decays. So
+    W_T = W_0 + sum_t left_t right_t^T holds, and without W_0 a sum up to step t is W_t times one number:
+    its picture, which is scaled to the finished image's norm, is that of W_t.
+    """
 
     def rate_size(self, size: int) -> int:
         return 2
 
-    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
-        start_uniform(layer, size, channels, self.settings)
-
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
     ) -> RuleOutput:
-        keys = raw_keys.softmax(dim=-1) if self.settings.softmax_keys else raw_keys
+        keys = self.keys(raw_keys)
         raw_rates, raw_decays = raw_rates.split(1, dim=-1)
-        rates = raw_rates.sigmoid() if self.settings.sigmoid_rates else raw_rates
+        rates = self.rates(raw_rates)
         if initial is None:
             rates = first_rate_one(rates)
         # (B, 1, T, 1): the logarithm, because products of many decays would underflow.
@@ -358,15 +362,16 @@ RULES.register("gated_delta", Rule(GatedDeltaRule, decays=True))
 
 
 class DeltaProductRule(DeltaRule):
-    """n updates a step, each of the matrix that the one before has left.
+    """n = `settings.updates` updates a step, each of the matrix that the one before has left.
 
-    DeltaProduct (Siems et al., 2025, arXiv:2502.10297): a step's transition is a product
+    The sequence of keys, values and rates has T n entries, those of one step side by side. DeltaProduct
+    (Siems et al., 2025, arXiv:2502.10297): a step's transition is a product
     of n (generalised) Householder matrices I - b k k^T. As all updates of a step are the delta
     rule's, so is the whole sequence of T n updates, and its parallel form.
     """
 
 
-class RankRDeltaRule:
+class RankRDeltaRule(ActivatedRule):
     """One update of rank n a step: W_t = W_{t-1} + sum_i b_ti (v_ti - W_{t-1} k_ti) k_ti^T.
 
     All n parts read the same matrix. In terms of Sun et al. ("Learning to (Learn at Test Time)",
@@ -374,25 +379,14 @@ class RankRDeltaRule:
     sum_i ||W k_i - v_i||^2 / 2, the delta rule one of online gradient descent.
     """
 
-    def __init__(self, settings: PainterSettings) -> None:
-        self.settings = settings
-
-    def rate_size(self, size: int) -> int:
-        return 1
-
-    def initialise(self, layer: nn.Linear, size: int, channels: int) -> None:
-        start_uniform(layer, size, channels, self.settings)
-
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
     ) -> RuleOutput:
         rank = self.settings.updates
-        keys = raw_keys.softmax(dim=-1) if self.settings.softmax_keys else raw_keys
-        rates = raw_rates.sigmoid() if self.settings.sigmoid_rates else raw_rates
+        keys, rates = self.keys(raw_keys), self.rates(raw_rates)
         if initial is None:
             # As in the delta rule: the first step, here all of it, has nothing to be weighed with.
-            first = torch.ones_like(rates[:, :, :rank])
-            rates = torch.cat([first, rates[:, :, rank:]], dim=2)
+            rates = first_rate_one(rates, rank)
         matrix, left = rank_r_delta(keys, values, rates, rank, initial)
         return RuleOutput(matrix, left, keys, rates)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from fpa.core.errors import UserError, did_you_mean
@@ -29,7 +29,10 @@ Number = int | float
 
 
 class Arguments(BaseModel):
-    """Arguments that matter here, with the public command line's defaults; others are ignored."""
+    """Arguments that matter here, with the public command line's defaults; others are ignored.
+
+    Those that are a setting of ours have its name, and their own as an alias.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -37,25 +40,25 @@ class Arguments(BaseModel):
     greyscale: bool = False
     transparent: bool = False
     latent_dim: int = 256
-    rnn_hidden_size: int = 512
-    num_layers: int = 1
-    num_decoding_steps: int = 64
+    hidden_size: int = Field(512, alias="rnn_hidden_size")
+    layers: int = Field(1, alias="num_layers")
+    steps: int = Field(64, alias="num_decoding_steps")
     mini_latent_dim: int = 8
     mini_input_size: int = 128
-    wide_out_dim: int = 0
-    num_heads: int = 8
-    ff_dim: int = 1024
+    wide_dim: int = Field(0, alias="wide_out_dim")
+    heads: int = Field(8, alias="num_heads")
+    feedforward_size: int = Field(1024, alias="ff_dim")
     max_unet_dim: int = 4
     fmap_max: int = 512
-    use_softmax: bool = False
-    out_tanh: bool = False
+    softmax_keys: bool = Field(False, alias="use_softmax")
+    tanh_image: bool = Field(False, alias="out_tanh")
     unet_tanh: bool = False
-    use_pos_enc: bool = False
-    use_learned_init: bool = False
-    use_latent_to_init: bool = False
-    v2_input_sigmoid: bool = False
-    val_tanh: bool = False
-    vect_lr: bool = False
+    position_codes: bool = Field(False, alias="use_pos_enc")
+    learned_initial: bool = Field(False, alias="use_learned_init")
+    latent_to_state: bool = Field(False, alias="use_latent_to_init")
+    mini_tanh: bool = Field(False, alias="v2_input_sigmoid")
+    tanh_values: bool = Field(False, alias="val_tanh")
+    vector_rates: bool = Field(False, alias="vect_lr")
     no_sigmoid_lr: bool = False
     use_intermed_loss: int = 1
     scale_intermed_loss: bool = False
@@ -63,17 +66,19 @@ class Arguments(BaseModel):
     stop_grad_unet: bool = False
     pre_unet_loss: bool = False
     batch_size: int = 10
-    grad_cummulate_every: int = 4
+    accumulation: int = Field(4, alias="grad_cummulate_every")
     num_train_steps: int = 150_000
     learning_rate: Number = 2e-4
-    ttur_mult: Number = 1.0
+    discriminator_rate_factor: Number = Field(1.0, alias="ttur_mult")
     unet_lr: Number = 2e-4
-    aug_prob: Number = 0.0
-    rnn_init_fact: Number = 1.0
-    kvb_init_fact: Number = 1.0
+    augment_probability: Number = Field(0.0, alias="aug_prob")
+    lstm_init_factor: Number = Field(1.0, alias="rnn_init_fact")
+    kvb_init_factor: Number = Field(1.0, alias="kvb_init_fact")
     seed: int = 1
 
 
+PUBLIC = {field.alias or name: field for name, field in Arguments.model_fields.items()}
+"""The arguments by their own names."""
 WITHOUT_EFFECT = frozenset(
     "model_type optimizer data_dir result_dir model_dir work_dir exp_name new save_all image_save_format "
     "load_from load_only_g load_pre_trained reset_g_optimizer reset_d_optimizer num_image_tiles generate "
@@ -84,33 +89,12 @@ WITHOUT_EFFECT = frozenset(
 """Arguments about folders, logs, evaluation and how a training began: nothing that goes on is changed by
 them."""
 
-OPTIONS = {
-    "num_decoding_steps": "steps",
-    "latent_dim": "latent_dim",
-    "rnn_hidden_size": "hidden_size",
-    "num_layers": "layers",
-    "out_tanh": "tanh_image",
-    "use_pos_enc": "position_codes",
-    "use_softmax": "softmax_keys",
-    "mini_latent_dim": "mini_latent_dim",
-    "mini_input_size": "mini_input_size",
-    "v2_input_sigmoid": "mini_tanh",
-    "use_latent_to_init": "latent_to_state",
-    "val_tanh": "tanh_values",
-    "vect_lr": "vector_rates",
-    "wide_out_dim": "wide_dim",
-    "use_learned_init": "learned_initial",
-    "num_heads": "heads",
-    "ff_dim": "feedforward_size",
-    "rnn_init_fact": "lstm_init_factor",
-    "kvb_init_fact": "kvb_init_factor",
-}
-"""Arguments of painters that are settings under another name."""
-ALWAYS = ("num_decoding_steps", "latent_dim", "rnn_hidden_size", "num_layers", "out_tanh")
-COMMON = ("use_pos_enc", "use_softmax", "no_sigmoid_lr")
-INIT = ("rnn_init_fact", "kvb_init_fact")
-V2 = ("mini_latent_dim", "mini_input_size", "v2_input_sigmoid", "val_tanh", "vect_lr")
-HEADS = ("num_heads", "ff_dim")
+RECIPE = ("learning_rate", "discriminator_rate_factor", "augment_probability", "accumulation")
+ALWAYS = ("steps", "latent_dim", "hidden_size", "layers", "tanh_image")
+COMMON = ("position_codes", "softmax_keys", "no_sigmoid_lr")
+INIT = ("lstm_init_factor", "kvb_init_factor")
+V2 = ("mini_latent_dim", "mini_input_size", "mini_tanh", "tanh_values", "vector_rates")
+HEADS = ("heads", "feedforward_size")
 OFF = {"softmax_keys": False, "mini_tanh": False, "latent_to_state": False}
 """Settings that are on by default here, and that a published painter has only by an argument."""
 
@@ -128,22 +112,22 @@ class Kind:
     """Whether it can be trained on partial images."""
 
 
-DELTA = Kind({"inputs": "v1"}, (*COMMON, *INIT, "val_tanh", "vect_lr", "use_learned_init"))
+DELTA = Kind({"inputs": "v1"}, (*COMMON, *INIT, "tanh_values", "vector_rates", "learned_initial"))
 KINDS = {
-    "lstm_delta": Kind(DELTA.parts, (*DELTA.uses, "wide_out_dim"), partial=True),
-    "lstm_delta_unet": Kind(DELTA.parts, (*COMMON, *INIT, "use_learned_init"), unet=True),
+    "lstm_delta": Kind(DELTA.parts, (*DELTA.uses, "wide_dim"), partial=True),
+    "lstm_delta_unet": Kind(DELTA.parts, (*COMMON, *INIT, "learned_initial"), unet=True),
     "lstm_delta_split_v2": Kind(
-        {}, (*COMMON, *INIT, *V2, "use_latent_to_init", "wide_out_dim"), partial=True
+        {}, (*COMMON, *INIT, *V2, "latent_to_state", "wide_dim"), partial=True
     ),
-    "lstm_delta_split_v2_unet": Kind({}, (*COMMON, *INIT, *V2, "use_latent_to_init"), unet=True),
-    "lstm_sum": Kind({"rule": "additive", "inputs": "v1"}, ("use_pos_enc",)),
+    "lstm_delta_split_v2_unet": Kind({}, (*COMMON, *INIT, *V2, "latent_to_state"), unet=True),
+    "lstm_sum": Kind({"rule": "additive", "inputs": "v1"}, ("position_codes",)),
     "lstm_delta_split": Kind({"inputs": "split"}, (*COMMON, *INIT, "mini_input_size")),
     "lstm_delta_split_unet": Kind(
         {"inputs": "split"}, (*COMMON, *INIT, "mini_input_size"), unet=True
     ),
-    "lstm_oja_split_v2": Kind({"rule": "oja"}, (*COMMON, *INIT, *V2, "wide_out_dim"), partial=True),
+    "lstm_oja_split_v2": Kind({"rule": "oja"}, (*COMMON, *INIT, *V2, "wide_dim"), partial=True),
     "trafo_delta_split": Kind({"inputs": "split", "sequence": "transformer"}, (*COMMON, *HEADS)),
-    "rfwp_delta": Kind({"inputs": "v1", "sequence": "rfwp"}, (*COMMON, *HEADS, "use_learned_init")),
+    "rfwp_delta": Kind({"inputs": "v1", "sequence": "rfwp"}, (*COMMON, *HEADS, "learned_initial")),
 }
 BASE = "base"
 """The `model_type` of LightGAN."""
@@ -184,12 +168,7 @@ def read_arguments(args: Mapping[str, object], where: str) -> Imported:
     given = _checked(args, where)
     if given.transparent:
         raise UserError(f"{where}: transparent images (4 channels) are not supported")
-    recipe = {
-        "learning_rate": given.learning_rate,
-        "discriminator_rate_factor": given.ttur_mult,
-        "augment_probability": given.aug_prob,
-        "accumulation": given.grad_cummulate_every,
-    }
+    recipe = {name: getattr(given, name) for name in RECIPE}
     model, base = "baselines.lightgan:LightGAN", None
     if kind == BASE:
         sizes = {"fmap_max": given.fmap_max}
@@ -203,7 +182,7 @@ def read_arguments(args: Mapping[str, object], where: str) -> Imported:
         settings,
         given.image_size,
         1 if given.greyscale else 3,
-        given.batch_size * given.grad_cummulate_every,
+        given.batch_size * given.accumulation,
         given.num_train_steps,
         given.seed,
         base,
@@ -213,7 +192,7 @@ def read_arguments(args: Mapping[str, object], where: str) -> Imported:
 
 def _not_taken(args: Mapping[str, object], given: Arguments) -> tuple[str, ...]:
     """Arguments that are switched on and that nothing here corresponds to, such as use_unet_match_loss."""
-    known = WITHOUT_EFFECT | Arguments.model_fields.keys()
+    known = WITHOUT_EFFECT | PUBLIC.keys()
     if given.frozen_base:
         # An EMA of a frozen painter is that painter.
         known |= {"ema_only_unet"}
@@ -228,7 +207,7 @@ def _checked(args: Mapping[str, object], where: str) -> Arguments:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         words = {int: "a whole number", bool: "true or false", Number: "a number"}
-        expected = words[Arguments.model_fields[name].annotation]
+        expected = words[PUBLIC[name].annotation]
         raise UserError(f"{where}: {name} is {args[name]!r}, expected {expected}") from None
 
 
@@ -237,13 +216,12 @@ def _painter(
 ) -> tuple[str, Settings, Settings | None]:
     """Class, settings, and settings of the base."""
     painter: dict[str, object] = {**OFF, **kind.parts}
-    used = (*ALWAYS, *kind.uses)
-    painter |= {OPTIONS[name]: getattr(given, name) for name in used if name in OPTIONS}
-    if "no_sigmoid_lr" in kind.uses:
-        painter["sigmoid_rates"] = not given.no_sigmoid_lr
+    painter |= {name: getattr(given, name) for name in (*ALWAYS, *kind.uses)}
+    if "no_sigmoid_lr" in painter:
+        painter["sigmoid_rates"] = not painter.pop("no_sigmoid_lr")
     if kind.parts.get("sequence") == "transformer":
         # The pieces of the latent are mapped to the model's width at once.
-        painter["mini_input_size"] = given.rnn_hidden_size
+        painter["mini_input_size"] = given.hidden_size
     fpa = {"painter": painter, "discriminator": {"fmap_max": given.fmap_max}, "recipe": recipe}
     if kind.partial and given.use_intermed_loss > 1:
         fpa |= {

@@ -21,14 +21,19 @@ from fpa.core.errors import UserError
 from fpa.models.interface import Settings
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 
+
+class StrictSettings(BaseModel):
+    """Settings that do not change and refuse what they do not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 WITH_HEADS = ("transformer", "rfwp")
 """Sequence networks whose width is split between heads."""
 
 
-class PainterSettings(BaseModel):
+class PainterSettings(StrictSettings):
     """Hyperparameters of a painter; the defaults are the paper's main model at 64 x 64."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: Annotated[PositiveInt, Field(description="T, the number of steps")] = 64
     latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 512
@@ -173,14 +178,12 @@ UNET_GROUPS = 8
 """Groups of the U-Net's group norms."""
 
 
-class DiscriminatorSettings(BaseModel):
+class DiscriminatorSettings(StrictSettings):
     """Hyperparameters of the discriminator; the defaults are the published ones.
 
     Below 32 px there is no published counterpart. The same construction then takes the image's
     own 8 x 8 features and wants `view_size` and `reconstruction_size` set no larger than useful.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
     attention: Annotated[
@@ -211,10 +214,8 @@ class DiscriminatorSettings(BaseModel):
             )
 
 
-class UNetSettings(BaseModel):
+class UNetSettings(StrictSettings):
     """Hyperparameters of the U-Net; the default is the paper's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_multiplier: Annotated[
         PositiveInt, Field(description="widths are the base width x 1, 2, 4, ... up to this")
@@ -246,10 +247,8 @@ class UNetSettings(BaseModel):
             )
 
 
-class RecipeSettings(BaseModel):
+class RecipeSettings(StrictSettings):
     """Hyperparameters of the recipe; the defaults are the paper's. Steps count from 0."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 2e-4
     betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.5, 0.9)
@@ -286,10 +285,8 @@ class RecipeSettings(BaseModel):
     ] = 25_000
 
 
-class FPASettings(BaseModel):
+class FPASettings(StrictSettings):
     """Settings of `fpa.models:FPA`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     painter: PainterSettings = PainterSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
@@ -330,10 +327,8 @@ class FPASettings(BaseModel):
         return self.painter.part_versions()
 
 
-class StartSettings(BaseModel):
+class StartSettings(StrictSettings):
     """What the U-Net stage takes over from the painter's finished run; the defaults are published."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: Annotated[
         Literal["best", "last"],
@@ -352,10 +347,8 @@ class StartSettings(BaseModel):
     ] = "continued"
 
 
-class RefiningSettings(BaseModel):
+class RefiningSettings(StrictSettings):
     """What is trained of painter and U-Net; the defaults are the paper's: the U-Net alone."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     painter: Annotated[
         Literal["frozen", "trained"], Field(description="whether the painter is trained along")
@@ -391,10 +384,8 @@ class RefiningSettings(BaseModel):
         return self
 
 
-class FPAUNetSettings(BaseModel):
+class FPAUNetSettings(StrictSettings):
     """Settings of `fpa.models:FPAUNet`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     unet: UNetSettings = UNetSettings()
     recipe: RecipeSettings = RecipeSettings()
