@@ -187,8 +187,7 @@ def _table(rows: Iterator[tuple[str, ...]]) -> str:
 
 def model_settings() -> str:
     """The settings of the models that come with this project."""
-    from fpa.cli.experiment import SHIPPED
-    from fpa.workflow.listing import list_settings
+    from fpa.cli.experiment import SHIPPED, list_settings
 
     parts = ["# Model settings", "What `python -m fpa models` prints. Defaults are the paper's."]
     for name in SHIPPED:

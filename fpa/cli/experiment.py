@@ -1,20 +1,25 @@
 """Verbs about an experiment's configuration."""
 
 import argparse
+import json
+from collections.abc import Iterator
+
+from pydantic import BaseModel
 
 from fpa.cli.options import COUNT, Add, number, verb
+from fpa.core import artifacts
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Plan
+from fpa.models.loading import find_model
 from fpa.workflow.checks import check_before_start
-from fpa.workflow.clean import leftovers, remove
-from fpa.workflow.effort import efforts, read_rates, shortest_hours
-from fpa.workflow.listing import (
+from fpa.workflow.clean import leftovers, list_leftovers, remove
+from fpa.workflow.cost_estimate import (
+    disk_usage,
+    efforts,
     list_cost,
     list_disk,
-    list_leftovers,
-    list_runs,
-    list_settings,
-    write_runs,
+    read_rates,
+    shortest_hours,
 )
 
 MEASURED_SECONDS = 2
@@ -48,10 +53,12 @@ def plan(options: argparse.Namespace) -> None:
     experiment = Plan(read_config(options.config))
     check_before_start(experiment)
     if options.write:
-        write_runs(experiment)
+        experiment.write_runs()
     rates = read_rates(options.rate, experiment)
-    for line in list_runs(experiment):
-        print(line)
+    for run in experiment.runs:
+        folder = experiment.results / run.folder
+        state = "trained" if (folder / artifacts.WEIGHTS).exists() else "to train"
+        print(f"{folder}  {run.training.kimg:g} kimg, {run.steps} steps, {state}")
     if options.cost:
         found = list(efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))
         hours = shortest_hours(experiment, found, options.together)
@@ -60,9 +67,7 @@ def plan(options: argparse.Namespace) -> None:
         for line in list_cost(found, options.together, hours, gpus, options.watts):
             print(line)
     if options.disk:
-        from fpa.workflow.disk import estimate
-
-        for line in list_disk(estimate(experiment), options.together):
+        for line in list_disk(disk_usage(experiment), options.together):
             print(line)
 
 
@@ -90,3 +95,21 @@ def models(options: argparse.Namespace) -> None:
     for name in options.classes:
         for line in list_settings(name):
             print(line)
+
+
+def list_settings(name: str) -> Iterator[str]:
+    """The settings of the model `package.module:Class`, with defaults and descriptions."""
+    yield name
+    yield from _settings(find_model(name, "class").settings, "  ")
+
+
+def _settings(settings: type[BaseModel], indent: str) -> Iterator[str]:
+    for name, field in settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield f"{indent}{name}:"
+            yield from _settings(kind, indent + "  ")
+        else:
+            default = None if field.is_required() else field.get_default()
+            comment = f"  # {field.description}" if field.description else ""
+            yield f"{indent}{name}: {json.dumps(default)}{comment}"

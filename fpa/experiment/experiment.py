@@ -1,4 +1,4 @@
-"""An experiment as tables, figures and page know it: what `experiment.json` holds, and nothing else.
+"""An experiment as tables, figures and page know it: what `experiment.json` holds, and its claims.
 
 `fpa.experiment.plan.Plan` makes it and writes it to the results folder, where everything that shows
 results reads it. The folder can be moved to another machine.
@@ -6,19 +6,21 @@ results reads it. The folder can be moved to another machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
+from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
-from fpa.experiment.claims import Claim
 from fpa.experiment.config import Config, Number, check_section
+from fpa.experiment.yaml_safety import read_yaml
 
+REPOSITORY = Path(__file__).parent.parent.parent
 FORMAT = 2
 """Of `experiment.json`. What version 0.1 wrote has none, and its digests were others."""
 UNDESCRIBED = {"runtime", "bundle", "claims"}
@@ -87,6 +89,34 @@ class ProtocolEntry(Entry):
     def of_paths(self) -> bool:
         """Whether paths between latents are measured, and neither features nor real images are."""
         return self.protocol.of_paths
+
+
+class Claim(Entry):
+    """One comparison that somebody states: which models should have the better score."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    says: str = Field(min_length=1)
+    """The claim in words, as a sentence without its full stop."""
+    source: str
+    better: tuple[str, ...] = Field(min_length=1)
+    """Names of models, each of which should be better than each of `than`."""
+    than: tuple[str, ...] = Field(min_length=1)
+    metric: str = "fid"
+    paired: bool = False
+    """Whether trainings of one seed belong together: one starts from the other."""
+    alike: float | None = Field(default=None, gt=0, lt=1)
+    """Instead: that the means differ by less than this share of `than`'s."""
+
+    @model_validator(mode="after")
+    def _of_known_parts(self) -> Claim:
+        METRICS.find(self.metric, "metric")
+        if set(self.better) & set(self.than):
+            raise ValueError("no model can be better than itself")
+        return self
+
+    @property
+    def models(self) -> set[str]:
+        return {*self.better, *self.than}
 
 
 class Experiment(Entry):
@@ -213,3 +243,46 @@ class Experiment(Entry):
             evaluation.seed,
             self.first_protocol.space,
         )
+
+
+# Claims ------------------------------------------------------------------------------------------
+
+
+def read_claims(path: str | Path) -> list[Claim]:
+    """The claims in a file, a YAML list of them; UserError names the first thing wrong with it.
+
+    A relative path that is not in the working directory is looked for beside this package, so that
+    `experiments/claims.yaml` is found from everywhere.
+    """
+    beside = REPOSITORY / path
+    found = read_yaml(path if Path(path).exists() or not beside.exists() else beside, "the claims")
+    return check_claims(found, str(path))
+
+
+def check_claims(found: Any, where: str) -> list[Claim]:
+    """Claims from plain data; UserError with `where` they stand and the first thing wrong."""
+    if not isinstance(found, list):
+        raise UserError(f"{where} holds no claims (expected a list of them)")
+    claims = []
+    for number, entry in enumerate(found, start=1):
+        name = entry.get("name", number) if isinstance(entry, dict) else number
+        try:
+            claims.append(Claim.model_validate(entry))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise UserError(
+                f"{where}, claim {name}: {place + ': ' if place else ''}{message}"
+            ) from error
+        except UserError as error:
+            raise UserError(f"{where}, claim {name}: {error}") from error
+    names = [claim.name for claim in claims]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{where} has two claims called {twice}")
+    return claims
+
+
+def about_models(claims: Collection[Claim], models: Collection[str]) -> list[Claim]:
+    """Those that an experiment with these models can judge."""
+    return [claim for claim in claims if claim.models <= set(models)]

@@ -8,13 +8,13 @@ from typing import Any
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import digest, read_json, write_json
+from fpa.core.provenance import STAGES
 from fpa.core.registry import load_plugins, trust
-from fpa.data.sources import DatasetSpec, resolve, store_name
+from fpa.data.sources import DatasetSpec, content, resolve, store_name
 from fpa.evaluation import protocols
 from fpa.evaluation.metrics import METRICS
-from fpa.experiment.claims import about_models, read_claims
-from fpa.experiment.config import Config, TrainingSettings, check_config
-from fpa.experiment.digests import run_digest, score_digest
+from fpa.evaluation.protocols import Protocol
+from fpa.experiment.config import Config, EvaluationSettings, TrainingSettings, check_config
 from fpa.experiment.experiment import (
     FORMAT,
     Dataset,
@@ -22,8 +22,10 @@ from fpa.experiment.experiment import (
     ModelEntry,
     ProtocolEntry,
     RunEntry,
+    about_models,
+    read_claims,
 )
-from fpa.models.loading import find_model, resolve_settings
+from fpa.models.loading import changed_settings, find_model, part_versions, resolve_settings
 from fpa.runs.run import Budget, Run, RunModel
 
 
@@ -268,7 +270,7 @@ class Plan:
         return self.experiment.as_json()
 
     @property
-    def by_features(self) -> list[protocols.Protocol]:
+    def by_features(self) -> list[Protocol]:
         """The protocols that compare samples with real images."""
         return [protocol for protocol in self.protocols.values() if not protocol.of_paths]
 
@@ -360,3 +362,66 @@ def check_owner(results: Path, name: str) -> None:
             f"{results} holds results of version 0.1, which named its runs differently and whose "
             "weights this version does not read; move the folder away, or set another 'results'"
         )
+
+
+# Digests -----------------------------------------------------------------------------------------
+#
+# A digest names files by what they depend on: settings that differ from their defaults, and the
+# versions of the code that makes them. So a new setting whose default keeps the behaviour changes no
+# digest, and changed behaviour, with its version raised, makes another run.
+
+SCORE_STAGES = ("sample", "features", "score")
+
+
+def run_digest(
+    dataset: DatasetSpec,
+    model: RunModel,
+    training: Budget,
+    seed: int,
+    base: str | None,
+) -> str:
+    """SHA-256 of what a run's weights depend on; `base`: the digest of the run it starts from."""
+    declared = find_model(model.class_, "model")
+    versions = {"class": declared.version, **part_versions(declared, model.settings)}
+    return digest(
+        {
+            "stages": {stage: STAGES[stage] for stage in ("prepare", "train")},
+            "dataset": content(dataset),
+            "model": {
+                "class": model.class_,
+                "settings": changed_settings(declared, model.settings),
+                "versions": {name: version for name, version in versions.items() if version != 1},
+            },
+            "training": _changed(training.as_json(), TrainingSettings().model_dump(), ()),
+            "seed": seed,
+            "base": base,
+        }
+    )
+
+
+def score_digest(protocol: Protocol, evaluation: EvaluationSettings) -> str:
+    """SHA-256 of what a score depends on besides its run and data set."""
+    return digest(
+        {
+            "stages": {stage: STAGES[stage] for stage in SCORE_STAGES},
+            "protocol": {
+                key: value for key, value in protocol.as_dict().items() if value is not None
+            },
+            "evaluation": _changed(
+                evaluation.model_dump(mode="json"),
+                EvaluationSettings().model_dump(mode="json"),
+                ("protocols",),
+            ),
+        }
+    )
+
+
+def _changed(
+    values: Mapping[str, Any], standard: Mapping[str, Any], leave_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """Values that differ from their defaults; 1.0 and 1 are the same number."""
+    return {
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
+        for key, value in values.items()
+        if key not in leave_out and value != standard.get(key)
+    }

@@ -12,7 +12,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.evaluation.extractors import PAIRS
-from fpa.experiment.claims import Claim, check_claims
+from fpa.experiment.experiment import Claim, check_claims
 
 Description = Mapping[str, Any]
 

@@ -78,7 +78,7 @@ class Run:
     training: Budget
     seed: int
     digest: str
-    """SHA-256 of what the weights depend on (fpa.experiment.digests); taken when it is planned."""
+    """SHA-256 of what the weights depend on (fpa.experiment.plan); taken when it is planned."""
     base: Run | None = None
     """The run that this one starts from."""
 

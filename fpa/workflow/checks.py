@@ -1,6 +1,7 @@
 """Everything that would fail after hours and can be known before anything starts."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from fpa.core import artifacts
@@ -8,35 +9,34 @@ from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.data.source_validation import check_source
 from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
-from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.extractors import EXTRACTORS, find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.precision_recall import NEIGHBOURS
 from fpa.evaluation.protocols import Protocol
 from fpa.experiment.plan import Plan
-from fpa.models.loading import check_processes, check_settings
+from fpa.models.loading import check_processes, check_settings, find_model
 from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
-from fpa.workflow.kept import summary_of
-from fpa.workflow.ranking import check_ranking
+from fpa.workflow.immutable_outputs import summary_of
 
 
-def check_before_start(experiment: Plan) -> None:
+def check_before_start(plan: Plan) -> None:
     """UserError for missing files and packages, sizes that do not fit, and folders that cannot be written.
 
     And for what would be computed, but show nothing: scores without an error, tables of two models
     under one name.
     """
-    _check_labels(experiment)
-    _check_metrics(experiment)
-    for protocol in experiment.by_features:
-        _check_samples(experiment, protocol)
-    for name in experiment.config.runtime.loggers:
+    _check_labels(plan)
+    _check_metrics(plan)
+    for protocol in plan.by_features:
+        _check_samples(plan, protocol)
+    for name in plan.config.runtime.loggers:
         LOGGERS.find(name, "runtime.loggers").check("runtime.loggers")
-    _check_files(experiment)
-    _check_images(experiment)
-    for run in {(r.dataset.name, r.model.name): r for r in experiment.runs}.values():
-        _check_run(experiment, run)
-    for key, folder in (("results", experiment.results), ("data", experiment.data)):
+    _check_files(plan)
+    _check_images(plan)
+    for run in {(r.dataset.name, r.model.name): r for r in plan.runs}.values():
+        _check_run(plan, run)
+    for key, folder in (("results", plan.results), ("data", plan.data)):
         existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         try:
             # Permissions alone do not tell: a file system may be full or read-only.
@@ -48,11 +48,11 @@ def check_before_start(experiment: Plan) -> None:
             ) from error
 
 
-def _check_labels(experiment: Plan) -> None:
+def _check_labels(plan: Plan) -> None:
     """Rows, curves and legends know a model by its label."""
     owners: dict[str, str] = {}
-    for model in experiment.models:
-        label = experiment.label(model)
+    for model in plan.models:
+        label = plan.label(model)
         if label in owners:
             raise UserError(
                 f"models.{model}.label: '{label}' is what models.{owners[label]} is called too; "
@@ -61,8 +61,8 @@ def _check_labels(experiment: Plan) -> None:
         owners[label] = model
 
 
-def _check_metrics(experiment: Plan) -> None:
-    evaluation = experiment.evaluation
+def _check_metrics(plan: Plan) -> None:
+    evaluation = plan.evaluation
     if evaluation.cross_check or not all(
         METRICS[name].needs_cross_check for name in evaluation.metrics
     ):
@@ -73,9 +73,9 @@ def _check_metrics(experiment: Plan) -> None:
     )
 
 
-def _check_samples(experiment: Plan, protocol: Protocol) -> None:
+def _check_samples(plan: Plan, protocol: Protocol) -> None:
     """UserError when a protocol has too few images for what is measured."""
-    evaluation, n = experiment.evaluation, protocol.n_fake
+    evaluation, n = plan.evaluation, protocol.n_fake
     measured, groups = set(evaluation.metrics), evaluation.groups
     where = f"evaluation.protocols.{protocol.name}"
     if any(METRICS[name].uses_sampling_groups for name in measured) and n < 2 * groups:
@@ -98,50 +98,50 @@ def _check_samples(experiment: Plan, protocol: Protocol) -> None:
         )
 
 
-def _check_files(experiment: Plan) -> None:
+def _check_files(plan: Plan) -> None:
     missing = [
         instructions(spec.name, spec.source, spec.path)
-        for spec in experiment.datasets.values()
-        if _is_missing(experiment, spec)
+        for spec in plan.datasets.values()
+        if _is_missing(plan, spec)
     ]
-    folder = experiment.config.inception_weights
+    folder = plan.config.inception_weights
     if folder:
         missing += [
             f"inception_weights: there is no {name} in the folder {folder}; put it there, or "
             "leave the key out to have it downloaded"
-            for name in _missing_weights(experiment)
+            for name in _missing_weights(plan)
         ]
-    published = experiment.config.published
+    published = plan.config.published
     if published and not Path(published).is_file():
         missing.append(f"published: there is no file {published}; name a CSV, or leave the key out")
     if missing:
-        fetched = [f"{name}: not here, will be fetched" for name in to_fetch(experiment)]
+        fetched = [f"{name}: not here, will be fetched" for name in to_fetch(plan)]
         raise UserError("\n".join([*missing, *fetched]))
 
 
-def _check_images(experiment: Plan) -> None:
+def _check_images(plan: Plan) -> None:
     """Prepared images are those of their source, and those that finished runs were trained on."""
-    for name, spec in experiment.datasets.items():
-        folder = experiment.data / store_name(spec)
+    for name, spec in plan.datasets.items():
+        folder = plan.data / store_name(spec)
         if not check_source(spec, folder):
             continue
         images = read_json(folder / artifacts.MANIFEST)["images_sha256"]
         others = [
             run
-            for run in experiment.all_runs()
+            for run in plan.all_runs()
             if run.store == folder.name
-            and (summary := summary_of(experiment.results / run.folder, run))
+            and (summary := summary_of(plan.results / run.folder, run))
             and summary.get("images_sha256") != images
         ]
         if others:
             raise UserError(
                 f"{len(others)} finished runs on {name} were trained on other images than {folder} "
-                f"holds, the first is {experiment.results / others[0].folder}; delete or move these "
+                f"holds, the first is {plan.results / others[0].folder}; delete or move these "
                 f"runs, or delete {folder} and prepare their images again"
             )
 
 
-def _check_run(experiment: Plan, run: Run) -> None:
+def _check_run(plan: Plan, run: Run) -> None:
     model, dataset = run.model, run.dataset
     count, batch_size = dataset.count, run.training.batch_size
     if count is not None and batch_size > count:
@@ -149,10 +149,10 @@ def _check_run(experiment: Plan, run: Run) -> None:
             f"models.{model.name}.training.batch_size: {batch_size} is larger than the data "
             f"set {dataset.name} ({count:,} images)"
         )
-    _check_strips(experiment, run)
-    check_processes(model.class_, batch_size, experiment.config.runtime.gpus)
-    check_ranking(run, experiment.protocols.values())
-    for protocol in experiment.protocols.values():
+    _check_strips(plan, run)
+    check_processes(model.class_, batch_size, plan.config.runtime.gpus)
+    check_ranking(run, plan.protocols.values())
+    for protocol in plan.protocols.values():
         if count is not None and (protocol.n_real or 0) > count:
             raise UserError(
                 f"evaluation.protocols.{protocol.name}.n_real: {protocol.n_real:,} is more "
@@ -166,10 +166,10 @@ def _check_run(experiment: Plan, run: Run) -> None:
         raise UserError(f"model {model.name} on {dataset.name}: {error}") from error
 
 
-def _check_strips(experiment: Plan, run: Run) -> None:
+def _check_strips(plan: Plan, run: Run) -> None:
     """Of the steps that are drawn, a painter must have at least one."""
     steps = run.model.settings.get("painter", {}).get("steps")
-    chosen = experiment.config.figures.strip_steps
+    chosen = plan.config.figures.strip_steps
     if steps and isinstance(chosen, tuple) and min(chosen) > steps:
         raise UserError(
             f"figures.strip_steps: none of {list(chosen)} is among the {steps} steps of "
@@ -177,9 +177,30 @@ def _check_strips(experiment: Plan, run: Run) -> None:
         )
 
 
-def check_shareable(experiment: Plan) -> None:
+def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:
+    """UserError where a run, or one that it starts from, trains with a protocol's network.
+
+    Such a model is good at what the score looks at, whatever people see.
+    """
+    part: Run | None = run
+    while part is not None:
+        name = part.model.name
+        for network in find_model(part.model.class_, f"models.{name}.class").trains_with:
+            EXTRACTORS.find(network, f"{part.model.class_}: trains_with")
+            for protocol in protocols:
+                scored, _ = find_extractor(protocol.extractor, protocol.name)
+                if network in (scored.name, scored.built_on):
+                    raise UserError(
+                        f"models.{run.model.name}: {part.model.class_} trains with {network}, so "
+                        f"protocol {protocol.name}, which scores by it, cannot rank it; "
+                        "choose protocols with other networks"
+                    )
+        part = part.base
+
+
+def check_shareable(plan: Plan) -> None:
     """UserError for images of a user's own under a path that may mean others in another clone."""
-    for name, spec in experiment.datasets.items():
+    for name, spec in plan.datasets.items():
         if spec.source == "folder" and spec.path and not Path(spec.path).expanduser().is_absolute():
             raise UserError(
                 f"datasets.{name}.path: {spec.path} may be other images in another clone; "
@@ -187,42 +208,42 @@ def check_shareable(experiment: Plan) -> None:
             )
 
 
-def to_fetch(experiment: Plan) -> list[str]:
+def to_fetch(plan: Plan) -> list[str]:
     """Archives and weights that are not here, and are downloaded when the work starts."""
     sources = {
         spec.path: SOURCES[spec.source]
-        for spec in experiment.datasets.values()
+        for spec in plan.datasets.values()
         if spec.path is not None
-        and downloadable(spec, experiment.data)
-        and not _is_prepared(experiment, spec)
+        and downloadable(spec, plan.data)
+        and not _is_prepared(plan, spec)
         and not Path(spec.path).exists()
     }
     archives = [f"{source.archive} ({source.size})" for source in sources.values()]
-    if experiment.config.inception_weights:
+    if plan.config.inception_weights:
         return archives
-    return archives + _missing_weights(experiment)
+    return archives + _missing_weights(plan)
 
 
-def _missing_weights(experiment: Plan) -> list[str]:
+def _missing_weights(plan: Plan) -> list[str]:
     """Weights of the experiment's extractors that are nowhere to be found."""
-    names = {protocol.extractor for protocol in experiment.protocols.values()}
-    configured = experiment.config.inception_weights
+    names = {protocol.extractor for protocol in plan.protocols.values()}
+    configured = plan.config.inception_weights
     missing: dict[str, None] = {}
     for name in sorted(names):
-        path = experiment.data / artifacts.extractor(name)
+        path = plan.data / artifacts.extractor(name)
         if not path.exists():
             network, _ = find_extractor(name, "extractor")
             missing |= dict.fromkeys(network.missing_files(configured, path.parent))
     return list(missing)
 
 
-def _is_prepared(experiment: Plan, dataset: DatasetSpec) -> bool:
-    return (experiment.data / artifacts.store_manifest(store_name(dataset))).exists()
+def _is_prepared(plan: Plan, dataset: DatasetSpec) -> bool:
+    return (plan.data / artifacts.store_manifest(store_name(dataset))).exists()
 
 
-def _is_missing(experiment: Plan, dataset: DatasetSpec) -> bool:
+def _is_missing(plan: Plan, dataset: DatasetSpec) -> bool:
     """Whether a data set is not prepared, and cannot be from what is here or can be fetched."""
-    if dataset.path is None or downloadable(dataset, experiment.data):
+    if dataset.path is None or downloadable(dataset, plan.data):
         return False
     here = Path(dataset.path).expanduser().exists()
-    return not _is_prepared(experiment, dataset) and not here
+    return not _is_prepared(plan, dataset) and not here

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from fpa.core import artifacts
 from fpa.data.sources import store_name
 from fpa.experiment.plan import Plan
-from fpa.workflow.kept import summary_of
+from fpa.workflow.cost_estimate import format_bytes
+from fpa.workflow.immutable_outputs import summary_of
 
 STORE = re.compile(r".+-\d+px-[0-9a-f]{10}")
 """Names of prepared data sets' folders (fpa.data.sources.store_name)."""
@@ -33,20 +34,18 @@ class Leftover(NamedTuple):
         return sum({about.st_ino: about.st_size for about in map(Path.stat, files)}.values())
 
 
-def leftovers(experiments: Sequence[Plan]) -> Iterator[Leftover]:
+def leftovers(plans: Sequence[Plan]) -> Iterator[Leftover]:
     """What none of these experiments needs, in their own results and data folders.
 
     Never a file of a finished run that one of them has, but for its checkpoints and what its
     scores were computed from.
     """
-    for results in sorted({experiment.results for experiment in experiments}):
-        own = [e for e in experiments if e.results == results]
+    for results in sorted({plan.results for plan in plans}):
+        own = [e for e in plans if e.results == results]
         yield from _runs(results, own)
         yield from _half_written(results)
-    for data in sorted({experiment.data for experiment in experiments}):
-        needed = {
-            store_name(spec) for e in experiments if e.data == data for spec in e.datasets.values()
-        }
+    for data in sorted({plan.data for plan in plans}):
+        needed = {store_name(spec) for e in plans if e.data == data for spec in e.datasets.values()}
         for folder in sorted(data.glob("*")):
             if STORE.fullmatch(folder.name) and folder.name not in needed and folder.is_dir():
                 yield Leftover(folder, "prepared images of no data set here")
@@ -61,9 +60,17 @@ def remove(leftover: Leftover) -> None:
         leftover.path.unlink(missing_ok=True)
 
 
-def _runs(results: Path, experiments: Sequence[Plan]) -> Iterator[Leftover]:
-    needed = {run.folder: run for experiment in experiments for run in experiment.all_runs()}
-    shown = {experiment.shown for experiment in experiments}
+def list_leftovers(found: Sequence[Leftover], deleted: bool) -> Iterator[str]:
+    """One line for each file or folder that may go, and what they take together."""
+    for path, why in found:
+        yield f"{path}  {why}"
+    total = format_bytes(sum(leftover.bytes for leftover in found))
+    yield f"{len(found)} to delete, {total}{'' if deleted or not found else ' (--yes deletes them)'}"
+
+
+def _runs(results: Path, plans: Sequence[Plan]) -> Iterator[Leftover]:
+    needed = {run.folder: run for plan in plans for run in plan.all_runs()}
+    shown = {plan.shown for plan in plans}
     for folder in sorted(results.glob("runs/*/*/seed*-*")):
         run = needed.get(folder.relative_to(results).as_posix())
         if run is None:

@@ -11,7 +11,7 @@ from fpa.reporting import bundle
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 from fpa.reporting.tables import table_names
-from fpa.workflow.kept import kept_files
+from fpa.workflow.immutable_outputs import kept_files
 
 NAMES = ("model", "store", "extractor", "archive", "space", "figure", "table")
 RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")

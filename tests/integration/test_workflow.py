@@ -23,7 +23,7 @@ from fpa.core.provenance import STAGES
 from fpa.experiment.plan import Plan
 from fpa.reporting.figures import Spec, figures
 from fpa.reporting.tables import OF_RUNS
-from fpa.workflow.disk import estimate
+from fpa.workflow.cost_estimate import disk_usage
 
 TINY = {
     **conftest.TINY,
@@ -196,7 +196,7 @@ def test_it_takes_the_room_that_the_plan_shows(finished):
     def size(pattern: str) -> int:
         return sum(size for path, size in sizes if path.match(pattern))
 
-    disk = estimate(Plan(TINY))
+    disk = disk_usage(Plan(TINY))
     expected = {
         "archives": size("data/archives/*"),
         "prepared images": size("data/*/images.npy"),

@@ -12,7 +12,7 @@ from scipy.stats import ttest_rel
 from test_pairwise import entry
 
 from fpa.core.errors import UserError
-from fpa.experiment.claims import Claim, about_models, check_claims, read_claims
+from fpa.experiment.experiment import Claim, about_models, check_claims, read_claims
 from fpa.experiment.plan import Plan
 from fpa.reporting.make import make_report
 from fpa.reporting.tables.build import build

@@ -11,7 +11,7 @@ from conftest import ROOT, fpa
 from fpa.experiment.plan import Plan
 from fpa.training.loop import Training
 from fpa.training.room import of_run
-from fpa.workflow.disk import estimate
+from fpa.workflow.cost_estimate import disk_usage
 
 
 def experiment(name: str) -> Plan:
@@ -56,7 +56,7 @@ def test_a_training_takes_the_room_that_was_estimated(model):
 
 
 def test_the_papers_experiment_fits_on_60_gb():
-    disk = estimate(experiment("paper"))
+    disk = disk_usage(experiment("paper"))
     assert 50e9 < disk.peak(together=1) <= 60e9
     # By hand: features of six spaces, two of them with logits, and the samples, of 50,000 images.
     a_run = 50_000 * (3 * 64 * 64 + 4 * (6 * 2048 + 2 * 1008))

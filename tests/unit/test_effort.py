@@ -8,7 +8,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import write_json
 from fpa.experiment.plan import Plan
-from fpa.workflow.effort import efforts, read_rates, shortest_hours
+from fpa.workflow.cost_estimate import efforts, read_rates, shortest_hours
 
 
 @pytest.fixture

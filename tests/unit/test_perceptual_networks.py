@@ -34,8 +34,7 @@ from fpa.evaluation.extractors.library_networks import (
 )
 from fpa.evaluation.path_length import load_distance
 from fpa.experiment.plan import Plan
-from fpa.workflow.checks import check_before_start, to_fetch
-from fpa.workflow.ranking import check_ranking
+from fpa.workflow.checks import check_before_start, check_ranking, to_fetch
 
 CPU = torch.device("cpu")
 VGG16, LPIPS = EXTRACTORS["vgg16"].files["state_dict"], EXTRACTORS["lpips_vgg16"].files

@@ -22,7 +22,7 @@ from typing import Any
 
 from fpa.core.lazy import pd
 from fpa.evaluation.metrics import METRICS
-from fpa.experiment.claims import Claim
+from fpa.experiment.experiment import Claim
 from fpa.reporting.measures import heading, measure
 from fpa.reporting.tables.metric import published_for
 from fpa.reporting.tables.pairwise import FEWEST, LEVEL, Difference, welch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from fpa.core.lazy import pd
-from fpa.experiment.claims import Claim
+from fpa.experiment.experiment import Claim
 from fpa.reporting.tables.tidy import Entry
 
 Built: TypeAlias = "tuple[pd.DataFrame, pd.DataFrame, str]"

@@ -10,7 +10,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import write_json, write_text
 from fpa.experiment.plan import Plan
 from fpa.runs.keeping import FILES, finish_again, kept_folder, publish
-from fpa.workflow.kept import kept_files
+from fpa.workflow.immutable_outputs import kept_files
 
 SCORE = "score-quick-0123456789.json"
 
