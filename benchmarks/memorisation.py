@@ -14,8 +14,7 @@ import numpy as np
 
 from fpa.data.store import open_store
 from fpa.evaluation import evaluate
-from fpa.evaluation.memorisation import Memorisation, memorisation
-from fpa.evaluation.neighbours import search
+from fpa.evaluation.memorisation import Memorisation, memorisation, search
 
 
 def test(train: np.ndarray, samples: np.ndarray) -> Memorisation:
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--protocol", default="quick")
     parser.add_argument("--trials", type=int, default=20)
     options = parser.parse_args()
-    place = evaluate.Place(options.store.parent)
+    place = evaluate.EvaluationContext(options.store.parent)
     protocol = evaluate.resolve(options.protocol)
     values = np.array(place.real_features(options.store, protocol)[0].values)
     images, _ = open_store(options.store)

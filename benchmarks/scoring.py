@@ -13,7 +13,7 @@ from torchvision.utils import save_image
 
 from fpa.core.progress import Progress
 from fpa.evaluation import cross_check, distances, extractors, features, sampling, scores
-from fpa.evaluation.features import Features
+from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.scores import Pair, Settings
 from fpa.runs.run import Run, build_model
@@ -69,7 +69,7 @@ def score(d: int, n: int, settings: Settings, effort: Effort) -> Row:
     rng = np.random.default_rng(0)
     about = dict.fromkeys(("extractor", "weights_sha256", "resize", "format"), "random")
     sets = [rng.normal(m, 1, (n, d)).astype(np.float32) for m in (0, 0.1)]
-    both = Pair(*(Features(values, None, about) for values in sets))
+    both = Pair(*(Features(values, None, FeatureInfo(**about)) for values in sets))
     most = min(n, 10_000)
 
     def libraries() -> None:

@@ -71,7 +71,7 @@ def evaluate(
     `["metrics"]["fid"]` of the result has a `value` and its standard `error`. Raises
     fpa.core.errors.UserError for images that cannot be read or compared, and missing networks.
     """
-    place = evaluation.Place(data, weights, device)
+    place = evaluation.EvaluationContext(data, weights, device)
     score = evaluation.evaluate(
         images,
         real,

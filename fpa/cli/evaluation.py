@@ -13,13 +13,13 @@ from fpa.core.progress import log
 from fpa.core.registry import load_plugins
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
-from fpa.evaluation import evaluate, protocols, scores, scoring
+from fpa.evaluation import evaluate, protocols, scores
 from fpa.evaluation import features as feature_files
 from fpa.evaluation import reference as references
 from fpa.evaluation.extractors import obtain
 from fpa.evaluation.image_sets import open_images
+from fpa.evaluation.memorisation import search
 from fpa.evaluation.metrics import METRICS, metrics_of_images
-from fpa.evaluation.neighbours import search
 from fpa.evaluation.precision_recall import save_real
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.config import Config, check_config, read_config, resolve_dataset
@@ -158,7 +158,7 @@ def score(options: argparse.Namespace) -> None:
                 f"scoring a run takes --{name} (python -m fpa score --help); to score a folder of "
                 "images, name what to compare it with by --against"
             )
-    result = scoring.score_run(
+    result = evaluate.score_run(
         Path(options.run),
         options.fake,
         options.real,
@@ -220,10 +220,10 @@ def _configured(options: argparse.Namespace) -> Config | None:
     return config
 
 
-def _place(options: argparse.Namespace, config: Config | None) -> evaluate.Place:
+def _place(options: argparse.Namespace, config: Config | None) -> evaluate.EvaluationContext:
     weights = options.weights or (config.inception_weights if config else None)
     data = options.data or (config.data if config else "data")
-    return evaluate.Place(data, weights, options.device, options.threads)
+    return evaluate.EvaluationContext(data, weights, options.device, options.threads)
 
 
 def _protocol(config: Config | None, name: str) -> Protocol:

@@ -19,11 +19,11 @@ from fpa.core.errors import UserError
 from fpa.core.files import save_array, save_npz, write_bytes
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
-from fpa.evaluation import interpolation, live, sampling
+from fpa.evaluation import live, run_artifacts, sampling
 from fpa.evaluation import path_length as paths
+from fpa.evaluation.evaluate import score_paths
 from fpa.evaluation.extractors import ExtractorInfo
-from fpa.evaluation.paintings import painting_traces, step_statistics, steps_of
-from fpa.evaluation.scoring import score_paths
+from fpa.evaluation.run_artifacts import painting_traces, step_statistics, steps_of
 from fpa.reporting.model_card import export_run
 from fpa.runs import devices
 from fpa.runs.finished import restore_generator
@@ -203,7 +203,7 @@ def _interpolate(add: Add) -> None:
 @verb(_interpolate)
 def interpolate(options: argparse.Namespace) -> None:
     model, device, _ = _generator(options)
-    images = interpolation.interpolate(
+    images = run_artifacts.interpolate(
         model.ema, model.latent_dim, options.count, options.frames, options.seed, device
     )
     save_array(options.out, images)

@@ -1,26 +1,34 @@
-"""Any set of images scored by a protocol, as the runs of an experiment are scored."""
+"""Scores: of any set of images by a protocol, of finished runs, and of published models again."""
 
+import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from fpa.core import artifacts
+from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.core.progress import Progress, log
+from fpa.core.provenance import STAGES
 from fpa.data.store import open_store
-from fpa.evaluation import extractors, features, protocols, reference
+from fpa.evaluation import extractors, features, precision_recall, protocols, reference, sampling
+from fpa.evaluation.distances import Estimate
+from fpa.evaluation.extractors import PAIRS, ExtractorInfo
 from fpa.evaluation.features import Features
 from fpa.evaluation.image_sets import ImageFiles, content_digest, first, open_images
 from fpa.evaluation.metrics import METRICS, metrics_of_images
-from fpa.evaluation.protocols import Protocol
-from fpa.evaluation.scores import Score, Settings, choose, measure, pair
-from fpa.evaluation.scoring import measured, stages
+from fpa.evaluation.path_length import PathLength
+from fpa.evaluation.protocols import Protocol, Space
+from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
+from fpa.runs import devices, export
+from fpa.runs.finished import read_summary
 
 
-class Place:
+class EvaluationContext:
     """Where features are computed: a data folder, which keeps descriptions of networks and the
     features of prepared data sets, and a device."""
 
@@ -28,8 +36,6 @@ class Place:
         self, data: str | Path, weights: str | None = None, device: str = "auto", threads: int = 0
     ) -> None:
         """weights: folder of the user's own weights files. device: auto, cpu or cuda."""
-        from fpa.runs import devices
-
         self.data, self.weights = Path(data), weights
         self.device = devices.choose(device, threads)
 
@@ -42,7 +48,7 @@ class Place:
 
     def features(self, images: Any, protocol: Protocol, what: str) -> Features:
         """The features of images (N, C, H, W) by a protocol; what: they are, for the progress bar."""
-        space, about = protocol.space, {"images_sha256": content_digest(images)}
+        space = protocol.space
         files = isinstance(images, ImageFiles)
         if files and images.jpeg and space.format == "jpeg":
             # As the protocol saves images: once is enough.
@@ -53,11 +59,13 @@ class Place:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "features.npy"
             network = self.extractor(space.extractor)
+            about = {"images_sha256": content_digest(images)}
             features.compute(images, space, network, self.device, out, about, bar.update)
             found = features.load(out)
             bar.close()
             values = np.array(found.values)
-        return Features(values, None, {**found.about, "format": protocol.format})
+        about_files = found.about.model_copy(update={"format": protocol.format})
+        return Features(values, None, about_files)
 
     def real_features(self, real: Any, protocol: Protocol) -> tuple[Features, int]:
         """The features of real images and their height (px); kept for a prepared data set."""
@@ -71,7 +79,7 @@ class Place:
             network = self.extractor(protocol.extractor)
             features.compute_file(store, protocol.space, network, self.device, path)
         found = features.load(path)
-        if found.about["images_sha256"] != open_store(store)[1].images_sha256:
+        if found.about.images_sha256 != open_store(store)[1].images_sha256:
             raise UserError(f"{path} has features of other images; delete it and run again")
         return found, size
 
@@ -80,7 +88,7 @@ def evaluate(
     images: Any,
     real: Any,
     protocol: str | Mapping[str, Any] | Protocol,
-    place: Place,
+    context: EvaluationContext,
     settings: Settings | None = None,
     *,
     name: str = "images",
@@ -110,7 +118,7 @@ def evaluate(
         if METRICS.find(metric, "metrics").needs_cross_check:
             raise UserError(f"{metric} needs the cross-check of a workflow; leave it out here")
     # Before images are read: weights may be missing.
-    place.extractor(protocol.extractor)
+    context.extractor(protocol.extractor)
     opened = open_images(images)
     if len(opened) < protocol.n_fake:
         log.warning(
@@ -125,14 +133,14 @@ def evaluate(
     if kept:
         known = reference.load(real, digest)
         moments, count, real_features = known.moments, known.n_images, known.part
-        size, against = real_features.about["image_size"], real_features.about["name"]
+        size, against = real_features.about.image_size, real_features.about.name or ""
         if protocol.n_real not in (None, count):
             raise UserError(
                 f"{real} is of {count:,} real images, but protocol {protocol.name} takes "
                 f"{protocol.n_real:,}; make it by that protocol"
             )
     else:
-        everything, size = place.real_features(real, protocol)
+        everything, size = context.real_features(real, protocol)
         real_features = choose(everything, protocol.n_real, settings.seed)
         moments, count = None, len(real_features.values)
     if size != opened.shape[-2]:
@@ -140,7 +148,7 @@ def evaluate(
             f"the images are {opened.shape[-2]} px high, the real ones {size} px; scores need "
             "both at one size, since resizing changes every distance"
         )
-    fake_features = place.features(opened, protocol, name)
+    fake_features = context.features(opened, protocol, name)
     main = pair(real_features, fake_features)
     metrics = measure(main, None, settings, None, moments)
     return Score(
@@ -149,7 +157,7 @@ def evaluate(
         resolution=size,
         model=name,
         seed=None,
-        run=fake_features.about["images_sha256"],
+        run=fake_features.about.images_sha256,
         reference_sha256=known.digest if kept else None,
         checkpoint="given",
         checkpoint_kimg=None,
@@ -162,7 +170,7 @@ def evaluate(
 def make_reference(
     real: Any,
     protocol: str | Mapping[str, Any] | Protocol,
-    place: Place,
+    context: EvaluationContext,
     name: str,
     most: int,
     seed: int = 0,
@@ -172,10 +180,10 @@ def make_reference(
     name: of the images, for tables. most: features that are kept beside the moments, drawn at random.
     """
     protocol = resolve(protocol)
-    place.extractor(protocol.extractor)
-    found, size = place.real_features(real, protocol)
+    context.extractor(protocol.extractor)
+    found, size = context.real_features(real, protocol)
     chosen = choose(found, protocol.n_real, seed)
-    about = {**chosen.about, "image_size": size, "name": name}
+    about = chosen.about.model_copy(update={"image_size": size, "name": name})
     return reference.compute(chosen._replace(about=about), most, seed)
 
 
@@ -202,3 +210,239 @@ def _is_reference(real: Any) -> bool:
 
 def _called(real: Any) -> str:
     return Path(real).stem if isinstance(real, (str, Path)) else "real images"
+
+
+# Scores of finished runs ---------------------------------------------------------------------
+
+
+def score_run(
+    run_folder: Path,
+    fake: str | Path,
+    real: str | Path,
+    check: Sequence[str | Path] | None,
+    settings: Settings,
+    protocol: str,
+    checkpoint: str,
+    n_real: int | None,
+    radii: str | Path | None = None,
+) -> Score:
+    """A run's score.
+
+    fake, real: feature files of its samples and of the real images; check: for the cross-check,
+    fake and real features of clean-fid, then of torch-fidelity. checkpoint: `best` or `last`, which
+    the samples are from. n_real: real images, drawn at random (None: all). radii: of the real
+    images, for precision and recall (None: computed).
+    """
+
+    def load(fake: str | Path, real: str | Path) -> Pair:
+        return pair(choose(features.load(real), n_real, settings.seed), features.load(fake))
+
+    main = load(fake, real)
+    n_compared = precision_recall.images(len(main.real.values), len(main.fake.values))
+    manifold = None
+    if radii:
+        everything = features.load(real)
+        manifold = precision_recall.load_real(radii, everything.values, everything.about)
+        if len(manifold.centres) != n_compared:
+            raise UserError(
+                f"{radii} has the radii of {len(manifold.centres):,} real images, expected "
+                f"{n_compared:,}; make it again, or leave it out"
+            )
+    libraries = None
+    if check:
+        # Read once where the protocol's space is one of the check's, and measured once.
+        same = [str(file) for file in check[:2]] == [str(fake), str(real)]
+        libraries = (main if same else load(*check[:2]), load(*check[2:]))
+    summary = read_summary(run_folder)
+    if summary["images_sha256"] != main.real.about.images_sha256:
+        raise UserError(
+            f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
+            "delete the run to train it on these"
+        )
+    metrics = measure(main, libraries, settings, manifold)
+    return Score(
+        **_trained(summary, checkpoint),
+        **measured(main, protocol, settings, len(main.real.values), metrics),
+        # What made the files says by which version; only the score is made here.
+        stages={**summary.get("stages", {}), **stages(main)},
+    )
+
+
+def score_paths(
+    run_folder: Path,
+    length: PathLength,
+    network: ExtractorInfo,
+    protocol: str,
+    checkpoint: str,
+    seed: int,
+) -> Score:
+    """A run's score of a path length. network: the description of LPIPS's files."""
+    summary = read_summary(run_folder)
+    known = math.isfinite(length.mean)
+    return Score(
+        **_trained(summary, checkpoint),
+        status="ok" if known else "nan",
+        metrics={"ppl": Estimate(length.mean, length.error)} if known else {},
+        protocol=protocol,
+        extractor=network.name,
+        resize=PAIRS,
+        format="array",
+        # VGG16's file and LPIPS's own.
+        weights_sha256="+".join(file.sha256 for file in network.weights.values()),
+        settings={"seed": seed, **length.settings()},
+        n_real=None,
+        n_fake=length.n,
+        n_precision_recall=None,
+        not_finite=0,
+        stages={**summary.get("stages", {}), "score": STAGES["score"]},
+        versions=provenance.versions(),
+    )
+
+
+def _trained(summary: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
+    """What a score says of the training that is scored."""
+    run = summary["run"]
+    return {
+        "dataset": run["dataset"]["name"],
+        "resolution": run["dataset"]["resolution"],
+        "model": run["model"]["name"],
+        "seed": run["seed"],
+        "run": summary["digest"],
+        "trained_sha256": summary.get("weights_sha256"),
+        "kimg": summary["kimg"],
+        "checkpoint": checkpoint,
+        "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],
+        "generator_parameters": summary["parameters"].get("ema"),
+    }
+
+
+def measured(
+    main: Pair,
+    protocol: str,
+    settings: Settings,
+    n_real: int,
+    metrics: Mapping[str, Estimate],
+) -> dict[str, Any]:
+    """What a score says of its measurement."""
+    about = main.fake.about
+    n_compared = precision_recall.images(len(main.real.values), len(main.fake.values))
+    return {
+        "status": "ok" if metrics else "nan",
+        "metrics": dict(metrics),
+        "protocol": protocol,
+        **{key: getattr(about, key) for key in ("extractor", "resize", "format", "weights_sha256")},
+        "settings": settings.as_json(),
+        "n_real": n_real,
+        "n_fake": len(main.fake.values),
+        "n_precision_recall": n_compared if {"precision", "recall"} & metrics.keys() else None,
+        "not_finite": about.not_finite,
+        "real_sha256": main.real.about.images_sha256,
+        "fake_sha256": about.images_sha256,
+        "versions": provenance.versions(),
+    }
+
+
+def stages(main: Pair) -> dict[str, int]:
+    """The versions of the stages that made two sets of features and their score."""
+    made = (part.about.stages for part in main)
+    return {**next(made), **next(made), "score": STAGES["score"]}
+
+
+# A published model's scores, made again ------------------------------------------------------
+
+RELATIVE = 1e-3
+"""Another machine rounds differently, which changes some pixels of some samples by 1 of 255."""
+OF_ERROR = 0.1
+"""The same in standard errors of sampling, for distances near zero: other samples of the same model
+differ by ten times as much."""
+SHARE = 2e-3
+"""The same for precision and recall, which are shares of images: a few of them cross a border."""
+
+
+class Rescored(NamedTuple):
+    """A model's samples and scores, made again."""
+
+    same_samples: bool
+    """Whether the samples have the digest of those that were scored, bit for bit."""
+    metrics: dict[str, Estimate]
+    """By name; empty where features are not finite."""
+
+
+def rescore(
+    model_folder: Path,
+    score: Score,
+    sampled: int,
+    data: Path,
+    scratch: Path,
+    device: torch.device,
+) -> Rescored:
+    """Sample from an export as a score says, and measure the samples again.
+
+    sampled: images that were drawn, of which the score may be of the first only. data: the data
+    folder, with the prepared images, and features of them and the extractor where they are there.
+    scratch: a folder for what is made. Metrics that need the cross-check are left out.
+    UserError when the export or the data are missing, or not those of the score.
+    """
+    try:
+        settings = Settings(**score.settings)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise UserError(f"{model_folder}: its score file is not one of this version") from error
+    if not (score.n_fake and score.real_sha256 and score.resize and score.format):
+        raise UserError(f"{model_folder}: its score file is not one of this version")
+    space = Space.parse(f"{score.extractor}.{score.resize}.{score.format}")
+    run = export.read_run(model_folder)
+    store = data / run.store
+    _, manifest = open_store(store)
+    if manifest.images_sha256 != score.real_sha256:
+        raise UserError(
+            f"{store} holds other images than {score.dataset} was scored against (digest "
+            f"{manifest.images_sha256[:12]}..., expected {score.real_sha256[:12]}...)"
+        )
+    extractor = _extractor(space.extractor, data, scratch)
+    real = data / artifacts.real_features(store.name, space)
+    if not real.exists():
+        real = scratch / artifacts.real_features(store.name, space)
+    if not real.exists():
+        features.compute_file(store, space, extractor, device, real)
+    model = export.load(model_folder)
+    model.to(device)
+    images, fake = scratch / "samples.npy", scratch / f"features.{space}.npy"
+    bar = Progress(sampled, f"sampling {model_folder.name}", "images")
+    chunks = sampling.sample_chunks(model.ema, model.latent_dim, sampled, settings.seed, device)
+    sampling.save(images, chunks, sampled, {}, bar)
+    bar.close()
+    features.compute_file(images, space, extractor, device, fake, score.n_fake)
+    both = pair(choose(features.load(real), score.n_real, settings.seed), features.load(fake))
+    return Rescored(file_digest(images) == score.fake_sha256, measure(both, None, settings))
+
+
+def _extractor(name: str, data: Path, scratch: Path) -> Path:
+    """The description of a feature extractor: the data folder's, or one that is found now."""
+    known = data / artifacts.extractor(name)
+    if known.exists():
+        return known
+    found = scratch / artifacts.extractor(name)
+    if not found.exists():
+        extractors.obtain(name, None, found)
+    return found
+
+
+def differences(published: Mapping[str, Estimate], found: Mapping[str, Estimate]) -> list[str]:
+    """Where metrics are further from published ones than rounding explains: one phrase each."""
+    phrases = []
+    for name, made in found.items():
+        if name not in published:
+            phrases.append(f"{name} is not in the score file")
+            continue
+        one, two = published[name].value, made.value
+        if math.isnan(one) and math.isnan(two):
+            continue
+        error = published[name].error
+        if name in ("precision", "recall"):
+            allowed = SHARE
+        else:
+            allowed = RELATIVE * abs(one) + (0 if math.isnan(error) else OF_ERROR * error)
+        if not abs(one - two) <= allowed:
+            phrases.append(f"{name} is {two:.6g}, published {one:.6g} (allowed: {allowed:.2g})")
+    missing = [] if found or not published else ["its features are not finite"]
+    return missing + phrases

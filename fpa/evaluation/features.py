@@ -5,15 +5,18 @@ them. Class logits, which torch-fidelity's spaces have, are columns behind the f
 features imports no torch.
 """
 
+from __future__ import annotations
+
 import io
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
@@ -29,15 +32,42 @@ from fpa.core.files import (
 from fpa.core.progress import Progress
 from fpa.core.provenance import STAGES
 from fpa.data.store import open_store
+from fpa.evaluation.extractors import Extractor
 from fpa.evaluation.extractors import load as load_extractor
 from fpa.evaluation.protocols import CHECK, Space
 
 if TYPE_CHECKING:
     import torch
 
-    from fpa.evaluation.extractors import Extractor
-
 BATCH = 64
+
+
+class FeatureInfo(BaseModel):
+    """What made a set of features: the .json beside them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    extractor: str | None = None
+    weights_sha256: str | None = None
+    resize: str | None = None
+    format: str | None = None
+    features: int | None = None
+    """d"""
+    images_sha256: str | None = None
+    count: int | None = None
+    """Images, where these are the first of a file that has more."""
+    not_finite: int = 0
+    """Of the images, those that stand for what is not an image."""
+    stages: dict[str, int] = {}
+    """The version of each stage that had a part in them."""
+    name: str | None = None
+    """Of the images, in a reference."""
+    image_size: int | None = None
+    """Height of the images (px), in a reference."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """What its file holds: the fields that were given."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Features(NamedTuple):
@@ -47,7 +77,7 @@ class Features(NamedTuple):
     """(N, d), mapped into memory."""
     logits: np.ndarray | None
     """(N, classes) where there are any."""
-    about: dict[str, Any]
+    about: FeatureInfo
 
 
 def as_stored(image: np.ndarray, kind: str) -> np.ndarray:
@@ -68,16 +98,16 @@ def compute(
     images: np.ndarray,
     space: Space,
     extractor: str | Path,
-    device: "torch.device",
+    device: torch.device,
     out: Path,
-    about: dict[str, Any],
+    about: Mapping[str, JsonValue],
     progress: Callable[[int], None] = lambda n: None,
     not_finite: Sequence[int] = (),
     logits: bool = True,
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
-    not_finite: the places of images that stand for what is no image; their features are NaN.
+    about: what is known of the images, `images_sha256` at least. not_finite: the places of images that stand for what is no image; their features are NaN.
     logits: whether to keep class logits, where there are any. extractor: the file that
     `extractors.obtain` wrote. Memory does not grow with N.
     """
@@ -91,14 +121,16 @@ def compute(
     else:
         network = load_extractor(extractor, space.resize, device)
         blocks = _blocks(images, network, space.format, progress)
-    described = {
-        **about,
-        "stages": {**about.get("stages", {}), "features": STAGES["features"]},
-        **network.identity,
-        "format": space.format,
-        "features": network.size,
-        "not_finite": len(not_finite),
-    }
+    of_images = FeatureInfo.model_validate(about)
+    described = of_images.model_copy(
+        update={
+            **network.identity,
+            "stages": {**of_images.stages, "features": STAGES["features"]},
+            "format": space.format,
+            "features": network.size,
+            "not_finite": len(not_finite),
+        }
+    ).as_json()
     beside = artifacts.describing(out)
     if out.exists() and beside.exists() and read_json(beside) == described:
         # Another working directory may have made it meanwhile, and read it now.
@@ -121,7 +153,7 @@ def compute_file(
     source: Path,
     space: Space,
     extractor: str | Path,
-    device: "torch.device",
+    device: torch.device,
     out: Path,
     count: int = 0,
 ) -> None:
@@ -164,14 +196,14 @@ def compute_file(
     bar.close()
 
 
-def extract(images: np.ndarray, network: "Extractor", kind: str = "array") -> np.ndarray:
+def extract(images: np.ndarray, network: Extractor, kind: str = "array") -> np.ndarray:
     """uint8 images (B, C, H, W) -> features (B, d) float32, by way of files of a format."""
     return network.features(np.stack([as_stored(image, kind) for image in images]))
 
 
 def _blocks(
     images: np.ndarray,
-    network: "Extractor",
+    network: Extractor,
     kind: str,
     progress: Callable[[int], None],
 ) -> Iterator[np.ndarray]:
@@ -183,10 +215,14 @@ def _blocks(
 
 def load(path: str | Path) -> Features:
     """Features and their description; UserError when they are missing or broken."""
-    about = read_json(artifacts.describing(path), made_by="python -m fpa features")
+    described = read_json(artifacts.describing(path), made_by="python -m fpa features")
     array = load_array(path, mmap_mode="r")
-    size = about.get("features")
-    if array.ndim != 2 or not isinstance(size, int) or array.shape[1] < size:
+    try:
+        about = FeatureInfo.model_validate(described)
+    except ValidationError:
+        about = FeatureInfo()
+    size = about.features
+    if array.ndim != 2 or size is None or array.shape[1] < size:
         raise UserError(f"{path} holds no features; delete it and run again")
     logits = array[:, size:] if array.shape[1] > size else None
     return Features(array[:, :size], logits, about)

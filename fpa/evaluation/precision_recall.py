@@ -9,14 +9,16 @@ ones as generated ones.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, save_npz
 from fpa.core.lazy import np
 from fpa.evaluation.protocols import MOST_COVERED
+
+if TYPE_CHECKING:
+    from fpa.evaluation.features import FeatureInfo
 
 NEIGHBOURS = 3
 """k of the k-th nearest neighbour, as in the paper."""
@@ -89,7 +91,7 @@ def real_subset(features: np.ndarray, most: int, seed: int) -> Manifold:
 
 
 def save_real(
-    path: str | Path, features: np.ndarray, about: Mapping[str, Any], most: int, seed: int
+    path: str | Path, features: np.ndarray, about: FeatureInfo, most: int, seed: int
 ) -> None:
     """Write the places and radii of `real_subset` to an .npz file.
 
@@ -102,7 +104,7 @@ def save_real(
     save_npz(path, rows=rows, radii=radii, about=np.array(_identity(about)))
 
 
-def load_real(path: str | Path, features: np.ndarray, about: Mapping[str, Any]) -> Manifold:
+def load_real(path: str | Path, features: np.ndarray, about: FeatureInfo) -> Manifold:
     """What `save_real` wrote of these features; UserError when it was of others."""
     with load_array(path) as found:
         if str(found["about"]) != _identity(about):
@@ -110,5 +112,6 @@ def load_real(path: str | Path, features: np.ndarray, about: Mapping[str, Any]) 
         return Manifold(features[found["rows"]].astype(np.float64), found["radii"])
 
 
-def _identity(about: Mapping[str, Any]) -> str:
-    return json.dumps({key: about.get(key) for key in SAME}, sort_keys=True)
+def _identity(about: FeatureInfo) -> str:
+    described = about.as_json()
+    return json.dumps({key: described.get(key) for key in SAME}, sort_keys=True)

@@ -7,16 +7,15 @@ precision and recall). Its digest covers all of it, and what the features were m
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fpa.core.errors import UserError
 from fpa.core.files import canonical_json, load_array, save_npz
 from fpa.evaluation.distances import Gaussian, from_covariance, gaussian, origin, sums
-from fpa.evaluation.features import Features
+from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.precision_recall import subset
 from fpa.evaluation.protocols import MOST_COVERED
 
@@ -47,7 +46,7 @@ def compute(real: Features, most: int = MOST_COVERED, seed: int = 0) -> Referenc
     shift = origin(values)
     moments = gaussian(sums(values, shift), shift)
     rows = subset(len(values), most, seed)
-    part = Features(np.asarray(values[rows], np.float32), None, dict(real.about))
+    part = Features(np.asarray(values[rows], np.float32), None, real.about)
     return Reference(moments, len(values), part, _digest(moments, len(values), part))
 
 
@@ -76,13 +75,14 @@ def load(path: str | Path, digest: str = "") -> Reference:
             said, count = str(found["digest"]), about.pop("count")
             if about.pop("reference_format") != FORMAT:
                 raise ValueError("it has another format")
+            info = FeatureInfo.model_validate(about)
         except (KeyError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{path} is no reference of this version ({error}); "
                 "make it with python -m fpa reference"
             ) from error
     moments = from_covariance(mean, covariance, count)
-    part = Features(values, None, about)
+    part = Features(values, None, info)
     computed = _digest(moments, count, part)
     if computed != said:
         raise UserError(
@@ -97,8 +97,8 @@ def load(path: str | Path, digest: str = "") -> Reference:
     return Reference(moments, count, part, computed)
 
 
-def _about(count: int, about: Mapping[str, Any]) -> str:
-    return canonical_json({**about, "count": count, "reference_format": FORMAT})
+def _about(count: int, about: FeatureInfo) -> str:
+    return canonical_json({**about.as_json(), "count": count, "reference_format": FORMAT})
 
 
 def _digest(moments: Gaussian, count: int, part: Features) -> str:

@@ -1,19 +1,21 @@
 """A generator and a seed -> images, the same ones for every way of running it."""
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, NamedTuple
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import atomic_path, load_array, new_array, write_json
+from fpa.core.lazy import F, np, torch
 from fpa.core.progress import Progress, log
-from fpa.core.torch_utils import to_device
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+    from torch import Tensor, nn
 
 CHUNK = 64
 """Images drawn from one seed; part of what a sample is, not a setting."""
@@ -22,11 +24,11 @@ CHUNK = 64
 class Purpose(Enum):
     """What a sample is for. Samples for different purposes share no latents, whatever their seeds."""
 
-    SHOW = ()
+    EVALUATION = ()
     """To be scored and shown."""
-    CHOOSE = (1,)
+    SELECTION = (1,)
     """To choose the best checkpoint."""
-    FILM = (2,)
+    SNAPSHOTS = (2,)
     """To be watched while the generator trains."""
 
 
@@ -40,7 +42,7 @@ class Sample(NamedTuple):
 
 
 def sample_latents(
-    count: int, latent_dim: int, seed: int, chunk: int = 0, purpose: Purpose = Purpose.SHOW
+    count: int, latent_dim: int, seed: int, chunk: int = 0, purpose: Purpose = Purpose.EVALUATION
 ) -> Tensor:
     """Latents (count, L) of one chunk of a sample; every chunk has another seed."""
     sequence = np.random.SeedSequence([seed, chunk], spawn_key=purpose.value)
@@ -71,28 +73,32 @@ def sample_chunks(
     count: int,
     seed: int,
     device: torch.device,
-    purpose: Purpose = Purpose.SHOW,
+    purpose: Purpose = Purpose.EVALUATION,
 ) -> Iterator[Sample]:
     """The same, chunk by chunk."""
     for images, finite in chunks_on_device(generator, latent_dim, count, seed, device, purpose):
         yield Sample(images.cpu().numpy(), finite.cpu().numpy())
 
 
-@torch.inference_mode()
 def chunks_on_device(
     generator: nn.Module,
     latent_dim: int,
     count: int,
     seed: int,
     device: torch.device,
-    purpose: Purpose = Purpose.SHOW,
+    purpose: Purpose = Purpose.EVALUATION,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The same as tensors on the device: images (N, C, H, W) uint8, whether finite (N,) bool."""
+    # It imports torch at once.
+    from fpa.core.torch_utils import to_device
+
     for chunk, start in enumerate(range(0, count, CHUNK)):
-        # A short last chunk is the beginning of a whole one.
-        z = to_device(sample_latents(CHUNK, latent_dim, seed, chunk, purpose), device)
-        images = generator(z)[: min(CHUNK, count - start)]
-        yield quantised(images), images.isfinite().flatten(1).all(dim=1)
+        with torch.inference_mode():
+            # A short last chunk is the beginning of a whole one.
+            z = to_device(sample_latents(CHUNK, latent_dim, seed, chunk, purpose), device)
+            images = generator(z)[: min(CHUNK, count - start)]
+            made = quantised(images), images.isfinite().flatten(1).all(dim=1)
+        yield made
 
 
 def read_latents(path: str | Path, latent_dim: int) -> Tensor:
@@ -106,14 +112,14 @@ def read_latents(path: str | Path, latent_dim: int) -> Tensor:
     return torch.from_numpy(found.astype(np.float32))
 
 
-@torch.inference_mode()
 def images_of(generator: nn.Module, latents: Tensor, seed: int, device: torch.device) -> np.ndarray:
     """What a generator returns for latents (N, L), before clamping: (N, C, H, W) float32.
 
     seed: of noise inside the generator, where it has any.
     """
     torch.manual_seed(seed)
-    parts = [generator(z.to(device)).float().cpu().numpy() for z in latents.split(CHUNK)]
+    with torch.inference_mode():
+        parts = [generator(z.to(device)).float().cpu().numpy() for z in latents.split(CHUNK)]
     return np.concatenate(parts)
 
 
@@ -121,12 +127,12 @@ def save(
     path: str | Path,
     chunks: Iterator[Sample],
     count: int,
-    about: Mapping[str, Any],
+    metadata: Mapping[str, JsonValue],
     progress: Progress,
 ) -> None:
     """Write images to a .npy file (count, C, H, W) uint8, chunk by chunk, and a .json beside it.
 
-    The .json holds `about`, and as `not_finite` the places of images that are not.
+    The .json holds `metadata`, and as `not_finite` the places of images that are not.
     """
     not_finite: list[int] = []
     with atomic_path(path) as temporary:
@@ -142,7 +148,7 @@ def save(
         if array is not None:
             array.flush()
         # First: no images without it.
-        write_json(artifacts.describing(path), {**about, "not_finite": not_finite})
+        write_json(artifacts.describing(path), {**metadata, "not_finite": not_finite})
     _warn(len(not_finite), count)
 
 
@@ -159,3 +165,30 @@ def quantised(images: Tensor) -> Tensor:
 def to_uint8(images: Tensor) -> np.ndarray:
     """The same as an array."""
     return quantised(images).cpu().numpy()
+
+
+# Images of a generator in training -----------------------------------------------------------
+
+Snapshot = Callable[["nn.Module"], "np.ndarray"]
+"""EMA generator -> uint8 images (N, C, H, W) of latents that are the same each time."""
+
+SNAPSHOT_COUNT = 8
+"""Images of a snapshot."""
+LARGEST_SNAPSHOT = 64
+"""Height and width of a snapshot's images, at most; larger ones are averaged down."""
+
+
+def snapshot(latent_dim: int, seed: int, device: torch.device) -> Snapshot:
+    """A function from the EMA generator to its images (SNAPSHOT_COUNT, C, H, W) uint8.
+
+    seed: of the latents. Seeds torch's global generators, as sampling does.
+    """
+
+    def take(generator: nn.Module) -> np.ndarray:
+        z = sample_latents(SNAPSHOT_COUNT, latent_dim, seed, purpose=Purpose.SNAPSHOTS)
+        with torch.inference_mode():
+            images = generator(z.to(device)).clamp(0, 1).nan_to_num()
+            size = tuple(min(side, LARGEST_SNAPSHOT) for side in images.shape[2:])
+            return to_uint8(F.adaptive_avg_pool2d(images, size))
+
+    return take

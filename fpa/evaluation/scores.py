@@ -172,8 +172,8 @@ def pair(real: Features, fake: Features) -> Pair:
     """Two sets that may be compared; UserError when they come from different feature spaces."""
     keys = ("extractor", "weights_sha256", "resize", "format")
     one, two = (
-        {key: about.get(key) for key in keys}
-        | {"the version of stage features": about.get("stages", {}).get("features")}
+        {key: getattr(about, key) for key in keys}
+        | {"the version of stage features": about.stages.get("features")}
         for about in (real.about, fake.about)
     )
     if one != two:

@@ -292,7 +292,7 @@ def _other_scores(
 ) -> list[str]:
     """Scores of an exported model that are others than its run's, measured again."""
     # Only here: tables and figures are verified without torch.
-    from fpa.evaluation import rescoring
+    from fpa.evaluation import evaluate
 
     # Path lengths take no samples and are not measured again here.
     protocols = experiment.by_features
@@ -300,10 +300,10 @@ def _other_scores(
     problems = []
     for protocol in protocols:
         score = Score.read(run_folder / protocol.score_file)
-        found = rescoring.rescore(
+        found = evaluate.rescore(
             model, score, sampled, data, scratch, device or torch.device("cpu")
         )
-        wrong = rescoring.differences(score.metrics, found.metrics)
+        wrong = evaluate.differences(score.metrics, found.metrics)
         log.info(
             "%s/%s, protocol %s: %s samples; %s",
             MODELS,

@@ -17,7 +17,7 @@ from fpa.core.files import locked
 from fpa.core.progress import Progress, log
 from fpa.data.sampler import EpochSampler
 from fpa.evaluation.quick_score import Watch
-from fpa.evaluation.snapshot import Snapshot
+from fpa.evaluation.sampling import Snapshot
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
 from fpa.runs import finished

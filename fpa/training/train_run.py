@@ -12,8 +12,9 @@ from fpa.core.progress import log
 from fpa.data.sampler import EpochSampler
 from fpa.data.store import open_store
 from fpa.evaluation import features
-from fpa.evaluation.quick_score import Watch, quick_score
-from fpa.evaluation.snapshot import Snapshot, snapshot
+from fpa.evaluation.protocols import Space
+from fpa.evaluation.quick_score import QuickScore, Watch
+from fpa.evaluation.sampling import Snapshot, snapshot
 from fpa.models.loading import shapes_only
 from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
@@ -65,7 +66,7 @@ def train_run(
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if processes.is_worker():
         distributed.init(chosen)
-    if real and features.load(real).about.get("images_sha256") != manifest.images_sha256:
+    if real and features.load(real).about.images_sha256 != manifest.images_sha256:
         raise UserError(
             f"{real} is of other images than {store} holds; delete it, and it is made again"
         )
@@ -98,5 +99,7 @@ def _watch(
         raise UserError("--real needs --extractor, the description of the network behind it")
     with shapes_only():
         latent_dim = build_model(run).latent_dim
-    watch = quick_score(run.training, real, extractor, latent_dim, run.seed, device)
+    budget, values = run.training, features.load(real).values
+    space, count = Space.parse(budget.watch_space), budget.watch_images
+    watch = QuickScore(values, space, extractor, latent_dim, count, run.seed, device)
     return watch, snapshot(latent_dim, run.seed, device)

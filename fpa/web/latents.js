@@ -14,7 +14,7 @@ function numberedLatent(number, length) {
   return Float64Array.from({ length }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
 }
 
-// Spherical interpolation, as in fpa/evaluation/interpolation.py.
+// Spherical interpolation, as in fpa/evaluation/run_artifacts.py.
 function slerp(start, end, share) {
   const cosine = dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end));
   const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));

@@ -22,7 +22,7 @@ from fpa.cli import VERBS
 from fpa.core.errors import UserError
 from fpa.data.sources import SOURCES, resolve
 from fpa.evaluation.extractors import find_extractor
-from fpa.evaluation.features import Features
+from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import KNOWN
 from fpa.evaluation.scores import Pair, Settings, measure
@@ -513,7 +513,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     torch.testing.assert_close(network(x, None)[:, :3], network(changed, None)[:, :3])
 
     rng = np.random.default_rng(0)
-    pair = Pair(*(Features(rng.normal(m, 1, (50, 3)), None, {}) for m in (0.0, 2.0)))
+    pair = Pair(*(Features(rng.normal(m, 1, (50, 3)), None, FeatureInfo()) for m in (0.0, 2.0)))
     measured = measure(pair, None, Settings(["mean_shift"], "symmetric", 2, 10, 4, 0))
     real, fake = (part.values.mean(axis=0) for part in pair)
     assert measured["mean_shift"].value == pytest.approx(np.sqrt(((real - fake) ** 2).sum()))

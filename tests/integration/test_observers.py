@@ -16,7 +16,9 @@ from fpa.data.prepare import prepare
 from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
-from fpa.evaluation.snapshot import COUNT, LARGEST, snapshot
+from fpa.evaluation.sampling import LARGEST_SNAPSHOT as LARGEST
+from fpa.evaluation.sampling import SNAPSHOT_COUNT as COUNT
+from fpa.evaluation.sampling import snapshot
 from fpa.experiment.plan import Plan
 from fpa.training import checkpoint, snapshots, status
 from fpa.training.loggers import LOGGERS, LoggerKind

@@ -12,7 +12,7 @@ from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 from torch_fidelity.utils import sample_random
 
 from fpa.evaluation import evaluate
-from fpa.evaluation.features import Features
+from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.kernel_distances import cmmd, unit
 from fpa.evaluation.metrics import METRICS, Measurement
 from fpa.evaluation.path_length import EPSILON, path_lengths, perceptual_path_length, summarise
@@ -67,7 +67,11 @@ def test_cmmd_is_measured_in_clips_features_alone():
 
     def of(extractor):
         parts = [
-            Features(random.normal(size=(30, 4)).astype(np.float32), None, {"extractor": extractor})
+            Features(
+                random.normal(size=(30, 4)).astype(np.float32),
+                None,
+                FeatureInfo(extractor=extractor),
+            )
             for _ in range(2)
         ]
         return METRICS["cmmd"].compute(Measurement(Pair(*parts), None, Settings(["cmmd"])))

@@ -19,7 +19,7 @@ from fpa.evaluation import (
     scores,
 )
 from fpa.evaluation.distances import Estimate
-from fpa.evaluation.features import Features
+from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.metrics import METRICS, Measurement, Metric
 
 CPU = torch.device("cpu")
@@ -183,7 +183,7 @@ def test_the_inception_scores_error_is_that_of_repeated_draws():
     def measure(seed):
         rows = gaussian(1000, 7, seed, scale=2)
         about = {"extractor": "e", "weights_sha256": "", "resize": "x", "format": "array"}
-        pair = scores.Pair(Features(rows, rows, about), Features(rows, rows, about))
+        pair = scores.Pair(*(Features(rows, rows, FeatureInfo(**about)) for _ in range(2)))
         measurement = Measurement(pair, (pair, pair), settings_of(seed=seed))
         return METRICS["inception_score"].compute(measurement)["inception_score"]
 
@@ -283,7 +283,7 @@ def settings_of(**settings) -> scores.Settings:
 def measured(real, fake, libraries=True, **settings):
     def features_of(values, resize):
         about = {"extractor": "e", "weights_sha256": "", "resize": resize, "format": "array"}
-        return Features(values, None, about)
+        return Features(values, None, FeatureInfo(**about))
 
     def pair(resize):
         return scores.pair(features_of(real, resize), features_of(fake, resize))

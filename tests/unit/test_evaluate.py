@@ -19,7 +19,7 @@ from fpa.evaluation import (
     precision_recall,
     reference,
 )
-from fpa.evaluation.features import Features
+from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
 from fpa.experiment.config import EvaluationSettings
@@ -104,8 +104,8 @@ def test_files_that_are_jpeg_are_not_compressed_a_second_time(tmp_path, caplog):
 
 def test_a_reference_scores_as_the_images_that_it_is_of(tmp_path):
     fake, real = pictures(40, 1), pictures(60, 2)
-    place = evaluate.Place(tmp_path, device="cpu")
-    made = evaluate.make_reference(real, OWN, place, "photos", most=50)
+    context = evaluate.EvaluationContext(tmp_path, device="cpu")
+    made = evaluate.make_reference(real, OWN, context, "photos", most=50)
     reference.save(tmp_path / "real.npz", made)
     expected = library.evaluate(fake, real, OWN, data=tmp_path)
     found = library.evaluate(
@@ -128,8 +128,8 @@ def test_a_reference_scores_as_the_images_that_it_is_of(tmp_path):
 
 def test_a_reference_that_was_changed_or_is_another_is_refused(tmp_path):
     real = pictures(60, 2)
-    place = evaluate.Place(tmp_path, device="cpu")
-    made = evaluate.make_reference(real, OWN, place, "photos", most=50)
+    context = evaluate.EvaluationContext(tmp_path, device="cpu")
+    made = evaluate.make_reference(real, OWN, context, "photos", most=50)
     path = tmp_path / "real.npz"
     reference.save(path, made)
     loaded = reference.load(path)
@@ -158,7 +158,7 @@ def test_a_reference_that_was_changed_or_is_another_is_refused(tmp_path):
 def test_a_reference_needs_finite_features():
     about = {"images_sha256": "0"}
     with pytest.raises(UserError, match="found 3 images, 1 of them without"):
-        reference.compute(Features(np.array([[1.0], [np.nan], [2.0]]), None, about))
+        reference.compute(Features(np.array([[1.0], [np.nan], [2.0]]), None, FeatureInfo(**about)))
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):
@@ -197,7 +197,7 @@ def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="inception_v3 is missing, mine lacks it"):
         library.evaluate(broken, broken, "paper", data=tmp_path, weights="mine")
     with pytest.raises(UserError, match="inception_v3 is missing"):
-        evaluate.make_reference(broken, "paper", evaluate.Place(tmp_path), "x", 10)
+        evaluate.make_reference(broken, "paper", evaluate.EvaluationContext(tmp_path), "x", 10)
 
 
 def prepared(folder):
@@ -253,13 +253,13 @@ def test_a_folder_is_scored_on_the_command_line_and_against_a_shipped_reference(
 
 def test_features_of_a_data_set_that_changed_are_refused(tmp_path):
     store = prepared(tmp_path)
-    place = evaluate.Place(tmp_path / "data", device="cpu")
+    context = evaluate.EvaluationContext(tmp_path / "data", device="cpu")
     protocol = evaluate.resolve(OWN)
-    found, size = place.real_features(store, protocol)
+    found, size = context.real_features(store, protocol)
     assert (len(found.values), size) == (1797, 16)
     path = store / f"features.{protocol.space}.npy"
     about = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps({**about, "images_sha256": "0"}))
     with pytest.raises(UserError, match="has features of other images"):
-        place.real_features(store, protocol)
-    assert features.load(path).about["images_sha256"] == "0"
+        context.real_features(store, protocol)
+    assert features.load(path).about.images_sha256 == "0"

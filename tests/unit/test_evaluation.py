@@ -24,11 +24,11 @@ from fpa.evaluation import (
     sampling,
     scores,
 )
+from fpa.evaluation.evaluate import score_run
 from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
-from fpa.evaluation.neighbours import search
+from fpa.evaluation.memorisation import search
 from fpa.evaluation.protocols import Space
-from fpa.evaluation.quick_score import quick_score
-from fpa.evaluation.scoring import score_run
+from fpa.evaluation.quick_score import QuickScore
 from fpa.experiment.plan import Plan
 
 CPU = torch.device("cpu")
@@ -285,7 +285,7 @@ def test_a_registered_network_makes_features_in_both_libraries(name, size, toy, 
     np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-6)
     assert ours.values.shape == (5, 3)
     assert theirs.logits.shape == (5, 2)
-    assert ours.about["extractor"] == theirs.about["extractor"] == name
+    assert ours.about.extractor == theirs.about.extractor == name
 
 
 def test_names_of_a_registered_network_are_checked_by_what_it_declares(toy):
@@ -309,10 +309,10 @@ def test_features_are_read_and_compared_without_torch(tmp_path):
     np.save(tmp_path / "f.npy", np.random.default_rng(0).normal(size=(20, 3)))
     (tmp_path / "f.json").write_text(json.dumps({"features": 3}))
     code = """
-from fpa.evaluation import distances, features, neighbours, scores
+from fpa.evaluation import distances, features, memorisation, scores
 both = scores.pair(features.load("f.npy"), features.load("f.npy"))
 assert abs(distances.frechet_of(both.real.values, both.fake.values)) < 1e-9
-neighbours.search(both.real.values, both.fake.values, both.real.values, both.real.values, 2)
+memorisation.search(both.real.values, both.fake.values, both.real.values, both.real.values, 2)
 """
     loaded = modules_loaded_by(code, tmp_path)
     assert "sklearn" in loaded
@@ -437,7 +437,7 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     files = [str(tmp_path / f"{name}-features.npy") for name in ("x", "r")]
     # As if trained on them.
     summary = json.loads((tmp_path / "train.json").read_text())
-    summary["images_sha256"] = features.load(files[1]).about["images_sha256"]
+    summary["images_sha256"] = features.load(files[1]).about.images_sha256
     (tmp_path / "train.json").write_text(json.dumps(summary))
     found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
     assert (found.status, found.metrics) == ("nan", {})
@@ -446,14 +446,14 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     # The first of them alone are as good as any.
     out = tmp_path / "first.npy"
     features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, out, count=expected[0])
-    assert features.load(out).about["not_finite"] == 0
+    assert features.load(out).about.not_finite == 0
     assert np.isfinite(features.load(out).values).all()
 
 
 def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
     features.compute(noise_images(80), SPACE, about, CPU, tmp_path / "real.npy", {})
-    training = {"watch_images": 70, "watch_space": str(SPACE)}
-    watch = quick_score(training, tmp_path / "real.npy", about, 16, 5, CPU)
+    values = features.load(tmp_path / "real.npy").values
+    watch = QuickScore(values, SPACE, about, 16, 70, 5, CPU)
     assert np.isfinite(watch(painter)["fid"])
     assert all(np.isnan(value) for value in watch(Broken(painter)).values())
 
@@ -479,9 +479,9 @@ def test_the_quick_score_measures_other_samples_by_the_protocols_own_files(
 ):
     real, space = noise_images(80, seed=9), SPACE._replace(format=kind)
     features.compute(real, space, about, CPU, tmp_path / "real.npy", {})
-    chosen = {"watch_images": 70, "watch_space": str(space)}
-    watch = quick_score(chosen, tmp_path / "real.npy", about, 16, 5, CPU)
-    chunks = sampling.sample_chunks(painter, 16, 70, 5, CPU, sampling.Purpose.CHOOSE)
+    values = features.load(tmp_path / "real.npy").values
+    watch = QuickScore(values, space, about, 16, 70, 5, CPU)
+    chunks = sampling.sample_chunks(painter, 16, 70, 5, CPU, sampling.Purpose.SELECTION)
     fake = np.concatenate([images for images, _ in chunks])
     features.compute(fake, space, about, CPU, tmp_path / "fake.npy", {})
     real_features, fake_features = (

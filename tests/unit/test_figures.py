@@ -19,7 +19,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fpa.core.errors import UserError
-from fpa.evaluation import interpolation, neighbours, trace
+from fpa.evaluation import memorisation, run_artifacts, trace
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
 from fpa.models.painter import Painter
@@ -124,17 +124,17 @@ def test_statistics_of_chunks_join_to_those_of_the_whole():
 def test_latents_between_two_keep_their_length_and_start_and_end_there():
     start, end = torch.randn(2, 3, 64)
     end = end / end.norm(dim=1, keepdim=True) * start.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(interpolation.slerp(start, end, 0.0), start)
-    torch.testing.assert_close(interpolation.slerp(start, end, 1.0), end)
-    middle = interpolation.slerp(start, end, 0.5)
+    torch.testing.assert_close(run_artifacts.slerp(start, end, 0.0), start)
+    torch.testing.assert_close(run_artifacts.slerp(start, end, 1.0), end)
+    middle = run_artifacts.slerp(start, end, 0.5)
     torch.testing.assert_close(middle.norm(dim=1), start.norm(dim=1))
-    torch.testing.assert_close(interpolation.slerp(start, start, 0.3), start)
+    torch.testing.assert_close(run_artifacts.slerp(start, start, 0.3), start)
 
 
 def test_interpolations_go_from_sample_to_sample():
     torch.manual_seed(0)
     painter = Painter(16, 1, PainterSettings(steps=3, latent_dim=4, hidden_size=8)).eval()
-    rows = interpolation.interpolate(painter, 4, 2, 5, 7, torch.device("cpu"))
+    rows = run_artifacts.interpolate(painter, 4, 2, 5, 7, torch.device("cpu"))
     samples = sample(painter, 4, 4, 7, torch.device("cpu"))
     assert rows.shape == (2, 5, 1, 16, 16)
     np.testing.assert_array_equal(rows[:, 0], samples[0::2])
@@ -146,7 +146,7 @@ def test_neighbours_are_the_nearest_training_images():
     real, fake = random.normal(size=(30, 8)).astype("f4"), random.normal(size=(6, 8)).astype("f4")
     fake[2] = real[11]
     images = np.arange(30, dtype=np.uint8)[:, None, None, None]
-    found = neighbours.search(real, fake, images, images[:6], 4)
+    found = memorisation.search(real, fake, images, images[:6], 4)
     far = np.linalg.norm(fake[:, None] - real, axis=2)
     np.testing.assert_array_equal(found["nearest"][:, :, 0, 0, 0], far.argsort(axis=1)[:4, :2])
     np.testing.assert_allclose(found["distance"], far.min(axis=1), atol=1e-3)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from fpa.evaluation import distances, on_device, precision_recall
+from fpa.evaluation import distances, precision_recall, quick_score
 from fpa.evaluation.extractors.base import batch_resizer, resizer
 
 CPU = torch.device("cpu")
@@ -19,14 +19,14 @@ def features(n: int, d: int, seed: int, decay: float = 1.0) -> np.ndarray:
 
 
 def found(real: np.ndarray, fake: np.ndarray) -> float:
-    reference = on_device.RealGaussian.of(real, CPU)
-    return on_device.frechet(reference, torch.from_numpy(fake)).item()
+    reference = quick_score.RealGaussian.of(real, CPU)
+    return quick_score.frechet(reference, torch.from_numpy(fake)).item()
 
 
 @pytest.fixture(params=["singular values", "eigenvalues, as on a GPU"])
 def way(request, monkeypatch):
     if request.param != "singular values":
-        monkeypatch.setattr(on_device, "nuclear_norm", on_device._by_eigenvalues)
+        monkeypatch.setattr(quick_score, "nuclear_norm", quick_score._by_eigenvalues)
 
 
 def test_the_frechet_distance_is_the_one_by_scipys_matrix_root(way):
@@ -43,7 +43,7 @@ def test_the_frechet_distance_is_the_one_by_scipys_matrix_root(way):
 )
 @pytest.mark.parametrize("decay", [1.0, 3.0])
 def test_the_frechet_distance_is_that_of_the_scores(n, m, d, decay, way, monkeypatch):
-    monkeypatch.setattr(on_device, "BLOCK", 90)
+    monkeypatch.setattr(quick_score, "BLOCK", 90)
     real, fake = features(n, d, 1, decay), features(m, d, 2, decay)
     # Both keep single squares of standard deviations, down to 1e-13 of the largest.
     assert found(real, fake) == pytest.approx(distances.frechet_of(real, fake), rel=1e-6)
@@ -53,7 +53,7 @@ def test_precision_and_recall_are_those_of_the_scores():
     real, fake = features(200, 16, 1), features(150, 16, 3)
     covered = precision_recall.real_subset(real, 150, 0)
     parts = (torch.from_numpy(part) for part in (*covered, fake))
-    shares = [share.item() for share in on_device.precision_recall(*parts)]
+    shares = [share.item() for share in quick_score.precision_recall(*parts)]
     assert shares == pytest.approx(precision_recall.precision_recall(covered, fake), abs=1e-12)
     assert all(0.05 < share < 0.95 for share in shares)
 

@@ -456,7 +456,7 @@ def test_what_needs_features_takes_no_paths(tiny, tmp_path):
         Plan(tiny)
     with pytest.raises(UserError, match="which images do not show"):
         evaluate.evaluate(
-            np.zeros((4, 3, 8, 8), np.uint8), tmp_path, "ppl", evaluate.Place(tmp_path)
+            np.zeros((4, 3, 8, 8), np.uint8), tmp_path, "ppl", evaluate.EvaluationContext(tmp_path)
         )
     (run, *_) = experiment.runs
     model = dataclasses.replace(run.model, class_=f"{__name__}:TrainedWithVGG16")

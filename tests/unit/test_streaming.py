@@ -12,7 +12,7 @@ import torch
 from fpa.core.files import load_array, new_array
 from fpa.core.progress import Progress
 from fpa.evaluation import cross_check, distances, extractors, precision_recall, sampling, scores
-from fpa.evaluation.features import Features, as_stored
+from fpa.evaluation.features import FeatureInfo, Features, as_stored
 from fpa.evaluation.sampling import CHUNK, Sample
 from fpa.evaluation.scores import Pair, Settings
 
@@ -49,7 +49,7 @@ def pair(folder: Path, count: int) -> Pair:
         array = new_array(path, np.float32, (count, D))
         array[:] = np.random.default_rng(seed).normal(size=(count, D))
         array.flush()
-        found.append(Features(load_array(path, mmap_mode="r"), None, about))
+        found.append(Features(load_array(path, mmap_mode="r"), None, FeatureInfo(**about)))
     return Pair(*found)
 
 

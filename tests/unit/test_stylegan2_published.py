@@ -18,7 +18,7 @@ from baselines.stylegan2_ada.settings import (
     RecipeSettings,
     fill,
 )
-from fpa.evaluation.interpolation import interpolate
+from fpa.evaluation.run_artifacts import interpolate
 
 NETWORKS = NetworkSettings(latent_dim=4, w_dim=4, channel_base=32, channel_max=4)
 

@@ -147,7 +147,7 @@ def neighbours_specs(context: Context) -> Iterator[Spec]:
 def draw_neighbours(spec: Spec, results: Path) -> Figure:
     """Memorisation check: samples above their nearest training images, and all distances.
 
-    The inputs are as `fpa.evaluation.neighbours.search` gives them; samples without `nearest` stand
+    The inputs are as `fpa.evaluation.memorisation.search` gives them; samples without `nearest` stand
     alone. On the right, how far the samples are from their nearest training image, against how far training
     images are from each other.
     """

@@ -1,15 +1,27 @@
-"""Painting traces and step statistics of a finished painter."""
+"""What figures and the page need of a finished run's generator.
+
+An artifact is one function and one registration in ARTIFACTS, from which the verb `artifact`, the
+workflow's rule and the figures' inputs follow. Nothing here imports torch before one is made.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from fpa.core.errors import UserError
-from fpa.evaluation.sampling import CHUNK, sample_latents
+from fpa.core.lazy import F, np, torch
+from fpa.evaluation.sampling import CHUNK, sample_latents, to_uint8
 from fpa.evaluation.trace import PER_EXPERIMENT, join, pick, statistics, step_pictures
-from fpa.models.interface import Model, Paints
+from fpa.models.interface import Paints
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fpa.models.interface import Model
+
+
+# Painting traces -----------------------------------------------------------------------------
 
 
 def painting_traces(
@@ -73,3 +85,37 @@ def _paint(
         with torch.inference_mode():
             parts = model.paint(z.to(device))
         yield {name: part.cpu().numpy() for name, part in parts.items()}
+
+
+# Images between two latents ------------------------------------------------------------------
+
+
+def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """Latents (R, L) on the great circles from `start` (R, L) to `end`: normal ones stay typical.
+
+    Spherical interpolation as in White, "Sampling Generative Networks" (2016).
+    """
+    cosine = F.cosine_similarity(start, end, dim=1).clamp(-1, 1)
+    angle = cosine.acos()[:, None]
+    # Parallel latents leave no circle; the straight line is the limit.
+    straight = angle.sin().abs() < 1e-6
+    divisor = torch.where(straight, 1.0, angle.sin())
+    first = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / divisor)
+    second = torch.where(straight, share, (share * angle).sin() / divisor)
+    return first * start + second * end
+
+
+def interpolate(
+    generator: nn.Module, latent_dim: int, rows: int, frames: int, seed: int, device: torch.device
+) -> np.ndarray:
+    """uint8 images (rows, frames, C, H, W) between pairs of the sample's first latents."""
+    # Whole chunks, so that a pair does not change with the number of rows.
+    chunks = [sample_latents(CHUNK, latent_dim, seed, i) for i in range(-(-2 * rows // CHUNK))]
+    pairs = torch.cat(chunks)[: 2 * rows].unflatten(0, (rows, 2)).to(device)
+    images = []
+    for share in np.linspace(0, 1, frames):
+        # Noise inside a generator is the same in every frame: only the latent moves.
+        torch.manual_seed(seed)
+        with torch.inference_mode():
+            images.append(to_uint8(generator(slerp(pairs[:, 0], pairs[:, 1], float(share)))))
+    return np.stack(images, axis=1)
