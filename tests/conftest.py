@@ -37,7 +37,7 @@ from fpa.training.loggers import LOGGERS
 
 ROOT = Path(__file__).parent.parent
 
-LONG = 1800
+HANGING = 1800
 """Seconds after which a program counts as hanging. No measurement: on a busy machine all takes many
 times as long."""
 
@@ -227,7 +227,7 @@ def started(*command: object, **options: Any) -> Iterator[subprocess.Popen]:
 def run(*command: object, **options: Any) -> subprocess.CompletedProcess:
     """Run a program to its end: its exit code and what it printed."""
     with started(*command, **options) as process:
-        out, err = process.communicate(timeout=LONG)
+        out, err = process.communicate(timeout=HANGING)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, environment, fpa
+from conftest import HANGING, ROOT, fpa, started
+from conftest import run as run_program
 
 from fpa.core.errors import Stopped, UserError
 from fpa.core.files import file_digest, locked, write_json
@@ -94,19 +95,13 @@ def command(run, store: Path, folder: Path) -> list[str]:
     return [sys.executable, "-m", "fpa", *words(run, store, folder)]
 
 
-def start(arguments: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        arguments, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
-    )
-
-
 def newest_step(folder: Path) -> int:
     found = sorted((folder / "state").glob("step-*.pt"))
     return int(found[-1].stem.removeprefix("step-")) if found else -1
 
 
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANGING
     while newest_step(folder) < step and process.poll() is None:
         assert time.monotonic() < deadline, "no checkpoint appeared"
         time.sleep(0.01)
@@ -125,11 +120,12 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, l
     arguments = command(run, store, disturbed)
     kills = 0
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-        process = start(arguments)
-        wait_for_step(disturbed, newest_step(disturbed) + 20, process)
-        time.sleep(moments.uniform(0, 0.3))
-        process.send_signal(number)
-        code = process.wait(timeout=60)
+        with started(*arguments) as process:
+            wait_for_step(disturbed, newest_step(disturbed) + 20, process)
+            time.sleep(moments.uniform(0, 0.3))
+            process.send_signal(number)
+            process.communicate(timeout=HANGING)
+        code = process.returncode
         if (disturbed / "weights.safetensors").exists():
             break
         kills += 1
@@ -143,10 +139,10 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, l
 
 
 def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_run, store):
-    process = start(command(long_run, store, tmp_path / "run"))
-    wait_for_step(tmp_path / "run", 20, process)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    with started(*command(long_run, store, tmp_path / "run")) as process:
+        wait_for_step(tmp_path / "run", 20, process)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=HANGING)
     assert process.returncode == 75
     assert "Traceback" not in said
     assert f"SIGTERM: saved step {newest_step(tmp_path / 'run')} of {LONG}" in said
@@ -157,19 +153,58 @@ def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_
 def test_a_stop_signal_while_modules_are_loaded_is_answered_as_well(
     tmp_path, long_run, store, number
 ):
-    process = start(command(long_run, store, tmp_path / "run"))
+    with started(*command(long_run, store, tmp_path / "run")) as process:
 
-    def caught() -> int:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        return int(re.search(r"SigCgt:\s*(\w+)", status).group(1), 16)
+        def caught() -> int:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            return int(re.search(r"SigCgt:\s*(\w+)", status).group(1), 16)
 
-    while not caught() & 1 << (number - 1):
-        time.sleep(0.001)
-    assert not (tmp_path / "run" / "state").exists()
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+        while not caught() & 1 << (number - 1):
+            time.sleep(0.001)
+        assert not (tmp_path / "run" / "state").exists()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=HANGING)
     assert process.returncode == 75
     assert f"saved step 0 of {LONG}" in said
+
+
+CRASHES = """
+import os, sys
+from fpa.cli import main
+
+rename, left = os.replace, int(sys.argv[1])
+
+def crash_at_the_last(source, target):
+    global left
+    if os.path.basename(target) in ("weights.safetensors", "history.csv", "train.json"):
+        if left == 0:
+            os._exit(9)
+        left -= 1
+    rename(source, target)
+
+os.replace = crash_at_the_last
+sys.exit(main(sys.argv[2:]))
+"""
+"""A training that dies when it has put so many finished files in their places: the three that are kept
+below its state, then their names in the run's folder."""
+
+
+@pytest.mark.parametrize("placed", [0, 2, 3, 5])
+def test_a_crash_in_the_middle_of_finishing_loses_nothing(tmp_path, run, store, placed):
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    crashed = run_program(sys.executable, "-c", CRASHES, placed, *words(run, store, folder))
+    assert crashed.returncode == 9, crashed.stderr
+    assert not (folder / "train.json").exists()
+    done = fpa(*words(run, store, folder), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    # Once all three are kept, nothing is trained any more; before, the last checkpoint is there.
+    assert ("trained already" in done.stderr) == (placed >= 3)
+    assert (f"going on from step {STEPS} of" in done.stderr) == (placed < 3)
+    assert fpa(*words(run, store, whole), cwd=ROOT).returncode == 0
+    for name in ARTIFACTS:
+        assert file_digest(folder / name) == file_digest(whole / name), name
+    assert json.loads((folder / "train.json").read_text())["steps"] == STEPS
+    assert not list((folder / "state").glob("step-*.pt"))
 
 
 def test_a_second_process_on_the_same_run_is_refused(tmp_path, run, store):
@@ -383,14 +418,8 @@ def test_a_disk_that_fills_up_in_a_checkpoint_loses_only_that_checkpoint(tmp_pat
     assert len(sizes) == 2
     # Room for half a checkpoint: the kernel lets a part of it be written, then refuses.
     limit = max(sizes.values()) // 2
-    arguments = command(run, store, folder)
-    done = subprocess.run(
-        arguments,
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = run_program(
+        *command(run, store, folder),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert done.returncode == 1
@@ -420,19 +449,16 @@ def test_a_flipped_bit_in_the_newest_checkpoint_is_noticed(tmp_path, run, store,
 def test_of_two_processes_the_second_is_refused_and_a_dead_one_holds_nothing(tmp_path, run, store):
     folder = tmp_path / "run"
     arguments = [*command(run, store, folder), "--log-every", "10"]
-    first = start(arguments)
-    wait_for_step(folder, 20, first)
-    # Stopped, so that it cannot end before the second has started; it holds the lock all the same.
-    first.send_signal(signal.SIGSTOP)
-    held = newest_step(folder)
-    second = start(arguments)
-    _, said = second.communicate(timeout=120)
-    assert second.returncode == 1
-    assert "another process is training in" in said
-    assert "Traceback" not in said
-    assert newest_step(folder) == held
-    first.kill()
-    first.communicate()
+    with started(*arguments) as first:
+        wait_for_step(folder, 20, first)
+        # Stopped, so that it cannot end before the second has started; it holds the lock all the same.
+        first.send_signal(signal.SIGSTOP)
+        held = newest_step(folder)
+        second = run_program(*arguments)
+        assert second.returncode == 1
+        assert "another process is training in" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert newest_step(folder) == held
     assert not (folder / "weights.safetensors").exists()
     assert_ends_undisturbed(run, store, folder, tmp_path)
 

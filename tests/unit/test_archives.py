@@ -7,7 +7,6 @@ import random
 import resource
 import signal
 import stat
-import subprocess
 import sys
 import tarfile
 import time
@@ -19,13 +18,14 @@ import lmdb
 import numpy as np
 import pytest
 from conftest import (
+    HANGING,
     encode,
-    environment,
     fpa,
     fpa_process,
     images_dataset,
     jpeg,
     png,
+    started,
 )
 
 from fpa.core.errors import UserError
@@ -508,26 +508,19 @@ def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
     words = [*images_dataset(slow).as_words(), "--no-config"]
     command = [sys.executable, "-m", "fpa", "prepare", *words, "--out", "store", "--workers", "2"]
     notes = tmp_path / "store/unfinished/notes.jsonl"
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not notes.exists() or len(notes.read_text().splitlines()) < 2:
-        assert process.poll() is None, "finished before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, number)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode != 0
-    assert "Traceback" not in said
-    while processes_of(process.pid):
-        assert time.monotonic() < deadline, "a process was left behind"
-        time.sleep(0.05)
+    with started(*command, cwd=tmp_path) as process:
+        deadline = time.monotonic() + HANGING
+        while not notes.exists() or len(notes.read_text().splitlines()) < 2:
+            assert process.poll() is None, "finished before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, number)
+        _, said = process.communicate(timeout=HANGING)
+        assert process.returncode != 0
+        assert "Traceback" not in said
+        while processes_of(process.pid):
+            assert time.monotonic() < deadline, "a process was left behind"
+            time.sleep(0.05)
     assert not (tmp_path / "store/manifest.json").exists()
     done = fpa("prepare", *words, "--out", "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -2,16 +2,13 @@
 
 import hashlib
 import http.server
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from conftest import environment, fpa
+from conftest import fpa, started
 
 from fpa.core.errors import UserError
 from fpa.data import download
@@ -92,13 +89,11 @@ def test_a_download_that_breaks_often_but_always_brings_something_is_not_given_u
 def test_a_killed_download_goes_on_where_it_stopped(server, tmp_path):
     server.pause = 0.05
     script = f"from pathlib import Path; from fpa.data.download import fetch; fetch({server.url!r}, Path('file.zip'))"
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=environment())
-    part = tmp_path / ".file.zip.part/data"
-    while not part.exists() or part.stat().st_size < 1_000_000:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with started(sys.executable, "-c", script, cwd=tmp_path) as process:
+        part = tmp_path / ".file.zip.part/data"
+        while not part.exists() or part.stat().st_size < 1_000_000:
+            assert process.poll() is None
+            time.sleep(0.01)
     assert not (tmp_path / "file.zip").exists()
     server.pause = 0
     fetch(server.url, tmp_path / "file.zip", md5=MD5)

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import environment, images_dataset, png
+from conftest import HANGING, images_dataset, png, started
 
 from fpa.core import files
 from fpa.core.errors import UserError
@@ -31,23 +30,16 @@ from pathlib import Path
 from fpa.core.files import locked
 with locked(Path(sys.argv[1]), "at it"):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 
 @pytest.fixture
 def holding(tmp_path):
     """Another process that holds the folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
+    with started(sys.executable, "-c", HOLD, tmp_path) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +61,7 @@ def test_it_says_for_whom_it_waits_and_goes_on_when_that_one_is_killed(tmp_path,
         locked(tmp_path, "busy").__enter__()
     threading.Timer(0.3, holding.send_signal, [signal.SIGKILL]).start()
     with caplog.at_level("INFO", logger="fpa"), locked(tmp_path, "busy", wait=True):
-        assert holding.wait(10) == -signal.SIGKILL
+        assert holding.wait(HANGING) == -signal.SIGKILL
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
     assert said[0].startswith(f"waiting for process {holding.pid} of ")

@@ -1,9 +1,9 @@
 """A process that trains keeps the memory that it frees."""
 
-import subprocess
 import sys
 
 import pytest
+from conftest import run
 
 FAULTS = """
 import ctypes, resource, sys
@@ -32,9 +32,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def faults(how: str) -> int:
     """Pages that five blocks of 64 MiB, one after another, have to map anew."""
-    done = subprocess.run(
-        [sys.executable, "-c", FAULTS, how], capture_output=True, text=True, timeout=60
-    )
+    done = run(sys.executable, "-c", FAULTS, how)
     if "no mallopt" in done.stderr:
         pytest.skip("the C library has no mallopt")
     return int(done.stdout)
