@@ -97,6 +97,12 @@ def manifest(files: dict[str, bytes], name: str = "", **about) -> bytes:
     return json.dumps(whole).encode()
 
 
+def changed(files: dict[str, bytes], /, **about) -> dict[str, bytes]:
+    """The files, with a manifest that says something else."""
+    whole = {**json.loads(files["manifest.json"]), **about}
+    return {**files, "manifest.json": json.dumps(whole).encode()}
+
+
 def described(files: dict[str, bytes], text: bytes) -> bytes:
     """Another description, of which the manifest has the right digest."""
     about = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
@@ -172,6 +178,41 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
     "another digest": (
         lambda f: instead(f, member(history(f), bytes(len(f[history(f)])))),
         "has SHA-256",
+    ),
+    "a file of another size": (
+        lambda f: instead(f, member(history(f), f[history(f)] + b"?")),
+        "not the file that its manifest",
+    ),
+    "a file that is not there": (lambda f: instead(f, b""), "lacks 1 files"),
+    "a file that nobody named": (
+        lambda f: packed({**f, "extra.txt": b"x"}),
+        "which its manifest.json does not name",
+    ),
+    "a newer bundle": (
+        lambda f: packed(changed(f, format=bundles.FORMAT + 1, fpa="9.9")),
+        "made by version 9.9; ",
+    ),
+    "an older bundle": (
+        lambda f: packed(changed(f, format=1, fpa="0.1.0")),
+        "format 1, made by version 0.1.0; this version .* reads format 2: unpack it with the "
+        "version that made it, or make the bundle again with this one$",
+    ),
+    "no manifest": (lambda f: packed({"a": b"x"}), "is not a bundle"),
+    "a manifest that is cut": (lambda f: packed({**f, "manifest.json": b"{"}), "not valid JSON"),
+    "a manifest of a list": (
+        lambda f: packed({**f, "manifest.json": b"[]"}),
+        "bundle format None, made by an unknown version",
+    ),
+    "a manifest of no files": (lambda f: packed(changed(f, files=3)), "does not list files"),
+    "no description": (
+        lambda f: packed({name: f[name] for name in f if name != "experiment.json"}),
+        "has no experiment.json after its manifest.json",
+    ),
+    "another description": (lambda f: packed({**f, "experiment.json": b"{}"}), "has SHA-256"),
+    "an empty description": (lambda f: described(f, b"{}"), "not one of this version"),
+    "a manifest of a terabyte of zeros": (
+        lambda f: gzip.compress(header("manifest.json", 1 << 40) + bytes(1 << 20)),
+        "more than any bundle's",
     ),
     "a manifest of a petabyte": (
         lambda f: packed({**f, "manifest.json": manifest(f, history(f), bytes=1 << 50)}),
