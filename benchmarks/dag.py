@@ -48,7 +48,7 @@ def outputs(folder: Path) -> list[str]:
 
 def measure(seeds: int) -> tuple[int, float, float]:
     """Jobs, and seconds of a dry run with nothing made and of a run with everything made."""
-    config = yaml.safe_load((ROOT / "experiments" / "paper.yaml").read_text())
+    config = yaml.safe_load((ROOT / "experiments" / "paper.yaml").read_text(encoding="utf-8"))
     config["seeds"] = list(range(seeds))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -55,7 +55,7 @@ def measure(checkout: Path, cores: int, options: Sequence[str] = ()) -> dict[str
             with log.open("wb") as file:
                 done = subprocess.run(words, cwd=place, env=environment, stdout=file, stderr=file)
             if done.returncode:
-                raise SystemExit(log.read_text()[-3000:])
+                raise SystemExit(log.read_text(encoding="utf-8")[-3000:])
             wall, cpu = time.perf_counter() - started, cpu_seconds() - before
             stages[stage] = {"seconds": wall, "cpu_seconds": cpu}
             print(checkout, *options, stage, f"{wall:.0f} s, {cpu:.0f} s of CPU", flush=True)

@@ -34,7 +34,7 @@ SAVED = 75
 
 def make_run(work: Path, steps: int):
     """The smoke experiment's first run on so many steps, and its prepared data set."""
-    config = yaml.safe_load((ROOT / "experiments" / "smoke.yaml").read_text())
+    config = yaml.safe_load((ROOT / "experiments" / "smoke.yaml").read_text(encoding="utf-8"))
     batch = config["training"]["batch_size"]
     config["models"] = {"fpa": config["models"]["fpa"]}
     config["training"] |= {

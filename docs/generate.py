@@ -69,7 +69,7 @@ def painters(kept: str) -> str:
 
 def from_root(name: str) -> str:
     """A document of the repository's root as a page: links to other files become plain text."""
-    text = (ROOT / name).read_text()
+    text = (ROOT / name).read_text(encoding="utf-8")
     text = re.sub(r"\]\(docs/", "](", text)
     return re.sub(
         r"\[([^\]]+)\]\((?!https?:|#|[\w/-]+\.md)([^)]+)\)", lambda link: f"`{link[2]}`", text
@@ -202,7 +202,7 @@ def packages() -> str:
     lines = ["| package | modules | lines | imports |", "| --- | ---: | ---: | --- |"]
     for package in PACKAGES:
         modules = list((ROOT / "fpa" / package).rglob("*.py"))
-        count = sum(len(path.read_text().splitlines()) for path in modules)
+        count = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in modules)
         used = imports(package)
         used = ", ".join(name for name in PACKAGES if name in used)
         lines.append(f"| `fpa/{package}` | {len(modules)} | {count:,} | {used} |")
@@ -215,7 +215,7 @@ def imports(package: str) -> set[str]:
     modules = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
     found: set[str] = set()
     for module in modules:
-        for node in ast.walk(ast.parse(module.read_text())):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
             elif isinstance(node, ast.Import):

@@ -26,7 +26,7 @@ STAGES = ("sample", "features", "features by torch-fidelity", "score")
 
 def load(name: str) -> Any:
     """One of the kept results."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def duration(seconds: float) -> str:
@@ -280,7 +280,7 @@ def main() -> None:
     from fpa.core.files import write_text
     from fpa.reporting.figures.theme import save_figure, use_theme
 
-    write_text(PAGE, filled(PAGE.read_text(), blocks()))
+    write_text(PAGE, filled(PAGE.read_text(encoding="utf-8"), blocks()))
     cpu = load("cpu")
     use_theme()
     save_figure(draw(cpu["growth"], cpu["rates"]["cpu"]), [FIGURE])

@@ -9,6 +9,7 @@ Only the group of the verb that is called is imported: `--help` and planning ans
 
 import argparse
 import gc
+import io
 import sys
 from collections.abc import Collection, Sequence
 from typing import NoReturn
@@ -90,6 +91,9 @@ By hand, what the workflow does:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
     gc.set_threshold(GARBAGE)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a locale cannot show is escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     words[:1] = [ALIASES.get(word, word) for word in words[:1]]
     code = _run(words)

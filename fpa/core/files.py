@@ -57,6 +57,18 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 @contextmanager
+def write_errors(path: str | Path) -> Iterator[None]:
+    """A full disk or a forbidden folder as a UserError, for a block that writes a file or folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "free some space or choose another folder, then run the same command again"
+        ) from error
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that is renamed to it when the block ends well.
 
@@ -66,16 +78,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "free some space or choose another folder, then run the same command again"
-        ) from error
+        with write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         # The folder itself may be what is missing; then there is nothing to clean.
         with suppress(OSError):

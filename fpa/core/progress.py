@@ -38,7 +38,7 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
     log.addHandler(screen)
     if log_file and first:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-        file = LogFile(log_file)
+        file = LogFile(log_file, encoding="utf-8")
         file.setFormatter(_Printable("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(file)
 

@@ -90,7 +90,7 @@ def fetch_same(url: str, path: Path) -> None:
     sends another file later.
     """
     record = path.with_name(f"{path.name}.sha256")
-    known = record.read_text().split()[:1] if record.exists() else []
+    known = record.read_text(encoding="utf-8").split()[:1] if record.exists() else []
     try:
         fetch(url, path, sha256="".join(known))
     except UserError as error:

@@ -29,7 +29,15 @@ from PIL import UnidentifiedImageError
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, digest_of_many, file_digest, locked, new_array, write_json
+from fpa.core.files import (
+    atomic_path,
+    digest_of_many,
+    file_digest,
+    locked,
+    new_array,
+    write_errors,
+    write_json,
+)
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
 from fpa.data.picture import FILTERS, decode
@@ -73,7 +81,7 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
     with (
         locked(scratch, f"preparing {folder}", wait=True),
         _cleaning_up(scratch),
-        _write_errors(folder),
+        write_errors(folder),
     ):
         if check_source(dataset, folder):
             log.info("%s: prepared already; delete the folder to prepare it again", folder)
@@ -99,10 +107,10 @@ def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -
             f"{dataset.name}; fetch it again if it is not whole, or set datasets.{dataset.name}."
             f"count: {found} if these are the images you mean"
         )
-    archive = _check_archive(dataset)
-    with Job(dataset, reader, listing.images, array) as job:
+    published = _check_archive(dataset)
+    with contextlib.closing(Job(dataset, reader, listing.images, array)) as job:
         outcomes = job.run(workers or len(os.sched_getaffinity(0)))
-    manifest = _describe(dataset, reader, archive, listing, outcomes)
+    manifest = _describe(dataset, reader, published, listing, outcomes)
     _check_unreadable(dataset, manifest, folder)
     if manifest.unreadable:
         _drop_rows([i for i, outcome in enumerate(outcomes) if len(outcome) == 1], array)
@@ -121,51 +129,34 @@ def _cleaning_up(scratch: Path) -> Iterator[None]:
                 scratch.parent.rmdir()
 
 
-@contextlib.contextmanager
-def _write_errors(folder: Path) -> Iterator[None]:
-    """A full disk or a forbidden folder as a UserError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; free some space or choose another "
-            "folder, then run the same command again"
-        ) from error
-
-
-def _check_archive(dataset: DatasetSpec) -> dict[str, Any]:
-    """A source file's name, size and published digest; UserError for another than the published one.
+def _check_archive(dataset: DatasetSpec) -> dict[str, str]:
+    """An archive's digests that are published; UserError when this is another one.
 
     An archive that is meant to hold another number of images is not compared.
     """
-    if dataset.path is None:
-        return {}
-    source, path = SOURCES[dataset.source], Path(dataset.path).expanduser()
-    about: dict[str, Any] = {"file": path.name}
-    if path.is_file():
-        about |= {"bytes": path.stat().st_size}
-        published = {"md5": source.md5, "sha256": source.sha256}
-        for algorithm, expected in published.items():
-            if not expected or dataset.count != source.count:
-                continue
-            about[algorithm] = file_digest(path, algorithm)
-            if about[algorithm] != expected:
-                raise UserError(
-                    f"{path} is not the archive as published ({algorithm.upper()} "
-                    f"{about[algorithm]}, published {expected}); fetch it again, or, if these are "
-                    f"the images you mean, unpack it and set datasets.{dataset.name}.path to "
-                    "the folder"
-                )
-    return about
+    source, path = SOURCES[dataset.source], Path(dataset.path or "").expanduser()
+    found: dict[str, str] = {}
+    if not path.is_file() or dataset.count != source.count:
+        return found
+    for algorithm, expected in (("md5", source.md5), ("sha256", source.sha256)):
+        found |= {algorithm: file_digest(path, algorithm)} if expected else {}
+        if expected and found[algorithm] != expected:
+            raise UserError(
+                f"{path} is not the archive as published ({algorithm.upper()} {found[algorithm]}, "
+                f"published {expected}); fetch it again, or, if these are the images you mean, "
+                f"unpack it and set datasets.{dataset.name}.path to the folder"
+            )
+    return found
 
 
 def _describe(
     dataset: DatasetSpec,
     reader: Reader,
-    archive: dict[str, Any],
+    published: dict[str, str],
     listing: Listing,
     outcomes: list[Outcome],
 ) -> Manifest:
+    path = Path(dataset.path).expanduser() if dataset.path else None
     pairs = list(zip(listing.images, outcomes, strict=True))
     read = [(found.name, *outcome) for found, outcome in pairs if len(outcome) == 2]
     same: defaultdict[str, list[str]] = defaultdict(list)
@@ -180,7 +171,9 @@ def _describe(
             kind=reader.kind,
             stamp=stamp(reader, listing),
             files_sha256=digest_of_many((name, file) for name, file, _ in read),
-            **archive,
+            file=path.name if path else None,
+            bytes=path.stat().st_size if path and path.is_file() else None,
+            **published,
         ),
         images_sha256=images_digest(pixels for _, _, pixels in read),
         names=[name for name, _, _ in read],
@@ -257,10 +250,8 @@ class Job:
         self.file = os.open(path, os.O_RDWR)
         self.start = os.fstat(self.file).st_size - math.prod(shape)
 
-    def __enter__(self) -> "Job":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Save what is done."""
         self._save()
         os.close(self.file)
 

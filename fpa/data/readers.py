@@ -109,8 +109,19 @@ class FolderReader(Reader):
         return Path(place[0]).read_bytes()
 
 
-class ZipReader(Reader):
-    """Members of a zip, read by position, so that processes share one open file."""
+class _ArchiveReader(Reader):
+    """Members of an archive, read by position, so that processes share one open file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = open(path, "rb")  # noqa: SIM115 (open as long as the reader)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class ZipReader(_ArchiveReader):
+    """Members of a zip."""
 
     kind = "zip"
 
@@ -118,8 +129,7 @@ class ZipReader(Reader):
     """Bytes of name and extra field that a member is expected to have at most; more cost a read."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = open(path, "rb")  # noqa: SIM115 (open as long as the reader)
+        super().__init__(path)
         try:
             with zipfile.ZipFile(self.file) as archive:
                 self.members = archive.infolist()
@@ -161,18 +171,14 @@ class ZipReader(Reader):
             raise ValueError("its bytes in the zip are damaged")
         return data
 
-    def close(self) -> None:
-        self.file.close()
 
-
-class TarReader(Reader):
-    """Members of an uncompressed tar, read by position."""
+class TarReader(_ArchiveReader):
+    """Members of an uncompressed tar."""
 
     kind = "tar"
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.file = open(path, "rb")  # noqa: SIM115 (open as long as the reader)
+        super().__init__(path)
         try:
             with open_tar(self.file) as archive:
                 self.members = list(members(archive))
@@ -200,9 +206,6 @@ class TarReader(Reader):
         if len(data) != size:
             raise ValueError("its bytes in the tar are damaged")
         return data
-
-    def close(self) -> None:
-        self.file.close()
 
 
 class LmdbReader(Reader):

@@ -214,9 +214,7 @@ def resolve(name: str, settings: Mapping[str, Any], data: Path, where: str) -> D
 
 def content(dataset: DatasetSpec) -> dict[str, Any]:
     """What a digest of the images covers: settings that differ from their defaults, not the name."""
-    fields = DatasetSpec.model_fields
-    defaults = {key: fields[key].default for key in ("channels", "filter")}
-    defaults["count"] = SOURCES[dataset.source].count
+    defaults = {"channels": 3, "filter": "bilinear", "count": SOURCES[dataset.source].count}
     return {
         key: value
         for key, value in dataset.as_json().items()

@@ -69,7 +69,7 @@ def make_table(
     }
     for ending, text in texts.items():
         path = Path(out).with_suffix(ending)
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
     return texts[".md"]
 

@@ -141,7 +141,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
     """Digest by file, as the list says; UserError when there is none that can be used."""
     path = folder / CHECKSUMS
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"cannot read {path}; `python -m fpa publish` makes such a folder"
@@ -334,7 +334,7 @@ def missing(folder: Path) -> list[str]:
     about = Publication.read(folder)
     path = folder / CITATION
     try:
-        citation = yaml.safe_load(path.read_text()) if path.exists() else {}
+        citation = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML; publish the results again") from error
     if not isinstance(citation, dict):

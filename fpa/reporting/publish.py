@@ -108,7 +108,8 @@ def _readme(experiment: Experiment, folder: Path, licence: str | None) -> str:
         "tags": ["fast-weight-painter", "gan", "benchmark"],
     }
     scores = folder / artifacts.table("scores", "md")
-    table = f"\n\n## Scores\n\n{scores.read_text().rstrip()}" if scores.exists() else ""
+    table = scores.read_text(encoding="utf-8").rstrip() if scores.exists() else ""
+    table = f"\n\n## Scores\n\n{table}" if table else ""
     there = [
         f"- `{name}`: {what}"
         for name, what in {

@@ -173,7 +173,7 @@ def _repeats(table: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
 
 def _layout(path: Path) -> dict[str, Any]:
     """A Markdown file's caption and table."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     table = [
         [from_markdown(cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in lines

@@ -90,7 +90,7 @@ def take_gpus(names: Sequence[str], count: int = 1, folder: Path | None = None) 
     """
     folder = folder or Path(tempfile.gettempdir(), f"fpa-gpus-{os.getuid()}")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(folder / "all", "a") as one_at_a_time:
+    with open(folder / "all", "ab") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
         slots = [_slots(folder, name) for name in names]
         fewest = sorted(range(len(names)), key=lambda place: slots[place].users)[:count]

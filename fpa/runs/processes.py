@@ -141,7 +141,7 @@ def launch(
         for number in StopSignal.SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         started: list[subprocess.Popen] = []
         try:
             for number in range(processes):

@@ -97,7 +97,7 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
 
 def _arguments(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:

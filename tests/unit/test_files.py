@@ -6,11 +6,13 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from conftest import environment, fpa_process
+from conftest import environment, fpa_process, images_dataset, png
 
 from fpa.core import files
 from fpa.core.errors import UserError
+from fpa.data.prepare import prepare
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -79,6 +81,16 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         files.write_text(tmp_path / "file" / "x.txt", "")
+
+
+def test_what_a_locale_cannot_show_is_escaped(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/猫.png").write_bytes(png(np.zeros((16, 16, 3), np.uint8)))
+    prepare(images_dataset(tmp_path / "mine"), tmp_path / "store")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = fpa_process("inspect", "store", cwd=tmp_path, env={**environment(), **ascii_only})
+    assert done.returncode == 0, done.stderr
+    assert "\\u732b.png" in done.stdout
 
 
 def test_digests_do_not_depend_on_the_order_of_keys():
