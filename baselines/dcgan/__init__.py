@@ -3,6 +3,8 @@
 What stands here is optional: with it, planning an experiment does not import the model.
 """
 
+from pydantic import Field
+
 from fpa.models.loading import Declaration, lazily
 from fpa.models.settings import StrictSettings
 
@@ -10,10 +12,10 @@ from fpa.models.settings import StrictSettings
 class DCGANSettings(StrictSettings):
     """What the constructor takes."""
 
-    latent_dim: int = 100
-    width: int = 64
-    learning_rate: float = 2e-4
-    ema_decay: float = 0.999
+    latent_dim: int = Field(100, ge=1)
+    width: int = Field(64, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    ema_decay: float = Field(0.999, ge=0, le=1)
 
     def check(self, image_size: int, channels: int, base: object) -> None:
         """Every size of the schema will do."""

@@ -1,7 +1,13 @@
 """The two exceptions that end a command without a traceback, and the wording of messages."""
 
 import difflib
+import json
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 class UserError(Exception):
@@ -36,3 +42,100 @@ def in_words(words: Sequence[str]) -> str:
 def cpu_threads(count: int | None) -> str:
     """1 CPU thread, 2 CPU threads."""
     return f"{count} CPU {'thread' if count == 1 else 'threads'}"
+
+
+# What pydantic finds wrong ------------------------------------------------------------------------
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "too_short": "at least {min_length}",
+    "string_too_short": "a text",
+    "string_pattern_mismatch": "a name that matches {pattern}",
+    "literal_error": "one of {expected}",
+}
+"""By pydantic's name of a mistake, with its limits."""
+
+
+def explain(
+    error: "ValidationError",
+    model: "type[BaseModel]",
+    where: str = "",
+    key: str = "key",
+    whole: str = "",
+) -> str:
+    """The uppermost of pydantic's complaints in one line: where, what was found, what was expected.
+
+    where: the place that the data has in a configuration or file. key: what a key is called. whole: what
+    all of the data is called.
+    """
+    problems = error.errors(include_url=False)
+    first = min(problems, key=lambda problem: len(problem["loc"]))
+    *above, last = loc = _keys_to(first["loc"], model) or [""]
+    path = (
+        ".".join([*filter(None, [where]), *map(str, [part for part in loc if part != ""])]) or whole
+    )
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown {key}{did_you_mean(str(last), _known_keys(model, above))}"
+    if first["type"] == "missing":
+        missing = [
+            problem["loc"][-1]
+            for problem in problems
+            if (problem["type"], problem["loc"][:-1]) == ("missing", first["loc"][:-1])
+        ]
+        parent = ".".join([*filter(None, [where]), *map(str, above)]) or whole
+        return f"{parent}: missing {', '.join(map(str, missing))}".removeprefix(": ")
+    if first["type"] == "value_error":
+        return f"{path}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    value, limits = first["input"], first.get("ctx", {})
+    limits = {name: f"{x:g}" if isinstance(x, float) else str(x) for name, x in limits.items()}
+    if choices := limits.get("expected"):
+        limits["expected"] = choices.replace("'", "").replace(" or ", ", ")
+    found = json.dumps(value, default=str)
+    found = found if len(found) <= 60 else found[:57] + "..."
+    if expected := EXPECTED.get(first["type"]):
+        return f"{path}: expected {expected.format(**limits)}, found {found}{_hint(first['type'], value)}"
+    return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}, found {found}"
+
+
+def _hint(kind: str, value: object) -> str:
+    """What to write instead, where a number was meant."""
+    if kind == "int_type" and isinstance(value, float) and value.is_integer():
+        return f"; write {int(value)}"
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        with suppress(ValueError):
+            return (
+                f"; YAML takes it for text, write {float(value):{'.1e' if 'e' in value else 'g'}}"
+            )
+    return ""
+
+
+def _keys_to(loc: "tuple[int | str, ...]", model: "type[BaseModel]") -> "list[int | str]":
+    """A place without pydantic's own words in it: `[key]`, and <kinds> of a value."""
+    if loc and loc[-1] == "[key]":
+        loc = loc[:-2]
+    return [part for part in loc if not str(part).startswith("<")]
+
+
+def _known_keys(model: "type[BaseModel]", loc: "list[int | str]") -> list[str]:
+    """The keys that a part of a model may have."""
+    part: Any = model
+    for step in loc:
+        if fields := getattr(part, "model_fields", None):
+            part = next(f.annotation for n, f in fields.items() if step in (n, f.alias))
+        else:  # a dictionary or list of them
+            part = get_args(part)[-1]
+        while not hasattr(part, "model_fields") and type(None) in get_args(part):
+            part = get_args(part)[0]
+    return [field.alias or name for name, field in part.model_fields.items()]

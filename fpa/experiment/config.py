@@ -7,12 +7,10 @@ The reference page (docs/generate.py) is made from it. `check_config` turns what
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +25,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from fpa.core.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean, explain
 from fpa.core.registry import load_plugins
 from fpa.data.sources import SOURCES, DatasetSpec, resolve, store_name
 from fpa.experiment.yaml_safety import check_plain, parse_value, read_yaml
@@ -200,9 +198,9 @@ class FigureSettings(Section):
     strips: Annotated[Once[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Which of them are drawn step by step, counted from 0; null for the first three."""
     strip_steps: Annotated[
-        Annotated[int, Field(ge=2), Tag("number")]
-        | Annotated[tuple[Count, ...], Field(min_length=1), Tag("list")],
-        Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "number"),
+        Annotated[int, Field(ge=2), Tag("<number>")]
+        | Annotated[tuple[Count, ...], Field(min_length=1), Tag("<list>")],
+        Discriminator(lambda value: "<list>" if isinstance(value, list | tuple) else "<number>"),
     ] = 64
     """Steps shown of a painting - a number for so many at most, spread evenly, or a list of steps,
     counted from 1."""
@@ -342,13 +340,15 @@ def check_config(config: Mapping[str, Any]) -> Config:
             )
         if isinstance(training, dict) and isinstance(model.get("training", {}), dict):
             model["training"] = {**training, **model.get("training", {})}
-    return check_section(Config, plain)
+    return check_section(Config, plain, whole="configuration")
 
 
 S = TypeVar("S", bound=BaseModel)
 
 
-def check_section(section: type[S], values: Any, where: str = "", tolerant: bool = False) -> S:
+def check_section(
+    section: type[S], values: Any, where: str = "", whole: str = "", tolerant: bool = False
+) -> S:
     """Plain data as a section of the configuration, or another model; UserError for what is wrong.
 
     where: the place that the data has in a configuration or file. tolerant: leave keys out that are
@@ -358,7 +358,7 @@ def check_section(section: type[S], values: Any, where: str = "", tolerant: bool
         text = json.dumps(values)
         return section.model_validate_json(text, extra="ignore" if tolerant else None)
     except ValidationError as error:
-        raise UserError(explain(error, section, where)) from None
+        raise UserError(explain(error, section, where, whole=whole)) from None
 
 
 def resolve_dataset(
@@ -386,82 +386,3 @@ def resolve_dataset(
     chosen = check_section(DatasetSettings, {**given, **settings}, name)
     spec = resolve(name, chosen.model_dump(), data, name)
     return spec, data / store_name(spec)
-
-
-# Messages ----------------------------------------------------------------------------------------
-
-
-def explain(error: ValidationError, section: type[BaseModel], where: str = "") -> str:
-    """The uppermost of pydantic's complaints in one line: where, what was found and expected."""
-    problems = error.errors(include_url=False)
-    first = min(problems, key=lambda problem: len(problem["loc"]))
-    loc = [part for part in first["loc"] if part not in ("number", "list")]
-    kind, limits, value = first["type"], first.get("ctx", {}), first["input"]
-    if loc and loc[-1] == "[key]":
-        loc = loc[:-2]
-    path = ".".join([*filter(None, [where]), *map(str, loc)])
-    if kind == "extra_forbidden":
-        return f"{path}: unknown key{did_you_mean(str(loc[-1]), _keys(section, loc[:-1]))}"
-    if kind == "missing":
-        missing = [
-            p["loc"][-1]
-            for p in problems
-            if p["type"] == kind and p["loc"][:-1] == first["loc"][:-1]
-        ]
-        parent = ".".join([*filter(None, [where]), *map(str, loc[:-1])])
-        return f"{parent or 'configuration'}: missing {', '.join(map(str, missing))}"
-    found = json.dumps(value)
-    if len(found) > 60:
-        found = found[:57] + "..."
-    if kind == "value_error":
-        return f"{path or 'configuration'}: {first['msg'].removeprefix('Value error, ')}"
-    return f"{path or 'configuration'}: {_expected(kind, limits, value)}, found {found}"
-
-
-def _expected(kind: str, limits: Mapping[str, Any], value: Any) -> str:
-    """What one of pydantic's kinds of mistake asks for."""
-    match kind:
-        case "int_type" | "int_parsing" | "int_from_float":
-            return "expected a whole number"
-        case "float_type":
-            return "expected a number"
-        case "bool_type":
-            return "expected true or false"
-        case "string_type":
-            return "expected text"
-        case "tuple_type" | "list_type":
-            return "expected a list"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "expected keys and values"
-        case "literal_error":
-            return (
-                f"expected one of {re.sub(chr(39), '', limits['expected']).replace(' or ', ', ')}"
-            )
-        case "greater_than":
-            return f"expected more than {limits['gt']:g}"
-        case "greater_than_equal":
-            return f"expected at least {limits['ge']}"
-        case "less_than_equal":
-            return f"expected at most {limits['le']}"
-        case "too_short":
-            return "expected at least one"
-        case "string_pattern_mismatch":
-            return f"expected a name that matches {limits['pattern']}"
-    return kind
-
-
-def _keys(section: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
-    """The keys that a part of the configuration may have."""
-    part: Any = section
-    for step in loc:
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            part = next(
-                field.annotation
-                for name, field in part.model_fields.items()
-                if step in (name, field.alias)
-            )
-        else:  # a dictionary or list of them
-            part = get_args(part)[-1]
-        if isinstance(part, UnionType):
-            part = get_args(part)[0]
-    return [field.alias or name for name, field in part.model_fields.items()]

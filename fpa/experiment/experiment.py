@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
@@ -267,14 +267,7 @@ def check_claims(found: Any, where: str) -> list[Claim]:
     for number, entry in enumerate(found, start=1):
         name = entry.get("name", number) if isinstance(entry, dict) else number
         try:
-            claims.append(Claim.model_validate(entry))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise UserError(
-                f"{where}, claim {name}: {place + ': ' if place else ''}{message}"
-            ) from error
+            claims.append(check_section(Claim, entry))
         except UserError as error:
             raise UserError(f"{where}, claim {name}: {error}") from error
     names = [claim.name for claim in claims]

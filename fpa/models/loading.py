@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from fpa.core.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean, explain
 from fpa.core.lazy import torch
 from fpa.models.interface import Model, Settings
 from fpa.models.parts import Importable, imported
@@ -121,9 +122,11 @@ def settings_of(model_class: type) -> type[BaseModel]:
 def resolve_settings(model: Declaration, settings: Settings, where: str) -> dict[str, Any]:
     """Settings checked, defaults filled in, as plain JSON values."""
     try:
-        return model.settings(**settings).model_dump(mode="json")
+        # As JSON, and strictly: nothing is taken for a value of another type.
+        checked = model.settings.model_validate_json(json.dumps(settings), strict=True)
     except ValidationError as error:
-        raise UserError(_first_error(error, model.settings, where)) from None
+        raise UserError(explain(error, model.settings, where, "setting")) from None
+    return checked.model_dump(mode="json")
 
 
 def changed_settings(model: Declaration, settings: Settings) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def build(
     try:
         checked = declared.settings(**settings)
     except ValidationError as error:
-        raise UserError(_first_error(error, declared.settings, "settings")) from None
+        raise UserError(explain(error, declared.settings, "settings", "setting")) from None
     arguments = {field: getattr(checked, field) for field in type(checked).model_fields}
     if declared.needs_base:
         arguments["base"] = base
@@ -251,17 +254,3 @@ def check_processes(name: str, batch_size: int, processes: int) -> None:
             f"a batch of {batch_size} cannot be shared evenly by {processes} GPUs; "
             "change training.batch_size or runtime.gpus"
         )
-
-
-def _first_error(error: ValidationError, schema: type[BaseModel], where: str) -> str:
-    """The first of pydantic's complaints as one line: where, what was found, what was expected."""
-    first = error.errors(include_url=False)[0]
-    path = ".".join([where, *(str(part) for part in first["loc"])])
-    if first["type"] == "extra_forbidden":
-        model: Any = schema
-        for part in first["loc"][:-1]:
-            model = model.model_fields[part].annotation
-        known = did_you_mean(str(first["loc"][-1]), list(model.model_fields))
-        return f"{path}: unknown setting{known}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{path}: {message}, found {first['input']!r}"

@@ -464,7 +464,7 @@ def test_another_experiment_shares_no_run_and_touches_no_artifact(finished, smal
         (
             "models/fpa/settings/painter/steps",
             "x",
-            "painter.steps: input should be a valid integer",
+            "painter.steps: expected a whole number",
         ),
         ("datasets/digits/resolution", 8, "model fpa on digits: the discriminator takes images of"),
         ("training/batch_size", 2000, "larger than the data set digits (1,797 images)"),

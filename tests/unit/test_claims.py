@@ -141,7 +141,7 @@ GOOD = {"name": "one", "says": "A", "source": "s", "better": ["a"], "than": ["b"
         ([{**GOOD, "metric": "fit"}], "did you mean 'fid'"),
         ([{**GOOD, "alike": 2}], "claim one: alike"),
         ([{**GOOD, "worse": ["c"]}], "claim one: worse"),
-        ([{k: v for k, v in GOOD.items() if k != "says"}], "claim one: says"),
+        ([{k: v for k, v in GOOD.items() if k != "says"}], "claim one: missing says"),
     ],
 )
 def test_a_wrong_file_is_refused_when_planning(tmp_path, tiny, content, complaint):

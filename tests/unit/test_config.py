@@ -103,12 +103,12 @@ MISTAKES = {
     "wrong type of a setting": (
         "models/fpa/settings/painter/steps",
         "x",
-        "models.fpa.settings.painter.steps: input should be a valid integer",
+        'models.fpa.settings.painter.steps: expected a whole number, found "x"',
     ),
     "setting out of range": (
         "models/fpa/settings/painter/steps",
         0,
-        "models.fpa.settings.painter.steps: input should be greater than 0, found 0",
+        "models.fpa.settings.painter.steps: expected more than 0, found 0",
     ),
     "settings that contradict each other": (
         "models/fpa/settings/painter",
@@ -184,7 +184,7 @@ MISTAKES = {
         ["no_such_module"],
         "plugins: cannot import 'no_such_module'",
     ),
-    "no models": ("models", {}, "models: expected at least one, found {}"),
+    "no models": ("models", {}, "models: expected at least 1, found {}"),
     "bad name": ("experiment", "a/b", "experiment: expected a name that matches"),
     "the same seed twice": ("seeds", [1, 1], "seeds: 1 stands there twice"),
     "a seed that generators do not take": (
@@ -196,7 +196,7 @@ MISTAKES = {
     "an empty list of metrics": (
         "evaluation/metrics",
         [],
-        "evaluation.metrics: expected at least one, found []",
+        "evaluation.metrics: expected at least 1, found []",
     ),
     "unknown checkpoint": (
         "evaluation/checkpoint",
@@ -213,6 +213,52 @@ MISTAKES = {
         "runtime/precision",
         ["fp8"],
         "runtime.precision.0: expected one of tf32_matmul",
+    ),
+    "a float for a whole number": (
+        "training/batch_size",
+        16.0,
+        "training.batch_size: expected a whole number, found 16.0; write 16",
+    ),
+    "a list of floats for whole numbers": (
+        "seeds",
+        [0.0],
+        "seeds.0: expected a whole number, found 0.0; write 0",
+    ),
+    "yes for a number": (
+        "models/lightgan/settings/generator/fmap_max",
+        True,
+        "models.lightgan.settings.generator.fmap_max: expected a whole number, found true",
+    ),
+    "a number as text": (
+        "models/lightgan/settings/recipe/learning_rate",
+        "2e-4",
+        'found "2e-4"; YAML takes it for text, write 2.0e-04',
+    ),
+    "a number for true or false": (
+        "evaluation/cross_check",
+        1,
+        "evaluation.cross_check: expected true or false, found 1",
+    ),
+    "a number for a name": (
+        "models/fpa/label",
+        7,
+        "models.fpa.label: expected text, found 7",
+    ),
+    "a step that nobody counts": (
+        "figures/strip_steps",
+        [0],
+        "figures.strip_steps.0: expected at least 1, found 0",
+    ),
+    "one step": ("figures/strip_steps", 1, "figures.strip_steps: expected at least 2, found 1"),
+    "a width that no network has": (
+        "models/lightgan",
+        {"class": "baselines.dcgan:DCGAN", "settings": {"width": -8}},
+        "models.lightgan.settings.width: expected at least 1, found -8",
+    ),
+    "a negative rate": (
+        "models/lightgan",
+        {"class": "baselines.dcgan:DCGAN", "settings": {"learning_rate": -1}},
+        "models.lightgan.settings.learning_rate: expected more than 0, found -1",
     ),
     "unknown device": ("runtime/device", "gpu", "runtime.device: expected one of auto, cpu, cuda"),
     "own images without a path": (
