@@ -1,9 +1,8 @@
 """Settings of LightGAN."""
 
 import math
-from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from fpa.core.errors import UserError
 from fpa.models.settings import DiscriminatorSettings, RecipeSettings, StrictSettings
@@ -12,13 +11,16 @@ from fpa.models.settings import DiscriminatorSettings, RecipeSettings, StrictSet
 class GeneratorSettings(StrictSettings):
     """Hyperparameters of LightGAN's generator; the defaults are the published ones."""
 
-    latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 256
-    fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
-    attention: Annotated[
-        tuple[int, ...], Field(description="widths (px) whose layer starts with attention")
-    ] = (32,)
-    heads: Annotated[PositiveInt, Field(description="attention heads")] = 8
-    head_dim: Annotated[PositiveInt, Field(description="size of an attention head")] = 64
+    latent_dim: PositiveInt = 256
+    """L, the size of the latent z."""
+    fmap_max: PositiveInt = 512
+    """Most channels of any layer."""
+    attention: tuple[int, ...] = (32,)
+    """Widths (px) whose layer starts with attention."""
+    heads: PositiveInt = 8
+    """Attention heads."""
+    head_dim: PositiveInt = 64
+    """Size of an attention head."""
 
     def check(self, image_size: int) -> None:
         """UserError unless the generator can be built for images of this size (px)."""

@@ -1,6 +1,6 @@
 """Settings of StyleGAN2-ADA: the published presets, and every value that they set."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -86,66 +86,64 @@ def heuristic_ema_kimg(batch: int) -> float:
 class NetworkSettings(StrictSettings):
     """Sizes of generator and discriminator; null takes the preset's."""
 
-    latent_dim: Annotated[PositiveInt, Field(description="Z, size of a latent")] = 512
-    w_dim: Annotated[PositiveInt, Field(description="W, size of the mapped latent")] = 512
-    mapping_layers: Annotated[PositiveInt | None, Field(description="layers from z to w")] = None
-    channel_base: Annotated[
-        PositiveInt | None, Field(description="channels at size s: this / s, at most channel_max")
-    ] = None
-    channel_max: Annotated[PositiveInt, Field(description="most channels of a layer")] = 512
-    deviation_group: Annotated[
-        PositiveInt | None, Field(description="samples of a minibatch deviation, at most")
-    ] = None
-    residual: Annotated[bool | None, Field(description="residual discriminator")] = None
+    latent_dim: PositiveInt = 512
+    """Z, size of a latent."""
+    w_dim: PositiveInt = 512
+    """W, size of the mapped latent."""
+    mapping_layers: PositiveInt | None = None
+    """Layers from z to w."""
+    channel_base: PositiveInt | None = None
+    """Channels at size s: this / s, at most channel_max."""
+    channel_max: PositiveInt = 512
+    """Most channels of a layer."""
+    deviation_group: PositiveInt | None = None
+    """Samples of a minibatch deviation, at most."""
+    residual: bool | None = None
+    """Residual discriminator."""
 
 
 class RecipeSettings(StrictSettings):
     """Training hyperparameters; null takes the preset's."""
 
-    learning_rate: Annotated[PositiveFloat | None, Field(description="Adam, both networks")] = None
-    betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.0, 0.99)
-    r1_gamma: Annotated[
-        NonNegativeFloat | None,
-        Field(description="weight of R1; auto and stylegan2: 0.0002 * size^2 / batch"),
-    ] = None
-    r1_every: Annotated[PositiveInt, Field(description="R1 on every n-th step")] = 16
-    path_length_weight: Annotated[
-        NonNegativeFloat | None, Field(description="weight of path length regularisation")
-    ] = None
-    path_length_every: Annotated[PositiveInt, Field(description="... on every n-th step")] = 4
-    path_length_decay: Annotated[float, Field(gt=0, le=1, description="of its mean")] = 0.01
-    style_mixing: Annotated[
-        float | None, Field(ge=0, le=1, description="probability of two latents in one image")
-    ] = None
-    ema_kimg: Annotated[
-        PositiveFloat | None,
-        Field(description="half-life of the EMA; auto and stylegan2: batch * 10 / 32"),
-    ] = None
-    ema_rampup: Annotated[
-        NonNegativeFloat | None,
-        Field(description="half-life at most this share of the images so far; 0 for no such limit"),
-    ] = None
-    w_average_decay: Annotated[
-        float | None, Field(ge=0, lt=1, description="decay of the mean w, for truncation")
-    ] = None
-    w_average_every_pass: Annotated[
-        bool | None,
-        Field(description="it follows every pass, not only the discriminator's"),
-    ] = None
-    truncation: Annotated[
-        float, Field(gt=0, le=1, description="of w in evaluation; 1 for none")
-    ] = 1.0
+    learning_rate: PositiveFloat | None = None
+    """Adam, both networks."""
+    betas: tuple[float, float] = (0.0, 0.99)
+    """Adam, both networks."""
+    r1_gamma: NonNegativeFloat | None = None
+    """Weight of R1; auto and stylegan2: 0.0002 * size^2 / batch."""
+    r1_every: PositiveInt = 16
+    """R1 on every n-th step."""
+    path_length_weight: NonNegativeFloat | None = None
+    """Weight of path length regularisation."""
+    path_length_every: PositiveInt = 4
+    """Path length regularisation on every n-th step."""
+    path_length_decay: float = Field(0.01, gt=0, le=1)
+    """Decay of the mean path length."""
+    style_mixing: float | None = Field(None, ge=0, le=1)
+    """Probability of two latents in one image."""
+    ema_kimg: PositiveFloat | None = None
+    """Half-life of the EMA; auto and stylegan2: batch * 10 / 32."""
+    ema_rampup: NonNegativeFloat | None = None
+    """Half-life at most this share of the images so far; 0 for no such limit."""
+    w_average_decay: float | None = Field(None, ge=0, lt=1)
+    """Decay of the mean w, for truncation."""
+    w_average_every_pass: bool | None = None
+    """It follows every pass, not only the discriminator's."""
+    truncation: float = Field(1.0, gt=0, le=1)
+    """Of w in evaluation; 1 for none."""
 
 
 class AugmentSettings(StrictSettings):
     """Adaptive discriminator augmentation."""
 
-    enabled: Annotated[bool, Field(description="false for plain StyleGAN2")] = True
-    target: Annotated[float, Field(gt=-1, lt=1, description="r_t = E[sign D(real)]")] = 0.6
-    every: Annotated[PositiveInt, Field(description="steps between two adjustments of p")] = 4
-    kimg: Annotated[
-        PositiveFloat, Field(description="thousand images in which p can go from 0 to 1")
-    ] = 500.0
+    enabled: bool = True
+    """False for plain StyleGAN2."""
+    target: float = Field(0.6, gt=-1, lt=1)
+    """r_t = E[sign D(real)]."""
+    every: PositiveInt = 4
+    """Steps between two adjustments of p."""
+    kimg: PositiveFloat = 500.0
+    """Thousand images in which p can go from 0 to 1."""
 
 
 def fill(settings: StrictSettings, preset: Preset, image_size: int) -> Any:

@@ -111,5 +111,5 @@ def _settings(settings: type[BaseModel], indent: str) -> Iterator[str]:
             yield from _settings(kind, indent + "  ")
         else:
             default = None if field.is_required() else field.get_default()
-            comment = f"  # {field.description}" if field.description else ""
+            comment = f"  # {' '.join(field.description.split())}" if field.description else ""
             yield f"{indent}{name}: {json.dumps(default)}{comment}"

@@ -5,7 +5,7 @@ Nothing here imports torch: an experiment is planned, and its mistakes are found
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import (
     BaseModel,
@@ -23,9 +23,9 @@ from fpa.models.parts import INPUTS, RULES, SEQUENCES
 
 
 class StrictSettings(BaseModel):
-    """Settings that do not change and refuse what they do not know."""
+    """Settings that do not change and refuse what they do not know; what stands below one describes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 WITH_HEADS = ("transformer", "rfwp")
@@ -35,73 +35,55 @@ WITH_HEADS = ("transformer", "rfwp")
 class PainterSettings(StrictSettings):
     """Hyperparameters of a painter; the defaults are the paper's main model at 64 x 64."""
 
-    steps: Annotated[PositiveInt, Field(description="T, the number of steps")] = 64
-    latent_dim: Annotated[PositiveInt, Field(description="L, the size of the latent z")] = 512
-    hidden_size: Annotated[
-        PositiveInt, Field(description="units of each layer of the sequence network")
-    ] = 1024
-    layers: Annotated[PositiveInt, Field(description="layers of the sequence network")] = 1
-    rule: Annotated[
-        str,
-        Field(
-            description="the learning rule: delta, additive, oja, gated_delta, delta_product, "
-            "rank_r_delta"
-        ),
-    ] = "delta"
-    updates: Annotated[
-        PositiveInt,
-        Field(
-            description="rank-1 updates a step: delta_product one after the other, rank_r_delta "
-            "all at once"
-        ),
-    ] = 1
-    inputs: Annotated[
-        str,
-        Field(
-            description="input generator: v1 the same latent at every step, v2 one latent a step, "
-            "split one piece of the latent a step"
-        ),
-    ] = "v2"
-    sequence: Annotated[str, Field(description="the sequence network: lstm, transformer, rfwp")] = (
-        "lstm"
-    )
-    heads: Annotated[PositiveInt, Field(description="transformer, rfwp: heads of a layer")] = 8
-    feedforward_size: Annotated[
-        PositiveInt, Field(description="transformer, rfwp: inner width of the feed-forward layers")
-    ] = 1024
-    mini_latent_dim: Annotated[PositiveInt, Field(description="v2: size of each step's latent")] = 8
-    mini_input_size: Annotated[
-        PositiveInt, Field(description="v2, split: size of each step's input")
-    ] = 128
-    mini_tanh: Annotated[bool, Field(description="v2: tanh on the step latents")] = True
-    latent_to_state: Annotated[
-        bool,
-        Field(
-            description="v2: the initial state is linear(z), else zero; v1 always has it, split never"
-        ),
-    ] = True
-    position_codes: Annotated[
-        bool, Field(description="add a learned code to each step's input")
-    ] = False
-    wide_dim: Annotated[
-        int, Field(ge=0, description="width of a linear + ReLU before the key/value layer; 0: none")
-    ] = 0
-    softmax_keys: Annotated[bool, Field(description="softmax on the keys")] = True
-    tanh_values: Annotated[bool, Field(description="tanh on the values")] = False
-    vector_rates: Annotated[
-        bool, Field(description="one rate per row of W instead of one a step")
-    ] = False
-    sigmoid_rates: Annotated[bool, Field(description="sigmoid on the rates")] = True
-    learned_initial: Annotated[
-        bool, Field(description="W_0 is learned; then the first step uses its rate as well")
-    ] = False
-    tanh_image: Annotated[bool, Field(description="tanh on the finished image")] = True
-    lstm_init_factor: Annotated[
-        PositiveFloat, Field(description="factor on the start of the LSTM's weights")
-    ] = 1.0
-    kvb_init_factor: Annotated[
-        PositiveFloat, Field(description="factor on the start of the key/value layer's weights")
-    ] = 1.0
+    steps: PositiveInt = 64
+    """T, the number of steps."""
+    latent_dim: PositiveInt = 512
+    """L, the size of the latent z."""
+    hidden_size: PositiveInt = 1024
+    """Units of each layer of the sequence network."""
+    layers: PositiveInt = 1
+    """Layers of the sequence network."""
+    rule: str = "delta"
+    """The learning rule: delta, additive, oja, gated_delta, delta_product, rank_r_delta."""
+    updates: PositiveInt = 1
+    """Rank-1 updates a step: delta_product one after the other, rank_r_delta all at once."""
+    inputs: str = "v2"
+    """Input generator: v1 the same latent at every step, v2 one latent a step, split one piece of the
+    latent a step."""
+    sequence: str = "lstm"
+    """The sequence network: lstm, transformer, rfwp."""
+    heads: PositiveInt = 8
+    """transformer, rfwp: heads of a layer."""
+    feedforward_size: PositiveInt = 1024
+    """transformer, rfwp: inner width of the feed-forward layers."""
+    mini_latent_dim: PositiveInt = 8
+    """v2: size of each step's latent."""
+    mini_input_size: PositiveInt = 128
+    """v2, split: size of each step's input."""
+    mini_tanh: bool = True
+    """v2: tanh on the step latents."""
+    latent_to_state: bool = True
+    """v2: the initial state is linear(z), else zero; v1 always has it, split never."""
+    position_codes: bool = False
+    """Add a learned code to each step's input."""
+    wide_dim: int = Field(0, ge=0)
+    """Width of a linear + ReLU before the key/value layer; 0: none."""
+    softmax_keys: bool = True
+    """Softmax on the keys."""
+    tanh_values: bool = False
+    """tanh on the values."""
+    vector_rates: bool = False
+    """One rate per row of W instead of one a step."""
+    sigmoid_rates: bool = True
+    """Sigmoid on the rates."""
+    learned_initial: bool = False
+    """W_0 is learned; then the first step uses its rate as well."""
+    tanh_image: bool = True
+    """tanh on the finished image."""
+    lstm_init_factor: PositiveFloat = 1.0
+    """Factor on the start of the LSTM's weights."""
+    kvb_init_factor: PositiveFloat = 1.0
+    """Factor on the start of the key/value layer's weights."""
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> "PainterSettings":
@@ -185,19 +167,20 @@ class DiscriminatorSettings(StrictSettings):
     own 8 x 8 features and wants `view_size` and `reconstruction_size` set no larger than useful.
     """
 
-    fmap_max: Annotated[PositiveInt, Field(description="most channels of any layer")] = 512
-    attention: Annotated[
-        tuple[int, ...], Field(description="widths (px) whose layer starts with attention")
-    ] = (32,)
-    heads: Annotated[PositiveInt, Field(description="attention heads")] = 8
-    head_dim: Annotated[PositiveInt, Field(description="size of an attention head")] = 64
-    view_size: Annotated[
-        int, Field(ge=8, description="width (px) of the small view that gets its own logit")
-    ] = 32
-    view_width: Annotated[PositiveInt, Field(description="channels of the view's first layer")] = 64
-    reconstruction_size: Annotated[
-        int, Field(ge=16, description="width (px) of the decoder's image")
-    ] = 128
+    fmap_max: PositiveInt = 512
+    """Most channels of any layer."""
+    attention: tuple[int, ...] = (32,)
+    """Widths (px) whose layer starts with attention."""
+    heads: PositiveInt = 8
+    """Attention heads."""
+    head_dim: PositiveInt = 64
+    """Size of an attention head."""
+    view_size: int = Field(32, ge=8)
+    """Width (px) of the small view that gets its own logit."""
+    view_width: PositiveInt = 64
+    """Channels of the view's first layer."""
+    reconstruction_size: int = Field(128, ge=16)
+    """Width (px) of the decoder's image."""
 
     def check(self, image_size: int) -> None:
         """UserError unless the discriminator can be built for images of this size (px)."""
@@ -217,24 +200,15 @@ class DiscriminatorSettings(StrictSettings):
 class UNetSettings(StrictSettings):
     """Hyperparameters of the U-Net; the default is the paper's."""
 
-    max_multiplier: Annotated[
-        PositiveInt, Field(description="widths are the base width x 1, 2, 4, ... up to this")
-    ] = 4
-    width: Annotated[
-        PositiveInt | None,
-        Field(multiple_of=UNET_GROUPS, description="the base width; null: the image size"),
-    ] = None
-    tanh_input: Annotated[
-        bool | None,
-        Field(description="tanh on what the U-Net gets; null: where the painter's image has one"),
-    ] = None
-    residual: Annotated[
-        bool,
-        Field(
-            description="the U-Net's output is added to the painter's matrix W_T, its last layer "
-            "starts at zero: training begins with the painter's own images (not in the paper)"
-        ),
-    ] = False
+    max_multiplier: PositiveInt = 4
+    """Widths are the base width x 1, 2, 4, ... up to this."""
+    width: PositiveInt | None = Field(None, multiple_of=UNET_GROUPS)
+    """The base width; null: the image size."""
+    tanh_input: bool | None = None
+    """tanh on what the U-Net gets; null: where the painter's image has one."""
+    residual: bool = False
+    """The U-Net's output is added to the painter's matrix W_T, its last layer starts at zero: training
+    begins with the painter's own images (not in the paper)."""
 
     def check(self, image_size: int) -> None:
         """UserError unless the U-Net can be built for images of this size (px)."""
@@ -250,39 +224,31 @@ class UNetSettings(StrictSettings):
 class RecipeSettings(StrictSettings):
     """Hyperparameters of the recipe; the defaults are the paper's. Steps count from 0."""
 
-    learning_rate: Annotated[PositiveFloat, Field(description="Adam, both networks")] = 2e-4
-    betas: Annotated[tuple[float, float], Field(description="Adam, both networks")] = (0.5, 0.9)
-    discriminator_rate_factor: Annotated[
-        PositiveFloat, Field(description="the discriminator's learning rate over learning_rate")
-    ] = 1.0
-    accumulation: Annotated[
-        PositiveInt,
-        Field(description="passes that a batch is computed in, gradients summed up"),
-    ] = 1
-    augment_probability: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            description="share of batches, real and fake, that the discriminator sees flipped, cut "
-            "out and moved (DiffAugment)",
-        ),
-    ] = 0.0
-    penalty_every: Annotated[
-        PositiveInt, Field(description="gradient penalty on every n-th step")
-    ] = 4
-    penalty_weight: Annotated[PositiveFloat, Field(description="weight of that penalty")] = 10.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1, description="decay of one EMA update")] = 0.995
-    ema_every: Annotated[PositiveInt, Field(description="EMA update on every n-th step")] = 10
-    ema_start: Annotated[
-        NonNegativeInt, Field(description="EMA updates only after this many steps")
-    ] = 20_000
-    ema_reset_every: Annotated[
-        PositiveInt, Field(description="early on, EMA := generator at steps 2, 2 + n, 2 + 2n, ...")
-    ] = 1_000
-    ema_reset_until: Annotated[
-        NonNegativeInt, Field(description="last step at which such a reset may happen")
-    ] = 25_000
+    learning_rate: PositiveFloat = 2e-4
+    """Adam, both networks."""
+    betas: tuple[float, float] = (0.5, 0.9)
+    """Adam, both networks."""
+    discriminator_rate_factor: PositiveFloat = 1.0
+    """The discriminator's learning rate over learning_rate."""
+    accumulation: PositiveInt = 1
+    """Passes that a batch is computed in, gradients summed up."""
+    augment_probability: float = Field(0.0, ge=0, le=1)
+    """Share of batches, real and fake, that the discriminator sees flipped, cut out and moved
+    (DiffAugment)."""
+    penalty_every: PositiveInt = 4
+    """Gradient penalty on every n-th step."""
+    penalty_weight: PositiveFloat = 10.0
+    """Weight of that penalty."""
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+    """Decay of one EMA update."""
+    ema_every: PositiveInt = 10
+    """EMA update on every n-th step."""
+    ema_start: NonNegativeInt = 20_000
+    """EMA updates only after this many steps."""
+    ema_reset_every: PositiveInt = 1_000
+    """Early on, EMA := generator at steps 2, 2 + n, 2 + 2n, ..."""
+    ema_reset_until: NonNegativeInt = 25_000
+    """Last step at which such a reset may happen."""
 
 
 class FPASettings(StrictSettings):
@@ -291,16 +257,11 @@ class FPASettings(StrictSettings):
     painter: PainterSettings = PainterSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     recipe: RecipeSettings = RecipeSettings()
-    partial_images: Annotated[
-        PositiveInt,
-        Field(
-            description="J, images of each latent to train on: W_t at J - 1 earlier steps and the "
-            "finished one; 1: that alone"
-        ),
-    ] = 1
-    scale_partial_images: Annotated[
-        bool, Field(description="partial image j times J / j, before the tanh")
-    ] = False
+    partial_images: PositiveInt = 1
+    """J, images of each latent to train on: W_t at J - 1 earlier steps and the finished one; 1: that
+    alone."""
+    scale_partial_images: bool = False
+    """Partial image j times J / j, before the tanh."""
 
     @model_validator(mode="after")
     def _has_such_images(self) -> "FPASettings":
@@ -330,39 +291,27 @@ class FPASettings(StrictSettings):
 class StartSettings(StrictSettings):
     """What the U-Net stage takes over from the painter's finished run; the defaults are published."""
 
-    checkpoint: Annotated[
-        Literal["best", "last"],
-        Field(description="of the painter's training: the best by its quick score, or the last"),
-    ] = "best"
-    painter: Annotated[
-        Literal["raw", "ema"], Field(description="the trained painter itself, or its EMA")
-    ] = "raw"
-    discriminator: Annotated[
-        Literal["continued", "afresh"],
-        Field(description="the painter's discriminator, or one with new weights"),
-    ] = "continued"
-    discriminator_optimizer: Annotated[
-        Literal["continued", "afresh"],
-        Field(description="Adam's moments of that discriminator; a new one has none"),
-    ] = "continued"
+    checkpoint: Literal["best", "last"] = "best"
+    """Of the painter's training: the best by its quick score, or the last."""
+    painter: Literal["raw", "ema"] = "raw"
+    """The trained painter itself, or its EMA."""
+    discriminator: Literal["continued", "afresh"] = "continued"
+    """The painter's discriminator, or one with new weights."""
+    discriminator_optimizer: Literal["continued", "afresh"] = "continued"
+    """Adam's moments of that discriminator; a new one has none."""
 
 
 class RefiningSettings(StrictSettings):
     """What is trained of painter and U-Net; the defaults are the paper's: the U-Net alone."""
 
-    painter: Annotated[
-        Literal["frozen", "trained"], Field(description="whether the painter is trained along")
-    ] = "frozen"
-    gradient_into_painter: Annotated[
-        bool, Field(description="the refined image's loss reaches a painter that is trained")
-    ] = False
-    unrefined_loss: Annotated[
-        bool, Field(description="the discriminator judges the painter's own image too")
-    ] = False
-    unet_learning_rate: Annotated[
-        PositiveFloat | None,
-        Field(description="Adam, the U-Net beside a trained painter; null: the recipe's"),
-    ] = None
+    painter: Literal["frozen", "trained"] = "frozen"
+    """Whether the painter is trained along."""
+    gradient_into_painter: bool = False
+    """The refined image's loss reaches a painter that is trained."""
+    unrefined_loss: bool = False
+    """The discriminator judges the painter's own image too."""
+    unet_learning_rate: PositiveFloat | None = None
+    """Adam, the U-Net beside a trained painter; null: the recipe's."""
 
     @model_validator(mode="after")
     def _painter_learns(self) -> "RefiningSettings":
