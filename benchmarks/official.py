@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import official  # noqa: E402
 from reference import LIGHTGAN, PAINTER, UNET, renamed  # noqa: E402
 
-from fpa.runs import finished  # noqa: E402
+from fpa.runs.generators import restore  # noqa: E402
 
 PAPER = {
     **official.ARGS,
@@ -100,7 +100,7 @@ def check(kind: str, folder: Path) -> None:
     options = ("--latents", folder / "z.npy", "--out", folder / "images.npy", "--device", "cpu")
     run("sample", folder / "run", *options)
     found = torch.from_numpy(np.load(folder / "images.npy"))
-    model = finished.restore(folder / "run")
+    model = restore(folder / "run")
     tables = {"": [*PAINTER, (r"^kv_net\.", "program.to_kvb.")]}
     if kind == "base":
         tables = {"": LIGHTGAN}

@@ -13,7 +13,7 @@ from fpa.evaluation import evaluate as evaluation
 from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
 from fpa.models.interface import Model
-from fpa.runs.finished import restore
+from fpa.runs.generators import restore
 
 
 def load(

@@ -26,8 +26,8 @@ from fpa.evaluation.extractors import ExtractorInfo
 from fpa.evaluation.run_artifacts import painting_traces, step_statistics, steps_of
 from fpa.reporting.model_card import export_run
 from fpa.runs import devices
-from fpa.runs.finished import restore_generator
-from fpa.training import official
+from fpa.runs.generators import restore_generator
+from fpa.training.import_official import import_official as import_checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def _import_official(add: Add) -> None:
 
 @verb(_import_official)
 def import_official(options: argparse.Namespace) -> None:
-    run = official.import_official(
+    run = import_checkpoint(
         Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
     )
     log.info("%s: imported as %s", options.out, run.model.class_)

@@ -17,12 +17,12 @@ from fpa.cli.options import (
     verb,
 )
 from fpa.core.errors import Stopped
-from fpa.core.files import read_json, write_json
+from fpa.core.files import write_json
 from fpa.core.progress import log
 from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
 from fpa.runs.processes import StopSignal
-from fpa.runs.run import Run
+from fpa.runs.run import read_run
 
 COMMAND = (sys.executable, "-m", "fpa")
 
@@ -118,12 +118,12 @@ def _cost(add: Add) -> None:
 
 @verb(_cost)
 def cost(options: argparse.Namespace) -> None:
-    run = Run.from_json(read_json(options.run, made_by="python -m fpa plan --write"), options.run)
+    run = read_run(options.run)
     # Only now: importing torch takes a second, and a mistake is to be said at once.
     from fpa.training.cost import cost_of, summary_line
 
     execution = _execution(options)
     device = devices.choose(options.device, options.threads, execution.precision)
     result = cost_of(run, device, options.seconds, execution)
-    write_json(options.out, result)
+    write_json(options.out, result.as_json())
     log.info("%s", summary_line(result))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import matplotlib as mpl
     import numpy as np
     import pandas as pd
+    import safetensors.torch as safetensors_torch
     import scipy.linalg as linalg
     import scipy.stats as stats
     import seaborn as sns
@@ -36,6 +37,7 @@ else:
     np = LazyModule("numpy")
     plt = LazyModule("matplotlib.pyplot")
     pd = LazyModule("pandas")
+    safetensors_torch = LazyModule("safetensors.torch")
     sns = LazyModule("seaborn")
     sklearn_datasets = LazyModule("sklearn.datasets")
     linalg = LazyModule("scipy.linalg")
@@ -43,4 +45,18 @@ else:
     torch = LazyModule("torch")
     F = LazyModule("torch.nn.functional")
 
-__all__ = ["F", "linalg", "mpl", "np", "pd", "plt", "sklearn_datasets", "sns", "stats", "torch"]
+__all__ = [
+    *(
+        "F",
+        "linalg",
+        "mpl",
+        "np",
+        "pd",
+        "plt",
+        "safetensors_torch",
+        "sklearn_datasets",
+        "sns",
+        "stats",
+    ),
+    "torch",
+]

@@ -24,8 +24,8 @@ from fpa.evaluation.metrics import METRICS, metrics_of_images
 from fpa.evaluation.path_length import PathLength
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
-from fpa.runs import devices, export
-from fpa.runs.finished import read_summary
+from fpa.runs import devices, generators
+from fpa.runs.folder import RunFolder, TrainingSummary
 
 
 class EvaluationContext:
@@ -253,8 +253,8 @@ def score_run(
         # Read once where the protocol's space is one of the check's, and measured once.
         same = [str(file) for file in check[:2]] == [str(fake), str(real)]
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
-    summary = read_summary(run_folder)
-    if summary["images_sha256"] != main.real.about.images_sha256:
+    summary = RunFolder(run_folder).read_summary()
+    if summary.images_sha256 != main.real.about.images_sha256:
         raise UserError(
             f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
             "delete the run to train it on these"
@@ -264,7 +264,7 @@ def score_run(
         **_trained(summary, checkpoint),
         **measured(main, protocol, settings, len(main.real.values), metrics),
         # What made the files says by which version; only the score is made here.
-        stages={**summary.get("stages", {}), **stages(main)},
+        stages={**summary.stages, **stages(main)},
     )
 
 
@@ -277,7 +277,7 @@ def score_paths(
     seed: int,
 ) -> Score:
     """A run's score of a path length. network: the description of LPIPS's files."""
-    summary = read_summary(run_folder)
+    summary = RunFolder(run_folder).read_summary()
     known = math.isfinite(length.mean)
     return Score(
         **_trained(summary, checkpoint),
@@ -294,25 +294,27 @@ def score_paths(
         n_fake=length.n,
         n_precision_recall=None,
         not_finite=0,
-        stages={**summary.get("stages", {}), "score": STAGES["score"]},
+        stages={**summary.stages, "score": STAGES["score"]},
         versions=provenance.versions(),
     )
 
 
-def _trained(summary: Mapping[str, Any], checkpoint: str) -> dict[str, Any]:
+def _trained(summary: TrainingSummary, checkpoint: str) -> dict[str, Any]:
     """What a score says of the training that is scored."""
-    run = summary["run"]
+    run = summary.run
     return {
         "dataset": run["dataset"]["name"],
         "resolution": run["dataset"]["resolution"],
         "model": run["model"]["name"],
         "seed": run["seed"],
-        "run": summary["digest"],
-        "trained_sha256": summary.get("weights_sha256"),
-        "kimg": summary["kimg"],
+        "run": summary.digest,
+        "trained_sha256": summary.weights_sha256,
+        "kimg": summary.kimg,
         "checkpoint": checkpoint,
-        "checkpoint_kimg": summary["best"]["kimg"] if checkpoint == "best" else summary["kimg"],
-        "generator_parameters": summary["parameters"].get("ema"),
+        "checkpoint_kimg": summary.best.kimg
+        if summary.best and checkpoint == "best"
+        else summary.kimg,
+        "generator_parameters": summary.parameters.get("ema"),
     }
 
 
@@ -390,7 +392,7 @@ def rescore(
     if not (score.n_fake and score.real_sha256 and score.resize and score.format):
         raise UserError(f"{model_folder}: its score file is not one of this version")
     space = Space.parse(f"{score.extractor}.{score.resize}.{score.format}")
-    run = export.read_run(model_folder)
+    run = generators.read_exported_run(model_folder)
     store = data / run.store
     _, manifest = open_store(store)
     if manifest.images_sha256 != score.real_sha256:
@@ -404,7 +406,7 @@ def rescore(
         real = scratch / artifacts.real_features(store.name, space)
     if not real.exists():
         features.compute_file(store, space, extractor, device, real)
-    model = export.load(model_folder)
+    model = generators.load_export(model_folder)
     model.to(device)
     images, fake = scratch / "samples.npy", scratch / f"features.{space}.npy"
     bar = Progress(sampled, f"sampling {model_folder.name}", "images")

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
@@ -28,10 +28,9 @@ from fpa.reporting.inspection import contact_sheet
 from fpa.reporting.measures import FRECHET, heading, measure
 from fpa.reporting.player import read_live
 from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
-from fpa.runs.export import export
-from fpa.runs.finished import read_summary, restore
-from fpa.runs.run import Run
-from fpa.training.onnx_export import export_onnx
+from fpa.runs.folder import RunFolder, TrainingSummary
+from fpa.runs.generators import export, export_onnx, restore
+from fpa.runs.run import Json, Run
 
 SHOWN = 64
 """Samples in the picture."""
@@ -55,7 +54,7 @@ class Exported(NamedTuple):
     run: Run
     checkpoint: str
     latent_dim: int
-    training: Mapping[str, Any]
+    training: TrainingSummary
     """What the finished training was (train.json)."""
     scores: Sequence[Score]
     """The scores of this checkpoint."""
@@ -84,12 +83,13 @@ def export_run(
     is not finished, has no such checkpoint, or cannot be exported.
     """
     model = restore(run_folder, checkpoint)
-    training = read_summary(run_folder)
-    run = Run.from_json(training["run"], run_folder / artifacts.SUMMARY)
+    folder = RunFolder(run_folder)
+    training = folder.read_summary()
+    run = Run.from_json(training.run, folder.summary)
     difference = export_onnx(model, out / artifacts.GENERATOR_ONNX) if onnx else None
     if page:
         _write_page(model, out / artifacts.GENERATOR_PAGE)
-    export(model, training["run"], checkpoint, out)
+    export(model, run, checkpoint, out)
     device = next(model.ema.parameters()).device
     images = sample(model.ema, model.latent_dim, SHOWN, 0, device)
     contact_sheet(images, SHOWN, out / artifacts.CARD_SAMPLES)
@@ -208,7 +208,7 @@ def protocol_in_words(score: Score) -> str:
 
 def _model(about: Exported) -> str:
     model = about.run.model
-    parameters = about.training["parameters"].get("ema")
+    parameters = about.training.parameters.get("ema")
     count = f"{parameters:,} parameters" if parameters else "a number of parameters not recorded"
     onnx = ""
     if about.onnx_difference is not None:
@@ -232,7 +232,7 @@ def _data(about: Exported, source: Source) -> str:
             f"- {escape_markdown(source.description)}",
             f"- {count}, resized to {dataset.resolution} px ({dataset.filter}), "
             f"{'grey' if dataset.channels == 1 else 'RGB'}; "
-            f"digest `{about.training['images_sha256'] or 'not recorded'}`",
+            f"digest `{about.training.images_sha256 or 'not recorded'}`",
             f"- Licence of the data: {escape_markdown(source.licence or 'not known')}",
         ]
     )
@@ -240,24 +240,24 @@ def _data(about: Exported, source: Source) -> str:
 
 def _training(about: Exported) -> str:
     training, run = about.training, about.run
-    if "official" in training:
+    if training.official:
         where = [
-            f"Imported from a published checkpoint, SHA-256 `{training['official']['sha256']}`; where "
+            f"Imported from a published checkpoint, SHA-256 `{training.official['sha256']}`; where "
             "and for how long it was trained is not recorded"
         ]
     else:
-        precision = ", ".join(training.get("precision", [])) or "float32 throughout"
+        precision = ", ".join(training.precision) or "float32 throughout"
         where = [
-            f"On {escape_markdown(machine(training))}; precision: {precision}",
-            f"Seconds of the last attempt: {training['seconds_of_last_attempt']:,.0f}",
+            f"On {escape_markdown(machine(training.hardware))}; precision: {precision}",
+            f"Seconds of the last attempt: {training.seconds_of_last_attempt:,.0f}",
         ]
     if run.base:
         where.insert(
             0, f"Starts from the run `{run.base.digest}` ({escape_markdown(run.base.model.name)})"
         )
-    versions = ", ".join(f"{name} {version}" for name, version in training["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in training.versions.items())
     lines = [
-        f"{1000 * training['kimg']:,.0f} images seen in {training['steps']:,} steps of "
+        f"{1000 * training.kimg:,.0f} images seen in {training.steps:,} steps of "
         f"{run.training.batch_size}, seed {run.seed}",
         *where,
         f"Versions: {escape_markdown(versions)}",
@@ -266,10 +266,9 @@ def _training(about: Exported) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def machine(training: Mapping[str, Any]) -> str:
+def machine(hardware: Json) -> str:
     """A training's machine in words."""
-    hardware = training.get("hardware")
-    if hardware is None:
+    if not hardware:
         return "a machine not recorded"
     name = processor(hardware, "an unknown processor")
     return f"{hardware['device']}, {name}, {cpu_threads(hardware.get('threads'))}"

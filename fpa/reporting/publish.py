@@ -152,7 +152,7 @@ def training_records(experiment: Experiment, results: Path) -> list[TrainingReco
             images=round(1000 * summary["kimg"]),
             steps=summary["steps"],
             hours=round(summary.get("seconds_of_last_attempt", 0) / 3600, 3),
-            machine=machine(summary),
+            machine=machine(summary.get("hardware") or {}),
             precision=summary.get("precision", []),
             versions=summary["versions"],
             stages=summary.get("stages", {}),

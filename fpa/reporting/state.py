@@ -11,6 +11,7 @@ from fpa.core.progress import CONTROLS
 from fpa.reporting.description import Description, score_file
 from fpa.reporting.figures.base import load_file
 from fpa.reporting.tables.kinds import OF_RUNS, run_files
+from fpa.runs.folder import RunFolder
 
 LARGEST_TAIL = 16_384
 """Bytes of a log that are read, from its end."""
@@ -19,16 +20,17 @@ LARGEST_TAIL = 16_384
 def status_of(run: Mapping[str, Any], results: Path) -> tuple[str, str]:
     """Whether a run is `ok`, `failed`, `unfinished` or `missing`, and the reason."""
     folder = results / run["folder"]
-    if (folder / artifacts.SUMMARY).exists():
+    files = RunFolder(folder)
+    if files.is_finished:
         return "ok", ""
     log = results / artifacts.train_log(run["dataset"], run["model"], folder.name)
     last = last_lines(log, 1)
     _, failed, reason = (last or ("",))[0].partition("error: ")
     if failed:
         return "failed", reason
-    checkpoints = sorted((folder / artifacts.STATE).glob("step-*.pt"))
-    if checkpoints:
-        return "unfinished", f"saved at step {int(checkpoints[-1].stem.partition('-')[2]):,}"
+    step = files.newest_step()
+    if step is not None:
+        return "unfinished", f"saved at step {step:,}"
     return "missing", "not begun"
 
 

@@ -25,7 +25,7 @@ from fpa.core.files import load_array, read_json, write_text
 from fpa.reporting.description import Description, labels, read_description
 from fpa.reporting.figures.theme import tile
 from fpa.reporting.state import last_lines, status_of
-from fpa.training.status import Numbers, Status, read_status
+from fpa.runs.folder import Numbers, RunFolder, Status
 
 SILENT_SECONDS = 900
 """Without a word from a training on another machine, before it is called silent: a long quick score
@@ -91,7 +91,7 @@ def run_states(about: Description, results: Path) -> list[RunState]:
 
 def _run_state(run: Mapping[str, Any], label: str, results: Path) -> RunState:
     folder = results / run["folder"]
-    status = read_status(folder / artifacts.STATUS)
+    status = RunFolder(folder).read_status()
     state, reason = _state(run, results, status)
     log = artifacts.train_log(run["dataset"], run["model"], folder.name)
     snapshots = folder / artifacts.SNAPSHOTS

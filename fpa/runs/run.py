@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import canonical_json
+from fpa.core.files import canonical_json, read_json
 from fpa.core.registry import check_trusted
 from fpa.data.sources import DatasetSpec, store_name
 from fpa.models import loading
@@ -156,6 +157,11 @@ class Run:
             ) from error
         check_trusted(run.model.class_, path)
         return run
+
+
+def read_run(path: str | Path) -> Run:
+    """The run of a file that `MADE_BY` wrote; UserError when it holds none."""
+    return Run.from_json(read_json(path, made_by=MADE_BY), path)
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]:

@@ -1,18 +1,19 @@
-"""What a model costs: parameters, multiply-adds for one image, and measured images per second."""
+"""What a model costs: parameters, multiply-adds for one image, measured images per second, bytes on disk."""
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fpa.core import provenance
-from fpa.models.interface import Model
+from fpa.models.interface import Model, StartsOthers
 from fpa.models.loading import shapes_only
 from fpa.runs.execution import Execution
+from fpa.runs.folder import Cost
 from fpa.runs.run import Run, build_model
 
 COUNTED_BATCH = 2
@@ -53,56 +54,36 @@ def parameters(network: nn.Module | None) -> int | None:
     return None if network is None else sum(p.numel() for p in network.parameters())
 
 
-def count(run: Run) -> dict[str, int | None]:
-    """Parameters and multiply-adds of a run's generator and discriminator.
+class ModelSize(NamedTuple):
+    """Parameters, and multiply-adds for one image, of a run's generator and discriminator."""
 
-    None for the multiply-adds of a discriminator that is not called with images alone.
-    """
-    size, channels = run.dataset.resolution, run.dataset.channels
+    generator_parameters: int | None
+    discriminator_parameters: int | None
+    generator_multiply_adds: int | None
+    discriminator_multiply_adds: int | None
+    """None of one that is not called with images alone."""
+
+
+def count(run: Run) -> ModelSize:
+    """The size of a run's model, from its shapes."""
     with shapes_only():
         model = build_model(run)
         z = torch.zeros(COUNTED_BATCH, model.latent_dim)
-        images = torch.zeros(COUNTED_BATCH, channels, size, size)
+        images = torch.zeros(COUNTED_BATCH, *run.image_shape)
         discriminator = model.networks.get("discriminator")
         try:
             judged = multiply_adds(discriminator, images) if discriminator else None
         except TypeError:
             judged = None
-        return {
-            "generator_parameters": parameters(model.ema),
-            "discriminator_parameters": parameters(discriminator),
-            "generator_multiply_adds": multiply_adds(model.ema, z),
-            "discriminator_multiply_adds": judged,
-        }
+        return ModelSize(
+            parameters(model.ema), parameters(discriminator), multiply_adds(model.ema, z), judged
+        )
 
 
 def cost_of(
     run: Run, device: torch.device, seconds: float, execution: Execution = Execution()
-) -> dict[str, Any]:
-    """A run's cost file: `count` and `measure`, and what they were taken of."""
-    return {
-        "dataset": run.dataset.name,
-        "resolution": run.dataset.resolution,
-        "model": run.model.name,
-        "kimg": run.training.kimg,
-        **count(run),
-        **measure(run, device, seconds, execution),
-    }
-
-
-def summary_line(cost: Mapping[str, Any]) -> str:
-    """The most important numbers of a cost file, for the log."""
-    return (
-        f"{cost['model']} on {cost['dataset']}: {cost['generator_parameters']:,} generator "
-        f"parameters, {cost['training_images_per_second']:.4g} images/s in training, "
-        f"{cost['sampling_images_per_second']:.4g} in sampling"
-    )
-
-
-def measure(
-    run: Run, device: torch.device, seconds: float, execution: Execution = Execution()
-) -> dict[str, Any]:
-    """Images per second in training steps and in sampling.
+) -> Cost:
+    """A run's cost: its size, and images per second in training steps and in sampling.
 
     Each is measured for about `seconds`: longer where 16 steps take longer, for less time where a
     few dozen repeats take less.
@@ -129,14 +110,28 @@ def measure(
 
     train(WARM_STEPS)
     sample()
-    return {
-        "training_images_per_second": WINDOW_STEPS * batch_size / _typical(train, device, seconds),
-        "sampling_images_per_second": batch_size / _typical(sample, device, seconds),
-        "batch_size": batch_size,
-        "hardware": provenance.hardware(device, torch.get_num_threads()),
+    return Cost(
+        dataset=run.dataset.name,
+        resolution=run.dataset.resolution,
+        model=run.model.name,
+        kimg=run.training.kimg,
+        **count(run)._asdict(),
+        training_images_per_second=WINDOW_STEPS * batch_size / _typical(train, device, seconds),
+        sampling_images_per_second=batch_size / _typical(sample, device, seconds),
+        batch_size=batch_size,
+        hardware=provenance.hardware(device, torch.get_num_threads()),
         **execution.record(),
-        "versions": provenance.versions(),
-    }
+        versions=provenance.versions(),
+    )
+
+
+def summary_line(cost: Cost) -> str:
+    """The most important numbers of a cost, for the log."""
+    return (
+        f"{cost.model} on {cost.dataset}: {cost.generator_parameters:,} generator "
+        f"parameters, {cost.training_images_per_second:.4g} images/s in training, "
+        f"{cost.sampling_images_per_second:.4g} in sampling"
+    )
 
 
 def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> float:
@@ -150,3 +145,25 @@ def _typical(work: Callable[[], None], device: torch.device, seconds: float) -> 
         synchronise(device)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def bytes_on_disk(run: Run) -> tuple[int, int]:
+    """(bytes of a finished run, bytes of a checkpoint), from its model's shapes."""
+
+    def size(tensors: object) -> int:
+        if isinstance(tensors, torch.Tensor):
+            return tensors.numel() * tensors.element_size()
+        return sum(map(size, tensors.values())) if isinstance(tensors, dict) else 0
+
+    with shapes_only():
+        model = build_model(run)
+    networks = {name: size(network.state_dict()) for name, network in model.networks.items()}
+    moments = {name: 2 * bytes_ for name, bytes_ in networks.items() if name != "ema"}
+    started: dict[str, int] = {}
+    if isinstance(model, StartsOthers):
+        for name in model.start_for_others():
+            network, _, what = name.partition("_")
+            started[name] = moments[network] if what == "optimizer" else networks.get(name, 0)
+    best = networks.get("ema", 0) + sum(started.values()) if run.training.watch_kimg else 0
+    finished = sum({**networks, **started}.values()) + best
+    return finished, sum(networks.values()) + sum(moments.values()) + best

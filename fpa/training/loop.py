@@ -1,26 +1,23 @@
 """The training loop: knows batches, checkpoints, signals and budgets, and of the model its interface."""
 
 import time
-from collections.abc import Collection, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fpa.core import artifacts, distributed
+from fpa.core import distributed, provenance
 from fpa.core.errors import Stopped, UserError
-from fpa.core.files import locked
 from fpa.core.progress import Progress, log
 from fpa.data.sampler import EpochSampler
 from fpa.evaluation.quick_score import Watch
 from fpa.evaluation.sampling import Snapshot
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
 from fpa.models.loading import check_processes
-from fpa.runs import finished
 from fpa.runs.execution import (
     Execution,
     full_precision,
@@ -28,17 +25,33 @@ from fpa.runs.execution import (
     set_random_state,
     unchanged_random_state,
 )
+from fpa.runs.folder import Best, History, RunFolder, State, TrainingResult, TrainingSummary
 from fpa.runs.processes import Interrupted, StopSignal
-from fpa.runs.run import Run, build_model, differences
-from fpa.training import checkpoint, snapshots
+from fpa.runs.run import Json, Run, build_model, differences
 from fpa.training.batches import Batches
-from fpa.training.observers import Observers
 
 MAX_RELOADS = 10
 """NaN losses in a row, without a checkpoint in between, before a training gives up."""
-
 CHECKPOINT_KIMG = 20.0
 """Thousand images between two checkpoints, where nothing else is asked for."""
+MOST_SNAPSHOTS = 32
+"""Of a training, however long."""
+
+
+class NewRow(NamedTuple):
+    """A row of the history that was made now, and the snapshot of that moment where there is one."""
+
+    values: dict[str, float]
+    images: np.ndarray | None
+    """uint8 (N, C, H, W)."""
+
+
+class BestCheckpoint(NamedTuple):
+    """The networks at the best quick score so far."""
+
+    kimg: float
+    fid: float
+    weights: dict[str, dict[str, Tensor]]
 
 
 class Training:
@@ -77,11 +90,11 @@ class Training:
         self.execution = execution.prepare(self.model, shape, device)
         self.feed = feed
         self.stop = stop or StopSignal()
-        self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] | None = None
+        self.history: History = []
+        self.best: BestCheckpoint | None = None
         self.snapshot = snapshot
-        self.pictures: dict[int, np.ndarray] = {}
-        """Snapshots by their steps, until an observer takes them."""
+        self.new_rows: list[NewRow] = []
+        """Rows of the history that no observer was told of yet."""
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -99,7 +112,7 @@ class Training:
 
         Raises Interrupted when a signal ends a quick score; the next call begins with it.
         """
-        if self.owes_record():
+        if self.log_is_due():
             self._record()
         if self.step == self.steps:
             return
@@ -110,10 +123,10 @@ class Training:
             self._sums[name] = self._sums.get(name, 0) + value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
         self.step += 1
-        if self.owes_record():
+        if self.log_is_due():
             self._record()
 
-    def owes_record(self) -> bool:
+    def log_is_due(self) -> bool:
         """Whether a history row is due that was not made yet."""
         made = bool(self.history) and self.history[-1]["step"] == self.step
         due = self.step == 0 or self._due(self.log_every) or self._due(self.watch_every)
@@ -124,21 +137,20 @@ class Training:
 
     def _record(self) -> None:
         """A history row: mean losses since the last one, and the quick score when it is due."""
-        scores = distributed.broadcast_object(self._score)
-        if scores is None:
+        found = distributed.broadcast_object(self._score)
+        if found is None:
             raise Interrupted
+        scores, images = found
         row: dict[str, float] = {"step": self.step, "kimg": self.kimg()}
         row |= {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
         row |= scores
         self._sums, self._counts = {}, {}
-        if scores and (self.best is None or row["fid"] < self.best["fid"]):
-            self.best = {
-                "kimg": row["kimg"],
-                "fid": row["fid"],
-                "weights": {"best": _copy(self.model.ema.state_dict())}
-                | {f"best_{name}": _copy(part) for name, part in self._start_for_others().items()},
-            }
+        if scores and (self.best is None or row["fid"] < self.best.fid):
+            weights = {"best": _copy(self.model.ema.state_dict())}
+            weights |= {f"best_{n}": _copy(part) for n, part in self._start_for_others().items()}
+            self.best = BestCheckpoint(row["kimg"], row["fid"], weights)
         self.history.append(row)
+        self.new_rows.append(NewRow(row, images))
 
     def _start_for_others(self) -> dict[str, dict[str, Tensor]]:
         return self.model.start_for_others() if isinstance(self.model, StartsOthers) else {}
@@ -146,13 +158,30 @@ class Training:
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """All that a finished run keeps: networks, what others start from, and the best of both."""
         networks = {name: net.state_dict() for name, net in self.model.networks.items()}
-        best = self.best["weights"] if self.best else {}
+        best = self.best.weights if self.best else {}
         return {**networks, **self._start_for_others(), **best}
 
-    def _score(self) -> dict[str, float] | None:
-        """The quick score if it is due; None when a signal ended it."""
+    def result(self, seconds: float) -> TrainingResult:
+        """What the training has made, after so many seconds of this attempt."""
+        best = self.best and Best(kimg=self.best.kimg, fid=self.best.fid)
+        summary = TrainingSummary.of(
+            self.run,
+            images_sha256=self.images_digest,
+            steps=self.step,
+            kimg=self.kimg(),
+            best=best,
+            networks=self.model.networks,
+            nan_reloads=self.nan_reloads,
+            seconds_of_last_attempt=round(seconds, 1),
+            hardware=provenance.hardware(self.device, torch.get_num_threads()),
+            **self.execution.record(),
+        )
+        return TrainingResult(self.run, self.weights(), self.history, summary)
+
+    def _score(self) -> tuple[dict[str, float], np.ndarray | None] | None:
+        """The quick score if it is due, and its snapshot if it has one; None when a signal ended it."""
         if not self.watch or not (self.step == 0 or self._due(self.watch_every)):
-            return {}
+            return {}, None
         try:
             # It may take minutes, a scheduler waits for seconds.
             with unchanged_random_state(self.device), full_precision(), self.stop.interruptible():
@@ -161,19 +190,19 @@ class Training:
                     # What its refinement has to improve on.
                     found = self.watch(self.model.unrefined)
                     scores |= {f"unrefined_{name}": value for name, value in found.items()}
-                if self.snapshot and snapshots.is_due(self.step, self.steps, self.watch_every):
-                    self.pictures[self.step] = self.snapshot(self.model.ema)
-                return scores
+                shown = snapshot_is_due(self.step, self.steps, self.watch_every)
+                return scores, self.snapshot(self.model.ema) if self.snapshot and shown else None
         except Interrupted:
             return None
 
-    def healthy(self) -> bool:
+    def losses_are_finite(self) -> bool:
         """Whether no loss since the last history row, nor in it, was NaN or infinite."""
         sums = [float(total) for total in self._sums.values()]
         last = self.history[-1].values() if self.history else ()
         return bool(np.isfinite([*sums, *last]).all())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Json:
+        """What a checkpoint holds."""
         return {
             "config": self.run.as_json(),
             "images": self.images_digest,
@@ -184,13 +213,13 @@ class Training:
             "feed": self.feed.state_dict(),
             "random": random_state(self.device),
             "history": self.history,
-            "best": self.best,
+            "best": self.best and self.best._asdict(),
             "sums": self._sums,
             "counts": self._counts,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; UserError when it is another run's or of other images."""
+    def load_state_dict(self, state: Json) -> None:
+        """Resume from a checkpoint; UserError when it is another run's or of other images."""
         different = differences(state["config"], self.run.as_json())
         if different:
             raise UserError(
@@ -211,106 +240,115 @@ class Training:
         self.feed.load_state_dict(state["feed"])
         set_random_state(state["random"], self.device)
         self.history = list(state["history"])
-        self.best = state["best"]
+        self.best = state["best"] and BestCheckpoint(**state["best"])
+        self.new_rows.clear()
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: RunFolder) -> None:
         """Write a checkpoint: one, because the state of all processes is the same."""
         if distributed.rank() == 0:
-            checkpoint.save(folder, self.step, self.state_dict())
+            folder.save_checkpoint(self.step, self.state_dict())
 
-    def reload(self, folder: Path) -> None:
+    def reload(self, folder: RunFolder) -> None:
         """After a NaN: back to the last checkpoint, and on with other random numbers."""
         reloads, nan_reloads = self.reloads + 1, self.nan_reloads + 1
-        state = checkpoint.load_newest(folder)
+        state = folder.load_checkpoint()
         if state is None or reloads > MAX_RELOADS:
             raise UserError(
                 f"a loss or quick score was NaN {reloads} times after step {state['step'] if state else 0}; "
                 "lower the learning rate or change the model's settings"
             )
         log.warning(
-            "NaN at step %d; going on from the checkpoint of step %d", self.step, state["step"]
+            "NaN at step %d; resuming from the checkpoint of step %d", self.step, state["step"]
         )
         self.load_state_dict(state)
         self.reloads, self.nan_reloads = reloads, nan_reloads
         torch.manual_seed(self.run.seed + 1_000_003 * (self.step + reloads))
 
 
-def train(training: Training, folder: Path, loggers: Collection[str] = ()) -> None:
-    """Train to the end of the budget and write the run's artifacts to `folder`.
+class Observer(Protocol):
+    """Is told of a training while it runs. It changes nothing in it, and cannot stop it."""
 
-    Goes on from the newest checkpoint in `folder`/state. loggers: names of those that look on
-    (fpa.training.loggers). Raises Stopped, with everything saved, when a signal asks for it, here
-    or earlier in the block of `training.stop`.
-    """
-    state_folder = folder / artifacts.STATE
-    first = distributed.rank() == 0
-    with (
-        training.stop,
-        locked(state_folder, f"training in {folder}") if first else nullcontext(),
-    ):
-        _begin(training, state_folder)
-        with Observers(training, folder, loggers) if first else nullcontext() as observers:
-            _advance(training, folder, observers)
+    def on_step(self, training: Training) -> None:
+        """After a step, whose losses are finite, and with the rows of `training.new_rows`."""
+
+    def on_rollback(self, training: Training) -> None:
+        """After a NaN: the training is at an earlier step again."""
+
+    def on_end(self, training: Training, state: State, reason: str) -> None:
+        """It is `finished`, was `stopped` and can be continued, or has `failed`, and why."""
 
 
-def _begin(training: Training, state_folder: Path) -> None:
-    """Go on from the newest checkpoint, or save the first one."""
-    state = checkpoint.load_newest(state_folder)
+def resume(training: Training, folder: RunFolder) -> None:
+    """Bring a training to where its newest checkpoint stands, or save the first one."""
+    state = folder.load_checkpoint()
     distributed.barrier()
     if state is None:
-        training.save(state_folder)
+        training.save(folder)
         return
     try:
         training.load_state_dict(state)
     except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"the checkpoint in {state_folder} does not fit this version of the code "
+            f"the checkpoint in {folder.state} does not fit this version of the code "
             f"({str(error).splitlines()[0]}); delete the folder to train afresh"
         ) from error
-    log.info("going on from step %d of %d", training.step, training.steps)
+    log.info("resuming from step %d of %d", training.step, training.steps)
 
 
-def _advance(training: Training, folder: Path, observers: Observers | None) -> None:
-    """Train from where it stands to the end, or to a signal."""
-    run, stop, started = training.run, training.stop, time.monotonic()
-    state_folder = folder / artifacts.STATE
-    bar = Progress(training.steps, run.label, "steps", training.step)
+def run_to_end(
+    training: Training, folder: RunFolder, observers: Sequence[Observer] = ()
+) -> TrainingResult:
+    """Train from where it stands to the end of the budget; checkpoints go to `folder`.
+
+    Raises Stopped, with everything saved, when a signal asks for it (`training.stop`).
+    """
+    stop, started = training.stop, time.monotonic()
+    bar = Progress(training.steps, training.run.label, "steps", training.step)
     stopping = distributed.broadcast_flag(bool(stop.received))
     while _unfinished(training) and not stopping:
         with suppress(Interrupted):
             training.advance()
-        bar.update(training.step - bar.done, _note(training.history))
+        bar.update(training.step - bar.done, format_progress(training.history))
         saving = training.step % training.checkpoint_every == 0
-        recorded = bool(training.history) and training.history[-1]["step"] == training.step
+        logged = bool(training.history) and training.history[-1]["step"] == training.step
         last = training.step == training.steps
         stopping = distributed.broadcast_flag(bool(stop.received))
-        if (saving or recorded or last or stopping) and not training.healthy():
-            training.reload(state_folder)
+        if (saving or logged or last or stopping) and not training.losses_are_finite():
+            training.reload(folder)
             bar.update(training.step - bar.done)
-            if observers:
-                observers.went_back()
+            for observer in observers:
+                observer.on_rollback(training)
             continue
-        if observers:
-            observers.look()
+        for observer in observers:
+            observer.on_step(training)
+        training.new_rows.clear()
         if saving or last:
             training.reloads = 0
-            training.save(state_folder)
+            training.save(folder)
     bar.close()
     if _unfinished(training):
-        training.save(state_folder)
+        training.save(folder)
         raise Stopped(
             f"{stop.received}: saved step {training.step} of {training.steps}; "
-            "the same command goes on from there"
+            "the same command resumes from there"
         )
-    if observers:
-        finished.write(training, folder, time.monotonic() - started)
-    distributed.barrier()
+    return training.result(time.monotonic() - started)
+
+
+def snapshot_is_due(step: int, steps: int, every: int) -> bool:
+    """Whether a quick score, one after `every` steps, comes with a snapshot.
+
+    At first, every one does; a long training has one at every second, third, ... and the last.
+    """
+    scores = steps // every + 1
+    spacing = -(-scores // (MOST_SNAPSHOTS - 1))
+    return step == steps or step % (every * spacing) == 0
 
 
 def _unfinished(training: Training) -> bool:
-    return training.step < training.steps or training.owes_record()
+    return training.step < training.steps or training.log_is_due()
 
 
 def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -322,7 +360,7 @@ def _every(kimg: float, batch_size: int) -> int:
     return max(1, round(kimg * 1000 / batch_size)) if kimg else 0
 
 
-def _note(history: list[dict[str, float]]) -> str:
+def format_progress(history: History) -> str:
     """The newest losses and quick score, in short, for the progress bar."""
     if not history:
         return ""

@@ -1,97 +1,251 @@
-"""What looks on while a training runs: its status file, its snapshots, and the loggers asked for.
+"""What is told of a training while it runs: its status file, its snapshots, and the loggers asked for.
 
 None of them changes a training's result, and none can stop it.
 """
 
-from collections.abc import Callable, Iterable
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
 
-from fpa.core import artifacts
+import numpy as np
+
 from fpa.core.errors import Stopped, one_line
+from fpa.core.files import load_array, save_npz, write_text
 from fpa.core.progress import log
 from fpa.runs.execution import unchanged_random_state
+from fpa.runs.folder import History, Numbers, RunFolder, State, Status
 from fpa.training.loggers import LOGGERS, Logger, RunInfo
-from fpa.training.snapshots import Film
-from fpa.training.status import State, StatusFile
+from fpa.training.loop import BestCheckpoint, Observer, Training
 
-if TYPE_CHECKING:
-    from fpa.training.loop import Training
+STATUS_SECONDS = 10.0
+"""Between two writes of the status, at least, while the training runs."""
+RECENT_WRITES = 12
+"""Over which the speed is taken: the last two minutes, about."""
 
 
-class Observers:
+@contextmanager
+def observed(
+    training: Training, folder: RunFolder, loggers: Iterable[str] = ()
+) -> Iterator[Sequence[Observer]]:
     """The observers of a training, from where it stands now to the end of the block."""
+    observers: list[Observer] = [SnapshotLog(folder.snapshots, training.step)]
+    about = RunInfo(training.run, folder.path, training.step)
+    observers += [LoggerObserver(name, about, training) for name in dict.fromkeys(loggers)]
+    # Last: what it says was done is done.
+    batch_size = training.run.training.batch_size
+    status = StatusFile(folder.status, training.steps, batch_size, training.step)
+    observers.append(status)
+    status.on_start(training)
+    state: State = "finished"
+    reason = ""
+    try:
+        yield observers
+    except BaseException as error:
+        state = "stopped" if isinstance(error, Stopped) else "failed"
+        reason = one_line(error)
+        raise
+    finally:
+        for observer in reversed(observers):
+            observer.on_end(training, state, reason)
 
-    def __init__(self, training: "Training", folder: Path, loggers: Iterable[str] = ()) -> None:
-        self.training, run = training, training.run
-        self.status = StatusFile(
-            folder / artifacts.STATUS, training.steps, run.training.batch_size, training.step
-        )
-        self.film = Film(folder / artifacts.SNAPSHOTS, training.step)
-        about = RunInfo(run, folder, training.step)
-        self._loggers: dict[str, Logger] = {}
-        for name in dict.fromkeys(loggers):
-            self._guarded(name, partial(self._begin, name, about))
-        self._seen = self._newest()
-        self._write_status("training")
 
-    def _newest(self) -> float:
-        """The step of the newest history row, -1 before the first."""
-        return self.training.history[-1]["step"] if self.training.history else -1
+class LoggerObserver:
+    """Passes a training's history and snapshots on to one logger, until that fails."""
 
-    def _begin(self, name: str, about: RunInfo) -> None:
-        self._loggers[name] = LOGGERS.find(name, "runtime.loggers").begin(about)
+    def __init__(self, name: str, about: RunInfo, training: Training) -> None:
+        self.name = name
+        self._logger: Logger | None = None
+        self._guarded(training, partial(self._begin, about))
 
-    def look(self) -> None:
-        """After a step: pass on new history rows, and write the status if it is time."""
-        new = [row for row in self.training.history[-2:] if row["step"] > self._seen]
-        for row in new:
-            images = self.training.pictures.pop(int(row["step"]), None)
-            if images is not None:
-                self.film.add(row, images)
-            for name, logger in [*self._loggers.items()]:
-                self._guarded(name, partial(logger.log, row, images))
-        self._seen = self._newest()
-        if self.status.due() or any("fid" in row for row in new):
-            self._write_status("training")
+    def _begin(self, about: RunInfo) -> None:
+        self._logger = LOGGERS.find(self.name, "runtime.loggers").begin(about)
 
-    def went_back(self) -> None:
-        """After a NaN: the training is at an earlier step again."""
-        self._seen = self._newest()
-        self.training.pictures.clear()
-        self.film.cut(self.training.step)
+    def on_step(self, training: Training) -> None:
+        for row in training.new_rows:
+            if logger := self._logger:
+                self._guarded(training, partial(logger.log, *row))
 
-    def __enter__(self) -> "Observers":
-        return self
+    def on_rollback(self, training: Training) -> None:
+        """A logger is told of steps that a training repeats, and of no others."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        state: State = "failed"
-        if error is None:
-            state = "finished"
-        elif isinstance(error, Stopped):
-            state = "stopped"
-        self._write_status(state, "" if error is None else one_line(error))
-        for name, logger in [*self._loggers.items()]:
-            self._guarded(name, partial(logger.close, state))
+    def on_end(self, training: Training, state: State, reason: str) -> None:
+        if logger := self._logger:
+            self._guarded(training, partial(logger.close, state))
 
-    def _write_status(self, state: State, reason: str = "") -> None:
-        training = self.training
-        self.status.write(
-            state, training.step, training.history, training.best, training.nan_reloads, reason
-        )
-
-    def _guarded(self, name: str, call: Callable[[], None]) -> None:
+    def _guarded(self, training: Training, call: Callable[[], None]) -> None:
         """Call a logger, which may draw random numbers and fail in any way, but only once."""
         try:
-            with unchanged_random_state(self.training.device):
+            with unchanged_random_state(training.device):
                 call()
         except (Exception, SystemExit) as error:
-            self._loggers.pop(name, None)
-            log.warning("logger %s: %s; the training goes on without it", name, one_line(error))
+            self._logger = None
+            log.warning(
+                "logger %s: %s; the training goes on without it", self.name, one_line(error)
+            )
+
+
+class SnapshotLog:
+    """Snapshots of one training, in memory and in its file: the EMA generator's images of the same few
+    latents at quick scores, from which the status page and the film of the training are made.
+
+    The file holds `images` uint8 (F, N, C, H, W), and of each snapshot `step`, `kimg` and `fid` (F,).
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Begin with the snapshots of the file, up to a step."""
+        self.path, self._warned = path, False
+        self.frames: list[dict[str, np.ndarray]] = []
+        self.cut(step, _read_snapshots(path))
+
+    def cut(self, step: int, frames: list[dict[str, np.ndarray]] | None = None) -> None:
+        """Forget the snapshots after a step: the training has gone back to it."""
+        frames = self.frames if frames is None else frames
+        self.frames = [frame for frame in frames if frame["step"] <= step]
+
+    def on_step(self, training: Training) -> None:
+        for row in training.new_rows:
+            if row.images is not None:
+                self.add(row.values, row.images)
+
+    def on_rollback(self, training: Training) -> None:
+        self.cut(training.step)
+
+    def on_end(self, training: Training, state: State, reason: str) -> None:
+        """Everything is in its file."""
+
+    def add(self, row: Mapping[str, float], images: np.ndarray) -> None:
+        """Add the images of a history row, and write the file; a failure costs a warning."""
+        self.cut(int(row["step"]) - 1)
+        numbers = {key: np.asarray(row[key]) for key in ("step", "kimg", "fid")}
+        # Another version may have kept other images.
+        same = [frame for frame in self.frames if frame["images"].shape == images.shape]
+        self.frames = [*same, {**numbers, "images": images}]
+        arrays = {key: np.stack([frame[key] for frame in self.frames]) for key in self.frames[0]}
+        try:
+            save_npz(self.path, **arrays)
+        except Exception as error:
+            # Whatever it is, the training is worth more.
+            if not self._warned:
+                log.warning("%s; the training goes on without its snapshots", one_line(error))
+            self._warned = True
+
+
+def _read_snapshots(path: Path) -> list[dict[str, np.ndarray]]:
+    if not path.exists():
+        return []
+    try:
+        with load_array(path) as found:
+            arrays = {key: found[key] for key in ("step", "kimg", "fid", "images")}
+        return [
+            {key: array[i] for key, array in arrays.items()} for i in range(len(arrays["step"]))
+        ]
+    except Exception as error:
+        # zipfile, zlib and NumPy each have their own words for a damaged file.
+        log.warning("%s cannot be read (%s); its snapshots are lost", path, one_line(error))
+        return []
+
+
+class StatusFile:
+    """Writes a training's status, now and then. A file that cannot be written costs a warning."""
+
+    def __init__(self, path: Path, steps: int, batch_size: int, step: int) -> None:
+        self.path, self.steps, self.batch_size = path, steps, batch_size
+        self.first_step, self.started = step, time.time()
+        self._begun = time.monotonic()
+        self._seen: deque[tuple[float, int]] = deque([(self._begun, step)], RECENT_WRITES)
+        self._next, self._warned = self._begun, False
+
+    def on_start(self, training: Training) -> None:
+        self._write(training, "training")
+
+    def on_step(self, training: Training) -> None:
+        if self.due() or any("fid" in row.values for row in training.new_rows):
+            self._write(training, "training")
+
+    def on_rollback(self, training: Training) -> None:
+        """The next status says so."""
+
+    def on_end(self, training: Training, state: State, reason: str) -> None:
+        self._write(training, state, reason)
+
+    def _write(self, training: Training, state: State, reason: str = "") -> None:
+        step, history, best = training.step, training.history, training.best
+        self.write(state, step, history, best, training.nan_reloads, reason)
+
+    def due(self) -> bool:
+        """Whether the last write is long enough ago."""
+        return time.monotonic() >= self._next
+
+    def write(
+        self,
+        state: State,
+        step: int,
+        history: History,
+        best: BestCheckpoint | None = None,
+        nan_reloads: int = 0,
+        reason: str = "",
+    ) -> None:
+        """Write the status now; a failure costs a warning."""
+        self._next = time.monotonic() + STATUS_SECONDS
+        try:
+            found = self._status(state, step, history, best, nan_reloads, reason)
+            # NaN and infinity become null.
+            write_text(self.path, found.model_dump_json(indent=2) + "\n")
+        except Exception as error:
+            # Whatever it is, the training is worth more.
+            if not self._warned:
+                log.warning("%s; the training goes on without its status", one_line(error))
+            self._warned = True
+
+    def _status(
+        self,
+        state: State,
+        step: int,
+        history: History,
+        best: BestCheckpoint | None,
+        nan_reloads: int,
+        reason: str,
+    ) -> Status:
+        now = time.monotonic()
+        if step < self._seen[-1][1]:
+            # A reload went back: older speeds count no more.
+            self._seen.clear()
+        self._seen.append((now, step))
+        return Status(
+            state=state,
+            reason=reason,
+            step=step,
+            steps=self.steps,
+            kimg=step * self.batch_size / 1000,
+            images_per_second=self._images_per_second(),
+            seconds_left=self._seconds_left(now, step) if state == "training" else None,
+            nan_reloads=nan_reloads,
+            losses=_losses(history),
+            score=next((row for row in reversed(history) if "fid" in row), {}),
+            best={"kimg": best.kimg, "fid": best.fid} if best else {},
+            started=self.started,
+            updated=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slurm_job=os.environ.get("SLURM_JOB_ID"),
+        )
+
+    def _images_per_second(self) -> float | None:
+        (since, first), (until, last) = self._seen[0], self._seen[-1]
+        return (last - first) * self.batch_size / (until - since) if last > first else None
+
+    def _seconds_left(self, now: float, step: int) -> float | None:
+        done = step - self.first_step
+        return (self.steps - step) * (now - self._begun) / done if done > 0 else None
+
+
+def _losses(history: History) -> Numbers:
+    """The newest row that has losses: step 0 has none."""
+    scores = ("fid", "precision", "recall")
+    row = history[-1] if history else {}
+    return {k: v for k, v in row.items() if k not in scores and not k.startswith("unrefined_")}

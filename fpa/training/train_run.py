@@ -1,13 +1,14 @@
-"""A training from its files: the run, its images, and the quick score on the way."""
+"""A training from and to its files: the run, its images, the quick score on the way, and what it leaves."""
 
 from collections.abc import Collection
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from fpa.core import artifacts, distributed
+from fpa.core import distributed
 from fpa.core.errors import UserError
-from fpa.core.files import read_json
+from fpa.core.files import locked
 from fpa.core.progress import log
 from fpa.data.sampler import EpochSampler
 from fpa.data.store import open_store
@@ -18,11 +19,11 @@ from fpa.evaluation.sampling import Snapshot, snapshot
 from fpa.models.loading import shapes_only
 from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
-from fpa.runs.finished import load_weights, take_over
-from fpa.runs.keeping import finish_again
+from fpa.runs.folder import RunFolder
 from fpa.runs.processes import StopSignal
-from fpa.runs.run import Run, build_model
-from fpa.training.loop import CHECKPOINT_KIMG, Training, train
+from fpa.runs.run import Run, build_model, read_run
+from fpa.training.loop import CHECKPOINT_KIMG, Training, resume, run_to_end
+from fpa.training.observers import observed
 
 
 def train_run(
@@ -49,20 +50,20 @@ def train_run(
     the description of their network, for quick scores. Raises Stopped, with everything saved, when
     a signal asks for it.
     """
-    run = Run.from_json(read_json(run_file, made_by="python -m fpa plan --write"), run_file)
+    run, folder = read_run(run_file), RunFolder(out)
     images, manifest = open_store(store)
-    if finish_again(out, run, manifest.images_sha256):
+    if folder.restore_finished(run, manifest.images_sha256):
         log.info("%s: trained already; delete the folder to train it again", out)
         return
     if run.is_finished:
         if not finished:
             raise UserError(f"{run.model.name} is a finished run; name its folder by --finished")
-        take_over(Path(finished), run, manifest.images_sha256, out)
+        folder.adopt_run(RunFolder(finished), run, manifest.images_sha256)
         log.info("%s: taken over from %s", out, finished)
         return
     chosen = devices.choose(device, threads, execution.precision)
-    # What goes on from a state of its own needs no base any more.
-    if run.base and not base and not any((out / artifacts.STATE).glob("step-*.pt")):
+    # What resumes from a state of its own needs no base any more.
+    if run.base and not base and not folder.checkpoints():
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if processes.is_worker():
         distributed.init(chosen)
@@ -78,7 +79,7 @@ def train_run(
         chosen,
         log_every,
         watch,
-        load_weights(Path(base)) if base and run.base else None,
+        RunFolder(base).read_weights() if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
         execution,
@@ -87,6 +88,24 @@ def train_run(
     train(training, out, loggers)
     distributed.shut_down()
     log.info("%s: trained, %g kimg", out, training.kimg())
+
+
+def train(training: Training, folder: Path, loggers: Collection[str] = ()) -> None:
+    """Train to the end of the budget and write the run's artifacts to `folder`.
+
+    Resumes from the newest checkpoint in `folder`/state. loggers: names of those that are told
+    (fpa.training.loggers). Raises Stopped, with everything saved, when a signal asks for it, here
+    or earlier in the block of `training.stop`.
+    """
+    files, first = RunFolder(folder), distributed.rank() == 0
+    lock = locked(files.state, f"training in {folder}") if first else nullcontext()
+    with training.stop, lock:
+        resume(training, files)
+        with observed(training, files, loggers) if first else nullcontext(()) as observers:
+            result = run_to_end(training, files, observers)
+            if first:
+                files.write_result(result)
+            distributed.barrier()
 
 
 def _watch(

@@ -15,9 +15,9 @@ from fpa.evaluation.precision_recall import NEIGHBOURS
 from fpa.evaluation.protocols import Protocol
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes, check_settings, find_model
+from fpa.runs.folder import RunFolder
 from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
-from fpa.workflow.immutable_outputs import summary_of
 
 
 def check_before_start(plan: Plan) -> None:
@@ -130,8 +130,8 @@ def _check_images(plan: Plan) -> None:
             run
             for run in plan.all_runs()
             if run.store == folder.name
-            and (summary := summary_of(plan.results / run.folder, run))
-            and summary.get("images_sha256") != images
+            and (summary := RunFolder(plan.results / run.folder).summary_of(run))
+            and summary.images_sha256 != images
         ]
         if others:
             raise UserError(

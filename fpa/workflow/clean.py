@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fpa.core import artifacts
 from fpa.data.sources import store_name
 from fpa.experiment.plan import Plan
+from fpa.runs.folder import RunFolder
 from fpa.workflow.cost_estimate import format_bytes
-from fpa.workflow.immutable_outputs import summary_of
 
 STORE = re.compile(r".+-\d+px-[0-9a-f]{10}")
 """Names of prepared data sets' folders (fpa.data.sources.store_name)."""
@@ -74,14 +73,12 @@ def _runs(results: Path, plans: Sequence[Plan]) -> Iterator[Leftover]:
     for folder in sorted(results.glob("runs/*/*/seed*-*")):
         run = needed.get(folder.relative_to(results).as_posix())
         if run is None:
-            finished = (folder / artifacts.SUMMARY).exists()
-            yield Leftover(
-                folder, f"{'finished' if finished else 'unfinished'} run of no model here"
-            )
+            state = "finished" if RunFolder(folder).is_finished else "unfinished"
+            yield Leftover(folder, f"{state} run of no model here")
             continue
-        if summary_of(folder, run) is None:
+        if RunFolder(folder).summary_of(run) is None:
             continue
-        for path in sorted((folder / artifacts.STATE).glob("step-*.pt")):
+        for path in reversed(RunFolder(folder).checkpoints()):
             yield Leftover(path, "checkpoint of a finished run")
         for pattern in ("samples-*.npy", "features-*.npy"):
             for path in sorted(folder.glob(pattern)):

@@ -18,6 +18,7 @@ from fpa.evaluation.protocols import CHECK, Space
 from fpa.experiment.plan import Plan
 from fpa.runs import devices
 from fpa.runs.execution import Execution
+from fpa.runs.folder import KEPT_CHECKPOINTS, RunFolder
 from fpa.runs.run import Run
 
 # Hours and energy ---------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def efforts(plan: Plan, given: Mapping[str, float], measure: float = 0) -> Itera
     for run in plan.all_runs():
         groups.setdefault((run.dataset.name, run.model.name), []).append(run)
     for (dataset, model), runs in groups.items():
-        left = [r for r in runs if not (plan.results / r.folder / artifacts.SUMMARY).exists()]
+        left = [r for r in runs if not RunFolder(plan.results / r.folder).is_finished]
         rate, source = _rate(plan, runs, given.get(model), measure if left else 0)
         yield Effort(
             model,
@@ -96,11 +97,8 @@ def _rate(
     if given:
         return given, "given"
     for run in runs:
-        path = plan.results / run.folder / artifacts.COST
-        if path.exists():
-            cost = read_json(path)
-            where = f"measured on {processor(cost['hardware'])}"
-            return float(cost["training_images_per_second"]), where
+        if cost := RunFolder(plan.results / run.folder).read_cost():
+            return cost.training_images_per_second, f"measured on {processor(cost.hardware)}"
     if not seconds:
         return math.nan, "unknown"
     from fpa.training.cost import cost_of
@@ -108,8 +106,8 @@ def _rate(
     runtime = plan.config.runtime
     execution = Execution(runtime.precision, runtime.channels_last, runtime.compile)
     device = devices.choose(runtime.device, runtime.train_threads, execution.precision)
-    cost = cost_of(runs[0], device, seconds, execution)
-    return float(cost["training_images_per_second"]), "measured now"
+    measured = cost_of(runs[0], device, seconds, execution)
+    return measured.training_images_per_second, "measured now"
 
 
 def shortest_hours(plan: Plan, found: Sequence[Effort], together: int) -> float:
@@ -193,10 +191,9 @@ def disk_usage(plan: Plan) -> DiskUsage:
     """The disk space that an experiment takes; builds each model without memory for its weights."""
     counts = {name: _images(plan, name, spec) for name, spec in plan.datasets.items()}
     # Planning imports no torch; only this question needs the models themselves.
-    from fpa.training.checkpoint import KEEP
-    from fpa.training.room import of_run
+    from fpa.training.cost import bytes_on_disk
 
-    sizes = {key: of_run(run) for key, run in _kinds_of_runs(plan).items()}
+    sizes = {key: bytes_on_disk(run) for key, run in _kinds_of_runs(plan).items()}
     spaces = _spaces(plan)
     widths = sum(_width(space, logits=False) for space in spaces)
     pixels = {name: spec.channels * spec.resolution**2 for name, spec in plan.datasets.items()}
@@ -214,7 +211,7 @@ def disk_usage(plan: Plan) -> DiskUsage:
                 if run.seed == first
             ),
         },
-        max(state for _, state in sizes.values()) * (KEEP + 1),
+        max(state for _, state in sizes.values()) * (KEPT_CHECKPOINTS + 1),
         scored * (max(pixels.values()) + FLOAT * sum(_width(space, True) for space in spaces)),
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
-from fpa.runs.keeping import kept_folder
+from fpa.runs.folder import RunFolder, TrainingSummary
 from fpa.runs.run import Run
 
 OF_TRAINING = (artifacts.RUN, artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
@@ -28,38 +28,31 @@ def kept_files(results: Path, runs: Iterable[Run], scores: Iterable[str]) -> lis
 
 
 def _kept(results: Path, run: Run, scores: Iterable[str]) -> Iterator[str]:
-    folder = results / run.folder
-    summary = summary_of(folder, run) or summary_of(kept_folder(folder), run)
+    files = RunFolder(results / run.folder)
+    folder = files.path
+    summary = files.summary_of(run) or files.backup.summary_of(run)
     if summary is None:
         return
-    if not any((place / artifacts.WEIGHTS).exists() for place in (folder, kept_folder(folder))):
+    if not (files.weights.exists() or files.backup.weights.exists()):
         # Unpacked from a bundle: it stays as it came, and its weights are not to be had by a job.
         yield artifacts.WEIGHTS
         yield from (path.name for path in sorted(folder.iterdir()) if path.is_file())
         return
     yield from (name for name in OF_TRAINING if (folder / name).exists())
-    if (folder / artifacts.COST).exists():
+    if files.cost.exists():
         yield artifacts.COST
     yield from (name for name in scores if is_of(folder / name, summary))
 
 
-def summary_of(folder: Path, run: Run) -> dict[str, Any] | None:
-    """What a finished training says of itself; None when this run is not trained in the folder."""
-    summary = _read(folder / artifacts.SUMMARY)
-    if summary is None or summary.get("digest") != run.digest:
-        return None
-    return summary
-
-
-def is_of(path: Path, summary: dict[str, Any]) -> bool:
+def is_of(path: Path, summary: TrainingSummary) -> bool:
     """Whether a score file is there, whole, and of the weights that the summary describes.
 
     Files of version 0.2 and before do not name the weights; they are taken as they are.
     """
     score = _read(path)
-    if score is None or score.get("run") != summary["digest"]:
+    if score is None or score.get("run") != summary.digest:
         return False
-    known = summary.get("weights_sha256"), score.get("trained_sha256")
+    known = summary.weights_sha256, score.get("trained_sha256")
     return None in known or known[0] == known[1]
 
 

@@ -20,7 +20,7 @@ from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes
-from fpa.runs.finished import load_weights
+from fpa.runs.folder import RunFolder
 from fpa.runs.processes import StopSignal, launch
 from fpa.workflow.checks import check_before_start
 
@@ -180,14 +180,14 @@ def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, tra
     assert not any(map(running, workers))
     done = fpa(*trained_by(shared, "--gpus", "1"), cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "going on from step" in done.stderr
+    assert "resuming from step" in done.stderr
     for name in ("history.csv", "train.json", "weights.safetensors"):
         assert (shared / name).exists()
     one, two = (pd.read_csv(folder / "history.csv") for folder in (alone, shared))
     assert list(one["step"]) == list(two["step"]) == [0, 10, 20, 30, 40, 50, 60]
     pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-5)
-    for name, network in load_weights(alone).items():
-        for key, value in load_weights(shared)[name].items():
+    for name, network in RunFolder(alone).read_weights().items():
+        for key, value in RunFolder(shared).read_weights()[name].items():
             # Where a gradient is hardly more than rounding, Adam's step of 1e-5 may go either way;
             # 60 steps move a weight by 6e-4. Adam's moments differ as the gradients do.
             moments = name.endswith("optimizer")
@@ -210,7 +210,7 @@ def test_processes_die_together_and_others_go_on_from_what_was_saved(tmp_path, t
         os.kill(process.pid if victim == "parent" else workers[1], signal.SIGKILL)
         code, said = finish(process)
         assert code != 0
-        assert ("going on from step" in said) == (victim == "parent")
+        assert ("resuming from step" in said) == (victim == "parent")
         deadline = time.monotonic() + 30
         while any(map(running, workers)) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -219,7 +219,7 @@ def test_processes_die_together_and_others_go_on_from_what_was_saved(tmp_path, t
     # What launched the others makes no difference.
     code, said = finish(start(trained_by(folder), *TORCHRUN))
     assert code == 0, said
-    assert "going on from step" in said
+    assert "resuming from step" in said
     assert (folder / "weights.safetensors").exists()
 
 

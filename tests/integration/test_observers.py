@@ -20,11 +20,12 @@ from fpa.evaluation.sampling import LARGEST_SNAPSHOT as LARGEST
 from fpa.evaluation.sampling import SNAPSHOT_COUNT as COUNT
 from fpa.evaluation.sampling import snapshot
 from fpa.experiment.plan import Plan
-from fpa.training import checkpoint, snapshots, status
+from fpa.runs.folder import RunFolder
+from fpa.training import observers
 from fpa.training.loggers import LOGGERS, LoggerKind
-from fpa.training.loop import Training, train
-from fpa.training.snapshots import Film
-from fpa.training.status import StatusFile, read_status
+from fpa.training.loop import MOST_SNAPSHOTS, BestCheckpoint, Training, snapshot_is_due
+from fpa.training.observers import SnapshotLog, StatusFile
+from fpa.training.train_run import train
 
 CPU = torch.device("cpu")
 LATENT_DIM = 8
@@ -150,7 +151,7 @@ def test_a_missing_package_does_not_stop_a_training(run, store, tmp_path, alone,
 
 def test_the_status_says_what_a_finished_training_did(run, store, tmp_path):
     train(training(run, store), tmp_path)
-    found = read_status(tmp_path / "status.json")
+    found = RunFolder(tmp_path).read_status()
     assert (found.state, found.step, found.steps) == ("finished", 12, 12)
     assert found.kimg == pytest.approx(0.096)
     assert found.losses["step"] == 12
@@ -178,7 +179,7 @@ def test_a_stopped_training_says_so(run, store, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     with pytest.raises(Stopped):
         train(stopping_at(6, training(run, store)), tmp_path)
-    found = read_status(tmp_path / "status.json")
+    found = RunFolder(tmp_path).read_status()
     assert (found.state, found.step, found.slurm_job) == ("stopped", 6, "4711")
     assert found.reason.startswith("SIGTERM: saved step 6 of 12")
 
@@ -189,7 +190,7 @@ def test_a_failed_training_says_why(run, store, tmp_path, monkeypatch):
     one.model.step = lambda real: {"loss": torch.tensor(float("nan"))}
     with pytest.raises(UserError, match="was NaN"):
         train(one, tmp_path)
-    found = read_status(tmp_path / "status.json")
+    found = RunFolder(tmp_path).read_status()
     assert found.state == "failed"
     assert "was NaN 1 times" in found.reason
 
@@ -205,17 +206,17 @@ def test_a_status_that_cannot_be_written_costs_one_line(run, store, tmp_path, al
 
 def test_a_status_is_written_at_intervals_and_tells_speed_and_time_left(tmp_path, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(status.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(observers.time, "monotonic", lambda: now[0])
     file = StatusFile(tmp_path / "status.json", steps=100, batch_size=32, step=20)
     file.write("training", 20, [])
     assert not file.due()
-    assert read_status(file.path).images_per_second is None
-    now[0] += status.SECONDS
+    assert RunFolder(tmp_path).read_status().images_per_second is None
+    now[0] += observers.STATUS_SECONDS
     assert file.due()
     # 20 steps in 10 s, so 60 more in 30 s.
     history = [{"step": 30, "kimg": 0.96, "loss": float("inf"), "fid": float("nan")}]
-    file.write("training", 40, history, {"kimg": 0.5, "fid": 9.0, "weights": 0})
-    found = read_status(file.path)
+    file.write("training", 40, history, BestCheckpoint(0.5, 9.0, {}))
+    found = RunFolder(tmp_path).read_status()
     assert found.images_per_second == pytest.approx(64)
     assert found.seconds_left == pytest.approx(30)
     assert found.losses == {"step": 30, "kimg": 0.96, "loss": None}
@@ -234,7 +235,7 @@ def test_the_film_of_a_continued_training_is_that_of_an_undisturbed_one(run, sto
     # As if it had been killed: the newest checkpoint is at step 6, the film is ahead of it.
     with pytest.raises(Stopped):
         train(stopping_at(6, training(run, store)), tmp_path / "again")
-    assert checkpoint.load_newest(tmp_path / "again" / "state")["step"] == 6
+    assert RunFolder(tmp_path / "again").load_checkpoint()["step"] == 6
     shutil.copy(tmp_path / "snapshots.npz", tmp_path / "again")
     told = with_own()
     train(training(run, store), tmp_path / "again", ["own"])
@@ -246,7 +247,7 @@ def test_the_film_of_a_continued_training_is_that_of_an_undisturbed_one(run, sto
 
 def test_a_film_goes_back_with_its_training_and_outlives_a_damaged_file(tmp_path, caplog):
     images = np.zeros((COUNT, 1, 4, 4), np.uint8)
-    film = Film(tmp_path / "snapshots.npz", 0)
+    film = SnapshotLog(tmp_path / "snapshots.npz", 0)
     for step in (0, 4, 8):
         film.add({"step": step, "kimg": step / 1, "fid": 1.0}, images + step)
     film.cut(5)
@@ -256,7 +257,7 @@ def test_a_film_goes_back_with_its_training_and_outlives_a_damaged_file(tmp_path
         assert found["fid"].tolist() == [1, 1, 2]
         assert found["images"][:, 0, 0, 0, 0].tolist() == [0, 4, 9]
     film.path.write_bytes(film.path.read_bytes()[:-40])
-    assert Film(film.path, 8).frames == []
+    assert SnapshotLog(film.path, 8).frames == []
     assert "its snapshots are lost" in caplog.text
 
 
@@ -264,13 +265,13 @@ def test_a_film_goes_back_with_its_training_and_outlives_a_damaged_file(tmp_path
 @pytest.mark.parametrize("steps", [1, 7, 31, 310, 311, 12_345])
 def test_a_film_is_short_and_has_the_beginning_and_the_end(steps, every):
     scored = [step for step in range(steps + 1) if step % every == 0 or step == steps]
-    shown = [step for step in scored if snapshots.is_due(step, steps, every)]
-    assert len(shown) <= snapshots.MOST
+    shown = [step for step in scored if snapshot_is_due(step, steps, every)]
+    assert len(shown) <= MOST_SNAPSHOTS
     assert (shown[0], shown[-1]) == (0, steps)
-    if len(scored) < snapshots.MOST:
+    if len(scored) < MOST_SNAPSHOTS:
         assert shown == scored
     else:
-        assert len(shown) > snapshots.MOST // 3
+        assert len(shown) > MOST_SNAPSHOTS // 3
 
 
 def test_snapshots_are_of_the_same_latents_and_small():

@@ -14,7 +14,7 @@ from fpa.experiment.plan import Plan
 from fpa.reporting import publication as layout
 from fpa.reporting.description import score_file
 from fpa.reporting.publication import verify
-from fpa.runs import finished
+from fpa.runs.folder import RunFolder
 from fpa.training.loop import Training
 
 COST = {
@@ -44,9 +44,8 @@ def made(folder):
     about, _, results = made_up.fill(folder, config)
     (run,) = Plan({**config, "results": str(results)}).runs
     place = results / run.folder
-    finished.write(
-        Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), place, seconds=7200
-    )
+    training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
+    RunFolder(place).write_result(training.result(seconds=7200))
     (place / "run.json").write_text("{}\n")
     write_json(place / "cost.json", COST)
     history = "step,kimg,fid,precision,recall,d_loss,g_loss\n0,0.0,9.0,0.5,0.5,1.0,1.0\n"

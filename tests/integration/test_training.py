@@ -28,8 +28,9 @@ from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Plan
-from fpa.runs.finished import load_weights
-from fpa.training.loop import MAX_RELOADS, Training, train
+from fpa.runs.folder import RunFolder
+from fpa.training.loop import MAX_RELOADS, Training
+from fpa.training.train_run import train
 
 CPU = torch.device("cpu")
 STEPS = 60
@@ -146,7 +147,7 @@ def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_
     assert process.returncode == 75
     assert "Traceback" not in said
     assert f"SIGTERM: saved step {newest_step(tmp_path / 'run')} of {LONG}" in said
-    assert "the same command goes on from there" in said
+    assert "the same command resumes from there" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -309,12 +310,12 @@ def test_a_nan_loss_goes_back_to_the_last_checkpoint_and_on(tmp_path, run, store
     with_nan(one, {7, 57})
     with caplog.at_level("WARNING", logger="fpa"):
         train(one, tmp_path)
-    assert "NaN at step 50; going on from the checkpoint of step 40" in caplog.text
+    assert "NaN at step 50; resuming from the checkpoint of step 40" in caplog.text
     history = pd.read_csv(tmp_path / "history.csv")
     assert history["step"].iloc[-1] == STEPS
     assert history["step"].is_monotonic_increasing
     assert np.isfinite(history["g_loss"].iloc[1:]).all()
-    weights = load_weights(tmp_path)
+    weights = RunFolder(tmp_path).read_weights()
     assert all(v.isfinite().all() for network in weights.values() for v in network.values())
     # Both are counted, though checkpoints lie between them.
     assert json.loads((tmp_path / "train.json").read_text())["nan_reloads"] == 2
@@ -337,7 +338,7 @@ def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, ti
 
     train(training(run, store, watch=watch), tmp_path / "watched")
     train(training(run, store, log_every=7), tmp_path / "plain")
-    watched, plain = (load_weights(tmp_path / name) for name in ("watched", "plain"))
+    watched, plain = (RunFolder(tmp_path / name).read_weights() for name in ("watched", "plain"))
     best = {name: watched.pop(name) for name in list(watched) if name.startswith("best")}
     assert set(best["best"]) == set(plain["ema"])
     torch.testing.assert_close(watched, plain, atol=0, rtol=0)
@@ -366,7 +367,7 @@ def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, stor
     with pytest.raises(Stopped):
         train(one, tmp_path)
     train(training(run, store, watch=watch), tmp_path)
-    torch.testing.assert_close(load_weights(tmp_path)["best"], seen[2], atol=0, rtol=0)
+    torch.testing.assert_close(RunFolder(tmp_path).read_weights()["best"], seen[2], atol=0, rtol=0)
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["best"] == {"kimg": 0.08, "fid": 3.0}
     assert summary["stages"] == {"train": STAGES["train"]}

@@ -15,10 +15,16 @@ from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
 from fpa.reporting.model_card import export_run, scores_of
 from fpa.reporting.player import read_live
-from fpa.runs import finished
+from fpa.runs.folder import RunFolder
+from fpa.runs.generators import (
+    ONNX_PACKAGES,
+    ONNX_TOLERANCE,
+    export_onnx,
+    painting_steps,
+    restore,
+)
 from fpa.runs.run import build_model
 from fpa.training.loop import Training
-from fpa.training.onnx_export import PACKAGES, TOLERANCE, export_onnx, steps
 
 SCORE = {
     "dataset": "digits",
@@ -50,7 +56,7 @@ def run_folder(tiny, tmp_path):
     folder.mkdir()
     torch.manual_seed(0)
     training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
-    finished.write(training, folder, 12.3)
+    RunFolder(folder).write_result(training.result(12.3))
     write_json(folder / "score-small-0123456789.json", SCORE)
     return folder
 
@@ -71,7 +77,7 @@ def test_the_three_lines_of_a_card_load_the_exported_generator(run_folder, tmp_p
     monkeypatch.chdir(tmp_path)
     found: dict = {}
     exec(code, found)
-    model = finished.restore(run_folder)
+    model = restore(run_folder)
     expected = sample(model.ema, model.latent_dim, 64, 0, torch.device("cpu"))
     assert (found["images"] == expected).all()
     assert front["license"] == "CC-BY-4.0"
@@ -125,7 +131,7 @@ def test_the_steps_of_a_painting_end_with_its_image(tiny):
     torch.manual_seed(0)
     painter = build_model(run).ema.eval()
     z = torch.randn(3, 8)
-    found = steps(painter, z)
+    found = painting_steps(painter, z)
     assert found.shape == (3, 4, 1, 16, 16)
     # Summed in another order than in the forward pass.
     torch.testing.assert_close(found[:, -1], painter(z), atol=1e-5, rtol=1e-4)
@@ -145,7 +151,7 @@ def test_onnx_without_its_packages_names_them(tiny, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fpa", "fpa_unet", "residual"])
 def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
-    for package in PACKAGES:
+    for package in ONNX_PACKAGES:
         pytest.importorskip(package)
     import onnxruntime
 
@@ -157,7 +163,7 @@ def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
     model = build_model(run)
     if name == "residual":
         torch.nn.init.normal_(model.ema.unet.to_image.weight, std=0.1)
-    assert export_onnx(model, tmp_path / "generator.onnx") <= TOLERANCE
+    assert export_onnx(model, tmp_path / "generator.onnx") <= ONNX_TOLERANCE
     session = onnxruntime.InferenceSession(tmp_path / "generator.onnx")
     # One latent, though the graph was traced with several.
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(1))
@@ -170,7 +176,7 @@ def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
 
 @pytest.mark.slow
 def test_a_generator_that_draws_noise_is_refused(tiny, tmp_path):
-    for package in PACKAGES:
+    for package in ONNX_PACKAGES:
         pytest.importorskip(package)
 
     class Noise(torch.nn.Module):
@@ -203,7 +209,8 @@ def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
 
 def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, monkeypatch):
     (run,) = (run for run in Plan(tiny).runs if run.model.name == "lightgan")
-    finished.write(Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1), tmp_path, 1.0)
+    training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
+    RunFolder(tmp_path).write_result(training.result(1.0))
     with pytest.raises(UserError, match=r"no painter of .*; leave --page out"):
         export_run(tmp_path, "last", tmp_path / "out", page=True)
     assert not list((tmp_path / "out").iterdir())

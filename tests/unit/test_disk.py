@@ -9,8 +9,8 @@ import yaml
 from conftest import ROOT, fpa
 
 from fpa.experiment.plan import Plan
+from fpa.training.cost import bytes_on_disk
 from fpa.training.loop import Training
-from fpa.training.room import of_run
 from fpa.workflow.cost_estimate import disk_usage
 
 
@@ -49,7 +49,7 @@ def test_a_training_takes_the_room_that_was_estimated(model):
     # One best checkpoint at the start, a better one in which every optimizer has its state.
     for _ in range(training.watch_every):
         training.advance()
-    finished, checkpoint = of_run(run)
+    finished, checkpoint = bytes_on_disk(run)
     # Frozen parameters have no moments; random states and counters are not estimated.
     assert size(training.weights()) == pytest.approx(finished, rel=0.01)
     assert size(training.state_dict()) == pytest.approx(checkpoint, rel=0.06)

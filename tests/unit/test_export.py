@@ -6,8 +6,7 @@ from conftest import TINY
 
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
-from fpa.runs.export import export
-from fpa.runs.finished import restore
+from fpa.runs.generators import export, restore
 from fpa.runs.run import build_model
 
 MODELS = {
@@ -22,7 +21,7 @@ def test_an_export_samples_what_its_model_does(name, tiny, tmp_path):
     (run,) = (run for run in Plan(tiny).runs if run.model.name == name)
     torch.manual_seed(0)
     model = build_model(run)
-    export(model, run.as_json(), "last", tmp_path)
+    export(model, run, "last", tmp_path)
     found = restore(tmp_path)
 
     def images(one):

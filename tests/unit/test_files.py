@@ -43,15 +43,15 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
 def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_path):
     """A real limit of the operating system on what the process may write to a file."""
     script = (
-        "import torch; from pathlib import Path; from fpa.training import checkpoint\n"
+        "import torch; from fpa.runs.folder import RunFolder\n"
         "from fpa.core.errors import UserError\n"
-        "folder = Path('state')\n"
-        "checkpoint.save(folder, 1, {'x': torch.zeros(10)})\n"
+        "folder = RunFolder('.')\n"
+        "folder.save_checkpoint(1, {'x': torch.zeros(10)})\n"
         "try:\n"
-        "    checkpoint.save(folder, 2, {'x': torch.zeros(10**6)})\n"
+        "    folder.save_checkpoint(2, {'x': torch.zeros(10**6)})\n"
         "except UserError as error:\n"
         "    print(error)\n"
-        "print(sorted(p.name for p in folder.iterdir()), checkpoint.load_newest(folder)['x'].shape)\n"
+        "print(sorted(p.name for p in folder.state.iterdir()), folder.load_checkpoint()['x'].shape)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

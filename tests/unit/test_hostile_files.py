@@ -23,10 +23,9 @@ from fpa.evaluation import extractors
 from fpa.evaluation.extractors import EfficientNetLite0
 from fpa.experiment.config import check_config, read_config
 from fpa.experiment.plan import Plan
-from fpa.runs.export import export
-from fpa.runs.finished import restore
+from fpa.runs.folder import RunFolder
+from fpa.runs.generators import export, restore
 from fpa.runs.run import build_model
-from fpa.training import checkpoint
 
 # Exports -----------------------------------------------------------------------------------------
 
@@ -43,7 +42,7 @@ def exported(tmp_path_factory) -> tuple[dict[str, Any], bytes]:
     }
     (run,) = Plan(config).runs
     torch.manual_seed(0)
-    export(build_model(run), run.as_json(), "last", place)
+    export(build_model(run), run, "last", place)
     about = json.loads((place / "generator.json").read_text())
     return about, (place / "generator.safetensors").read_bytes()
 
@@ -308,16 +307,16 @@ def test_a_hostile_checkpoint(kind, place):
     state = place / "state"
     state.mkdir()
     CHECKPOINTS[kind](state / "step-000000001.pt")
-    message = refusal(place, lambda: checkpoint.load_newest(state))
+    message = refusal(place, lambda: RunFolder(place).load_checkpoint())
     matches(message, "no checkpoint in .* can be read; delete the folder to train afresh")
 
 
 def test_a_cut_checkpoint_gives_way_to_the_one_before(place):
-    checkpoint.save(place / "state", 1, {"step": 1})
-    checkpoint.save(place / "state", 2, {"step": 2, "x": torch.zeros(1000)})
+    RunFolder(place).save_checkpoint(1, {"step": 1})
+    RunFolder(place).save_checkpoint(2, {"step": 2, "x": torch.zeros(1000)})
     newest = place / "state" / "step-000000002.pt"
     newest.write_bytes(newest.read_bytes()[:-100])
-    assert checkpoint.load_newest(place / "state") == {"step": 1}
+    assert RunFolder(place).load_checkpoint() == {"step": 1}
 
 
 # Weights of extractors ---------------------------------------------------------------------------

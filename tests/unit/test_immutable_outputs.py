@@ -9,7 +9,7 @@ from conftest import TINY
 from fpa.core.errors import UserError
 from fpa.core.files import write_json, write_text
 from fpa.experiment.plan import Plan
-from fpa.runs.keeping import FILES, finish_again, kept_folder, publish
+from fpa.runs.folder import RunFolder
 from fpa.workflow.immutable_outputs import kept_files
 
 SCORE = "score-quick-0123456789.json"
@@ -75,21 +75,21 @@ def test_what_came_in_a_bundle_stays_whole(tmp_path, run):
 
 
 def test_a_finished_training_gets_its_files_back_without_using_room(tmp_path, run):
-    finish(kept_folder(tmp_path), run)
+    finish(RunFolder(tmp_path).backup.path, run)
     (tmp_path / "state" / "step-000000012.pt").write_text("checkpoint")
-    publish(tmp_path)
+    RunFolder(tmp_path).publish_backup()
     assert not list(tmp_path.rglob("step-*.pt"))
-    for name in FILES:
-        assert (tmp_path / name).samefile(kept_folder(tmp_path) / name)
-    for lost in ([], ["train.json"], FILES):
+    for name in RunFolder.RESULTS:
+        assert (tmp_path / name).samefile(RunFolder(tmp_path).backup.path / name)
+    for lost in ([], ["train.json"], RunFolder.RESULTS):
         for name in lost:
             (tmp_path / name).unlink()
-        assert finish_again(tmp_path, run, "images")
-        assert all((tmp_path / name).exists() for name in FILES)
+        assert RunFolder(tmp_path).restore_finished(run, "images")
+        assert all((tmp_path / name).exists() for name in RunFolder.RESULTS)
     assert not list(tmp_path.rglob("*.part"))
-    assert not finish_again(tmp_path, replace(run, digest="another"), "images")
+    assert not RunFolder(tmp_path).restore_finished(replace(run, digest="another"), "images")
     with pytest.raises(UserError, match="trained on other images than are prepared now"):
-        finish_again(tmp_path, run, "other images")
+        RunFolder(tmp_path).restore_finished(run, "other images")
 
 
 def test_where_there_are_no_hard_links_files_are_copied(tmp_path, run, monkeypatch):
@@ -97,14 +97,14 @@ def test_where_there_are_no_hard_links_files_are_copied(tmp_path, run, monkeypat
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    finish(kept_folder(tmp_path), run)
-    publish(tmp_path)
+    finish(RunFolder(tmp_path).backup.path, run)
+    RunFolder(tmp_path).publish_backup()
     assert (tmp_path / "history.csv").read_text() == "history.csv"
 
 
 def test_files_in_place_are_enough(tmp_path, run):
     finish(tmp_path, run)
-    assert finish_again(tmp_path, run, "images")
+    assert RunFolder(tmp_path).restore_finished(run, "images")
     assert not (tmp_path / "state").exists()
     (tmp_path / "weights.safetensors").unlink()
-    assert not finish_again(tmp_path, run, "images")
+    assert not RunFolder(tmp_path).restore_finished(run, "images")

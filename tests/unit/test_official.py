@@ -20,7 +20,8 @@ from fpa.experiment.plan import Plan
 from fpa.models import loading
 from fpa.models.adversarial_training import optimizer_tensors
 from fpa.models.official_checkpoints import read_arguments
-from fpa.runs import finished
+from fpa.runs.folder import RunFolder
+from fpa.runs.generators import restore
 from fpa.workflow.checks import check_before_start
 
 VECTORS = {
@@ -118,8 +119,8 @@ def test_its_discriminator_judges_as_the_published_one(tmp_path):
     state = {k.removeprefix("state/"): v for k, v in reference.arrays.items() if "/" in k}
     gan.D.load_state_dict(state, strict=True)
     saved = official.contents(gan)
-    weights = finished.load_weights(imported(tmp_path, saved, args))
-    model = finished.restore(tmp_path / "run")
+    weights = RunFolder(imported(tmp_path, saved, args)).read_weights()
+    model = restore(tmp_path / "run")
     model.discriminator.load_state_dict(weights["discriminator"])
     judged = model.discriminator(reference["real"], reconstruct=2)
     for ours, published in (
@@ -165,7 +166,7 @@ def test_our_networks_in_the_published_format_come_back(name, tmp_path):
     torch.manual_seed(0)
     gan = official.gan(args)
     run = imported(tmp_path, official.contents(gan), args)
-    model = finished.restore(run)
+    model = restore(run)
     own = model.ema.state_dict()
     tables = {"": [*PAINTER_NAMES, (r"^kv_net\.", "program.to_kvb.")]}
     if args["model_type"] == "base":
@@ -327,8 +328,8 @@ def test_arguments_that_are_not_taken_over_are_named(args, named):
         ("model_1.pt", None, "cannot read"),
         ("model_1.pt", pickle.dumps(Code(), protocol=2), "is refused: it asks to run"),
         ("model_1.pt", pickle.dumps(Code(), protocol=4), "holds something else than tensors"),
-        ("args.txt", b"{", "is no args.txt of the public code: no JSON"),
-        ("args.txt", b"[]", "is no args.txt of the public code: no JSON object"),
+        ("args.txt", b"{", "is not an args.txt of the public code: not JSON"),
+        ("args.txt", b"[]", "is not an args.txt of the public code: not a JSON object"),
         ("args.txt", None, "cannot read"),
     ],
     ids=str,
@@ -403,11 +404,11 @@ def test_an_imported_run_can_be_trained_on(kind, store, tmp_path):
     args = {**GREY, "model_type": kind, "max_unet_dim": 1, "frozen_base": True}
     saved = official.contents(official.gan(args))
     run = imported(tmp_path, saved, args, "--kimg", 0.032)
-    before = finished.load_weights(run)
+    before = RunFolder(run).read_weights()
     summary = trained(run, store)
     # 5 steps there and 3 here.
     assert (summary["steps"], summary["kimg"]) == (8, 0.032)
-    after = finished.load_weights(run)
+    after = RunFolder(run).read_weights()
     for network in ("generator", "discriminator"):
         changed = {
             name
@@ -432,7 +433,7 @@ def test_an_imported_painter_can_be_the_base_of_a_unet_stage(tmp_path):
     run = imported(tmp_path, official.contents(official.gan(GREY)), GREY)
     base = json.loads((run / "run.json").read_text())["model"]["settings"]
     unet = loading.build("fpa.models:FPAUNet", {"unet": {"max_multiplier": 1}}, 16, 1, base)
-    weights = finished.load_weights(run)
+    weights = RunFolder(run).read_weights()
     unet.start_from(weights)
     for ours, theirs in (
         (unet.generator.painter, "generator"),
@@ -473,8 +474,8 @@ def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_r
     summary = trained(folder, store, "--finished", grey_run)
     assert summary["digest"] == official_run.digest
     assert summary["kimg"] == 0.02
-    weights = finished.load_weights(folder)
-    torch.testing.assert_close(weights, finished.load_weights(grey_run), atol=0, rtol=0)
+    weights = RunFolder(folder).read_weights()
+    torch.testing.assert_close(weights, RunFolder(grey_run).read_weights(), atol=0, rtol=0)
     # Another run under the same path is noticed.
     changed = {**official_run.as_json()["model"], "finished": "of another"}
     other = folder.parent / "other.json"

@@ -15,7 +15,8 @@ from fpa.experiment.config import RuntimeSettings
 from fpa.experiment.plan import Plan
 from fpa.runs import devices, execution
 from fpa.runs.execution import COMPILE, Execution
-from fpa.training.loop import Training, train
+from fpa.training.loop import Training
+from fpa.training.train_run import train
 
 CPU = torch.device("cpu")
 

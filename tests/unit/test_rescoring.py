@@ -12,8 +12,8 @@ from fpa.evaluation.distances import Estimate
 from fpa.evaluation.evaluate import differences, rescore
 from fpa.evaluation.scores import Score
 from fpa.experiment.plan import Plan
-from fpa.runs.export import export
-from fpa.runs.finished import write
+from fpa.runs.folder import RunFolder
+from fpa.runs.generators import export
 from fpa.training.loop import Training
 
 
@@ -35,8 +35,8 @@ def scored(small, tmp_path):
     )
     manifest = json.loads((store / "manifest.json").read_text())
     training = Training(run, None, manifest["images_sha256"], torch.device("cpu"), log_every=1)
-    write(training, folder, 1.0)
-    export(training.model, run.as_json(), "last", tmp_path / "export")
+    RunFolder(folder).write_result(training.result(1.0))
+    export(training.model, run, "last", tmp_path / "export")
     call("extractor", "thumbnails-16px", "--out", data / "extractors/thumbnails-16px.json")
     extractor = ("--extractor", data / "extractors/thumbnails-16px.json")
     space = ("--space", "thumbnails-16px.clean.array")

@@ -19,7 +19,7 @@ from fpa.core import artifacts
 from fpa.reporting import status as showing
 from fpa.reporting.state import last_lines
 from fpa.reporting.status import duration, newest_snapshot, run_states, to_page, to_text
-from fpa.training.status import Status, read_status
+from fpa.runs.folder import RunFolder, Status
 
 NOW = time.time()
 DEAD = 2**22 + 1
@@ -298,8 +298,8 @@ def test_looking_imports_no_torch(planned, tmp_path):
 
 
 def test_what_is_no_status_is_none(tmp_path):
-    path = tmp_path / "status.json"
-    assert read_status(path) is None
+    path, folder = tmp_path / "status.json", RunFolder(tmp_path)
+    assert folder.read_status() is None
     for text in ("", "[]", "{}", '{"state": "dancing"}', "\x00"):
         path.write_text(text)
-        assert read_status(path) is None
+        assert folder.read_status() is None

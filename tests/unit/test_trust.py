@@ -11,8 +11,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import file_digest
 from fpa.core.registry import check_trusted, trust
 from fpa.experiment.plan import Plan
-from fpa.runs.export import export
-from fpa.runs.finished import restore
+from fpa.runs.generators import export, restore
 from fpa.runs.run import build_model
 
 STRANGER = """
@@ -30,7 +29,7 @@ def received(tiny, tmp_path, monkeypatch):
     tiny["models"] = {"dcgan": {"class": "baselines.dcgan:DCGAN", "settings": settings}}
     (run,) = Plan(tiny).runs
     torch.manual_seed(0)
-    export(build_model(run), run.as_json(), "last", tmp_path)
+    export(build_model(run), run, "last", tmp_path)
     about = json.loads((tmp_path / "generator.json").read_text())
     about["run"]["model"]["class"] = "stranger:DCGAN"
     (tmp_path / "generator.json").write_text(json.dumps(about))

@@ -13,8 +13,10 @@ from fpa.data.sampler import EpochSampler
 from fpa.experiment.plan import Plan
 from fpa.models import loading
 from fpa.models.adversarial_training import optimizer_tensors
-from fpa.runs import finished
-from fpa.training.loop import Training, train
+from fpa.runs.folder import RunFolder
+from fpa.runs.generators import restore
+from fpa.training.loop import Training
+from fpa.training.train_run import train
 
 CPU = torch.device("cpu")
 BEST, STEPS, WATCHED = 10, 20, 5
@@ -56,7 +58,7 @@ def adam_state(model) -> dict[str, torch.Tensor]:
 
 def test_a_finished_painter_keeps_what_its_best_checkpoint_was(base):
     folder, best, last = base
-    kept = finished.load_weights(folder)
+    kept = RunFolder(folder).read_weights()
     assert_same(kept["best"], best["ema"])
     for name in ("generator", "discriminator", "discriminator_optimizer"):
         assert_same(kept[f"best_{name}"], best[name])
@@ -72,7 +74,7 @@ def test_a_finished_painter_keeps_what_its_best_checkpoint_was(base):
 def test_the_stage_starts_as_published_from_the_best_checkpoint(base):
     folder, best, _ = base
     model = build("fpa_unet")
-    model.start_from(finished.load_weights(folder))
+    model.start_from(RunFolder(folder).read_weights())
     assert_same(model.generator.painter.state_dict(), best["generator"])
     assert_same(model.discriminator.state_dict(), best["discriminator"])
     assert_same(adam_state(model), best["discriminator_optimizer"])
@@ -89,7 +91,7 @@ def test_the_stage_starts_as_published_from_the_best_checkpoint(base):
 def test_its_first_discriminator_update_goes_on_with_adams_moments(base):
     folder, best, _ = base
     model = build("fpa_unet")
-    model.start_from(finished.load_weights(folder))
+    model.start_from(RunFolder(folder).read_weights())
     moments = best["discriminator_optimizer"]
     model.step(images())
     name, after = next(iter(model.discriminator.named_parameters()))
@@ -120,7 +122,7 @@ def test_variants_of_the_start(base, start, painter, discriminator, moments):
     states = {"best": best, "last": last}
     model = build("fpa_unet", start=start)
     new = copy.deepcopy(model.discriminator.state_dict())
-    model.start_from(finished.load_weights(folder))
+    model.start_from(RunFolder(folder).read_weights())
     checkpoint, network = painter
     assert_same(model.generator.painter.state_dict(), states[checkpoint][network])
     assert_same(model.ema.painter.state_dict(), states[checkpoint]["ema"])
@@ -135,10 +137,10 @@ def test_images_before_the_unet_are_those_of_the_checkpoint_that_the_painter_is_
     base, painter
 ):
     folder, best, _ = base
-    scored = finished.restore(folder, "best")
+    scored = restore(folder, "best")
     assert_same(scored.ema.state_dict(), best["ema"])
     model = build("fpa_unet", start={"painter": painter})
-    model.start_from(finished.load_weights(folder))
+    model.start_from(RunFolder(folder).read_weights())
     for _ in range(4):
         model.step(images())
     z = torch.randn(3, model.latent_dim)
@@ -162,14 +164,14 @@ def test_a_refiners_training_scores_the_frozen_painter_when_it_begins(base):
         seen.append(copy.deepcopy(generator.state_dict()))
         return {"fid": float(len(seen))}
 
-    weights = finished.load_weights(folder)
+    weights = RunFolder(folder).read_weights()
     one = Training(run, EpochSampler(pictures, 8, 0), "", CPU, 100, watch, weights)
     while one.step < one.steps:
         one.advance()
     assert_same(seen[1], best["generator"])
     rows = [(row["step"], row["fid"], row.get("unrefined_fid")) for row in one.history]
     assert rows == [(0, 1, 2), (5, 3, None), (10, 4, None), (15, 5, None), (20, 6, None)]
-    assert one.best["kimg"] == 0, "the painter's own score is no checkpoint's"
+    assert one.best.kimg == 0, "the painter's own score is no checkpoint's"
 
 
 def test_a_painter_that_was_best_before_its_first_step_has_no_moments_to_go_on_with():

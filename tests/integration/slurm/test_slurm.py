@@ -25,7 +25,8 @@ from fpa.data.sampler import EpochSampler
 from fpa.data.sources import store_name
 from fpa.data.store import Duplicates, Manifest, SourceRecord, open_store
 from fpa.experiment.plan import Plan
-from fpa.training.loop import Training, train
+from fpa.training.loop import Training
+from fpa.training.train_run import train
 
 HERE = Path(__file__).parent
 TEXT = (ROOT / "slurm/config.yaml").read_text()

@@ -1,16 +1,15 @@
 """A checkpoint of the paper's public code as a finished run of ours."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import digest, file_digest, write_json, write_text
+from fpa.core.files import digest, file_digest
 from fpa.core.progress import log
 from fpa.data.sources import DatasetSpec
 from fpa.models.adversarial_training import load_optimizer_tensors
@@ -30,9 +29,8 @@ from fpa.models.official_checkpoints import (
     refined_names,
     state_of,
 )
-from fpa.runs import finished
-from fpa.runs.run import Budget, Run, RunModel, build_model
-from fpa.training import checkpoint as resumable
+from fpa.runs.folder import Best, History, RunFolder, TrainingResult, TrainingSummary
+from fpa.runs.run import Budget, Json, Run, RunModel, build_model
 
 NAME = "official"
 """Of model and data set in an imported run, which a configuration calls by its own names."""
@@ -46,7 +44,8 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     all; None for what it has seen. UserError, with what was wrong, for files that are not such a
     checkpoint, and for a folder that holds a run already.
     """
-    if (out / artifacts.SUMMARY).exists():
+    folder = RunFolder(out)
+    if folder.is_finished:
         raise UserError(f"{out} holds a finished run; choose another folder")
     about = read_arguments(_arguments(args), str(args))
     try:
@@ -58,8 +57,7 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     run = _run(about, steps, kimg, file_digest(path))
     model = build_model(run)
     _fill(model, found, about)
-    weights = _weights(model)
-    state: dict[str, Any] = {
+    state: Json = {
         "config": run.as_json(),
         # Unknown: whatever it goes on with.
         "images": None,
@@ -73,37 +71,37 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
         "sums": {},
         "counts": {},
     }
-    write_json(out / artifacts.RUN, run.as_json())
-    weights_sha256 = finished.write_weights(out / artifacts.WEIGHTS, weights, run)
-    resumable.save(out / artifacts.STATE, steps, state)
+    folder.write_run(run)
+    folder.save_checkpoint(steps, state)
     seen = steps * about.batch_size / 1000
-    write_text(out / artifacts.HISTORY, f"step,kimg\n{steps},{seen}\n")
-    finished.write_summary(
-        out,
+    summary = TrainingSummary.of(
         run,
         images_sha256=None,
-        weights_sha256=weights_sha256,
         steps=steps,
         kimg=seen,
         # The published code keeps its best checkpoint; by which score, the file does not say.
-        best={"kimg": seen, "fid": None},
+        best=Best(kimg=seen, fid=None),
         networks=model.networks,
-        more={"official": {"model_type": about.kind, "sha256": file_digest(path)}},
+        official={"model_type": about.kind, "sha256": file_digest(path)},
     )
+    history: History = [{"step": steps, "kimg": seen}]
+    folder.write_files(TrainingResult(run, _weights(model), history, summary))
     for name in about.not_taken:
         log.warning("%s: %s has no counterpart here; a training goes on without it", args, name)
     return run
 
 
-def _arguments(path: Path) -> Mapping[str, Any]:
+def _arguments(path: Path) -> Json:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"{path} is no args.txt of the public code: no JSON ({error})") from error
+        raise UserError(
+            f"{path} is not an args.txt of the public code: not JSON ({error})"
+        ) from error
     if not isinstance(found, dict):
-        raise UserError(f"{path} is no args.txt of the public code: no JSON object")
+        raise UserError(f"{path} is not an args.txt of the public code: not a JSON object")
     return found
 
 
