@@ -81,23 +81,26 @@ def explain(
     all of the data is called.
     """
     problems = error.errors(include_url=False)
-    first = min(problems, key=lambda problem: len(problem["loc"]))
-    *above, last = loc = _keys_to(first["loc"], model) or [""]
-    path = (
-        ".".join([*filter(None, [where]), *map(str, [part for part in loc if part != ""])]) or whole
-    )
+    # An entry that is wrong is not counted, so its list is said to be too short as well.
+    others = [p for p in problems if p["type"] != "too_short" or not p["input"]]
+    first = min(others or problems, key=lambda problem: len(problem["loc"]))
+    # Without pydantic's own words: the kinds of a value, and that a key is meant.
+    loc = [part for part in first["loc"] if not str(part).startswith("<")]
+    loc = loc[:-2] if loc[-1:] == ["[key]"] else loc
+    path = ".".join(map(str, [*filter(None, [where]), *loc])) or whole
+    prefix = f"{path}: " if path else ""
     if first["type"] == "extra_forbidden":
-        return f"{path}: unknown {key}{did_you_mean(str(last), _known_keys(model, above))}"
+        return f"{prefix}unknown {key}{did_you_mean(str(loc[-1]), _known_keys(model, loc[:-1]))}"
     if first["type"] == "missing":
         missing = [
             problem["loc"][-1]
             for problem in problems
             if (problem["type"], problem["loc"][:-1]) == ("missing", first["loc"][:-1])
         ]
-        parent = ".".join([*filter(None, [where]), *map(str, above)]) or whole
-        return f"{parent}: missing {', '.join(map(str, missing))}".removeprefix(": ")
+        above = ".".join(map(str, [*filter(None, [where]), *loc[:-1]])) or whole
+        return f"{above}: missing {', '.join(map(str, missing))}".removeprefix(": ")
     if first["type"] == "value_error":
-        return f"{path}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        return f"{prefix}{first['msg'].removeprefix('Value error, ')}"
     value, limits = first["input"], first.get("ctx", {})
     limits = {name: f"{x:g}" if isinstance(x, float) else str(x) for name, x in limits.items()}
     if choices := limits.get("expected"):
@@ -105,8 +108,9 @@ def explain(
     found = json.dumps(value, default=str)
     found = found if len(found) <= 60 else found[:57] + "..."
     if expected := EXPECTED.get(first["type"]):
-        return f"{path}: expected {expected.format(**limits)}, found {found}{_hint(first['type'], value)}"
-    return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}, found {found}"
+        hint = _hint(first["type"], value)
+        return f"{prefix}expected {expected.format(**limits)}, found {found}{hint}"
+    return f"{prefix}{first['msg'][0].lower()}{first['msg'][1:]}, found {found}"
 
 
 def _hint(kind: str, value: object) -> str:
@@ -119,13 +123,6 @@ def _hint(kind: str, value: object) -> str:
                 f"; YAML takes it for text, write {float(value):{'.1e' if 'e' in value else 'g'}}"
             )
     return ""
-
-
-def _keys_to(loc: "tuple[int | str, ...]", model: "type[BaseModel]") -> "list[int | str]":
-    """A place without pydantic's own words in it: `[key]`, and <kinds> of a value."""
-    if loc and loc[-1] == "[key]":
-        loc = loc[:-2]
-    return [part for part in loc if not str(part).startswith("<")]
 
 
 def _known_keys(model: "type[BaseModel]", loc: "list[int | str]") -> list[str]:
