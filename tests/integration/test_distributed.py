@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, environment, fpa
+from conftest import HANGING, ROOT, environment, fpa, fpa_process, run, started
 from distributed_worker import RECIPES
 
 from fpa.core.errors import UserError
@@ -129,18 +129,12 @@ def trained_by(tiny, tmp_path):
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def start(words: list[str], *launcher: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "fpa", *words],
-        cwd=ROOT,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(words: list[str], *launcher: str):
+    return started(sys.executable, *launcher, "-m", "fpa", *words)
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=HANGING)
     return process.returncode, said
 
 
@@ -168,12 +162,12 @@ def running(pid: int) -> bool:
 def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, trained_by):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert fpa(*trained_by(alone), cwd=ROOT).returncode == 0
-    process = start(trained_by(shared, "--gpus", "2"))
-    wait_for_checkpoint(shared, process)
-    workers = children(process.pid)
-    assert len(workers) == 2
-    process.send_signal(signal.SIGTERM)
-    code, said = finish(process)
+    with start(trained_by(shared, "--gpus", "2")) as process:
+        wait_for_checkpoint(shared, process)
+        workers = children(process.pid)
+        assert len(workers) == 2
+        process.send_signal(signal.SIGTERM)
+        code, said = finish(process)
     assert code == 75
     assert said.count("SIGTERM: saved step") == 1
     assert "Traceback" not in said
@@ -202,22 +196,23 @@ def test_processes_die_together_and_others_go_on_from_what_was_saved(tmp_path, t
     folder = tmp_path / "run"
     for victim in ("second worker", "parent"):
         before = checkpoints(folder)
-        process = start(trained_by(folder, "--gpus", "2"))
-        while not (set(checkpoints(folder)) - set(before) and len(checkpoints(folder)) == 2):
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.01)
-        workers = children(process.pid)
-        os.kill(process.pid if victim == "parent" else workers[1], signal.SIGKILL)
-        code, said = finish(process)
-        assert code != 0
-        assert ("resuming from step" in said) == (victim == "parent")
-        deadline = time.monotonic() + 30
-        while any(map(running, workers)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not any(map(running, workers))
+        with start(trained_by(folder, "--gpus", "2")) as process:
+            while not (set(checkpoints(folder)) - set(before) and len(checkpoints(folder)) == 2):
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.01)
+            workers = children(process.pid)
+            os.kill(process.pid if victim == "parent" else workers[1], signal.SIGKILL)
+            code, said = finish(process)
+            assert code != 0
+            assert ("resuming from step" in said) == (victim == "parent")
+            deadline = time.monotonic() + HANGING
+            while any(map(running, workers)):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
         assert not (folder / "weights.safetensors").exists()
     # What launched the others makes no difference.
-    code, said = finish(start(trained_by(folder), *TORCHRUN))
+    with start(trained_by(folder), *TORCHRUN) as process:
+        code, said = finish(process)
     assert code == 0, said
     assert "resuming from step" in said
     assert (folder / "weights.safetensors").exists()
@@ -234,23 +229,18 @@ sys.exit(main(["plan", "nowhere.yaml"]))
 
 @pytest.mark.parametrize(("processes", "code"), [("2", 1), ("1", -signal.SIGABRT)])
 def test_a_worker_ends_with_its_own_code_whatever_libraries_do_at_the_end(processes, code):
-    done = subprocess.run(
-        [sys.executable, "-c", ABORTS_AT_ITS_END],
-        cwd=ROOT,
-        env={**environment(), "WORLD_SIZE": processes},
-        capture_output=True,
-        text=True,
-    )
+    environ = {**environment(), "WORLD_SIZE": processes}
+    done = run(sys.executable, "-c", ABORTS_AT_ITS_END, env=environ)
     assert done.returncode == code
     assert "nowhere.yaml" in done.stderr
 
 
 def test_a_mistake_is_one_line_from_one_process(tmp_path, trained_by):
     command = trained_by(tmp_path / "run", "--gpus", "3")
-    code, said = finish(start(command))
-    assert code == 1
-    assert said.count("cannot be shared evenly by 3 GPUs") == 1
-    assert "Traceback" not in said
+    done = fpa_process(*command, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.count("cannot be shared evenly by 3 GPUs") == 1
+    assert "Traceback" not in done.stderr
 
 
 class Alone:

@@ -4,7 +4,6 @@ import copy
 import os
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, TINY
+from conftest import run as run_program
 
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "fpa", "baselines")
 DATA = (
@@ -29,7 +29,7 @@ DATA = (
 def run(*words: object, cwd: Path, env: dict[str, str] | None = None) -> str:
     """A program's output; it must succeed."""
     command = list(map(str, words))
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    done = run_program(*command, cwd=cwd, env=env or os.environ)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -6,17 +6,17 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import STDOUT
 
 import conftest
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, environment, fpa, run_snakemake, snakemake
+from conftest import ROOT, environment, fpa, run_snakemake, snakemake, started
 
 from fpa.core.files import file_digest
 from fpa.core.provenance import STAGES
@@ -501,21 +501,13 @@ def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finis
     target = "results/tiny/runs/digits/fpa"
     (name,) = (p.name for p in (whole / target).iterdir())
     weights = f"{target}/{name}/weights.safetensors"
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", str(tmp_path)]
-    process = subprocess.Popen(
-        [*command, weights, "--configfile", str(tmp_path / "tiny.yaml")],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("step-*.pt")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(tmp_path.rglob("step-*.pt"))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", tmp_path]
+    with started(
+        *command, weights, "--configfile", tmp_path / "tiny.yaml", stderr=STDOUT
+    ) as process:
+        while not list(tmp_path.rglob("step-*.pt")):
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.02)
     options = ("--directory", tmp_path, "--configfile", tmp_path / "tiny.yaml")
     assert run_snakemake("--unlock", *options).returncode == 0
     done = snakemake(TINY, tmp_path, weights)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -9,7 +10,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+PATIENCE = 600
+"""Seconds after which one of Slurm's programs counts as hanging."""
+MARK = "FPA_TESTS_SLURM"
+"""Environment variable with the folder, of all daemons and jobs: jobs inherit what they are handed in with."""
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
+DAEMONS = ("slurmctld", "slurmd", "munged")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 CONF = """\
@@ -94,6 +100,7 @@ class OneNode:
         self.environment = {
             "PATH": f"{wrapper.parent}:{PATH}",
             "SLURM_CONF": str(folder / "slurm.conf"),
+            MARK: str(folder),
         }
 
     def __enter__(self) -> "OneNode":
@@ -128,7 +135,7 @@ class OneNode:
         )
         self._run("slurmctld", "-c")
         self._run("slurmd")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while self._told("sinfo", "-h", "-o", "%T") != "idle":
             if time.monotonic() > deadline:
                 raise Unavailable(f"the node does not come up: {self._told('sinfo', '-R')}")
@@ -150,15 +157,24 @@ class OneNode:
 
     def __exit__(self, *_: object) -> None:
         self._leaving.set()
-        with suppress(OSError, subprocess.SubprocessError):
-            self._told("scancel", "--state=PENDING", f"--user={os.getuid()}")
-            self._told("scancel", f"--user={os.getuid()}")
-            deadline = time.monotonic() + 30
-            while self._told("squeue", "-h") and time.monotonic() < deadline:
-                time.sleep(0.2)
-        for name in ("slurmd", "slurmctld", "munge"):
-            with suppress(OSError, ValueError):
-                os.kill(int((self.folder / f"{name}.pid").read_text()), 15)
+        # Daemons first: none starts a job again whose processes are gone.
+        deadline = time.monotonic() + PATIENCE
+        while left := self.processes():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"processes of Slurm that cannot be ended: {left}")
+            for number in sorted(left, key=lambda number: left[number] not in DAEMONS):
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            time.sleep(0.1)
+
+    def processes(self) -> dict[int, str]:
+        """Numbers and names of all that Slurm and its jobs have running."""
+        mark, found = f"{MARK}={self.folder}".encode(), {}
+        for place in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has just ended, or is another user's
+                if mark in (place / "environ").read_bytes().split(b"\0"):
+                    found[int(place.name)] = (place / "comm").read_text().strip()
+        return found
 
     def _run(self, *command: str) -> None:
         log = self.folder / f"{command[0]}.out"
@@ -169,7 +185,7 @@ class OneNode:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                timeout=60,
+                timeout=PATIENCE,
             )
         if done.returncode:
             raise Unavailable(f"{command[0]} does not start: {log.read_text().strip()}")
@@ -180,7 +196,7 @@ class OneNode:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
         ).stdout.strip()
 
     def jobs(self) -> list[dict[str, str]]:

@@ -4,18 +4,18 @@ import copy
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import STDOUT
 
 import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT, TINY, environment
+from conftest import HANGING, ROOT, TINY, environment, started
 from one_node import ACCOUNT, OneNode, Unavailable
 from sliced import SLICES
 
@@ -63,27 +63,20 @@ def experiment() -> dict:
     return config
 
 
-def start(
-    slurm: OneNode, folder: Path, profile: dict, config: dict, *targets: str
-) -> subprocess.Popen:
-    """Snakemake with a profile on an experiment, in a folder of its own."""
+def start(slurm: OneNode, folder: Path, profile: dict, config: dict, *targets: str):
+    """Snakemake with a profile on an experiment, in a folder of its own; as `started`."""
     # The shipped one spares a busy cluster.
     profile = {**profile, "latency-wait": 10, "slurm-init-seconds-before-status-checks": 3}
     (folder / "site").mkdir(parents=True)
     (folder / "site/config.yaml").write_text(yaml.safe_dump(profile))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     path = os.pathsep.join(map(str, (HERE, HERE.parents[1], ROOT)))
-    return subprocess.Popen(
-        [
-            *(sys.executable, HERE / "impatient.py", *targets),
-            *("--profile", folder / "site", "--directory", folder),
-            *("--configfile", folder / "config.yaml"),
-        ],
-        cwd=ROOT,
+    return started(
+        *(sys.executable, HERE / "impatient.py", *targets),
+        *("--profile", folder / "site", "--directory", folder),
+        *("--configfile", folder / "config.yaml"),
         env={**environment(), **slurm.environment, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stderr=STDOUT,
     )
 
 
@@ -109,9 +102,8 @@ def disturbed(slurm, tmp_path_factory):
         "runtime": 60,
         "slurm_extra": "'--signal=USR1@75'",
     }
-    process = start(slurm, folder, site, experiment(), "results/tiny/tables/fid.csv")
-    yield folder, process
-    process.kill()
+    with start(slurm, folder, site, experiment(), "results/tiny/tables/fid.csv") as process:
+        yield folder, process
 
 
 def test_the_two_profiles_set_different_keys():
@@ -189,16 +181,15 @@ def test_lines_for_sites_ask_slurm_for_what_they_say(
 @contextmanager
 def asked_for(slurm, folder, profile, config, *targets):
     """A function that waits for jobs of some rules, which do not start, and returns their records."""
-    process = start(slurm, folder, profile, config, *targets)
+    with start(slurm, folder, profile, config, *targets) as process:
 
-    def jobs(*rules: str):
-        while not set(rules) <= set(jobs_of(slurm, folder)):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.5)
-        return jobs_of(slurm, folder)
+        def jobs(*rules: str):
+            while not set(rules) <= set(jobs_of(slurm, folder)):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.5)
+            return jobs_of(slurm, folder)
 
-    yield jobs
-    process.kill()
+        yield jobs
 
 
 def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
@@ -232,8 +223,8 @@ def test_a_job_that_says_what_is_wrong_is_not_tried_again(disturbed, slurm, tmp_
     monkeypatch.syspath_prepend(HERE)
     config = experiment()
     target = cost_of_a_run(config, tmp_path, run={})
-    process = start(slurm, tmp_path, PROFILE, config, target)
-    said, _ = process.communicate(timeout=120)
+    with start(slurm, tmp_path, PROFILE, config, target) as process:
+        said, _ = process.communicate(timeout=HANGING)
     assert process.returncode == 1, said
     (log,) = (tmp_path / "results/tiny/logs/cost").iterdir()
     assert log.read_text().count("is not a resolved run of this version") == 1
@@ -245,7 +236,7 @@ def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
     disturbed, slurm, monkeypatch
 ):
     folder, process = disturbed
-    said, _ = process.communicate(timeout=900)
+    said, _ = process.communicate(timeout=HANGING)
     assert process.returncode == 0, said
     table = pd.read_csv(folder / "results/tiny/tables/fid.csv")
     assert table["fid"].notna().all()
