@@ -16,11 +16,11 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from getpass import getuser
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, Literal, NamedTuple, cast
 
 from fpa.core.errors import UserError
 from fpa.core.lazy import np
@@ -155,10 +155,10 @@ def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap
     return np.lib.format.open_memmap(path, "r+")
 
 
-def load_array(path: str | Path, load: Callable[..., Any] | None = None, **options: Any) -> Any:
+def load_array(path: str | Path, mmap_mode: Literal["r"] | None = None) -> Any:
     """`numpy.load` without pickles; UserError when the file is missing or not an array file."""
     try:
-        return (load or np.load)(path, allow_pickle=False, **options)
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -234,45 +234,43 @@ def _take(folder: Path) -> int | Holder:
     """The open lock file if this process holds it now, else who does."""
     path = folder / "lock"
     while True:
-        try:
+        with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise UserError(f"cannot write {folder}: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read(file) or Holder("this machine", 0, "somebody")
-            dead = holder.host != socket.gethostname() and holder.pid and not _alive(file, folder)
-            os.close(file)
-            if not dead:
-                return holder
-            # Its machine went down with the lock, and the file server does not know.
-            path.unlink(missing_ok=True)
-            continue
-        except OSError as error:
-            os.close(file)
-            if error.errno in NO_LOCKS:
-                raise UserError(
-                    f"{folder} is on a file system without file locks, so that two processes could "
-                    "spoil each other's files; mount it with locks (Lustre: -o flock), or set "
-                    "another folder"
-                ) from error
+        with ExitStack() as close:
+            close.callback(os.close, file)
+            blocked = not _flock(file, folder)
+            holder = _read(file)
+            elsewhere = holder is not None and holder.host != socket.gethostname()
+            alive = elsewhere and _alive(file, folder)
+            if blocked and elsewhere and not alive:
+                # Its machine went down with the lock, and the file server does not know.
+                path.unlink(missing_ok=True)
+            elif blocked or alive:
+                # Not blocked but alive: a file system whose locks do not reach other machines.
+                return holder or Holder("this machine", 0, "somebody")
+            elif _is_still(path, file):
+                with write_errors(folder):
+                    os.ftruncate(file, 0)
+                    os.pwrite(file, json.dumps(Holder.me()).encode(), 0)
+                close.pop_all()
+                return file
+
+
+def _flock(file: int, folder: Path) -> bool:
+    """Take the lock, unless another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
             raise
-        former = _read(file)
-        if former and former.host != socket.gethostname() and _alive(file, folder):
-            # A file system whose locks do not reach other machines.
-            os.close(file)
-            return former
-        if _is_still(path, file):
-            try:
-                os.ftruncate(file, 0)
-                os.pwrite(file, json.dumps(Holder.me()).encode(), 0)
-            except OSError as error:
-                os.close(file)
-                raise UserError(f"cannot write {folder}: {error.strerror}") from error
-            return file
-        os.close(file)
+        raise UserError(
+            f"{folder} is on a file system without file locks, so that two processes could spoil "
+            "each other's files; mount it with locks (Lustre: -o flock), or set another folder"
+        ) from error
+    return True
 
 
 def _read(file: int) -> Holder | None:
