@@ -1,16 +1,18 @@
 """The prepared data set: one uint8 array of shape (N, C, H, W) and a manifest beside it."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, read_json
+from fpa.core.lazy import np
 from fpa.data.sources import DatasetSpec
 
 

@@ -3,6 +3,8 @@
 A service is imported when a training is connected to it. A plug-in registers another one in LOGGERS.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import math
 import os
@@ -11,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from fpa.core.errors import UserError
 from fpa.core.files import canonical_json
+from fpa.core.lazy import np
 from fpa.core.registry import Registry
 from fpa.runs.run import Run
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import read_json
 from fpa.data.source_validation import check_source
 from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
+from fpa.data.store import read_manifest
 from fpa.evaluation.extractors import EXTRACTORS, find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.precision_recall import NEIGHBOURS
@@ -125,7 +125,7 @@ def _check_images(plan: Plan) -> None:
         folder = plan.data / store_name(spec)
         if not check_source(spec, folder):
             continue
-        images = read_json(folder / artifacts.MANIFEST)["images_sha256"]
+        images = read_manifest(folder).images_sha256
         others = [
             run
             for run in plan.all_runs()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import read_json
 from fpa.core.provenance import processor
 from fpa.data.sources import SOURCES, DatasetSpec, store_name
+from fpa.data.store import read_manifest
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import CHECK, Space
 from fpa.experiment.plan import Plan
@@ -189,7 +189,7 @@ class DiskUsage:
 
 def disk_usage(plan: Plan) -> DiskUsage:
     """The disk space that an experiment takes; builds each model without memory for its weights."""
-    counts = {name: _images(plan, name, spec) for name, spec in plan.datasets.items()}
+    counts = {name: _images(plan, spec) for name, spec in plan.datasets.items()}
     # Planning imports no torch; only this question needs the models themselves.
     from fpa.training.cost import bytes_on_disk
 
@@ -227,11 +227,11 @@ def _archives(plan: Plan) -> Iterator[int]:
             yield round(float(source.size.removesuffix(" GB")) * 1e9)
 
 
-def _images(plan: Plan, name: str, spec: DatasetSpec) -> int:
+def _images(plan: Plan, spec: DatasetSpec) -> int:
     """Images of a data set: those expected, or those prepared, or none that are known of."""
-    manifest = plan.data / artifacts.store_manifest(store_name(spec))
-    if spec.count is None and manifest.exists():
-        return int(read_json(manifest)["count"])
+    name = store_name(spec)
+    if spec.count is None and (plan.data / artifacts.store_manifest(name)).exists():
+        return read_manifest(plan.data / name).count
     return spec.count or 0
 
 
