@@ -40,6 +40,7 @@ GROUPS = {
         "export": "Save a finished run's EMA generator by itself: safetensors, configuration, model card.",
         "import-official": "Make a finished run of a checkpoint of the paper's public code.",
         "sample": "Draw images from a finished run's generator.",
+        "artifact": "Save what a figure needs of a finished run's generator: paintings, statistics, ...",
         "paint": "Save painting traces: both factors of every update of a few paintings.",
         "export-web": "Save a painter's weights as the report's page runs them.",
         "statistics": "Save statistics of every step of many paintings, for the figures.",

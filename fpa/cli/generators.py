@@ -16,14 +16,14 @@ from fpa.cli.options import (
     whole,
 )
 from fpa.core.errors import UserError
-from fpa.core.files import save_array, save_npz, write_bytes
+from fpa.core.files import save_array, save_npz
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
-from fpa.evaluation import live, run_artifacts, sampling
 from fpa.evaluation import path_length as paths
+from fpa.evaluation import sampling
 from fpa.evaluation.evaluate import score_paths
 from fpa.evaluation.extractors import ExtractorInfo
-from fpa.evaluation.run_artifacts import painting_traces, step_statistics, steps_of
+from fpa.evaluation.run_artifacts import ARTIFACTS, steps_of
 from fpa.reporting.model_card import export_run
 from fpa.runs import devices
 from fpa.runs.generators import restore_generator
@@ -139,6 +139,32 @@ def sample(options: argparse.Namespace) -> None:
     bar.close()
 
 
+def _artifact(add: Add) -> None:
+    add("name", help=", ".join(ARTIFACTS))
+    add_run(add)
+    add(
+        "--count",
+        type=COUNT,
+        nargs="+",
+        required=True,
+        help="how much of it, as in its file's name",
+    )
+    add("--out", metavar="FILE", required=True, help="the artifact")
+    add_device(add)
+
+
+@verb(_artifact)
+def artifact(options: argparse.Namespace) -> None:
+    _save(options, options.name, *options.count)
+
+
+def _save(options: argparse.Namespace, name: str, *size: int) -> None:
+    """Make an artifact of a finished run's generator."""
+    made = ARTIFACTS.find(name, "artifact")
+    model, device, _ = _generator(options)
+    made.save(options.out, model, size, options.seed, device)
+
+
 def _paint(add: Add) -> None:
     add_run(add)
     _add_latents(add)
@@ -154,13 +180,13 @@ def _paint(add: Add) -> None:
 @verb(_paint)
 def paint(options: argparse.Namespace) -> None:
     count = _count(options)
+    if not options.latents:
+        _save(options, "paintings", count)
+        return
     model, device, _ = _generator(options)
-    if options.latents:
-        latents = sampling.read_latents(options.latents, model.latent_dim)
-        save_npz(options.out, **steps_of(model, latents, device))
-        log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
-    else:
-        save_npz(options.out, **painting_traces(model, count, options.seed, device))
+    latents = sampling.read_latents(options.latents, model.latent_dim)
+    save_npz(options.out, **steps_of(model, latents, device))
+    log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
 
 
 def _export_web(add: Add) -> None:
@@ -172,8 +198,7 @@ def _export_web(add: Add) -> None:
 
 @verb(_export_web)
 def export_web(options: argparse.Namespace) -> None:
-    model, _, _ = _generator(options)
-    write_bytes(options.out, live.pack(model, options.count, options.seed))
+    _save(options, "live", options.count)
 
 
 def _statistics(add: Add) -> None:
@@ -185,11 +210,7 @@ def _statistics(add: Add) -> None:
 
 @verb(_statistics)
 def statistics(options: argparse.Namespace) -> None:
-    model, device, _ = _generator(options)
-    bar = Progress(options.count, f"painting {Path(options.run).name}", "paintings")
-    found = step_statistics(model, options.count, options.seed, device, bar.update)
-    bar.close()
-    save_npz(options.out, **found)
+    _save(options, "statistics", options.count)
 
 
 def _interpolate(add: Add) -> None:
@@ -202,11 +223,7 @@ def _interpolate(add: Add) -> None:
 
 @verb(_interpolate)
 def interpolate(options: argparse.Namespace) -> None:
-    model, device, _ = _generator(options)
-    images = run_artifacts.interpolate(
-        model.ema, model.latent_dim, options.count, options.frames, options.seed, device
-    )
-    save_array(options.out, images)
+    _save(options, "interpolations", options.count, options.frames)
 
 
 def _path_length(add: Add) -> None:

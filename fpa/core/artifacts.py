@@ -4,6 +4,7 @@ The workflow's rules build their patterns from these functions too, with wildcar
 "{number}" in place of values: everything here only puts text together.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 # Below the data folder -----------------------------------------------------------------------
@@ -141,24 +142,33 @@ def score(protocol: str, digest: str) -> str:
     return f"score-{protocol}-{digest[:10]}.json"
 
 
+def of_generator(
+    name: str, checkpoint: str, size: str | Sequence[object], seed: object, ending: str
+) -> str:
+    """An artifact of a finished generator (fpa.evaluation.run_artifacts); size: how much of it."""
+    if not isinstance(size, str):
+        size = f"n{size[0]}" if len(size) == 1 else "x".join(map(str, size))
+    return f"{name}-{checkpoint}-{size}-seed{seed}.{ending}"
+
+
 def paintings(checkpoint: str, count: object, seed: object) -> str:
     """Painting traces: the factors of every update of a few paintings."""
-    return f"paintings-{checkpoint}-n{count}-seed{seed}.npz"
+    return of_generator("paintings", checkpoint, [count], seed, "npz")
 
 
 def live_painter(checkpoint: str, count: object, seed: object) -> str:
     """A painter's weights as the report's page runs them, with the first latents of a sample."""
-    return f"live-{checkpoint}-n{count}-seed{seed}.safetensors"
+    return of_generator("live", checkpoint, [count], seed, "safetensors")
 
 
 def step_statistics(checkpoint: str, count: object, seed: object) -> str:
     """Numbers of every step of many paintings."""
-    return f"statistics-{checkpoint}-n{count}-seed{seed}.npz"
+    return of_generator("statistics", checkpoint, [count], seed, "npz")
 
 
 def interpolations(checkpoint: str, rows: object, frames: object, seed: object) -> str:
     """Images between pairs of latents."""
-    return f"interpolations-{checkpoint}-{rows}x{frames}-seed{seed}.npy"
+    return of_generator("interpolations", checkpoint, [rows, frames], seed, "npy")
 
 
 def neighbours(checkpoint: str, count: object, seed: object, space: object) -> str:

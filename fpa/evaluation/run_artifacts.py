@@ -1,16 +1,23 @@
 """What figures and the page need of a finished run's generator.
 
-An artifact is one function and one registration in ARTIFACTS, from which the verb `artifact`, the
-workflow's rule and the figures' inputs follow. Nothing here imports torch before one is made.
+An artifact is one function and one registration, from which the verb `artifact` and the workflow's rule
+follow: a figure names the file as an input (`RunArtifact.file`). A plugin registers its artifacts in the
+same way. Nothing here imports torch before one is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fpa.core import artifacts
 from fpa.core.errors import UserError
+from fpa.core.files import save_array, save_npz, write_bytes
 from fpa.core.lazy import F, np, torch
+from fpa.core.progress import Progress
+from fpa.core.registry import Registry
 from fpa.evaluation.sampling import CHUNK, sample_latents, to_uint8
 from fpa.evaluation.trace import PER_EXPERIMENT, join, pick, statistics, step_pictures
 from fpa.models.interface import Paints
@@ -19,6 +26,38 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fpa.models.interface import Model
+
+
+@dataclass(frozen=True)
+class RunArtifact:
+    """An artifact of a finished run's generator: a file in the run's folder."""
+
+    name: str
+    """In its file's name, and for the verb `artifact`."""
+    ending: str
+    """npz, npy, or that of a file whose contents it is."""
+    make: Callable[..., dict[str, np.ndarray] | np.ndarray | bytes]
+    """(model, *size, seed, device) -> arrays by name, an array, or the file's contents. size: how much
+    of it, one number or more; the model is on the device. Heavy imports belong inside."""
+
+    def file(self, checkpoint: str, *size: object, seed: object) -> str:
+        """Its name in a run's folder."""
+        return artifacts.of_generator(self.name, checkpoint, size, seed, self.ending)
+
+    def save(
+        self, path: str | Path, model: Model, size: Sequence[int], seed: int, device: torch.device
+    ) -> None:
+        """Make it and write its file."""
+        made = self.make(model, *size, seed, device)
+        if isinstance(made, bytes):
+            write_bytes(path, made)
+        elif isinstance(made, dict):
+            save_npz(path, **made)
+        else:
+            save_array(path, made)
+
+
+ARTIFACTS: Registry[RunArtifact] = Registry("artifact")
 
 
 # Painting traces -----------------------------------------------------------------------------
@@ -51,17 +90,14 @@ def steps_of(model: Model, latents: Tensor, device: torch.device) -> dict[str, n
 
 
 def step_statistics(
-    model: Model,
-    count: int,
-    seed: int,
-    device: torch.device,
-    progress: Callable[[int], None] = lambda n: None,
+    model: Model, count: int, seed: int, device: torch.device
 ) -> dict[str, np.ndarray]:
     """Statistics of every step of `count` paintings (fpa.evaluation.trace.statistics)."""
-    parts = []
+    parts, bar = [], Progress(count, "painting", "paintings")
     for trace in _traces(model, count, seed, device):
         parts.append(statistics(trace))
-        progress(len(trace["image"]))
+        bar.update(len(trace["image"]))
+    bar.close()
     return join(parts)
 
 
@@ -119,3 +155,30 @@ def interpolate(
         with torch.inference_mode():
             images.append(to_uint8(generator(slerp(pairs[:, 0], pairs[:, 1], float(share)))))
     return np.stack(images, axis=1)
+
+
+def interpolations(
+    model: Model, rows: int, frames: int, seed: int, device: torch.device
+) -> np.ndarray:
+    """The same of a model's EMA generator."""
+    return interpolate(model.ema, model.latent_dim, rows, frames, seed, device)
+
+
+# The page's painter --------------------------------------------------------------------------
+
+
+def live_painter(model: Model, count: int, seed: int, device: torch.device) -> bytes:
+    """A painter's weights as the page runs them (fpa.evaluation.live)."""
+    # It imports the painter's networks.
+    from fpa.evaluation.live import pack
+
+    return pack(model, count, seed)
+
+
+for _artifact in (
+    RunArtifact("paintings", "npz", painting_traces),
+    RunArtifact("statistics", "npz", step_statistics),
+    RunArtifact("interpolations", "npy", interpolations),
+    RunArtifact("live", "safetensors", live_painter),
+):
+    ARTIFACTS.register(_artifact.name, _artifact)

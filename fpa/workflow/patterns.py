@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
+from fpa.evaluation.run_artifacts import ARTIFACTS
 from fpa.experiment.plan import Plan
 from fpa.reporting import bundle
 from fpa.reporting.figures import figures
@@ -47,7 +48,10 @@ class Patterns:
         """What wildcards may stand for: nothing that is kept, so that no job makes it again."""
         return {
             **dict.fromkeys(NAMES, r"[^/]+"),
-            **dict.fromkeys(("images", "number", "frames"), r"\d+"),
+            **dict.fromkeys(("images", "number"), r"\d+"),
+            "artifact": _one_of_names(ARTIFACTS),
+            "size": r"n\d+|\d+(?:x\d+)+",
+            "ending": r"[a-z0-9]+",
             "dataset": _none_of(self.kept) + r"[^/]+",
             "run": r"seed\d+-[0-9a-f]+",
             **{

@@ -82,6 +82,10 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     run("path-length", folder, "--extractor", pairs, *how, "--out", paths)
     paintings = folder / artifacts.paintings("last", 2, 0)
     run("paint", folder, "--count", 2, "--out", paintings, "--device", "cpu")
+    # As the workflow's rule asks for it.
+    again = folder / "again.npz"
+    run("artifact", "paintings", folder, "--count", 2, "--out", again, "--device", "cpu")
+    assert again.read_bytes() == paintings.read_bytes()
     run("report", experiment.results)
 
     results = tmp_path / experiment.results

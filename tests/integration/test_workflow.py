@@ -228,7 +228,7 @@ def test_run_again_it_does_nothing(finished):
         ("evaluation/kid_subsets", 6, {"score": 2}),
         ("figures/grid", 4, {"real_samples": 1, "figure": 1, "report_page": 1}),
         ("figures/strips", [1], {"figure": 3, "report_page": 1}),
-        ("figures/frames", 5, {"interpolate": 2, "figure": 1, "report_page": 1}),
+        ("figures/frames", 5, {"run_artifact": 2, "figure": 1, "report_page": 1}),
         ("models/fpa/label", "Painter", {"scores_table": 4, "models_table": 1}),
     ],
 )
@@ -428,7 +428,7 @@ def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_p
     rate = {**TINY["models"]["fpa_unet"]["settings"]["recipe"], "learning_rate": 1e30}
     config = changed("models/fpa_unet/settings/recipe", rate)
     config["models"]["fpa"]["settings"]["painter"]["steps"] = 5
-    done = snakemake(config, copied, "--keep-going", "--until", "score", "paint")
+    done = snakemake(config, copied, "--keep-going", "--until", "score", "run_artifact")
     assert done.returncode != 0
     done = fpa("report", "results/tiny", cwd=copied)
     assert done.returncode == 0, done.stderr

@@ -1,64 +1,17 @@
 # Artifacts that only figures need, and figures from artifacts: no model, no data set, no GPU.
 
 
-rule paint:
+rule run_artifact:
     input:
         **FPA.finished_run(),
     output:
-        FPA.in_run(artifacts.paintings(FPA.checkpoint, "{number}", FPA.seed)),
+        FPA.in_run(
+            artifacts.of_generator(
+                "{artifact}", FPA.checkpoint, "{size}", FPA.seed, "{ending}"
+            )
+        ),
     log:
-        FPA.log("paint", f"{OF_RUN}-{{number}}.log"),
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        folder=subpath(input.weights, parent=True),
-        checkpoint=FPA.checkpoint,
-        seed=FPA.seed,
-        version=STAGES["sample"],
-    message:
-        "Painting with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
-    shell:
-        "python -m fpa paint {params.folder:q} --count {wildcards.number} --seed {params.seed}"
-        " --checkpoint {params.checkpoint}"
-        " --device cpu --out {output:q} --log {log:q}"
-
-
-rule live_painter:
-    input:
-        **FPA.finished_run(),
-    output:
-        FPA.in_run(artifacts.live_painter(FPA.checkpoint, "{number}", FPA.seed)),
-    log:
-        FPA.log("live_painter", f"{OF_RUN}-{{number}}.log"),
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        folder=subpath(input.weights, parent=True),
-        checkpoint=FPA.checkpoint,
-        seed=FPA.seed,
-        version=STAGES["sample"],
-    message:
-        "Packing {wildcards.model} on {wildcards.dataset}, {wildcards.run} for the report"
-    shell:
-        "python -m fpa export-web {params.folder:q} --count {wildcards.number} --seed {params.seed}"
-        " --checkpoint {params.checkpoint} --threads {threads} --device cpu --out {output:q} --log {log:q}"
-
-
-rule statistics:
-    input:
-        **FPA.finished_run(),
-    output:
-        FPA.in_run(artifacts.step_statistics(FPA.checkpoint, "{number}", FPA.seed)),
-    log:
-        FPA.log("statistics", f"{OF_RUN}-{{number}}.log"),
+        FPA.log("run_artifact", f"{OF_RUN}-{{artifact}}-{{size}}.{{ending}}.log"),
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -67,42 +20,15 @@ rule statistics:
         runtime=60,
     params:
         folder=subpath(input.weights, parent=True),
+        numbers=lambda wildcards: wildcards.size.strip("n").split("x"),
         checkpoint=FPA.checkpoint,
         seed=FPA.seed,
         version=STAGES["sample"],
     message:
-        "Step statistics of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
+        "{wildcards.artifact} of {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     shell:
-        "python -m fpa statistics {params.folder:q} --count {wildcards.number} --seed {params.seed}"
-        " --checkpoint {params.checkpoint}"
-        " --threads {threads} --device cpu --out {output:q} --log {log:q}"
-
-
-rule interpolate:
-    input:
-        **FPA.finished_run(),
-    output:
-        FPA.in_run(
-            artifacts.interpolations(FPA.checkpoint, "{number}", "{frames}", FPA.seed)
-        ),
-    log:
-        FPA.log("interpolate", f"{OF_RUN}-{{number}}x{{frames}}.log"),
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        folder=subpath(input.weights, parent=True),
-        checkpoint=FPA.checkpoint,
-        seed=FPA.seed,
-        version=STAGES["sample"],
-    message:
-        "Interpolating with {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
-    shell:
-        "python -m fpa interpolate {params.folder:q} --count {wildcards.number}"
-        " --frames {wildcards.frames} --seed {params.seed} --checkpoint {params.checkpoint} --threads {threads} --device cpu"
+        "python -m fpa artifact {wildcards.artifact} {params.folder:q} --count {params.numbers}"
+        " --seed {params.seed} --checkpoint {params.checkpoint} --threads {threads} --device cpu"
         " --out {output:q} --log {log:q}"
 
 
