@@ -140,6 +140,10 @@ def unpack(path: Path, into: Path | None = None) -> Path:
     Without `into`, the folder is the one in the experiment's configuration, which has to be
     `results` or a folder in it. The folder must be new, empty or this experiment's.
     """
+    if not hasattr(tarfile, "data_filter"):
+        raise UserError(
+            "bundles are unpacked by Python 3.11.4 or later; this one is too old for it"
+        )
     # Tiny files of a tar have large headers: its texts may be small, but are never this large.
     most = max(LARGEST_TEXT, MOST_BLOWN_UP * path.stat().st_size)
     try:

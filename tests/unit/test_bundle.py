@@ -107,6 +107,12 @@ def test_a_broken_download_is_refused(bundle, tmp_path, cut):
     assert not [p for p in (tmp_path / "into").rglob("*") if p.is_file()]
 
 
+def test_a_python_whose_tarfile_has_no_filters_is_told_in_one_line(bundle, tmp_path, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(UserError, match=r"Python 3\.11\.4 or later"):
+        unpack(bundle, tmp_path / "x")
+
+
 def test_other_results_are_not_overwritten(bundle, tmp_path):
     (tmp_path / "into").mkdir()
     (tmp_path / "into" / "experiment.json").write_text('{"experiment": "mine"}')
