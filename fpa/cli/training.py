@@ -69,13 +69,15 @@ def train(options: argparse.Namespace) -> None:
     requeue_at_time_limit = processes.requeue_at_time_limit if requeues else nullcontext
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
     with StopSignal() as stop, requeue_at_time_limit(stop):
-        from fpa.training.train_run import train_run
-
+        run = read_run(options.run)
         if options.gpus > 1 and not processes.is_worker():
             _train_in_processes(options, stop)
             return
+        # Only now: importing torch takes a second, and a mistake is to be said at once.
+        from fpa.training.train_run import train_run
+
         train_run(
-            options.run,
+            run,
             Path(options.store),
             Path(options.out or Path(options.run).parent),
             base=options.base,
@@ -119,7 +121,6 @@ def _cost(add: Add) -> None:
 @verb(_cost)
 def cost(options: argparse.Namespace) -> None:
     run = read_run(options.run)
-    # Only now: importing torch takes a second, and a mistake is to be said at once.
     from fpa.training.cost import cost_of, summary_line
 
     execution = _execution(options)

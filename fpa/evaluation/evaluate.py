@@ -1,5 +1,7 @@
 """Scores: of any set of images by a protocol, of finished runs, and of published models again."""
 
+from __future__ import annotations
+
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -7,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
+from fpa.core.lazy import torch
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
 from fpa.data.store import open_store
@@ -24,7 +26,7 @@ from fpa.evaluation.metrics import METRICS, metrics_of_images
 from fpa.evaluation.path_length import PathLength
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
-from fpa.runs import devices, generators
+from fpa.runs import devices
 from fpa.runs.folder import RunFolder, TrainingSummary
 
 
@@ -385,6 +387,9 @@ def rescore(
     scratch: a folder for what is made. Metrics that need the cross-check are left out.
     UserError when the export or the data are missing, or not those of the score.
     """
+    # Only here: scores of features need no torch.
+    from fpa.runs import generators
+
     try:
         settings = Settings(**score.settings)  # type: ignore[arg-type]
     except TypeError as error:

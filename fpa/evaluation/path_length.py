@@ -5,17 +5,21 @@ it: from one latent towards another by ε on a straight line, images at 64 px, t
 percent left out. Images stay in floating point: in 8 bits most of so small a step is rounded away.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from fpa.core.errors import UserError
+from fpa.core.lazy import torch
 from fpa.evaluation.extractors import EXTRACTORS, PAIRS, ExtractorInfo
 from fpa.evaluation.sampling import sample_latents
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 EPSILON = 1e-4
 PERCENTILES = (1, 99)

@@ -25,6 +25,7 @@ from fpa.core.errors import UserError, in_words, one_line
 from fpa.core.files import file_digest, read_json
 from fpa.core.lazy import torch
 from fpa.core.progress import log
+from fpa.evaluation import evaluate
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.bundle import unpack
@@ -291,9 +292,6 @@ def _other_scores(
     device: torch.device | None,
 ) -> list[str]:
     """Scores of an exported model that are others than its run's, measured again."""
-    # Only here: tables and figures are verified without torch.
-    from fpa.evaluation import evaluate
-
     # Path lengths take no samples and are not measured again here.
     protocols = experiment.by_features
     sampled = max(protocol.n_fake for protocol in protocols)

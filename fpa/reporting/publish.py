@@ -12,9 +12,10 @@ import yaml
 import fpa
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import file_digest, read_json, write_json, write_text
+from fpa.core.files import file_digest, write_json, write_text
 from fpa.core.lazy import pd
 from fpa.core.progress import log
+from fpa.data.sources import DatasetSpec
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, ProtocolEntry
@@ -23,6 +24,7 @@ from fpa.reporting.bundle import pack
 from fpa.reporting.model_card import export_run, machine, source_of
 from fpa.reporting.publication import DataSource, Publication, TrainingRecord
 from fpa.reporting.tables.writing import escape_markdown, to_markdown
+from fpa.runs.folder import RunFolder
 
 PAPER = {
     "type": "conference-paper",
@@ -143,20 +145,20 @@ def training_records(experiment: Experiment, results: Path) -> list[TrainingReco
     """One for each training of a finished experiment."""
     found = []
     for run in experiment.runs:
-        summary = read_json(results / run.folder / artifacts.SUMMARY)
+        summary = RunFolder(results / run.folder).read_summary()
         record = TrainingRecord(
             dataset=run.dataset,
             model=run.model,
             seed=run.seed,
             digest=run.digest,
-            images=round(1000 * summary["kimg"]),
-            steps=summary["steps"],
-            hours=round(summary.get("seconds_of_last_attempt", 0) / 3600, 3),
-            machine=machine(summary.get("hardware") or {}),
-            precision=summary.get("precision", []),
-            versions=summary["versions"],
-            stages=summary.get("stages", {}),
-            images_sha256=summary["images_sha256"],
+            images=round(1000 * summary.kimg),
+            steps=summary.steps,
+            hours=round(summary.seconds_of_last_attempt / 3600, 3),
+            machine=machine(summary.hardware),
+            precision=summary.precision,
+            versions=summary.versions,
+            stages=summary.stages,
+            images_sha256=summary.images_sha256,
         )
         found.append(record)
     return found
@@ -166,19 +168,19 @@ def data_sources(experiment: Experiment, results: Path) -> list[DataSource]:
     """Each data set of a finished experiment."""
     found: dict[str, DataSource] = {}
     for run in experiment.runs:
-        summary = read_json(results / run.folder / artifacts.SUMMARY)
-        dataset = summary["run"]["dataset"]
-        source = source_of(dataset["source"])
+        summary = RunFolder(results / run.folder).read_summary()
+        dataset = DatasetSpec.from_json(summary.run["dataset"])
+        source = source_of(dataset.source)
         found[run.dataset] = DataSource(
             dataset=run.dataset,
-            source=dataset["source"],
+            source=dataset.source,
             description=source.description,
             page=source.page,
             licence=source.licence,
             citation=source.citation,
-            images=dataset["count"],
-            resolution=dataset["resolution"],
-            images_sha256=summary["images_sha256"],
+            images=dataset.count,
+            resolution=dataset.resolution,
+            images_sha256=summary.images_sha256,
         )
     return list(found.values())
 

@@ -21,13 +21,13 @@ from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
 from fpa.runs.folder import RunFolder
 from fpa.runs.processes import StopSignal
-from fpa.runs.run import Run, build_model, read_run
+from fpa.runs.run import Run, build_model
 from fpa.training.loop import CHECKPOINT_KIMG, Training, resume, run_to_end
 from fpa.training.observers import observed
 
 
 def train_run(
-    run_file: str | Path,
+    run: Run,
     store: Path,
     out: Path,
     *,
@@ -50,7 +50,7 @@ def train_run(
     the description of their network, for quick scores. Raises Stopped, with everything saved, when
     a signal asks for it.
     """
-    run, folder = read_run(run_file), RunFolder(out)
+    folder = RunFolder(out)
     images, manifest = open_store(store)
     if folder.restore_finished(run, manifest.images_sha256):
         log.info("%s: trained already; delete the folder to train it again", out)

@@ -62,8 +62,14 @@ def test_every_verb_is_registered_by_its_group():
     assert list(verbs.choices) == list(VERBS) == list(dict.fromkeys([*VERBS, *IMPORTED]))
 
 
-@pytest.mark.parametrize("words", ["--help", "plan --help", "status --help", "train --help"])
-def test_help_imports_no_torch(words):
-    code = f"from fpa.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass"
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("--help", "plan --help", "status --help", "score --help"),
+        *("train no.json --store no", "cost no.json --out x.json", "checklist no", "verify no"),
+    ],
+)
+def test_help_and_mistakes_come_before_torch(command):
+    code = f"from fpa.cli import main\ntry: main({command.split()})\nexcept SystemExit: pass"
     slow = {"torch", "scipy", "pandas", "matplotlib", "sklearn"}
     assert not slow & modules_loaded_by(code)
