@@ -43,13 +43,13 @@ fid: $(READY) ## train on the built-in digits, print the table
 test: $(READY) ## all tests
 	$(PYTEST)
 
-test-unit: $(READY) ## quick tests, of one room at a time
+test-unit: $(READY) ## quick tests, of one module at a time
 	$(PYTEST) tests/unit -m 'not slow'
 
 test-integration: $(READY) ## whole ways: the workflow, several processes, Slurm, the installed package
 	$(PYTEST) tests/integration
 
-lint: $(READY) ## style, formatting, the workflow's rules, imports between rooms, types
+lint: $(READY) ## style, formatting, the workflow's rules, imports between layers, types
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow

@@ -159,7 +159,7 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: no process is left with one when the others have ended."""
-    first = ("test_workflow.py", "test_slurm.py", "test_training.py")
+    first = ("test_slurm.py", "test_workflow.py", "test_users.py", "test_training.py")
     places = {name: place for place, name in enumerate(first)}
     items.sort(key=lambda item: places.get(item.path.name, len(first)))
 

@@ -101,7 +101,7 @@ def stages(small: dict) -> dict[str, list[str]]:
             for verb, number, name in (
                 ("paint", 2, artifacts.paintings(kept, figures["paintings"], seed)),
                 ("statistics", 2, artifacts.step_statistics(kept, 256, seed)),
-                ("live", 2, artifacts.live_painter(kept, figures["paintings"], seed)),
+                ("export-web", 2, artifacts.live_painter(kept, figures["paintings"], seed)),
                 ("interpolate", 1, artifacts.interpolations(kept, 3, 12, seed)),
             )
         ),

@@ -200,7 +200,7 @@ def test_a_crash_in_the_middle_of_finishing_loses_nothing(tmp_path, run, store, 
     assert done.returncode == 0, done.stderr
     # Once all three are kept, nothing is trained any more; before, the last checkpoint is there.
     assert ("trained already" in done.stderr) == (placed >= 3)
-    assert (f"going on from step {STEPS} of" in done.stderr) == (placed < 3)
+    assert (f"resuming from step {STEPS} of" in done.stderr) == (placed < 3)
     assert fpa(*words(run, store, whole), cwd=ROOT).returncode == 0
     for name in ARTIFACTS:
         assert file_digest(folder / name) == file_digest(whole / name), name
