@@ -28,12 +28,12 @@ Trace = Mapping[str, np.ndarray]
 def load(folder: Path) -> tuple[Trace, Trace]:
     """A painting trace and the statistics of many paintings, as numpy arrays by name."""
     from fpa.core.files import load_array
+    from fpa.experiment.experiment import Experiment
     from fpa.reporting.bundle import unpack
-    from fpa.reporting.description import read_description
     from fpa.reporting.figures import Context
 
     results = unpack(BUNDLE, folder / "results")
-    context = Context(read_description(results))
+    context = Context(Experiment.read(results))
     (trace,) = context.traces("digits", "fpa")
     (many,) = context.statistics("digits", ["fpa"])
     return tuple(dict(load_array(results / part.path)) for part in (trace, many))  # type: ignore[return-value]

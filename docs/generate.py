@@ -56,15 +56,15 @@ def painters(kept: str) -> str:
     """The painters of kept results on a page of their own, which another page embeds."""
     import tempfile
 
+    from fpa.experiment.experiment import Experiment
     from fpa.reporting.bundle import unpack
-    from fpa.reporting.description import read_description
     from fpa.reporting.figures import figures
     from fpa.reporting.report import render_painters
 
     with tempfile.TemporaryDirectory() as name:
         results = unpack(PUBLISHED / kept / "bundle.tar.gz", Path(name) / "results")
-        about = read_description(results)
-        return render_painters(about, figures(about), results)
+        experiment = Experiment.read(results)
+        return render_painters(experiment, figures(experiment), results)
 
 
 def from_root(name: str) -> str:

@@ -1,7 +1,7 @@
 """A finished experiment's results folder with made-up arrays: nothing is trained for it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,18 @@ from safetensors.numpy import save_file
 
 from fpa.core import artifacts
 from fpa.evaluation.metrics import METRICS, Metric
+from fpa.evaluation.scores import Score
 from fpa.evaluation.trace import statistics
+from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.experiment.plan import Plan
-from fpa.reporting.description import score_file
 from fpa.reporting.figures import Input, figures
 from fpa.reporting.make import make_tables
-from fpa.reporting.measures import drawn_metrics
+from fpa.reporting.metric_labels import drawn_metrics
 from fpa.reporting.player import live_files
-from fpa.reporting.tables.tidy import missing_score, tidy_scores
+from fpa.reporting.results import Results, RunResults, missing_score
+from fpa.reporting.tables import Made, build
+from fpa.reporting.tables.scores import tidy_scores
+from fpa.runs.folder import Cost, TrainingSummary
 
 
 def experiment(
@@ -78,13 +82,12 @@ def trace(
     }
 
 
-def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
-    """Every artifact that figures and report read; the description, the figures, the folder."""
-    about = Plan({**config, "results": str(folder / "results")}).describe()
+def fill(folder: Path, config: dict[str, Any]) -> tuple[Experiment, dict, Path]:
+    """Every artifact that figures and report read; the experiment, the figures, the folder."""
+    about = Plan({**config, "results": str(folder / "results")}).experiment
     results = folder / "results"
     specs = figures(about)
-    results.mkdir(parents=True)
-    (results / artifacts.EXPERIMENT).write_text(json.dumps(about, sort_keys=True))
+    about.write(results)
     random = np.random.default_rng(0)
     for spec in specs.values():
         for part in spec.inputs:
@@ -95,21 +98,21 @@ def fill(folder: Path, config: dict[str, Any]) -> tuple[dict, dict, Path]:
     for path in live_files(about, specs).values():
         left_out = {"about": json.dumps({"left_out": "it is made up"})}
         save_file({}, results / path, metadata=left_out)
-    (protocol,) = about["protocols"]
-    for i, run in enumerate(about["runs"]):
-        folder = results / run["folder"]
+    (protocol,) = about.protocols
+    for i, run in enumerate(about.runs):
+        folder = results / run.folder
         (folder / artifacts.SUMMARY).write_text(json.dumps(_summary(run)))
-        (folder / score_file(protocol)).write_text(json.dumps(score(run, about, i)))
-        if run["seed"] == about["config"]["seeds"][0]:
+        score(run, about, i).write(folder / protocol.score_file)
+        if run.seed == about.first_seed:
             (folder / artifacts.COST).write_text(json.dumps(_cost(run, i)))
     make_tables(about, results)
     return about, specs, results
 
 
-def _cost(run: dict[str, Any], i: int) -> dict[str, Any]:
+def _cost(run: RunEntry, i: int) -> dict[str, Any]:
     """A run's cost file; models are of different sizes and speeds."""
     return {
-        **{key: run[key] for key in ("dataset", "resolution", "model", "kimg")},
+        **{key: getattr(run, key) for key in ("dataset", "resolution", "model", "kimg")},
         "batch_size": 8,
         "generator_parameters": 100_000 * (1 + i % 7),
         "discriminator_parameters": 50_000,
@@ -121,10 +124,55 @@ def _cost(run: dict[str, Any], i: int) -> dict[str, Any]:
     }
 
 
-def scores(about: dict[str, Any]) -> pd.DataFrame:
+def scores(about: Experiment) -> pd.DataFrame:
     """scores.csv of an experiment in which every run has its scores."""
-    entries = [score(run, about, i) for i, run in enumerate(about["runs"])]
-    return tidy_scores(entries, about["experiment"])
+    found = [score(run, about, i) for i, run in enumerate(about.runs)]
+    return tidy_scores(Results(about.name, scores=found))
+
+
+def results_of(entries: Sequence[dict[str, Any]], **more: Any) -> Results:
+    """What tables are made from, of the contents of score files."""
+    return Results("test", scores=[Score.model_validate(entry) for entry in entries], **more)
+
+
+def run_results(
+    model: str,
+    seed: int,
+    scores: dict[str, dict[str, float]],
+    *,
+    dataset: str = "digits",
+    kimg: float = 30,
+    not_finite: int = 0,
+    **more: Any,
+) -> RunResults:
+    """What a run left: the values of its scores by protocol, and what else is given."""
+    of_run = {"dataset": dataset, "resolution": 16, "model": model, "seed": seed}
+    digest = f"{model}{seed}"
+    found = {
+        protocol: Score.model_validate(
+            {
+                **of_run,
+                "run": digest,
+                "status": "ok",
+                "protocol": protocol,
+                "extractor": "e",
+                "metrics": {name: {"value": value} for name, value in metrics.items()},
+                "not_finite": not_finite,
+            }
+        )
+        for protocol, metrics in scores.items()
+    }
+    run = RunEntry(**of_run, folder="", digest=digest, kimg=kimg, painter_steps=None)
+    if more.get("summary") is not None:
+        more["summary"] = TrainingSummary(digest=digest, **more["summary"])
+    if more.get("cost") is not None:
+        more["cost"] = Cost(**more["cost"])
+    return RunResults(run, scores=found, **more)
+
+
+def table(kind: str, entries: Sequence[dict[str, Any]], **more: Any) -> Made:
+    """A table of the contents of score files."""
+    return build(kind, results_of(entries, **more))
 
 
 @contextmanager
@@ -145,32 +193,33 @@ def metric_of_a_plugin(name: str = "sharpness") -> Iterator[Metric]:
         yield metric
 
 
-def score(run: dict[str, Any], about: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A run's score file."""
+def score(run: RunEntry, about: Experiment, seed: int) -> Score:
+    """A run's score."""
     random = np.random.default_rng(seed)
-    (protocol,) = about["protocols"]
+    (protocol,) = about.protocols
     values = {
         name: {"value": random.uniform(20, 150) if name == "fid" else random.uniform(0.01, 1)}
         for name in drawn_metrics()
     }
-    return {
-        **missing_score(run, protocol, "best", "ok"),
+    content = {
+        **missing_score(run, protocol, "best", "ok").as_json(),
         "metrics": {
             name: {**value, "error": None if name == "fid" else 0.01}
             for name, value in values.items()
         },
         "n_real": 100,
-        "kimg": run["kimg"],
-        "checkpoint_kimg": run["kimg"],
+        "kimg": run.kimg,
+        "checkpoint_kimg": run.kimg,
         "generator_parameters": 1234,
     }
+    return Score.model_validate(content)
 
 
-def _write(path: Path, about: dict, part: Input, random: np.random.Generator) -> None:
+def _write(path: Path, about: Experiment, part: Input, random: np.random.Generator) -> None:
     def images(*shape: int) -> np.ndarray:
         return random.integers(0, 256, (*shape, 3, 16, 16), dtype=np.uint8)
 
-    steps = next((r["painter_steps"] for r in about["runs"] if r["model"] == part.model), None) or 6
+    steps = next((r.painter_steps for r in about.runs if r.model == part.model), None) or 6
     if path.name.startswith("paintings"):
         made = trace(2, 3, steps)
         if part.model.endswith("_unet"):
@@ -218,12 +267,12 @@ def _write(path: Path, about: dict, part: Input, random: np.random.Generator) ->
         np.save(path, images(9))
 
 
-def _summary(run: dict[str, Any]) -> dict[str, Any]:
+def _summary(run: RunEntry) -> dict[str, Any]:
     return {
-        "digest": run["digest"],
+        "digest": run.digest,
         "images_sha256": "ab" * 32,
         "steps": 10,
-        "kimg": run["kimg"],
+        "kimg": run.kimg,
         "parameters": {"ema": 1234},
         "seconds_of_last_attempt": 90.0,
         "hardware": {"device": "cpu", "cpu": "A processor", "cpu_cores": 2, "threads": 1},

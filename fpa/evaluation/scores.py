@@ -126,7 +126,7 @@ class Score(BaseModel):
     def rows(self) -> list[dict[str, object]]:
         """The score's rows in a tidy table: one for each metric, or one without, all by columns.
 
-        `metrics` becomes the columns metric, value and error; numbers that are unknown are NaN.
+        `metrics` becomes the columns metric, error and value; numbers that are unknown are NaN.
         """
         return [
             {
@@ -134,7 +134,7 @@ class Score(BaseModel):
                 for field in type(self).model_fields
                 if field not in self.DETAILS
                 for key, part in (
-                    {"metric": name, **estimate._asdict()}
+                    {"metric": name, "error": estimate.error, "value": estimate.value}
                     if field == "metrics"
                     else {field: getattr(self, field)}
                 ).items()

@@ -14,9 +14,9 @@ import os
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -34,7 +34,7 @@ from fpa.core.files import (
     open_tar,
     read_json,
 )
-from fpa.reporting.description import Description, read_description, score_file
+from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 
@@ -67,20 +67,21 @@ class Manifest(BaseModel):
 # Packing --------------------------------------------------------------------------------------
 
 
-def contents(about: Description, weights: bool = False, optional: bool = False) -> list[str]:
+def contents(experiment: Experiment, weights: bool = False, optional: bool = False) -> list[str]:
     """The files of a finished experiment's bundle, below the results folder.
 
     optional: also those that it may lack.
     """
     found: set[str] = set()
-    first_seed = about["config"]["seeds"][0]
-    for run in about["runs"]:
+    for run in experiment.runs:
         names = [artifacts.RUN, artifacts.SUMMARY, artifacts.HISTORY]
-        names += [score_file(protocol) for protocol in about["protocols"]]
-        names += [artifacts.COST] * (run["seed"] == first_seed) + [artifacts.WEIGHTS] * weights
-        found |= {f"{run['folder']}/{name}" for name in names}
-    specs = figures(about)
-    found |= set(played_files(about, specs))
+        names += [protocol.score_file for protocol in experiment.protocols]
+        names += [artifacts.COST] * (run.seed == experiment.first_seed) + [
+            artifacts.WEIGHTS
+        ] * weights
+        found |= {f"{run.folder}/{name}" for name in names}
+    specs = figures(experiment)
+    found |= set(played_files(experiment, specs))
     for spec in specs.values():
         # Everything but tables, which are made again from the scores.
         found |= {
@@ -93,10 +94,10 @@ def contents(about: Description, weights: bool = False, optional: bool = False) 
 
 def pack(results: Path, out: Path, weights: bool = False) -> int:
     """Write the bundle of a finished experiment; its number of files. UserError if one is missing."""
-    about = read_description(results)
-    needed = {artifacts.EXPERIMENT, *contents(about, weights)}
+    experiment = Experiment.read(results)
+    needed = {artifacts.EXPERIMENT, *contents(experiment, weights)}
     # The description comes first, right after the manifest.
-    names = [artifacts.EXPERIMENT, *contents(about, weights, optional=True)]
+    names = [artifacts.EXPERIMENT, *contents(experiment, weights, optional=True)]
     names = [name for name in names if name in needed or (results / name).is_file()]
     missing = [name for name in names if not (results / name).is_file()]
     if missing:
@@ -108,9 +109,7 @@ def pack(results: Path, out: Path, weights: bool = False) -> int:
         name: File(bytes=(results / name).stat().st_size, sha256=file_digest(results / name))
         for name in names
     }
-    manifest = Manifest(
-        format=FORMAT, fpa=fpa.__version__, experiment=about["experiment"], files=files
-    )
+    manifest = Manifest(format=FORMAT, fpa=fpa.__version__, experiment=experiment.name, files=files)
     with (
         atomic_open(out) as file,
         gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
@@ -153,8 +152,8 @@ def unpack(path: Path, into: Path | None = None) -> Path:
             if sum(file.bytes for file in files.values()) > most:
                 raise tarfile.ReadError(f"it unpacks to more than {most:,} bytes")
             text = _read_description(path, archive, next(found, None), files)
-            about = _check_contents(path, text, files)
-            folder = into or _configured_folder(path, about)
+            experiment = _check_contents(path, text, files)
+            folder = into or _configured_folder(path, experiment)
             _check_owner(folder, files)
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as name:
@@ -213,12 +212,12 @@ def _read_description(
     return text
 
 
-def _check_contents(path: Path, text: bytes, files: dict[str, File]) -> Description:
+def _check_contents(path: Path, text: bytes, files: dict[str, File]) -> Experiment:
     """The description; UserError when the bundle holds a file that it does not ask for."""
     try:
-        about: Description = json.loads(text)
-        expected = {artifacts.EXPERIMENT, *contents(about, weights=True, optional=True)}
-        folders = [(run["folder"], _run_folder(run)) for run in about["runs"]]
+        experiment = Experiment.parse(json.loads(text), path)
+        expected = {artifacts.EXPERIMENT, *contents(experiment, weights=True, optional=True)}
+        folders = [(run.folder, _run_folder(run)) for run in experiment.runs]
     except Exception as error:
         # Whatever the figures of a made-up experiment lead to.
         raise UserError(
@@ -236,22 +235,19 @@ def _check_contents(path: Path, text: bytes, files: dict[str, File]) -> Descript
                 f"{path} holds {name!r}, which is not a file of its experiment; nothing was "
                 "restored (if the experiment uses plugins, they are needed here too)"
             )
-    return about
+    return experiment
 
 
-def _run_folder(run: Mapping[str, Any]) -> str:
+def _run_folder(run: RunEntry) -> str:
     """Where a run of a description has to lie."""
-    name = artifacts.run_name(run["seed"], run["digest"])
-    return artifacts.run_folder(run["dataset"], run["model"], name)
+    name = artifacts.run_name(run.seed, run.digest)
+    return artifacts.run_folder(run.dataset, run.model, name)
 
 
-def _configured_folder(path: Path, about: Description) -> Path:
+def _configured_folder(path: Path, experiment: Experiment) -> Path:
     """The results folder of the configuration, where that is safe to write to."""
-    config = about.get("config")
-    found = (config.get("results") if isinstance(config, dict) else None) or (
-        f"results/{about.get('experiment')}"
-    )
-    pure = PurePosixPath(str(found))
+    found = experiment.config.results or f"results/{experiment.name}"
+    pure = PurePosixPath(found)
     # As it is written, without `..` and `.`: below a folder `results` here, and nowhere else.
     if pure.parts[:1] != ("results",) or ".." in pure.parts or str(pure) != found:
         raise UserError(

@@ -1,29 +1,22 @@
 """Makes tables, figures and the report from what lies in a results folder."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.files import atomic_path, write_text
 from fpa.core.progress import log
-from fpa.reporting.description import (
-    Description,
-    claimed,
-    labels,
-    read_description,
-    target_distance,
-)
+from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures import FIGURES, Animation, Spec, figures
 from fpa.reporting.figures.theme import as_drawn, save_figure, use_theme
 from fpa.reporting.report import render
-from fpa.reporting.state import table_entries
-from fpa.reporting.tables import PUBLISHED, read_published, table_names
-from fpa.reporting.tables.build import build
-from fpa.reporting.tables.request import Request
-from fpa.reporting.tables.writing import to_latex, to_markdown
+from fpa.reporting.results import Results, read_results
+from fpa.reporting.tables import PUBLISHED, build, read_published, table_names, table_of
+from fpa.reporting.tables.rendering import to_latex, to_markdown
 
 __all__ = [
     "draw",
@@ -32,40 +25,22 @@ __all__ = [
     "make_report",
     "make_table",
     "make_tables",
-    "read_description",
 ]
 
 
-def make_table(
-    kind: str,
-    entries: Sequence[Mapping[str, Any]],
-    description: Description | None,
-    published_path: str | Path | None,
-    out: str | Path,
-) -> str:
-    """Write a table beside `out` (.csv, .md and .tex) where it changed; its Markdown.
-
-    kind: a metric's name, `scores`, `comparisons` or `claims` (entries: the contents of score files), `models`
-    (of cost files), or one of OF_RUNS (what `run_entries` gives). Without the experiment's
-    description, models are shown by their names.
-    """
-    published = read_published(published_path) if published_path else None
-    shown_names = labels(description) if description else {}
-    experiment = description["experiment"] if description else ""
-    claims = claimed(description) if description else []
-    if kind == "claims" and not claims:
+def make_table(kind: str, results: Results, out: str | Path) -> str:
+    """Write a table beside `out` (.csv, .md and .tex) where it changed; its Markdown."""
+    if kind == "claims" and not results.claims:
         raise UserError(
             "no claim is about the models of this experiment; name a file of claims in its "
             "configuration, as in 'claims: experiments/claims.yaml'"
         )
-    target = target_distance(description)
-    frame, shown, caption = build(
-        Request(kind, entries, shown_names, experiment, published, claims, target)
-    )
+    made = build(kind, results)
+    caption = made.whole_caption(results.experiment)
     texts = {
-        ".md": to_markdown(shown, caption),
-        ".tex": to_latex(shown, caption),
-        ".csv": frame.to_csv(index=False),
+        ".md": to_markdown(made.shown, caption),
+        ".tex": to_latex(made.shown, caption),
+        ".csv": made.frame.to_csv(index=False),
     }
     for ending, text in texts.items():
         path = Path(out).with_suffix(ending)
@@ -74,18 +49,18 @@ def make_table(
     return texts[".md"]
 
 
-def make_tables(about: Description, results: Path) -> None:
+def make_tables(experiment: Experiment, folder: Path) -> None:
     """Write every table that has an entry, with words for the runs that have no score."""
-    published = about["config"]["published"] or PUBLISHED
-    for kind in table_names(about):
-        entries = table_entries(about, kind, results)
-        if entries:
-            make_table(kind, entries, about, published, results / artifacts.table(kind))
+    published = read_published(experiment.config.published or PUBLISHED)
+    results = read_results(experiment, folder, published)
+    for kind in table_names(experiment):
+        if any((folder / path).exists() for path in table_of(kind).needs(experiment)):
+            make_table(kind, results, folder / artifacts.table(kind))
 
 
 def make_figure(results: str | Path, name: str) -> None:
     """Draw one figure of the experiment in a results folder; UserError when it has none so named."""
-    specs = figures(read_description(results))
+    specs = figures(Experiment.read(results))
     if name not in specs:
         raise UserError(f"there is no figure '{name}'{did_you_mean(name, [*specs])}")
     draw(specs[name], Path(results))
@@ -152,14 +127,14 @@ def make_report(results: str | Path, out: str | Path | None = None, as_is: bool 
     `as_is`.
     """
     results = Path(results)
-    about = read_description(results)
-    specs = figures(about)
+    experiment = Experiment.read(results)
+    specs = figures(experiment)
     not_drawn: dict[str, str] = {}
     if not as_is:
-        make_tables(about, results)
+        make_tables(experiment, results)
         not_drawn = draw_missing(specs, results)
     for name, reason in not_drawn.items():
         log.warning("%s is not drawn: %s", name, reason)
     path = Path(out or results / artifacts.REPORT)
-    write_text(path, render(about, specs, results, not_drawn))
+    write_text(path, render(experiment, specs, results, not_drawn))
     return path

@@ -25,9 +25,9 @@ from fpa.evaluation.sampling import sample
 from fpa.evaluation.scores import Estimate, Score
 from fpa.models.interface import Model
 from fpa.reporting.inspection import contact_sheet
-from fpa.reporting.measures import FRECHET, heading, measure
+from fpa.reporting.metric_labels import FRECHET, heading, measure
 from fpa.reporting.player import read_live
-from fpa.reporting.tables.writing import escape_markdown, one_line, to_markdown
+from fpa.reporting.tables.rendering import escape_markdown, one_line, to_markdown
 from fpa.runs.folder import RunFolder, TrainingSummary
 from fpa.runs.generators import export, export_onnx, restore
 from fpa.runs.run import Json, Run

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import safetensors
@@ -13,8 +13,9 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array
 from fpa.evaluation.trace import Trace, to_uint8
-from fpa.reporting.description import Description, labels
+from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures import Input, Spec, played_inputs
+from fpa.runs.run import Json
 
 MOST_WEIGHTS = 12_000_000
 """Bytes of weights that one page holds, at most: 16 MB as text."""
@@ -23,7 +24,7 @@ MOST_WEIGHTS = 12_000_000
 class Player(NamedTuple):
     """One painter in the page's list."""
 
-    entry: dict[str, Any]
+    entry: Json
     """As JSON: name and seed; then a packed trace, or a painter's description as `live` and the
     place of its `weights` in the page."""
     weights: str | None
@@ -32,37 +33,32 @@ class Player(NamedTuple):
     """Why the page does not run it, if there is a reason."""
 
 
-def live_files(about: Description, specs: Mapping[str, Spec]) -> dict[Input, str]:
+def live_files(experiment: Experiment, specs: Mapping[str, Spec]) -> dict[Input, str]:
     """Where the painter behind each played trace lies, below the results folder."""
-    config = about["config"]
-    file = artifacts.live_painter(
-        config["evaluation"]["checkpoint"],
-        config["figures"]["paintings"],
-        config["evaluation"]["seed"],
-    )
+    evaluation, count = experiment.config.evaluation, experiment.config.figures.paintings
+    file = artifacts.live_painter(evaluation.checkpoint, count, evaluation.seed)
     return {
         part: str(PurePosixPath(part.path).with_name(file))
         for part in played_inputs(specs.values())
     }
 
 
-def played_files(about: Description, specs: Mapping[str, Spec]) -> list[str]:
+def played_files(experiment: Experiment, specs: Mapping[str, Spec]) -> list[str]:
     """The traces and painters that the page shows, below the results folder."""
     return sorted(
-        {path for part, live in live_files(about, specs).items() for path in (part.path, live)}
+        {path for part, live in live_files(experiment, specs).items() for path in (part.path, live)}
     )
 
 
-def players(about: Description, specs: Mapping[str, Spec], results: Path) -> list[Player]:
+def players(experiment: Experiment, specs: Mapping[str, Spec], results: Path) -> list[Player]:
     """One player for each painter that left its weights or its traces, in the figures' order.
 
     Where weights would make the page too large, the painter's traces are shown.
     """
     found: list[Player] = []
-    names = labels(about)
     left = MOST_WEIGHTS
-    for part, live in live_files(about, specs).items():
-        title = {"name": f"{names[part.model]} on {part.dataset}", "seed": part.seed}
+    for part, live in live_files(experiment, specs).items():
+        title = {"name": f"{experiment.labels[part.model]} on {part.dataset}", "seed": part.seed}
         described, weights = read_live(results / live)
         note = described["left_out"]
         if weights and len(weights) > left:
@@ -81,7 +77,7 @@ def players(about: Description, specs: Mapping[str, Spec], results: Path) -> lis
     return found
 
 
-def read_live(path: Path) -> tuple[dict[str, Any], bytes]:
+def read_live(path: Path) -> tuple[Json, bytes]:
     """A painter's description and its file; no bytes where it has no weights or is not there."""
     if not path.exists():
         return {"left_out": None}, b""
@@ -97,7 +93,7 @@ def read_live(path: Path) -> tuple[dict[str, Any], bytes]:
     return described, path.read_bytes() if found else b""
 
 
-def pack(trace: Trace) -> dict[str, Any]:
+def pack(trace: Trace) -> Json:
     """A painting trace as JSON: sizes, and arrays as base64 of little-endian numbers.
 
     left and right (N, C, T, D) float32, from which the page computes every picture; values as

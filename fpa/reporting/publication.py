@@ -30,7 +30,7 @@ from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.bundle import unpack
 from fpa.reporting.make import make_report
-from fpa.reporting.tables.pairwise import FEWEST
+from fpa.reporting.tables.comparisons import FEWEST
 
 ABOUT = "publication.json"
 """What was run where, for programs."""

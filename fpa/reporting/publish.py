@@ -23,7 +23,7 @@ from fpa.reporting import publication as layout
 from fpa.reporting.bundle import pack
 from fpa.reporting.model_card import export_run, machine, source_of
 from fpa.reporting.publication import DataSource, Publication, TrainingRecord
-from fpa.reporting.tables.writing import escape_markdown, to_markdown
+from fpa.reporting.tables.rendering import escape_markdown, to_markdown
 from fpa.runs.folder import RunFolder
 
 PAPER = {

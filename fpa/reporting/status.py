@@ -11,20 +11,19 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import jinja2
 from PIL import Image
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, read_json, write_text
-from fpa.reporting.description import Description, labels, read_description
+from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.figures.theme import tile
-from fpa.reporting.state import last_lines, status_of
+from fpa.reporting.report import template
+from fpa.reporting.results import last_lines, status_of
 from fpa.runs.folder import Numbers, RunFolder, Status
 
 SILENT_SECONDS = 900
@@ -83,29 +82,28 @@ class RunState:
     """The file of its snapshots, below the results folder."""
 
 
-def run_states(about: Description, results: Path) -> list[RunState]:
+def run_states(experiment: Experiment, results: Path) -> list[RunState]:
     """Every run of an experiment, in its order."""
-    names = labels(about)
-    return [_run_state(run, names[run["model"]], results) for run in about["runs"]]
+    return [_run_state(run, experiment.labels[run.model], results) for run in experiment.runs]
 
 
-def _run_state(run: Mapping[str, Any], label: str, results: Path) -> RunState:
-    folder = results / run["folder"]
+def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
+    folder = results / run.folder
     status = RunFolder(folder).read_status()
     state, reason = _state(run, results, status)
-    log = artifacts.train_log(run["dataset"], run["model"], folder.name)
+    log = artifacts.train_log(run.dataset, run.model, folder.name)
     snapshots = folder / artifacts.SNAPSHOTS
     found = RunState(
-        dataset=run["dataset"],
-        model=run["model"],
+        dataset=run.dataset,
+        model=run.model,
         label=label,
-        seed=run["seed"],
-        folder=run["folder"],
+        seed=run.seed,
+        folder=run.folder,
         state=state,
         reason=reason,
         log=log,
         log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
-        snapshots=f"{run['folder']}/{artifacts.SNAPSHOTS}" if snapshots.exists() else None,
+        snapshots=f"{run.folder}/{artifacts.SNAPSHOTS}" if snapshots.exists() else None,
     )
     if status:
         found = replace(found, **{name: getattr(status, name) for name in OF_STATUS})
@@ -132,7 +130,7 @@ def _with_summary(run: RunState, folder: Path) -> RunState:
         return run
 
 
-def _state(run: Mapping[str, Any], results: Path, status: Status | None) -> tuple[str, str]:
+def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:
     """A run's state and the reason."""
     plain, reason = status_of(run, results)
     if plain == "ok":
@@ -259,14 +257,7 @@ def to_page(
     experiment: str, states: Sequence[RunState], results: Path, every: float | None = None
 ) -> str:
     """HTML of all runs with their newest snapshots, which reloads itself `every` so many seconds."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fpa", "web"),
-        autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("status.html").render(
+    return template("status.html").render(
         experiment=experiment,
         summary=summary(experiment, states),
         runs=[_shown(run, results) for run in states],
@@ -327,15 +318,15 @@ def show(
     """
     while True:
         # Read each time: a changed configuration may have planned other runs.
-        about = read_description(results)
-        states = run_states(about, results)
+        experiment = Experiment.read(results)
+        states = run_states(experiment, results)
         done = every is None or all(run.state == "trained" for run in states)
         if page:
-            write_text(page, to_page(about["experiment"], states, results, None if done else every))
+            write_text(page, to_page(experiment.name, states, results, None if done else every))
         elif as_json:
-            _print_json(about["experiment"], states, following=every is not None)
+            _print_json(experiment.name, states, following=every is not None)
         else:
-            _print_text(about["experiment"], states, following=every is not None)
+            _print_text(experiment.name, states, following=every is not None)
         if every is None or done:
             return
         try:

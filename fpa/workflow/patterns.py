@@ -32,7 +32,8 @@ class Patterns:
         self.runs = {run.folder: run for run in experiment.all_runs()}
         self.stores = {store_name(spec): spec for spec in experiment.datasets.values()}
         self.about = experiment.describe()
-        self.drawn = figures(self.about)
+        self.described = experiment.experiment
+        self.drawn = figures(self.described)
         self.protocols = {
             experiment.score_file(name): p for name, p in experiment.protocols.items()
         }
@@ -113,7 +114,7 @@ class Patterns:
         """Every table's files."""
         return [
             self.in_results(artifacts.table(name, ending))
-            for name in table_names(self.about)
+            for name in table_names(self.described)
             for ending in ("csv", "md", "tex")
         ]
 
@@ -141,12 +142,12 @@ class Patterns:
 
     def bundled(self) -> list[str]:
         """What a bundle holds."""
-        names = bundle.contents(self.about, self.config.bundle.weights)
+        names = bundle.contents(self.described, self.config.bundle.weights)
         return [self.in_results(name) for name in names]
 
     def played(self) -> list[str]:
         """The painting traces and the painters that the report's player shows."""
-        return [self.in_results(path) for path in played_files(self.about, self.drawn)]
+        return [self.in_results(path) for path in played_files(self.described, self.drawn)]
 
 
 def _one_of_names(names: Iterable[str]) -> str:

@@ -20,7 +20,6 @@ from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.plan import Plan
-from fpa.reporting.description import neighbours_file
 from fpa.runs.run import Run
 from fpa.workflow.checks import check_before_start, check_shareable, to_fetch
 from fpa.workflow.patterns import Patterns
@@ -210,7 +209,7 @@ class Workflow(Patterns):
             inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
         if run.seed == self.config.seeds[0] and protocol == self.experiment.by_features[0]:
             # Not read. It is made of the same features, which go with the last job that needs them.
-            name = neighbours_file(self.about)
+            name = self.described.neighbours_file
             inputs["compared"] = self.in_results(run.folder, name)
         if any(METRICS[name].uses_real_radii for name in self.evaluation.metrics):
             inputs["radii"] = self.real_radii(run.store, protocol)

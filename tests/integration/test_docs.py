@@ -469,7 +469,7 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     else:
         assert find_extractor("convnext_tiny", "here")[1] == 224
 
-    spec = figures(experiment.describe())["mean_image-digits"]
+    spec = figures(experiment.experiment)["mean_image-digits"]
     for part in spec.inputs:
         (plugins / part.path).parent.mkdir(parents=True)
         np.save(plugins / part.path, rng.uniform(0, 255, (1, 16, 16)))

@@ -12,7 +12,6 @@ from conftest import TINY, fpa
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Plan
 from fpa.reporting import publication as layout
-from fpa.reporting.description import score_file
 from fpa.reporting.publication import verify
 from fpa.runs.folder import RunFolder
 from fpa.training.loop import Training
@@ -50,7 +49,7 @@ def made(folder):
     write_json(place / "cost.json", COST)
     history = "step,kimg,fid,precision,recall,d_loss,g_loss\n0,0.0,9.0,0.5,0.5,1.0,1.0\n"
     (place / "history.csv").write_text(history)
-    _score(folder, run, place / score_file(about["protocols"][0]))
+    _score(folder, run, place / about.protocols[0].score_file)
     return results
 
 

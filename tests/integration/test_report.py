@@ -55,8 +55,8 @@ def test_the_page_holds_every_figure_with_its_caption(made):
 
 def test_the_page_says_what_was_run(made):
     about, _, _, page = made
-    for run in about["runs"]:
-        assert run["digest"] in page
+    for run in about.runs:
+        assert run.digest in page
     for text in ("A processor, 1 CPU thread", "1.5", "2.15.0", "n_fake: 9", "abababab"):
         assert text in page
 
@@ -89,7 +89,7 @@ def test_text_from_outside_cannot_become_part_of_the_page(tmp_path):
 
 
 def test_a_report_and_a_figure_are_made_without_torch(made_by):
-    heavy = {"torch", "sklearn", "fpa.models", "fpa.experiment", "fpa.cli"}
+    heavy = {"torch", "sklearn", "fpa.cli"}
     assert "matplotlib" in made_by[-1]
     assert not heavy & made_by[-1]
 
@@ -131,7 +131,7 @@ def test_a_metrics_table_is_on_the_page_only_for_published_values(made, tmp_path
 def test_partial_results_are_shown_as_such(tmp_path):
     config = made_up.experiment(models=("fpa", "lightgan", "dcgan", "stylegan"))
     about, _, results = made_up.fill(tmp_path, config)
-    folders = {run["model"]: results / run["folder"] for run in about["runs"]}
+    folders = {run.model: results / run.folder for run in about.runs}
     for model in ("fpa", "lightgan", "dcgan"):
         shutil.rmtree(folders[model])
     (folders["fpa"] / "state").mkdir(parents=True)
@@ -171,7 +171,7 @@ def test_an_experiment_that_has_not_begun_has_a_page_too(tmp_path):
     done = fpa("report", "results", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (results / "report.html").read_text()
-    assert f"{len(about['runs'])} of {len(about['runs'])} runs are not finished" in page
+    assert f"{len(about.runs)} of {len(about.runs)} runs are not finished" in page
     assert "There are no tables yet" in page
 
 

@@ -20,9 +20,10 @@ from conftest import ROOT, environment, fpa, run_snakemake, snakemake, started
 
 from fpa.core.files import file_digest
 from fpa.core.provenance import STAGES
+from fpa.experiment.experiment import Experiment
 from fpa.experiment.plan import Plan
 from fpa.reporting.figures import Spec, figures
-from fpa.reporting.tables import OF_RUNS
+from fpa.reporting.tables import table_names
 from fpa.workflow.cost_estimate import disk_usage
 
 TINY = {
@@ -75,14 +76,13 @@ def changed(path: str, value) -> dict:
 
 def drawn(results) -> list[Spec]:
     """The experiment's figures."""
-    about = json.loads((results / "experiment.json").read_text())
-    return list(figures(about).values())
+    return list(figures(Experiment.read(results)).values())
 
 
 def test_every_table_and_figure_is_made(finished):
     folder, _ = finished
     results = folder / "results" / "tiny"
-    names = ("fid", "kid", "scores", "comparisons", *OF_RUNS, "models")
+    names = ("fid", "kid", "scores", "comparisons", *table_names(of="runs"), "models")
     expected = {f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")}
     assert {p.name for p in (results / "tables").iterdir()} == expected
     made = {str(p.relative_to(results)) for p in (results / "figures").iterdir()}

@@ -3,22 +3,24 @@
 import itertools
 import math
 
+import made_up
 import numpy as np
 import pandas as pd
 import pytest
 
 from fpa.reporting.figures.scores import correlation_panels
 from fpa.reporting.figures.theme import use_theme
-from fpa.reporting.tables.agreement import (
+from fpa.reporting.results import Results
+from fpa.reporting.tables.quick_scores import (
     CHECKPOINTS,
     FINAL,
     WITHIN,
-    agreement_caption,
     agreement_frame,
-    agreement_layout,
+    agreement_table,
+    choices_frame,
+    choices_table,
     rank_correlations,
 )
-from fpa.reporting.tables.choices import choices_caption, choices_frame, choices_layout
 
 
 def slow_ranks(values):
@@ -59,23 +61,11 @@ def test_rank_correlations_need_five_numbers_that_differ():
 
 
 def run(model, seed, scores, history=None, best=None, dataset="digits"):
-    """What a run left, as fpa.reporting.state.run_entries gives it."""
-    return {
-        "dataset": dataset,
-        "resolution": 16,
-        "model": model,
-        "seed": seed,
-        "digest": f"{model}{seed}",
-        "scores": {
-            protocol: {
-                "extractor": "e",
-                "metrics": {n: {"value": v, "error": None} for n, v in metrics.items()},
-            }
-            for protocol, metrics in scores.items()
-        },
-        "summary": {"best": {"fid": best} if best else None},
-        "history": history,
-    }
+    """What a run left, by the values of its scores."""
+    summary = {"best": {"kimg": 0, "fid": best} if best else None}
+    return made_up.run_results(
+        model, seed, scores, dataset=dataset, history=history, summary=summary
+    )
 
 
 def history(fid, precision=None, recall=None):
@@ -108,7 +98,7 @@ def test_scores_of_opposite_directions_agree_where_both_say_better():
     assert numbers(frame, FINAL, "fid", "recall") == pytest.approx((6, 1, 1))
     assert numbers(frame, FINAL, "fid", "precision") == pytest.approx((6, -1, -1))
     assert numbers(frame, FINAL, "fid", "quick") == pytest.approx((6, 1, 1))
-    shown = agreement_layout(frame)
+    shown = agreement_table(Results("x", runs=runs)).shown
     assert shown["and"].tolist()[:3] == ["precision", "recall", "best quick score"]
     assert shown["Spearman"].tolist()[:3] == ["-1.00", "+1.00", "+1.00"]
 
@@ -125,7 +115,7 @@ def test_the_same_metric_by_two_protocols_is_two_scores():
     assert n == 6
     ranks = [1, 2, 3, 4, 5, 6], [3, 4, 5, 6, 2, 1]
     assert spearman == pytest.approx(slow_spearman(*ranks))
-    assert "Fréchet distance (paper)" in agreement_layout(frame).index
+    assert "Fréchet distance (paper)" in agreement_table(Results("x", runs=runs)).shown.index
 
 
 def test_checkpoints_are_ranked_together_and_within_each_training():
@@ -150,8 +140,9 @@ def test_too_few_runs_are_said_and_not_ranked():
     n, spearman, _ = numbers(frame, FINAL, "fid", "kid")
     assert n == 4
     assert math.isnan(spearman)
-    assert "— where there are fewer than 5 to rank" in agreement_caption(frame, "x")
-    assert agreement_layout(frame)["Spearman"].iloc[0] == "—"
+    made = agreement_table(Results("x", runs=runs))
+    assert "— where there are fewer than 5 to rank" in made.caption
+    assert made.shown["Spearman"].iloc[0] == "—"
     use_theme()
     figure = correlation_panels(frame)
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
@@ -161,13 +152,13 @@ def test_too_few_runs_are_said_and_not_ranked():
 
 
 def test_without_scores_and_histories_the_tables_say_so():
-    frame = agreement_frame([run("m", 0, {})], "x")
-    assert frame["n"].tolist() == [0] * len(frame)
-    assert agreement_layout(frame)["n"].unique().tolist() == ["0"]
-    choices = choices_frame([run("m", 0, {}, history([1, 2]).drop(columns="recall"))], "x")
-    assert choices.empty
-    assert "no run has a history" in choices_caption(choices, "x")
-    assert choices_layout(choices, {}).loc["every model", "chosen by"] == "no quick scores"
+    made = agreement_table(Results(runs=[run("m", 0, {})]))
+    assert made.frame["n"].tolist() == [0] * len(made.frame)
+    assert made.shown["n"].unique().tolist() == ["0"]
+    made = choices_table(Results(runs=[run("m", 0, {}, history([1, 2]).drop(columns="recall"))]))
+    assert made.frame.empty
+    assert "no run has a history" in made.caption
+    assert made.shown.loc["every model", "chosen by"] == "no quick scores"
 
 
 def test_each_score_chooses_its_own_checkpoint():
@@ -180,8 +171,8 @@ def test_each_score_chooses_its_own_checkpoint():
     assert frame["same"].tolist() == [True, False, False]
     assert set(frame["n_checkpoints"]) == {4}
     two = history([9, 5, 4], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
-    frame = choices_frame([run("a", 0, {}, one), run("a", 1, {}, two)], "x")
-    shown = choices_layout(frame, {"a": "A"})
+    both = [run("a", 0, {}, one), run("a", 1, {}, two)]
+    shown = choices_table(Results(runs=both, labels={"a": "A"})).shown
     assert shown.index.tolist() == ["A"] * 3
     assert shown["same as by Fréchet distance"].tolist() == ["2 of 2", "1 of 2", "1 of 2"]
     assert shown["Fréchet distance"].tolist() == ["4.50", "5.50", "6.50"]

@@ -18,13 +18,13 @@ from fpa.reporting.bundle import pack, unpack
 def results(tmp_path):
     """A finished experiment's artifacts, made up."""
     about, _, folder = made_up.fill(tmp_path / "made", made_up.experiment())
-    for run in about["runs"]:
+    for run in about.runs:
         for name in ("run.json", "cost.json"):
-            (folder / run["folder"] / name).write_text("{}\n")
-        (folder / run["folder"] / "weights.safetensors").write_bytes(b"weights")
+            (folder / run.folder / name).write_text("{}\n")
+        (folder / run.folder / "weights.safetensors").write_bytes(b"weights")
     # Where it would be by default.
-    about["config"]["results"] = None
-    (folder / "experiment.json").write_text(json.dumps(about))
+    config = about.config.model_copy(update={"results": None})
+    about.model_copy(update={"config": config}).write(folder)
     return folder
 
 

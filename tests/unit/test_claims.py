@@ -15,10 +15,8 @@ from fpa.core.errors import UserError
 from fpa.experiment.experiment import Claim, about_models, check_claims, read_claims
 from fpa.experiment.plan import Plan
 from fpa.reporting.make import make_report
-from fpa.reporting.tables.build import build
-from fpa.reporting.tables.claims import claims_frame, student
-from fpa.reporting.tables.request import Request
-from fpa.reporting.tables.tidy import tidy_scores
+from fpa.reporting.tables.comparisons import claims_frame, difference
+from fpa.reporting.tables.scores import tidy_scores
 
 PAPERS = ROOT / "experiments/claims.yaml"
 SEEDS = np.arange(5)
@@ -43,7 +41,7 @@ def judged(stated: Claim, metric: str = "fid", **scores) -> pd.Series:
         for model, values in scores.items()
         for seed, value in enumerate(values)
     ]
-    frame = claims_frame(tidy_scores(entries, "test"), [stated])
+    frame = claims_frame(tidy_scores(made_up.results_of(entries)), [stated])
     assert len(frame) == 1
     return frame.iloc[0]
 
@@ -83,7 +81,7 @@ def test_paired_trainings_are_compared_seed_by_seed():
     assert row["verdict"] == "supported"
     expected = ttest_rel(b, a).confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
-    assert student((b - a).tolist()).p == pytest.approx(ttest_rel(b, a).pvalue)
+    assert difference(b, a, paired=True).p == pytest.approx(ttest_rel(b, a).pvalue)
     # A seed that one of them lacks counts for neither.
     short = judged(claim(paired=True), a=a[:3], b=b)
     assert (short["n_better"], short["n_than"]) == (3, 3)
@@ -180,11 +178,9 @@ def test_the_table_says_claim_effect_interval_and_verdict():
         [["digits", "fpa", "fid", 81.5, "quick", "paper"]],
         columns=["dataset", "model", "metric", "value", "protocol", "source"],
     )
-    _, shown, caption = build(
-        Request(
-            "claims", entries, {"fpa": "FPA", "fpa_unet": "FPA + U-Net"}, "test", published, stated
-        )
-    )
+    labels = {"fpa": "FPA", "fpa_unet": "FPA + U-Net"}
+    more = {"labels": labels, "published": published, "claims": stated}
+    _, shown, caption, _ = made_up.table("claims", entries, **more)
     (row,) = shown.reset_index().to_dict("records")
     assert row == {
         "Claim": "A U-Net lowers the FID of an FPA",

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +39,7 @@ from fpa.reporting.figures import (
 from fpa.reporting.figures.base import load_needed
 from fpa.reporting.figures.theme import tile
 from fpa.reporting.make import draw, draw_missing, make_report
-from fpa.reporting.measures import drawn_metrics
+from fpa.reporting.metric_labels import drawn_metrics
 
 PAPER = ("celeba", "lsun_church", "afhq_cat", "afhq_dog", "afhq_wild", "metfaces")
 
@@ -158,7 +157,7 @@ def test_neighbours_are_the_nearest_training_images():
 
 
 def figures_of(**more) -> dict[str, Spec]:
-    return figures(Plan(made_up.experiment(**more)).describe())
+    return figures(Plan(made_up.experiment(**more)).experiment)
 
 
 def test_every_model_and_data_set_has_its_figures():
@@ -186,7 +185,7 @@ def test_only_an_ablation_of_steps_has_its_plot():
 def test_paintings_and_steps_are_chosen_by_configuration():
     config = made_up.experiment()
     config["figures"] |= {"strips": [1], "strip_steps": [1, 3, 6], "strip_columns": 2}
-    spec = figures(Plan(config).describe())["painting-digits-fpa"]
+    spec = figures(Plan(config).experiment)["painting-digits-fpa"]
     assert spec.options == {"paintings": [1], "steps": [1, 3, 6], "columns": 2}
     config["figures"]["strips"] = [0, 2]
     with pytest.raises(UserError, match=r"no painting 2 .* among the 2"):
@@ -356,7 +355,7 @@ def test_a_film_is_of_models_that_are_scored_while_they_train():
     config = made_up.experiment(models=("fpa", "dcgan"), seeds=(3, 4))
     config["models"]["fpa"]["training"] = {"watch_kimg": 0}
     config["evaluation"]["checkpoint"] = "last"
-    found = [s for s in figures(Plan(config).describe()).values() if s.kind == "film"]
+    found = [s for s in figures(Plan(config).experiment).values() if s.kind == "film"]
     assert [spec.name for spec in found] == ["training_digits_dcgan"]
     assert {part.seed for part in found[0].inputs} == {3}
     assert [part.optional for part in found[0].inputs] == [False, True]
@@ -473,7 +472,7 @@ def test_a_page_without_played_figures_plays_nothing(tmp_path):
 
 def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
     config = made_up.experiment()
-    shown = figures(Plan(config).describe())
+    shown = figures(Plan(config).experiment)
     config["figures"]["real_images"] = False
     about, specs, results = made_up.fill(tmp_path, config)
     assert any(part.path.startswith("real/") for part in shown["samples-digits"].inputs)
@@ -486,7 +485,7 @@ def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
         with np.load(path) as arrays:
             kept = {name: arrays[name] for name in arrays if name != "nearest"}
         np.savez(path, **kept)
-    models = [model["label"] for model in about["models"]]
+    models = [model.label for model in about.models]
     drawn = FIGURES["samples"].draw(specs["samples-digits"], results)
     assert [ax.get_title() for ax in drawn.axes if ax.get_title()] == models
     drawn = FIGURES["neighbours"].draw(specs["neighbours-digits"], results)
@@ -495,25 +494,24 @@ def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
 
 
 def test_specifications_need_no_heavy_library(tmp_path):
-    about = Plan(made_up.experiment()).describe()
-    (tmp_path / "about.json").write_text(json.dumps(about))
+    Plan(made_up.experiment()).experiment.write(tmp_path)
     code = """
-import json
+from fpa.experiment.experiment import Experiment
 from fpa.reporting import bundle, tables
 from fpa.reporting.figures import figures
-assert figures(json.load(open("about.json")))
+assert figures(Experiment.read("."))
 """
-    heavy = {"torch", "matplotlib", "seaborn", "pandas", "scipy", "sklearn", "fpa.models"}
+    heavy = {"torch", "matplotlib", "seaborn", "pandas", "scipy", "sklearn"}
     assert not heavy & modules_loaded_by(code, tmp_path)
 
 
 def test_scores_over_steps_are_of_painters_that_differ_in_nothing_else():
     config = made_up.experiment(models=("fpa", "fpa_12", "fpa_24", "dcgan"))
     config["models"]["fpa_24"]["settings"]["painter"]["rule"] = "additive"
-    about = Plan(config).describe()
+    about = Plan(config).experiment
     assert figures(about)["ablation-steps"].options["steps"] == {"fpa": 6, "fpa_12": 12}
     config["models"]["fpa_12"]["settings"]["painter"]["rule"] = "oja"
-    assert "ablation-steps" not in figures(Plan(config).describe())
+    assert "ablation-steps" not in figures(Plan(config).experiment)
 
 
 # Overlaps -----------------------------------------------------------------------------------
@@ -569,9 +567,9 @@ def partial(tmp_path):
     """The LightGAN of seed 1 is missing, and dcgan on both seeds."""
     config = made_up.experiment(models=("fpa", "lightgan", "dcgan"), seeds=(0, 1))
     about, specs, results = made_up.fill(tmp_path, config)
-    for run in about["runs"]:
-        if run["model"] == "dcgan" or (run["model"], run["seed"]) == ("lightgan", 1):
-            for path in (results / run["folder"]).iterdir():
+    for run in about.runs:
+        if run.model == "dcgan" or (run.model, run.seed) == ("lightgan", 1):
+            for path in (results / run.folder).iterdir():
                 path.unlink()
     return about, specs, results
 
@@ -684,7 +682,7 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
 def test_a_refiners_images_say_which_painter_they_are_of(start, said):
     config = made_up.experiment()
     config["models"]["fpa_unet"]["settings"] = {"start": start}
-    about = Plan({**config, "results": "somewhere/else"}).describe()
+    about = Plan({**config, "results": "somewhere/else"}).experiment
     assert figures(about)["refined-digits-fpa_unet"].caption.endswith(said)
 
 
@@ -718,5 +716,5 @@ def test_a_figures_description_changes_with_what_it_shows_only():
     config = made_up.experiment()
     other = copy.deepcopy(config)
     other["figures"]["grid"] = 4
-    one, two = (figures(Plan(c).describe()) for c in (config, other))
+    one, two = (figures(Plan(c).experiment) for c in (config, other))
     assert {name for name in one if one[name] != two[name]} == {"samples-digits"}

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import made_up
 import numpy as np
@@ -12,8 +13,8 @@ from conftest import fpa
 from fpa.core.files import read_json, write_json
 from fpa.evaluation.memorisation import LEVEL, memorisation, p_of_count
 from fpa.reporting import report
-from fpa.reporting.description import score_file
-from fpa.reporting.tables import OF_RUNS
+from fpa.reporting.results import Results
+from fpa.reporting.tables import table_names
 from fpa.reporting.tables.health import (
     BROKEN,
     COPIES,
@@ -21,9 +22,8 @@ from fpa.reporting.tables.health import (
     LOST,
     RELOADED,
     UNBALANCED,
-    health_caption,
     health_frame,
-    health_layout,
+    health_table,
     notes,
 )
 
@@ -87,19 +87,10 @@ def test_nothing_is_said_where_nothing_can_be_found():
     assert memorisation(broken, fine).n_samples == 200
 
 
-def run(model="m", seed=0, recall=0.5, history=None, neighbours=None, **summary):
-    metrics = {} if recall is None else {"recall": {"value": recall, "error": None}}
-    return {
-        "dataset": "digits",
-        "resolution": 16,
-        "model": model,
-        "seed": seed,
-        "digest": "0123",
-        "scores": {"quick": {"metrics": metrics, "not_finite": summary.pop("not_finite", 0)}},
-        "history": history,
-        "neighbours": neighbours,
-        "summary": summary,
-    }
+def run(model="m", seed=0, recall=0.5, history=None, neighbours=None, not_finite=0, **summary):
+    metrics = {} if recall is None else {"recall": recall}
+    found = {"history": history, "neighbours": neighbours, "summary": summary}
+    return made_up.run_results(model, seed, {"quick": metrics}, not_finite=not_finite, **found)
 
 
 def losses(values, fid=None):
@@ -135,39 +126,38 @@ def test_the_table_shows_the_worst_training_and_says_in_how_many():
         run("a", 0, 0.01, losses([2.0] * 4), nan_reloads=0),
         run("a", 1, 0.40, losses([2.0, 1.0, 1.0, 1.0]), nan_reloads=3),
         run("b", 0, 0.30),
-        {**run("c"), "summary": None},
+        replace(run("c"), summary=None),
     ]
-    frame = health_frame(runs, "x")
+    results = Results("x", {"a": "A"}, runs=runs)
+    frame, shown, caption, _ = health_table(results)
     assert frame["model"].tolist() == ["a", "a", "b"]
-    shown = health_layout(frame, {"a": "A"})
     assert shown.loc["A"].tolist() == [
         *("—", "0.010", "50%", "1.00", "3"),
         f"{LOST} (1 of 2), {RELOADED} (1 of 2)",
     ]
     assert shown.loc["b"].tolist() == ["—", "0.300", "—", "—", "—", "nothing"]
-    caption = health_caption(frame, "x")
     assert "tested in 0 of 3 trainings" in caption
     assert "where a training was too early to count them" in caption
-    assert notes(frame, {"a": "A"}) == [
+    assert notes(results) == [
         f"A on digits: {LOST} (in 1 of 2 trainings) and {RELOADED} (in 1 of 2 trainings). See the "
         "table health."
     ]
 
 
 def test_without_a_finished_training_the_table_says_so():
-    frame = health_frame([{**run(), "summary": None}], "x")
-    assert health_layout(frame, {}).loc["every model", "noticed"] == "no finished training"
-    assert notes(frame, {}) == []
+    results = Results(runs=[replace(run(), summary=None)])
+    assert health_table(results).shown.loc["every model", "noticed"] == "no finished training"
+    assert notes(results) == []
 
 
 def test_tables_and_page_of_an_experiment_say_what_was_noticed(tmp_path):
     about, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("fpa", "dcgan")))
-    for run, recall in zip(about["runs"], (0.5, 0.01), strict=True):
-        path = results / run["folder"] / score_file(about["protocols"][0])
+    for run, recall in zip(about.runs, (0.5, 0.01), strict=True):
+        path = results / run.folder / about.protocols[0].score_file
         score = read_json(path)
         score["metrics"]["recall"]["value"] = recall
         write_json(path, score)
-    for kind in OF_RUNS:
+    for kind in table_names(about, "runs"):
         out = tmp_path / f"{kind}.csv"
         done = fpa("table", kind, "--results", results, "--out", out, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -77,9 +77,9 @@ def honest(tmp_path_factory) -> dict[str, bytes]:
     """The files of a bundle of made-up results, the manifest first."""
     place = tmp_path_factory.mktemp("honest")
     about, _, folder = made_up.fill(place / "made", made_up.experiment(models=("dcgan",)))
-    for run in about["runs"]:
+    for run in about.runs:
         for name in ("run.json", "cost.json"):
-            (folder / run["folder"] / name).write_text("{}\n")
+            (folder / run.folder / name).write_text("{}\n")
     pack(folder, place / "bundle.tar.gz")
     with tarfile.open(place / "bundle.tar.gz") as archive:
         return {member.name: archive.extractfile(member).read() for member in archive}
@@ -151,7 +151,7 @@ BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], bytes], str]] = {
     "a name of two lines": (lambda f: renamed(f, "runs/a\nb.csv"), "not a file of its exp"),
     "a name that moves the cursor": (lambda f: renamed(f, "a\x1b[2J"), "not a file of its exp"),
     "a name that turns the writing": (lambda f: renamed(f, "a\u202eb"), "not a file of its exp"),
-    "a description of a data set that climbs": (climbing, "not a file of its exp"),
+    "a description of a data set that climbs": (climbing, "is not one of this version"),
     "a module": (lambda f: renamed(f, "fpa/core/errors.py"), "not a file of its experiment"),
     "a module beside a run": (lambda f: renamed(f, history(f) + ".py"), "not a file of its exp"),
     "the name of the tables": (lambda f: renamed(f, "tables/fid.csv"), "not a file of its exp"),

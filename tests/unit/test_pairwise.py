@@ -2,15 +2,14 @@
 
 import math
 
+import made_up
 import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from fpa.reporting.tables.build import build
-from fpa.reporting.tables.pairwise import holm, pairwise_frame, welch
-from fpa.reporting.tables.request import Request
-from fpa.reporting.tables.tidy import tidy_scores
-from fpa.reporting.tables.writing import to_latex, to_markdown
+from fpa.reporting.tables.comparisons import difference, holm, pairwise_frame
+from fpa.reporting.tables.rendering import to_latex, to_markdown
+from fpa.reporting.tables.scores import tidy_scores
 
 LABELS = {"fpa": "FPA", "gan": "GAN", "other": "Other"}
 
@@ -38,7 +37,7 @@ def entries(seeds: int = 5, **gaps: float) -> list[dict]:
 def test_welchs_test_is_scipys(n, m):
     draw = np.random.default_rng(0).normal
     a, b = draw(0, 1, n), draw(1, 3, m)
-    found, expected = welch(a, b), ttest_ind(a, b, equal_var=False)
+    found, expected = difference(a, b), ttest_ind(a, b, equal_var=False)
     assert found.p == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
@@ -60,13 +59,15 @@ def test_models_that_are_alike_are_told_apart_in_one_experiment_of_twenty():
     for _ in range(trials):
         values = draw(size=(5, 5))
         pairs = [(a, b) for a in range(5) for b in range(a)]
-        wrong += min(holm([welch(values[a], values[b]).p for a, b in pairs])) < 0.05
+        wrong += min(holm([difference(values[a], values[b]).p for a, b in pairs])) < 0.05
     # 20 expected at most; 34 is three standard deviations above.
     assert wrong <= 34
 
 
 def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown():
-    frame, shown, caption = build(Request("comparisons", entries(gan=20, other=0.1), LABELS, "x"))
+    frame, shown, caption, _ = made_up.table(
+        "comparisons", entries(gan=20, other=0.1), labels=LABELS
+    )
     assert list(zip(frame["metric"], frame["better"], strict=True)) == [
         *(("fid", "fpa"), ("fid", ""), ("fid", "other")),
         # More recall is better.
@@ -95,7 +96,7 @@ def test_the_table_says_which_model_is_better_and_where_no_difference_is_shown()
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "one training"), (2, "2 trainings")])
 def test_few_trainings_tell_no_difference(seeds, words):
-    frame, shown, caption = build(Request("comparisons", entries(seeds, gan=90), LABELS, "x"))
+    frame, shown, caption, _ = made_up.table("comparisons", entries(seeds, gan=90), labels=LABELS)
     assert frame.empty
     assert shown["verdict"].tolist() == ["too few trainings"]
     assert f"from {words}, a difference between models cannot be told from the spread" in caption
@@ -110,7 +111,7 @@ def test_runs_that_failed_are_left_out_and_counted():
             one["model"] == "fpa" and one["seed"] == 0
         ):
             one |= {"status": "nan", "metrics": {}}
-    frame, shown, caption = build(Request("comparisons", made, LABELS, "x"))
+    frame, shown, caption, _ = made_up.table("comparisons", made, labels=LABELS)
     fid = frame[frame["metric"] == "fid"]
     assert fid["verdict"].tolist() == [*("too few trainings", "fpa is better", "too few trainings")]
     assert fid[["n_a", "n_b"]].to_numpy().tolist() == [[4, 2], [4, 5], [2, 5]]
@@ -121,13 +122,13 @@ def test_runs_that_failed_are_left_out_and_counted():
 
 def test_each_data_set_is_corrected_by_itself_and_named():
     made = [*entries(gan=20), *({**one, "dataset": "cats"} for one in entries(gan=20))]
-    frame, shown, _ = build(Request("comparisons", made, LABELS, "x"))
+    frame, shown, *_ = made_up.table("comparisons", made, labels=LABELS)
     assert (frame["p"] == frame["p_holm"]).all()
     assert shown["data set"].tolist() == ["digits", "cats"]
 
 
 def test_trainings_without_any_spread_are_not_compared():
     made = [entry(model, seed, fid=fid) for model, fid in (("a", 1), ("b", 2)) for seed in range(3)]
-    frame = pairwise_frame(tidy_scores(made, "x"))
+    frame = pairwise_frame(tidy_scores(made_up.results_of(made)))
     assert frame["verdict"].tolist() == ["no difference shown"]
     assert np.isnan(frame["p"]).all()

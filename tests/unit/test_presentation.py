@@ -9,15 +9,14 @@ from conftest import modules_loaded_by
 
 from fpa.core.errors import UserError
 from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.scores import Score
+from fpa.experiment.experiment import ProtocolEntry
 from fpa.reporting.make import make_table
-from fpa.reporting.tables import OF_RUNS, PUBLISHED, compare_runs, read_published, table_names
-from fpa.reporting.tables.build import build
-from fpa.reporting.tables.comparison import comparison
-from fpa.reporting.tables.kinds import TABLES
-from fpa.reporting.tables.metric import metric_caption, metric_frame, metric_layout
-from fpa.reporting.tables.request import Request
-from fpa.reporting.tables.tidy import missing_score
-from fpa.reporting.tables.writing import to_latex, to_markdown
+from fpa.reporting.results import Results, missing_score
+from fpa.reporting.tables import PUBLISHED, TABLES, compare_runs, read_published, table_names
+from fpa.reporting.tables.rendering import to_latex, to_markdown
+from fpa.reporting.tables.scores import metric_frame
+from fpa.reporting.tables.side_by_side import comparison
 
 
 def score(model: str, seed: int, fid: float, dataset: str = "digits", **more) -> dict:
@@ -62,7 +61,7 @@ def entries():
 
 @pytest.fixture
 def frame(entries):
-    return metric_frame(entries, "fid", "digits")
+    return metric_frame("fid", made_up.results_of(entries))
 
 
 def test_seeds_become_mean_and_standard_deviation(frame, entries):
@@ -72,7 +71,8 @@ def test_seeds_become_mean_and_standard_deviation(frame, entries):
     assert (row["fid_error"], row["fid_infinity"], row["fid_infinity_error"]) == (0.5, 11, 0.25)
     assert row["runs"] == "fpa0000000 fpa1000000"
     assert np.isnan(frame.iloc[1]["fid_std"])
-    assert metric_frame(entries, "kid", "digits").iloc[0]["kid"] == pytest.approx(0.012)
+    kid = metric_frame("kid", made_up.results_of(entries))
+    assert kid.iloc[0]["kid"] == pytest.approx(0.012)
 
 
 def test_columns_are_those_that_are_promised(frame):
@@ -91,9 +91,9 @@ def cells_of(markdown: str) -> list[list[str]]:
     return [[c.strip() for c in line.strip("|").split("|")] for line in lines]
 
 
-def test_markdown_has_models_down_and_data_sets_across(frame):
-    shown = metric_layout(frame, "fid", {"fpa": "FPA", "light_gan": "LightGAN"})
-    cells = cells_of(to_markdown(shown, metric_caption(frame, "fid")))
+def test_markdown_has_models_down_and_data_sets_across(entries):
+    made = made_up.table("fid", entries, labels={"fpa": "FPA", "light_gan": "LightGAN"})
+    cells = cells_of(to_markdown(made.shown, made.caption))
     assert cells[0] == ["Model", "digits 16 px", "cats 16 px"]
     assert cells[2] == ["FPA", "12.00 ± 2.83", "99.00"]
     assert cells[3] == ["LightGAN", "7.00", "—"]
@@ -102,46 +102,49 @@ def test_markdown_has_models_down_and_data_sets_across(frame):
 def test_what_plus_minus_is_stands_in_the_caption(entries):
     """Of one training each it is no uncertainty of a comparison; one table has one meaning of it."""
     for kind in ("fid", "scores"):
-        _, shown, caption = build(Request(kind, entries, {}, "digits"))
+        _, shown, caption, _ = made_up.table(kind, entries)
         assert "mean ± standard deviation over 1 to 2 trainings (seeds) of each model" in caption
         assert "sampling" not in caption
-        _, shown, caption = build(Request(kind, entries[1:], {}, "digits"))
+        _, shown, caption, _ = made_up.table(kind, entries[1:])
         assert shown.iloc[0, 0] == "14.00 ± 0.50"
         assert "one training of each model, ± the standard error of sampling from it" in caption
         assert "another training of the same model can differ by several times" in caption
-    _, shown, caption = build(Request("kid", entries[1:], {}, "digits"))
+    _, shown, caption, _ = made_up.table("kid", entries[1:])
     assert shown.iloc[0, 0] == "14.00"
     assert "±" not in caption
 
 
 def test_failed_runs_are_shown_as_such(entries):
     entries += [score("fpa", 2, 0, **FAILED), score("dcgan", 0, 0, **FAILED)]
-    _, shown, _ = build(Request("fid", entries, {}, "digits"))
+    _, shown, _, _ = made_up.table("fid", entries)
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83, 1 NaN"
     assert shown.loc["dcgan", "digits 16 px"] == "NaN"
-    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
+    tidy, shown, _, _ = made_up.table("scores", entries)
     assert (shown.loc["dcgan, digits"] == "NaN").all()
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["nan"]
 
 
 def test_runs_without_a_score_are_named(entries):
-    run = {"dataset": "digits", "resolution": 16, "model": "dcgan", "digest": "f" * 64}
-    about = {**entries[0], "name": entries[0]["protocol"]}
+    parts = ("extractor", "resize", "format", "n_fake", "n_real")
+    protocol = ProtocolEntry(
+        name="quick", score="score-quick", **{key: entries[0][key] for key in parts}
+    )
     for seed, status in enumerate(("missing", "failed")):
-        entries.append(missing_score({**run, "seed": seed}, about, "best", status))
-    frame, shown, caption = build(Request("fid", entries, {}, "digits"))
+        run = made_up.run_results("dcgan", seed, {}).run
+        entries.append(missing_score(run, protocol, "best", status))
+    frame, shown, caption, _ = made_up.table("fid", entries)
     assert shown.loc["dcgan", "digits 16 px"] == "1 missing, 1 failed"
     assert frame.loc[frame["model"] == "dcgan", "n_failed"].tolist() == [2]
     assert "2,000 samples against 1,797 real images" in caption
-    _, shown, _ = build(Request("fid", entries[:-1], {}, "digits"))
+    _, shown, _, _ = made_up.table("fid", entries[:-1])
     assert shown.loc["dcgan", "digits 16 px"] == "missing"
-    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
+    tidy, shown, _, _ = made_up.table("scores", entries)
     assert tidy[tidy["model"] == "dcgan"]["status"].tolist() == ["missing", "failed"]
     assert set(shown.loc["dcgan, digits"]) == {"missing"}
 
 
 def test_scores_are_one_row_per_run_and_metric(entries):
-    tidy, shown, caption = build(Request("scores", entries, {"fpa": "FPA"}, "digits"))
+    tidy, shown, caption, _ = made_up.table("scores", entries, labels={"fpa": "FPA"})
     assert len(tidy) == 4 * 3
     row = tidy[(tidy["model"] == "light_gan") & (tidy["metric"] == "fid_infinity")].iloc[0]
     assert (row["value"], row["error"], row["seed"], row["checkpoint"]) == (6, 0.25, 0, "best")
@@ -153,18 +156,18 @@ def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
     for entry in entries:
         entry["settings"] = {"metrics": ["fid", "fid_infinity", "kid"]}
         del entry["metrics"]["fid_infinity"]
-    _, shown, caption = build(Request("scores", entries, {}, "digits"))
+    _, shown, caption, _ = made_up.table("scores", entries)
     assert list(shown.columns) == ["Fréchet distance", "KID x 1000"]
     assert "; no FID ∞, which needs four samples for each dimension of the features;" in caption
-    _, shown, caption = build(Request("fid", entries, {}, "digits"))
+    _, shown, caption, _ = made_up.table("fid", entries)
     assert shown.loc["light_gan", "digits 16 px"] == "7.00"
     assert "FID ∞" not in caption
-    _, shown, caption = build(Request("fid_infinity", entries, {}, "digits"))
+    _, shown, caption, _ = made_up.table("fid_infinity", entries)
     assert (shown == "—").all(axis=None)
     assert "no FID ∞, which needs" in caption
     # Held by one score, it is a column: the others have a dash.
     entries[0]["metrics"]["fid_infinity"] = {"value": 9.0, "error": 0.25}
-    _, shown, caption = build(Request("scores", entries, {}, "digits"))
+    _, shown, caption, _ = made_up.table("scores", entries)
     assert shown["FID ∞"].tolist() == ["9.00", "—", "—"]
     assert "no FID" not in caption
 
@@ -173,14 +176,14 @@ def test_the_caption_says_of_how_many_images_precision_and_recall_are(entries):
     for entry in entries:
         entry["metrics"]["precision"] = {"value": 0.5, "error": None}
         entry["n_precision_recall"] = 1797
-    tidy, _, caption = build(Request("scores", entries, {}, "digits"))
+    tidy, _, caption, _ = made_up.table("scores", entries)
     assert "; precision and recall of 1,797 images on either side;" in caption
     assert set(tidy["n_precision_recall"]) == {1797}
 
 
 def test_several_protocols_have_rows_of_their_own(entries):
     entries += [score("fpa", 0, 5, protocol="paper")]
-    _, shown, caption = build(Request("fid", entries, {}, "digits"))
+    _, shown, caption, _ = made_up.table("fid", entries)
     assert shown.index.tolist() == ["fpa, quick", "light_gan, quick", "fpa, paper"]
     assert "protocol paper: 2,000 samples" in caption
 
@@ -189,7 +192,7 @@ def test_published_values_stand_in_brackets_with_their_source(entries, tmp_path)
     path = tmp_path / "published.csv"
     path.write_text(PUBLISHED.read_text() + "cats,fpa,fid,3.5,quick,x\n")
     published = read_published(str(path))
-    frame, shown, caption = build(Request("fid", entries, {}, "digits", published))
+    frame, shown, caption, _ = made_up.table("fid", entries, published=published)
     assert shown.loc["fpa", "cats 16 px"] == "99.00 (3.50)"
     assert shown.loc["fpa", "digits 16 px"] == "12.00 ± 2.83"
     assert frame["source"].tolist() == ["", "", "x"]
@@ -204,7 +207,7 @@ def test_the_projects_own_list_of_published_values_is_empty():
 
 
 def test_two_runs_are_compared_in_standard_errors():
-    one, two = score("fpa", 0, 10), score("light_gan", 0, 7)
+    one, two = (Score.model_validate(score(*s)) for s in (("fpa", 0, 10), ("light_gan", 0, 7)))
     cells = cells_of(comparison(one, two))
     # sqrt(0.5^2 + 0.5^2) = 0.707
     assert cells[2] == ["fid", "10 ± 0.5", "7 ± 0.5", "+3", "+4.2"]
@@ -227,14 +230,16 @@ def test_two_runs_are_compared_in_standard_errors():
 def test_runs_that_were_not_scored_alike_are_not_comparable(other, warning):
     alike = {"settings": {"groups": 10}, "stages": {"score": 1}}
     one, two = score("fpa", 0, 10, **alike), score("light_gan", 0, 7, **{**alike, **other})
-    assert f"NOT comparable: {warning}\n" in comparison(one, two)
+    compared = comparison(Score.model_validate(one), Score.model_validate(two))
+    assert f"NOT comparable: {warning}\n" in compared
 
 
 def test_runs_without_a_common_metric_or_with_other_metrics_are_compared():
     one = score("fpa", 0, 10, settings={"groups": 10, "metrics": ["fid"]})
     two = score("gan", 0, 10, settings={"groups": 10, "metrics": ["fid", "kid"]})
+    one, two, failed = (Score.model_validate(s) for s in (one, two, {**two, **FAILED}))
     assert "NOT" not in comparison(one, two)
-    assert "No metric has a value of both." in comparison(one, {**two, **FAILED})
+    assert "No metric has a value of both." in comparison(one, failed)
 
 
 def test_one_of_several_scores_is_not_taken_silently(tmp_path):
@@ -261,16 +266,17 @@ def test_one_of_several_scores_is_not_taken_silently(tmp_path):
     assert "NOT" not in compare_runs(both / "score-quick-a.json", other / "score-quick-c.json")
 
 
-def test_only_inception_features_are_called_fid(frame):
-    caption = metric_caption(frame, "fid")
+def test_only_inception_features_are_called_fid(entries):
+    caption = made_up.table("fid", entries).caption
     assert "efficientnet_lite0-96px features (not an Inception FID)" in caption
-    inception = metric_caption(frame.assign(extractor="inception_v3"), "fid")
-    assert inception.startswith("FID (Inception-v3")
+    for entry in entries:
+        entry["extractor"] = "inception_v3"
+    assert made_up.table("fid", entries).caption.startswith("FID (Inception-v3")
 
 
 def test_latex_escapes_and_closes_what_it_opens(entries):
     for kind in ("fid", "kid", "scores"):
-        _, shown, caption = build(Request(kind, entries, {}, "digits"))
+        _, shown, caption, _ = made_up.table(kind, entries)
         text = to_latex(shown, caption)
         assert r"light\_gan" in text
         assert r"$\pm$" in text
@@ -284,16 +290,17 @@ def test_latex_escapes_and_closes_what_it_opens(entries):
 def test_metrics_are_shown_as_their_registry_says(entries):
     for entry in entries:
         entry["metrics"]["fid_torch_fidelity"] = {"value": 1.0, "error": None}
-    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
+    tidy, shown, _, _ = made_up.table("scores", entries)
     expected = [name for name in METRICS if name in entries[0]["metrics"]]
     assert len(shown.columns) == len(expected) == 3
     assert "KID x 1000" in shown.columns
     assert "fid_torch_fidelity" in set(tidy["metric"])
-    assert table_names() == ["claims", "fid", "kid", "scores", "comparisons", *OF_RUNS, "models"]
-    assert OF_RUNS == ("agreement", "choices", "health", "targets")
-    assert all(callable(table.load()) for table in TABLES.values())
+    of_runs = table_names(of="runs")
+    assert table_names() == ["claims", "fid", "kid", "scores", "comparisons", *of_runs, "models"]
+    assert of_runs == ["agreement", "choices", "health", "targets"]
+    assert all(callable(table.make) for table in TABLES.values())
     with pytest.raises(UserError, match=r"unknown metric .fit..*did you mean 'fid'"):
-        build(Request("fit", entries, {}, "digits"))
+        made_up.table("fit", entries)
 
 
 @pytest.fixture
@@ -306,11 +313,11 @@ def sharpness():
 def test_a_metric_of_a_plugin_is_in_every_table(entries, sharpness):
     for entry in entries:
         entry["metrics"]["sharpness"] = {"value": 0.25, "error": 0.01}
-    tidy, shown, _ = build(Request("scores", entries, {}, "digits"))
+    tidy, shown, _, _ = made_up.table("scores", entries)
     assert (tidy["metric"] == "sharpness").sum() == len(entries)
     assert shown.loc["light_gan, digits", "sharpness x 100"] == "25.0"
     assert "sharpness" in table_names()
-    _, shown, caption = build(Request("sharpness", entries[2:3], {}, "digits"))
+    _, shown, caption, _ = made_up.table("sharpness", entries[2:3])
     assert shown.loc["light_gan"].tolist() == ["25.0 ± 1.0"]
     assert caption.startswith("sharpness x 100 in efficientnet_lite0-96px features, higher is")
 
@@ -320,36 +327,30 @@ def test_a_table_says_where_it_mixes_versions_of_a_stage(entries, kind):
     for entry, version in zip(entries, (2, 1, 1, None), strict=True):
         entry["stages"] = {"train": 1, "features": version} if version else None
     del entries[-1]["stages"]
-    _, _, caption = build(Request(kind, entries, {}, "digits"))
-    assert caption.endswith(
-        " MIXED: made by versions 1 and 2 of stage features; "
+    made = made_up.table(kind, entries)
+    assert made.whole_caption("mine").endswith(
+        "; experiment mine. MIXED: made by versions 1 and 2 of stage features; "
         "run snakemake again to make them alike."
     )
-    _, _, caption = build(Request(kind, entries[1:], {}, "digits"))
-    assert "MIXED" not in caption
+    made = made_up.table(kind, entries[1:])
+    assert "MIXED" not in made.whole_caption("mine")
 
 
 # Files --------------------------------------------------------------------------------------
 
 
-DESCRIPTION = {
-    "experiment": "mine",
-    "config": {"figures": {}},
-    "models": [{"name": "fpa", "label": "FPA"}, {"name": "light_gan", "label": "LightGAN"}],
-}
-
-
 def test_a_table_is_written_with_the_names_of_the_description(entries, tmp_path):
     out = tmp_path / "tables" / "fid.csv"
-    markdown = make_table("fid", entries, DESCRIPTION, PUBLISHED, out)
+    results = made_up.results_of(entries, labels={"fpa": "FPA", "light_gan": "LightGAN"})
+    markdown = make_table("fid", results, out)
     assert [cells[0] for cells in cells_of(markdown)[2:]] == ["FPA", "LightGAN"]
-    assert "experiment mine" in markdown
+    assert "experiment test" in markdown
     assert out.with_suffix(".md").read_text() == markdown
     assert out.with_suffix(".tex").read_text().startswith(r"\begin{table}")
     before = out.stat().st_mtime_ns
-    make_table("fid", entries, DESCRIPTION, PUBLISHED, out)
+    make_table("fid", results, out)
     assert out.stat().st_mtime_ns == before
-    markdown = make_table("fid", entries, None, None, out)
+    markdown = make_table("fid", Results(scores=results.scores), out)
     assert [cells[0] for cells in cells_of(markdown)[2:]] == ["fpa", "light_gan"]
     assert "experiment" not in markdown
 
@@ -378,13 +379,15 @@ def test_runs_are_compared_by_the_protocols_that_they_share(tmp_path):
 
 
 def test_a_table_is_made_without_heavy_libraries(entries, tmp_path):
-    (tmp_path / "entries.json").write_text(json.dumps(entries))
-    code = """
-import json
+    for place, entry in enumerate(entries):
+        (tmp_path / f"{place}.json").write_text(json.dumps(entry))
+    code = f"""
+from fpa.evaluation.scores import Score
 from fpa.reporting.make import make_table
-from fpa.reporting.tables import PUBLISHED
+from fpa.reporting.results import Results
+scores = [Score.read(f"{{place}}.json") for place in range({len(entries)})]
 for kind in ("fid", "scores"):
-    make_table(kind, json.load(open("entries.json")), None, PUBLISHED, f"{kind}.csv")
+    make_table(kind, Results(scores=scores), f"{{kind}}.csv")
 """
-    heavy = {"torch", "scipy", "sklearn", "matplotlib.pyplot", "fpa.models"}
+    heavy = {"torch", "scipy", "sklearn", "matplotlib.pyplot"}
     assert not heavy & modules_loaded_by(code, tmp_path)

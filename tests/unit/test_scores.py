@@ -55,7 +55,7 @@ def test_a_new_column_of_the_tables_is_one_field():
     assert set(rows["colour"]) == {"red"}
     assert rows.columns.tolist() == [
         *("dataset", "resolution", "model", "seed", "status", "protocol", "extractor"),
-        *("metric", "value", "error", "n_real", "n_fake", "n_precision_recall"),
+        *("metric", "error", "value", "n_real", "n_fake", "n_precision_recall"),
         *("checkpoint", "checkpoint_kimg", "kimg", "run", "colour"),
     ]
     (nan,) = one.model_copy(update={"status": "nan", "metrics": {}}).rows()

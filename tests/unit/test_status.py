@@ -17,7 +17,7 @@ from PIL import Image
 
 from fpa.core import artifacts
 from fpa.reporting import status as showing
-from fpa.reporting.state import last_lines
+from fpa.reporting.results import last_lines
 from fpa.reporting.status import duration, newest_snapshot, run_states, to_page, to_text
 from fpa.runs.folder import RunFolder, Status
 
@@ -65,12 +65,12 @@ def planned(tmp_path):
 def put(planned, number: int, found: Status | str, log: str = "") -> None:
     """The status file and log of a run."""
     about, results = planned
-    run = about["runs"][number]
+    run = about.runs[number]
     text = found if isinstance(found, str) else found.model_dump_json()
-    (results / run["folder"] / artifacts.STATUS).write_text(text)
+    (results / run.folder / artifacts.STATUS).write_text(text)
     if log:
-        name = run["folder"].rpartition("/")[2]
-        path = results / artifacts.train_log(run["dataset"], run["model"], name)
+        name = run.folder.rpartition("/")[2]
+        path = results / artifacts.train_log(run.dataset, run.model, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(log)
 
@@ -78,7 +78,7 @@ def put(planned, number: int, found: Status | str, log: str = "") -> None:
 def finish(planned, number: int) -> None:
     about, results = planned
     summary = {"steps": 4_000, "kimg": 128.0, "best": {"kimg": 96.0, "fid": 12.5}}
-    path = results / about["runs"][number]["folder"] / artifacts.SUMMARY
+    path = results / about.runs[number].folder / artifacts.SUMMARY
     path.write_text(json.dumps(summary))
 
 
@@ -108,7 +108,7 @@ def test_every_state_is_told_apart(planned):
 def test_a_run_without_a_status_is_waiting_or_as_its_files_say(planned):
     about, results = planned
     assert {run.state for run in run_states(about, results)} == {"waiting"}
-    state = results / about["runs"][0]["folder"] / artifacts.STATE
+    state = results / about.runs[0].folder / artifacts.STATE
     state.mkdir()
     (state / "step-000000040.pt").write_bytes(b"")
     put(planned, 1, "{", LOG)  # refused before its first step
@@ -248,9 +248,9 @@ def test_the_page_reloads_itself_while_it_is_followed(planned, naps, tmp_path):
 def test_the_page_shows_the_newest_snapshot_and_a_broken_one_breaks_nothing(planned):
     about, results = planned
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 1, 4, 4), dtype=np.uint8)
-    path = results / about["runs"][0]["folder"] / artifacts.SNAPSHOTS
+    path = results / about.runs[0].folder / artifacts.SNAPSHOTS
     np.savez(path, images=images, kimg=np.array([0, 16.0]), step=[0, 1], fid=[9, 8])
-    (results / about["runs"][1]["folder"] / artifacts.SNAPSHOTS).write_bytes(b"PK\x03\x04")
+    (results / about.runs[1].folder / artifacts.SNAPSHOTS).write_bytes(b"PK\x03\x04")
     text = to_page("made-up", run_states(about, results), results)
     assert text.count("<img") == 1
     assert "at 16 kimg" in text

@@ -5,7 +5,8 @@ from fpa.core.provenance import STAGES
 from fpa.experiment.config import check_files
 from fpa.workflow.snakemake_internals import skip_retries_on_user_error
 from fpa.workflow.workflow import Workflow, prepare_environment
-from fpa.reporting.tables import OF_RUNS, PUBLISHED, files_of_runs, table_names
+from fpa.reporting.results import files_of_runs
+from fpa.reporting.tables import PUBLISHED, table_names
 
 prepare_environment(ROOT)
 skip_retries_on_user_error()

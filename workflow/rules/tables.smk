@@ -1,8 +1,5 @@
 # Tables from score and cost files.
 
-TABLES = table_names(FPA.about)
-SCORES_TABLES = [name for name in TABLES if name not in (*OF_RUNS, "models")]
-
 
 rule scores_table:
     input:
@@ -20,7 +17,7 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="|".join(SCORES_TABLES),
+        table="|".join(table_names(FPA.described, "scores")),
     localrule: True
     conda:
         "../envs/fpa.yaml"
@@ -43,7 +40,7 @@ rule scores_table:
 
 rule runs_table:
     input:
-        [FPA.in_results(path) for path in files_of_runs(FPA.about)],
+        [FPA.in_results(path) for path in files_of_runs(FPA.described)],
     output:
         csv=report(
             FPA.in_results(artifacts.table("{table}")),
@@ -56,7 +53,7 @@ rule runs_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="|".join(OF_RUNS),
+        table="|".join(table_names(FPA.described, "runs")),
     localrule: True
     conda:
         "../envs/fpa.yaml"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from fpa.core.errors import UserError
-from fpa.reporting.description import Description
+from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures.base import (
     FIGURES,
     Animation,
@@ -35,9 +35,9 @@ __all__ = [
 ]
 
 
-def figures(about: Description) -> dict[str, Spec]:
+def figures(experiment: Experiment) -> dict[str, Spec]:
     """Every figure of an experiment by name, in the order of the report."""
-    context = Context(about)
+    context = Context(experiment)
     found: dict[str, Spec] = {}
     for spec in _in_order(context, (s for kind in FIGURES.values() for s in kind.specs(context))):
         if spec.name in found:

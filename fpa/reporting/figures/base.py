@@ -7,21 +7,17 @@ gives a matplotlib figure or an animation.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fpa.core import artifacts
 from fpa.core.errors import UserError, in_words
-from fpa.core.files import load_array, read_json
 from fpa.core.lazy import pd
 from fpa.core.registry import Registry
-from fpa.reporting.description import Description, labels
+from fpa.experiment.experiment import Experiment
+from fpa.reporting.results import load_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,23 +92,25 @@ class Animation:
 
 
 class Context:
-    """An experiment's description, and what specifications need to know of it."""
+    """An experiment, and what specifications need to know of it."""
 
-    def __init__(self, about: Description) -> None:
-        self.about = about
-        self.config, self.runs = about["config"], about["runs"]
-        self.shown: Mapping[str, Any] = self.config["figures"]
-        self.labels = labels(about)
-        self.seeds: list[int] = self.config["seeds"]
-        self.first_seed = self.seeds[0]
-        self.checkpoint: str = self.config["evaluation"]["checkpoint"]
-        self.sample_seed: int = self.config["evaluation"]["seed"]
-        self.stores = {dataset["name"]: dataset["store"] for dataset in about["datasets"]}
-        painters = [model["name"] for model in about["models"] if model["paints"]]
-        bases = {name: model["base"] for name, model in self.config["models"].items()}
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.config = experiment.config
+        self.shown = self.config.figures
+        self.labels = experiment.labels
+        self.seeds = list(experiment.seeds)
+        self.checkpoint = self.config.evaluation.checkpoint
+        self.sample_seed = self.config.evaluation.seed
+        self.stores = {dataset.name: dataset.store for dataset in experiment.datasets}
+        # Paintings that are shown one by one: the planner fills them in.
+        self.strips = list(self.shown.strips or ())
+        steps = self.shown.strip_steps
+        self.strip_steps = steps if isinstance(steps, int) else list(steps)
         # A refiner's painting trace is that of the painter that it starts from.
-        self.painters = [name for name in painters if bases[name] is None]
-        self.refiners = [name for name in painters if bases[name] is not None]
+        bases = {name: model.base for name, model in self.config.models.items()}
+        self.painters = [name for name in experiment.painters if bases[name] is None]
+        self.refiners = [name for name in experiment.painters if bases[name] is not None]
 
     def inputs(
         self,
@@ -124,11 +122,9 @@ class Context:
     ) -> tuple[Input, ...]:
         """A file of every run, or of those on a data set, of some models, with some seeds."""
         return tuple(
-            Input(f"{run['folder']}/{file}", run["dataset"], run["model"], run["seed"], optional)
-            for run in self.runs
-            if (dataset is None or run["dataset"] == dataset)
-            and (models is None or run["model"] in models)
-            and (seeds is None or run["seed"] in seeds)
+            Input(f"{run.folder}/{file}", run.dataset, run.model, run.seed, optional)
+            for run in self.experiment.runs_of(dataset)
+            if (models is None or run.model in models) and (seeds is None or run.seed in seeds)
         )
 
     def first_inputs(
@@ -139,18 +135,16 @@ class Context:
         optional: bool = False,
     ) -> tuple[Input, ...]:
         """The same of the runs with the first training seed only."""
-        return self.inputs(file, dataset, models, [self.first_seed], optional)
+        return self.inputs(file, dataset, models, [self.experiment.first_seed], optional)
 
     def traces(self, dataset: str, model: str) -> tuple[Input, ...]:
         """The painting traces of a model on a data set."""
-        file = artifacts.paintings(self.checkpoint, self.shown["paintings"], self.sample_seed)
+        file = artifacts.paintings(self.checkpoint, self.shown.paintings, self.sample_seed)
         return self.first_inputs(file, dataset, [model])
 
     def statistics(self, dataset: str | None, models: Sequence[str]) -> tuple[Input, ...]:
         """The step statistics of painters."""
-        file = artifacts.step_statistics(
-            self.checkpoint, self.shown["statistics"], self.sample_seed
-        )
+        file = artifacts.step_statistics(self.checkpoint, self.shown.statistics, self.sample_seed)
         return self.first_inputs(file, dataset, models)
 
     def spec(
@@ -186,19 +180,14 @@ class Context:
         )
 
     @property
-    def real_images(self) -> bool:
-        """Whether real images may be shown. Descriptions without a word of it show them."""
-        return self.shown.get("real_images", True)
-
-    @property
     def training_seed(self) -> str:
         """The first training seed, in words."""
-        return f"training seed {self.first_seed}"
+        return f"training seed {self.experiment.first_seed}"
 
     @property
     def chosen_paintings(self) -> str:
         """Which paintings are shown one by one, in words."""
-        numbers = in_words([str(n + 1) for n in self.shown["strips"]])
+        numbers = in_words([str(n + 1) for n in self.strips])
         return f"Paintings {numbers} of the fixed sample seed {self.sample_seed}"
 
     @property
@@ -242,32 +231,9 @@ def register(kind: str, specs: Specs, draw: Draw) -> FigureKind:
 # What figures show -----------------------------------------------------------------------------
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV table of the results: only empty cells are missing; the status 'nan' is a word."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
-
-
 def load(part: Input, results: Path) -> Any:
     """An input's array (or arrays by name, or table, or JSON); None where it is missing."""
     return load_file(results / part.path)
-
-
-def load_file(path: Path) -> Any:
-    """The same of a file."""
-    if not path.exists():
-        return None
-    if path.suffix == ".json":
-        return read_json(path)
-    if path.suffix == ".csv":
-        return read_table(path)
-    found = load_array(path)
-    if isinstance(found, np.ndarray):
-        return found
-    try:
-        with found:
-            return dict(found)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
 
 
 def load_needed(part: Input, results: Path) -> Any:

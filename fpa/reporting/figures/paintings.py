@@ -60,9 +60,9 @@ def painting_specs(context: Context) -> Iterator[Spec]:
                 f"{SCALING} {context.chosen_paintings}.",
                 inputs=context.traces(dataset, model),
                 options={
-                    "paintings": context.shown["strips"],
-                    "steps": context.shown["strip_steps"],
-                    "columns": context.shown["strip_columns"],
+                    "paintings": context.strips,
+                    "steps": context.strip_steps,
+                    "columns": context.shown.strip_columns,
                 },
                 played=True,
             )
@@ -152,7 +152,7 @@ def keys_specs(context: Context) -> Iterator[Spec]:
                 "in the corner the learning rate of each step. "
                 f"{context.chosen_paintings}, each channel by itself.",
                 inputs=context.traces(dataset, model),
-                options={"paintings": context.shown["strips"]},
+                options={"paintings": context.strips},
             )
 
 
@@ -260,7 +260,7 @@ def dynamics_specs(context: Context) -> Iterator[Spec]:
                 category=CATEGORY,
                 caption=f"{context.labels[model]} on {dataset} ({context.training_seed}), step by "
                 "step: mean and band (10th to 90th percentile) of "
-                f"{context.shown['statistics']} paintings, and some single ones. Norm: Frobenius "
+                f"{context.shown.statistics} paintings, and some single ones. Norm: Frobenius "
                 "norm of the rank-1 update over that of the finished image W. Share: inner product "
                 "of update and W over the squared norm of W (all shares sum to 1). Explained: 1 - "
                 "squared distance to W over squared norm of W. Rank at float32's precision; "
@@ -269,7 +269,7 @@ def dynamics_specs(context: Context) -> Iterator[Spec]:
                 "over channels.",
                 inputs=(*context.traces(dataset, model), *context.statistics(dataset, [model])),
                 lines=True,
-                options={"paintings": context.shown["strips"], "model": model},
+                options={"paintings": context.strips, "model": model},
             )
 
 
@@ -361,7 +361,7 @@ def refined_specs(context: Context) -> Iterator[Spec]:
                 category=CATEGORY,
                 caption=f"Images on {dataset} as the frozen painter leaves them (top) and as the "
                 f"U-Net of {context.labels[model]} refines them (bottom); {context.training_seed}, "
-                f"the first {context.shown['paintings']} of the fixed sample seed, not chosen. "
+                f"the first {context.shown.paintings} of the fixed sample seed, not chosen. "
                 f"{_painter(context, model)}",
                 inputs=context.traces(dataset, model),
                 played=True,
@@ -370,9 +370,9 @@ def refined_specs(context: Context) -> Iterator[Spec]:
 
 def _painter(context: Context, model: str) -> str:
     """Which painter is refined, beside the one whose score stands in the tables."""
-    described = context.config["models"][model]
-    start = {"checkpoint": "best", "painter": "raw", **described["settings"].get("start", {})}
-    base = context.labels[described["base"]]
+    refiner = context.config.models[model]
+    start = {"checkpoint": "best", "painter": "raw", **refiner.settings.get("start", {})}
+    base = context.labels[str(refiner.base)]
     if start["checkpoint"] != context.checkpoint:
         return f"The painter is that of {base}'s {start['checkpoint']} checkpoint."
     if start["painter"] == "ema":
@@ -410,7 +410,7 @@ def steps_specs(context: Context) -> Iterator[Spec]:
             title="step statistics",
             category=CATEGORY,
             caption="Step statistics by data set: mean and band (10th to 90th percentile) of "
-            f"{context.shown['statistics']} paintings of each painter ({context.training_seed}). "
+            f"{context.shown.statistics} paintings of each painter ({context.training_seed}). "
             "Learning rate; norm of the rank-1 update over the finished image's; explained share "
             "of the finished image; effective rank of the partial image.",
             inputs=context.statistics(None, context.painters),

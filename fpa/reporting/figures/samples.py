@@ -10,7 +10,6 @@ import numpy as np
 
 from fpa.core import artifacts
 from fpa.core.lazy import plt
-from fpa.reporting.description import first_protocol, neighbours_file, samples_file
 from fpa.reporting.figures.base import Context, Input, Spec, load_by_model, register
 from fpa.reporting.figures.theme import (
     TEXT_WIDTH,
@@ -31,8 +30,8 @@ CATEGORY = "Samples"
 
 def samples_specs(context: Context) -> Iterator[Spec]:
     """One for each data set."""
-    count = context.shown["grid"]
-    beside = " beside the first real images" if context.real_images else ""
+    count = context.shown.grid
+    beside = " beside the first real images" if context.shown.real_images else ""
     for dataset, store in context.stores.items():
         yield context.spec(
             "samples",
@@ -42,8 +41,8 @@ def samples_specs(context: Context) -> Iterator[Spec]:
             caption=f"Uncurated samples of each model on {dataset} (the first {count} of those "
             f"that are scored; {context.training_seed}){beside}.",
             inputs=(
-                *[Input(artifacts.real_samples(store, count), dataset)] * context.real_images,
-                *context.first_inputs(samples_file(context.about), dataset),
+                *[Input(artifacts.real_samples(store, count), dataset)] * context.shown.real_images,
+                *context.first_inputs(context.experiment.samples_file, dataset),
             ),
             options={"count": count},
         )
@@ -80,8 +79,8 @@ def interpolation_specs(context: Context) -> Iterator[Spec]:
     """One for each data set."""
     file = artifacts.interpolations(
         context.checkpoint,
-        context.shown["interpolations"],
-        context.shown["frames"],
+        context.shown.interpolations,
+        context.shown.frames,
         context.sample_seed,
     )
     for dataset in context.stores:
@@ -127,9 +126,9 @@ register("interpolation", interpolation_specs, draw_interpolation)
 
 def neighbours_specs(context: Context) -> Iterator[Spec]:
     """One for each data set, in the feature space of the first protocol."""
-    protocol = first_protocol(context.about)
-    file = neighbours_file(context.about)
-    above = ", above their nearest training images" if context.real_images else ""
+    protocol = context.experiment.first_protocol
+    file = context.experiment.neighbours_file
+    above = ", above their nearest training images" if context.shown.real_images else ""
     for dataset in context.stores:
         yield context.spec(
             "neighbours",
@@ -138,7 +137,7 @@ def neighbours_specs(context: Context) -> Iterator[Spec]:
             category=CATEGORY,
             caption=f"Memorisation check on {dataset} ({context.training_seed}): the first samples, "
             f"not chosen{above}. Right: the distances of all samples (2,000 at most) to their nearest "
-            f"training image, in {protocol['extractor']} features, against those between training images. A "
+            f"training image, in {protocol.extractor} features, against those between training images. A "
             "model that copies lies left of the grey curve, near zero.",
             inputs=context.first_inputs(file, dataset),
         )

@@ -14,7 +14,6 @@ from fpa.core.errors import UserError
 from fpa.core.lazy import pd, plt, sns
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import counted
-from fpa.reporting.description import first_protocol
 from fpa.reporting.figures.base import Context, Input, Spec, load_needed, register
 from fpa.reporting.figures.theme import (
     MISSING,
@@ -25,8 +24,8 @@ from fpa.reporting.figures.theme import (
     model_markers,
     shared_legend,
 )
-from fpa.reporting.measures import directions, drawn_metrics, heading, measure
-from fpa.reporting.tables.agreement import FEWEST, SCOPES, score_label
+from fpa.reporting.metric_labels import directions, drawn_metrics, heading, measure
+from fpa.reporting.tables.quick_scores import FEWEST, SCOPES, score_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,11 +39,12 @@ CATEGORY = "Scores"
 def scores_specs(context: Context) -> Iterator[Spec]:
     """One for the experiment."""
     sizes = ", ".join(
-        f"{protocol['name']} ({counted(protocol)})" for protocol in context.about["protocols"]
+        f"{protocol.name} ({counted(protocol.model_dump())})"
+        for protocol in context.experiment.protocols
     )
     caption = (
         f"Scores by model and data set, by protocol {sizes}. {context.error_bars}. "
-        f"{directions(context.config['evaluation'])}"
+        f"{directions(context.config.evaluation)}"
     )
     yield context.spec(
         "scores",
@@ -200,20 +200,20 @@ COSTS = {"parameters": "generator parameters (millions)", "minutes": "one traini
 
 def tradeoffs_specs(context: Context) -> Iterator[Spec]:
     """One for an experiment of several models, by its first protocol."""
-    if len(context.labels) < FEWEST_MODELS or "fid" not in context.config["evaluation"]["metrics"]:
+    if len(context.labels) < FEWEST_MODELS or "fid" not in context.config.evaluation.metrics:
         return
-    protocol = first_protocol(context.about)
+    protocol = context.experiment.first_protocol
     yield context.spec(
         "tradeoffs",
         title="distance over size and time",
         category=CATEGORY,
         caption="Fréchet distance over the generator's parameters (those of a frozen painter included) "
-        f"and over the time of a training ({counted(protocol)}). The time is the "
+        f"and over the time of a training ({counted(protocol.model_dump())}). The time is the "
         "budget divided by the speed in the table of models; that of a base is not included. "
         f"{context.error_bars}.",
         inputs=(Input(artifacts.table("scores")), Input(artifacts.table("models"))),
         lines=True,
-        options={"protocol": protocol["name"]},
+        options={"protocol": protocol.name},
     )
 
 
@@ -416,14 +416,15 @@ def ablation_specs(context: Context) -> Iterator[Spec]:
 
 def _painting_steps(context: Context) -> dict[str, int]:
     """Steps by model, of the largest set of painters that are the same but for them."""
-    steps = {run["model"]: run["painter_steps"] for run in context.runs if run["painter_steps"]}
+    runs = context.experiment.runs
+    steps = {run.model: run.painter_steps for run in runs if run.painter_steps}
     alike: dict[str, dict[str, int]] = {}
     for name, count in steps.items():
-        model = context.config["models"][name]
-        settings = model["settings"]
-        painter = {k: v for k, v in settings.get("painter", {}).items() if k != "steps"}
-        rest = {**settings, "painter": painter}
-        key = json.dumps([model["class"], model["base"], model["training"], rest], sort_keys=True)
+        model = context.config.models[name]
+        painter = {k: v for k, v in model.settings.get("painter", {}).items() if k != "steps"}
+        rest = {**model.settings, "painter": painter}
+        training = model.training.model_dump()
+        key = json.dumps([model.class_, model.base, training, rest], sort_keys=True)
         alike.setdefault(key, {})[name] = count
     found = max(alike.values(), key=lambda group: len(set(group.values())), default={})
     return found if len(set(found.values())) > 1 else {}

@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 from fpa.core import artifacts
 from fpa.core.errors import UserError, in_words
 from fpa.core.lazy import pd, plt, sns
-from fpa.reporting.description import target_distance, watched
 from fpa.reporting.figures.base import (
     Animation,
     Context,
@@ -58,9 +57,9 @@ def progress_specs(context: Context) -> Iterator[Spec]:
         if count > 1
         else "one seed, so no band"
     )
-    training = context.config["training"]
-    protocols = {protocol["name"]: protocol for protocol in context.about["protocols"]}
-    extractor = protocols[training["watch_protocol"]]["extractor"]
+    training = context.config.training
+    protocols = {protocol.name: protocol for protocol in context.experiment.protocols}
+    extractor = protocols[str(training.watch_protocol)].extractor
     for dataset in context.stores:
         yield context.spec(
             "progress",
@@ -68,7 +67,7 @@ def progress_specs(context: Context) -> Iterator[Spec]:
             title="quick scores over training",
             category=CATEGORY,
             caption=f"Fréchet distance, precision and recall of the EMA generator on {dataset} while it "
-            f"trains ({training['watch_images']:,} samples of its own, {training['watch_protocol']} "
+            f"trains ({training.watch_images:,} samples of its own, {training.watch_protocol} "
             f"protocol, {extractor} features): {band}.{_before(context)}",
             inputs=context.inputs(artifacts.HISTORY, dataset),
             lines=True,
@@ -157,8 +156,8 @@ register("progress", progress_specs, draw_progress)
 
 def targets_specs(context: Context) -> Iterator[Spec]:
     """One, where models are scored while they train."""
-    if watched(context.about):
-        target = target_distance(context.about)
+    if context.experiment.watched:
+        target = context.experiment.target_distance
         which = f"of {target:g}" if target else "that the mean training of every model reaches"
         yield context.spec(
             "targets",
@@ -283,7 +282,7 @@ BAR = 24
 
 def film_specs(context: Context) -> Iterator[Spec]:
     """One for each data set and each model that has quick scores."""
-    models = watched(context.about)
+    models = context.experiment.watched
     for dataset in context.stores:
         for model in models:
             yield context.spec(

@@ -1,34 +1,79 @@
 """Tables of scores and costs: CSV with everything, then Markdown and LaTeX in the paper's layout.
 
-    tidy        one row for each run, protocol and metric (scores.csv)
-    metric      one metric: models down, data sets across (fid, kid)
-    scores      every metric: models down, metrics across
-    claims      what the paper states, with a verdict
-    pairwise    which differences between models exceed the spread of trainings (comparisons)
-    agreement   how far scores rank models and checkpoints alike
-    choices     which checkpoint each quick score would have chosen
-    health      signs of overfitting and of faults
-    models      size and cost of the models
-    targets     images and hours to a given distance
-    published   published scores, for a column of the metrics' tables
-    comparison  two runs side by side
-    kinds       the registry, and which tables an experiment has
-    request     what a table is made from
-    build       from entries to a table
-    writing     from a table to Markdown and LaTeX
+    scores        every score (scores.csv); one metric: models down, data sets across (fid, kid)
+    comparisons   which differences exceed the spread of trainings; claims with a verdict
+    quick_scores  how far scores agree; which checkpoint each would have chosen (agreement, choices)
+    health        signs of overfitting and of faults
+    costs         size and speed of the models; images and hours to a distance (models, targets)
+    side_by_side  two runs
+    base          what a table is
+    rendering     a table as Markdown, LaTeX and HTML
 
-The workflow imports this at every start: nothing here imports pandas.
+The workflow imports this at every start: nothing here imports pandas before a table is made.
 """
 
-from fpa.reporting.tables.comparison import compare_runs
-from fpa.reporting.tables.kinds import OF_RUNS, files_of_runs, table_names
-from fpa.reporting.tables.published import PUBLISHED, read_published
+from functools import partial
+
+from fpa.evaluation.metrics import METRICS
+from fpa.experiment.experiment import Experiment
+from fpa.reporting.results import Results
+from fpa.reporting.tables import comparisons, costs, health, quick_scores, scores
+from fpa.reporting.tables.base import TABLES, Made, Table, mixed_stages
+from fpa.reporting.tables.scores import PUBLISHED, read_published
+from fpa.reporting.tables.side_by_side import compare_runs
 
 __all__ = [
-    "OF_RUNS",
     "PUBLISHED",
+    "TABLES",
+    "Made",
+    "Table",
+    "build",
     "compare_runs",
-    "files_of_runs",
+    "comparisons",
+    "costs",
+    "health",
+    "quick_scores",
     "read_published",
+    "scores",
     "table_names",
+    "table_of",
 ]
+
+ORDER = ("claims", "scores", "comparisons", "agreement", "choices", "health", "targets", "models")
+"""Of the project's own tables on the page; those of metrics follow the claims, others come last."""
+
+
+def table_of(kind: str) -> Table:
+    """The table of a metric, or of another kind; UserError where there is no such kind."""
+    if kind in TABLES:
+        return TABLES[kind]
+    METRICS.get(kind, "table")
+    return Table(partial(scores.metric_table, kind))
+
+
+def build(kind: str, results: Results) -> Made:
+    """A table, with a warning where it mixes versions of a stage."""
+    table = table_of(kind)
+    made = table.make(results)
+    stages = (
+        [getattr(cost, "stages", None) for cost in results.costs] if table.of == "costs" else []
+    )
+    if table.of == "scores":
+        stages = [score.stages for score in results.scores]
+    return made._replace(warning=mixed_stages(stages))
+
+
+def table_names(experiment: Experiment | None = None, of: str | None = None) -> list[str]:
+    """Tables of an experiment, or all that there can be, or those made `of` scores, costs or runs.
+
+    A metric that is not measured has no table.
+    """
+    measured = METRICS if experiment is None else experiment.config.evaluation.metrics
+    metrics = [name for name, metric in METRICS.items() if metric.table and name in measured]
+    names = [
+        name for name, table in TABLES.items() if experiment is None or table.belongs(experiment)
+    ]
+    names.sort(key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    first = [name for name in names if name == "claims"]
+    found = [*first, *metrics, *names[len(first) :]]
+    return [name for name in found if of is None or table_of(name).of == of]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fpa.core.errors import in_words
 from fpa.core.lazy import pd
 from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
-from fpa.reporting.tables.request import Built, Request
-from fpa.reporting.tables.text import sentence
-from fpa.reporting.tables.tidy import Entry
+from fpa.reporting.results import Results, RunResults
+from fpa.reporting.tables.base import TABLES, Made, Table, sentence
 
 COLLAPSED = 0.05
 """Recall below which a generator is said to have lost most of what it should show."""
@@ -36,33 +34,44 @@ COLUMNS = [
 ]
 
 
-def health_frame(runs: Sequence[Entry], experiment: str) -> pd.DataFrame:
-    """One row for each finished run; what is unknown is missing.
+def health_table(results: Results) -> Made:
+    """What is wrong with each training, beside how good its samples are."""
+    frame = health_frame(results.runs, results.experiment)
+    return Made(frame, _health_layout(frame, results), _health_caption(frame))
 
-    runs: as fpa.reporting.state.run_entries gives them. `noticed` are words, separated by '; '.
-    """
-    rows = [_health(run) for run in runs if run["summary"] is not None]
+
+def health_frame(runs: Sequence[RunResults], experiment: str) -> pd.DataFrame:
+    """One row for each finished run; what is unknown is missing. `noticed`: words, separated by '; '."""
+    rows = [_health(run) for run in runs if run.summary is not None]
     return pd.DataFrame([row | {"experiment": experiment} for row in rows], columns=COLUMNS)
 
 
-def _health(run: Entry) -> dict[str, Any]:
-    row: dict[str, Any] = {key: run[key] for key in ("dataset", "resolution", "model", "seed")}
-    row["run"] = run["digest"]
-    near = run["neighbours"]
+def _health(run: RunResults) -> dict[str, object]:
+    row = {**run.place, "run": run.run.digest}
+    near = run.neighbours
     test = None if near is None else memorisation(near["distance"], near["real_distance"])
     if test is not None:
         row |= _memorised(test)
-    scores = list(run["scores"].values())
-    recalls = [s["metrics"]["recall"]["value"] for s in scores if s["metrics"].get("recall")]
-    known = [value for value in recalls if value is not None]
-    row["recall"] = min(known) if known else math.nan
-    row["not_finite"] = max((s.get("not_finite") or 0 for s in scores), default=0)
-    row |= _training(run["history"])
-    row["nan_reloads"] = run["summary"].get("nan_reloads")
-    return row | {"noticed": "; ".join(_noticed(row, test))}
+    scores = list(run.scores.values())
+    recalls = [score.metrics["recall"].value for score in scores if "recall" in score.metrics]
+    recall = min((value for value in recalls if not math.isnan(value)), default=math.nan)
+    not_finite = max((score.not_finite for score in scores), default=0)
+    training = _training(run.history)
+    reloads: int | None = getattr(run.summary, "nan_reloads", None)
+    # A comparison with NaN is false: what is unknown is not noticed.
+    signs = {
+        COPIES: test is not None and test.copies,
+        LOST: recall < COLLAPSED,
+        UNBALANCED: training["d_loss_share"] < WON,
+        DECLINED: training["last_quick"] > WORSE * training["best_quick"],
+        RELOADED: bool(reloads),
+        BROKEN: not_finite > 0,
+    }
+    row |= {"recall": recall, "not_finite": not_finite, **training, "nan_reloads": reloads}
+    return row | {"noticed": "; ".join(words for words, found in signs.items() if found)}
 
 
-def _memorised(test: Memorisation) -> dict[str, Any]:
+def _memorised(test: Memorisation) -> dict[str, object]:
     return {
         "close": test.share,
         "close_low": test.low,
@@ -90,19 +99,6 @@ def _training(history: pd.DataFrame | None) -> dict[str, float]:
     return found
 
 
-def _noticed(row: Mapping[str, Any], test: Memorisation | None) -> list[str]:
-    # A comparison with NaN is false: what is unknown is not noticed.
-    signs = {
-        COPIES: test is not None and test.copies,
-        LOST: row["recall"] < COLLAPSED,
-        UNBALANCED: row["d_loss_share"] < WON,
-        DECLINED: row["last_quick"] > WORSE * row["best_quick"],
-        RELOADED: bool(row["nan_reloads"]),
-        BROKEN: row["not_finite"] > 0,
-    }
-    return [words for words, found in signs.items() if found]
-
-
 def counts_noticed(frame: pd.DataFrame) -> dict[str, int]:
     """What was noticed in some rows, and in how many of them."""
     found: dict[str, int] = {}
@@ -112,11 +108,11 @@ def counts_noticed(frame: pd.DataFrame) -> dict[str, int]:
     return found
 
 
-def health_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def _health_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     """One row for each model and data set: the worst of its trainings, as text."""
     rows, names = [], []
     for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
-        label = labels.get(str(model), str(model))
+        label = results.label(model)
         names.append(f"{label}, {dataset}" if frame["dataset"].nunique() > 1 else label)
         ratio = (group["last_quick"] / group["best_quick"]).max()
         rows.append(
@@ -134,7 +130,7 @@ def health_layout(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFram
     return pd.DataFrame(rows, pd.Index(names, name="Model"))
 
 
-def _text(value: Any, form: str) -> str:
+def _text(value: float, form: str) -> str:
     return "—" if pd.isna(value) else form.format(float(value))
 
 
@@ -145,7 +141,7 @@ def _words(group: pd.DataFrame) -> str:
     return ", ".join(f"{words} ({n} of {len(group)})" for words, n in found.items()) or "nothing"
 
 
-def health_caption(frame: pd.DataFrame, experiment: str) -> str:
+def _health_caption(frame: pd.DataFrame) -> str:
     """What the columns are, and what is looked for."""
     tested = int(frame["close"].notna().sum())
     parts = [
@@ -160,16 +156,17 @@ def health_caption(frame: pd.DataFrame, experiment: str) -> str:
     ]
     if frame["nan_reloads"].isna().any():
         parts.append("NaN reloads: — where a training was too early to count them")
-    return sentence(parts, experiment)
+    return sentence(parts)
 
 
-def notes(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+def notes(results: Results) -> list[str]:
     """What a reader of the page needs to know before the numbers: one line for each model."""
     found = []
+    frame = health_frame(results.runs, results.experiment)
     for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
         counts = counts_noticed(group)
         if counts:
-            name = f"{labels.get(str(model), str(model))} on {dataset}"
+            name = f"{results.label(model)} on {dataset}"
             several = len(group) > 1
             words = [
                 f"{what} (in {n} of {len(group)} trainings)" if several else what
@@ -179,8 +176,4 @@ def notes(frame: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
     return found
 
 
-def build(request: Request) -> Built:
-    """The table of health."""
-    frame = health_frame(request.entries, request.experiment)
-    shown = health_layout(frame, request.labels)
-    return frame, shown, health_caption(frame, request.experiment)
+TABLES.register("health", Table(health_table, of="runs"))

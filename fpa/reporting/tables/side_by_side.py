@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fpa.core.errors import UserError
-from fpa.core.files import read_json
 from fpa.core.lazy import pd
+from fpa.evaluation.distances import Estimate
 from fpa.evaluation.protocols import counted
-
-Estimate = Mapping[str, Any]
-"""A value and its standard error, None where unknown."""
+from fpa.evaluation.scores import Score
 
 COMPARABLE = (
     *("extractor", "resize", "format", "weights_sha256", "real_sha256", "n_real", "n_fake"),
@@ -37,7 +34,7 @@ def compare_runs(one: str | Path, two: str | Path) -> str:
     """
     ours, theirs = _scores_of(Path(one)), _scores_of(Path(two))
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
-    done = {a["protocol"] for a, _ in pairs}
+    done = {a.protocol for a, _ in pairs}
     for protocol in _protocols(ours):
         if protocol in _protocols(theirs) and protocol not in done:
             pairs.append((_only(ours, protocol, one), _only(theirs, protocol, two)))
@@ -49,27 +46,21 @@ def compare_runs(one: str | Path, two: str | Path) -> str:
     return "\n\n".join(comparison(a, b) for a, b in pairs)
 
 
-def _scores_of(place: Path) -> dict[str, dict[str, Any]]:
+def _scores_of(place: Path) -> dict[str, Score]:
     """Scores by their file's name: all of a run's folder, or one score file."""
     paths = sorted(place.glob("score-*.json")) if place.is_dir() else [place]
     if not paths:
         raise UserError(f"{place} holds no score; `snakemake` makes them, or python -m fpa score")
-    found = {}
-    for path in paths:
-        score = read_json(path)
-        if not isinstance(score, dict) or "metrics" not in score:
-            raise UserError(f"{path} is no score file; name a run's folder or its score-*.json")
-        found[path.name] = score
-    return found
+    return {path.name: Score.read(path) for path in paths}
 
 
-def _protocols(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(score["protocol"] for score in scores.values()))
+def _protocols(scores: Mapping[str, Score]) -> list[str]:
+    return list(dict.fromkeys(score.protocol for score in scores.values()))
 
 
-def _only(scores: Mapping[str, dict[str, Any]], protocol: str, place: str | Path) -> dict[str, Any]:
+def _only(scores: Mapping[str, Score], protocol: str, place: str | Path) -> Score:
     """The score by a protocol; UserError when there are several."""
-    names = [name for name, score in scores.items() if score["protocol"] == protocol]
+    names = [name for name, score in scores.items() if score.protocol == protocol]
     if len(names) > 1:
         raise UserError(
             f"{place} holds {len(names)} scores by protocol {protocol}, none of which the other run "
@@ -78,27 +69,29 @@ def _only(scores: Mapping[str, dict[str, Any]], protocol: str, place: str | Path
     return scores[names[0]]
 
 
-def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+def comparison(one: Score, two: Score) -> str:
     """Two score files side by side, as Markdown: differences in standard errors."""
     rows = []
-    for metric, a in one["metrics"].items():
-        b = two["metrics"].get(metric)
-        # The libraries' disagreement is no score.
-        if b is None or a["value"] is None or b["value"] is None or metric == "fid_difference":
+    for metric, a in one.metrics.items():
+        b = two.metrics.get(metric)
+        # The libraries' disagreement is not a score.
+        if b is None or math.isnan(a.value) or math.isnan(b.value) or metric == "fid_difference":
             continue
-        difference, apart = _errors_apart(a, b)
+        difference = a.value - b.value
+        error = math.hypot(a.error, b.error)
+        apart = f"{difference / error:+.1f}" if error > 0 else "unknown"
         rows.append(
             {
                 "metric": metric,
                 "A": _with_error(a),
                 "B": _with_error(b),
                 "A - B": f"{difference:+.4g}",
-                "in standard errors of sampling": "unknown" if apart is None else f"{apart:+.1f}",
+                "in standard errors of sampling": apart,
             }
         )
     names = [
-        f"{letter}: {s['dataset']} {s['model']} {_training(s)}({s['run'][:10]}), "
-        f"protocol {s['protocol']} ({counted(s)}), {s['checkpoint']} checkpoint"
+        f"{letter}: {s.dataset} {s.model} {_training(s)}({s.run[:10]}), "
+        f"protocol {s.protocol} ({counted(s.as_json())}), {s.checkpoint} checkpoint"
         for letter, s in (("A", one), ("B", two))
     ]
     differing = _differing(_conditions(one), _conditions(two))
@@ -109,16 +102,16 @@ def comparison(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
     return "\n".join([*names, *warning, "", table, "", SAMPLING])
 
 
-def _training(score: Mapping[str, Any]) -> str:
+def _training(score: Score) -> str:
     """The training's seed; images that somebody brought are of none that is known."""
-    return "" if score["seed"] is None else f"seed {score['seed']} "
+    return "" if score.seed is None else f"seed {score.seed} "
 
 
-def _conditions(score: Mapping[str, Any]) -> dict[str, Any]:
+def _conditions(score: Score) -> dict[str, object]:
     """How a score was made: what is in COMPARABLE, each setting and stage by itself."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key in COMPARABLE:
-        value = score.get(key)
+        value = getattr(score, key)
         if isinstance(value, Mapping):
             found |= {f"{key}.{name}": part for name, part in value.items()}
         elif value is not None:
@@ -127,10 +120,10 @@ def _conditions(score: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key != "settings.metrics"}
 
 
-def _differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
+def _differing(one: Mapping[str, object], two: Mapping[str, object]) -> list[str]:
     """What differs, with both values where a reader can do something with them."""
 
-    def shown(value: Any) -> str:
+    def shown(value: object) -> str:
         return f"{value:,}" if isinstance(value, int) else str(value)
 
     return [
@@ -142,15 +135,6 @@ def _differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _errors_apart(one: Estimate, two: Estimate) -> tuple[float, float | None]:
-    """Difference of two estimates, and the same in standard errors of it (None: unknown)."""
-    difference = one["value"] - two["value"]
-    if one["error"] is None or two["error"] is None:
-        return difference, None
-    error = math.hypot(one["error"], two["error"])
-    return difference, difference / error if error else None
-
-
 def _with_error(estimate: Estimate) -> str:
-    error = estimate["error"]
-    return f"{estimate['value']:.4g}" + ("" if error is None else f" ± {error:.2g}")
+    error = "" if math.isnan(estimate.error) else f" ± {estimate.error:.2g}"
+    return f"{estimate.value:.4g}{error}"

@@ -1,10 +1,12 @@
-"""How tables and figures call the metrics; all that they know of one is in METRICS."""
+"""What tables and figures call the metrics; all that they know of one is in METRICS."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 from fpa.core.errors import in_words
 from fpa.evaluation.metrics import METRICS
+from fpa.experiment.config import EvaluationSettings
 
 FRECHET = "Fréchet distance"
 
@@ -26,13 +28,13 @@ def heading(name: str, label: str, times: str) -> str:
     return label if scale == 1 else f"{label} {times} {scale:g}"
 
 
-def directions(evaluation: Mapping[str, Any]) -> str:
+def directions(evaluation: EvaluationSettings) -> str:
     """Which of the drawn metrics are better when lower, which when higher, as a sentence."""
     drawn = [
         METRICS[name]
         for name in drawn_metrics()
-        if name in evaluation["metrics"]
-        and (evaluation["cross_check"] or not METRICS[name].needs_cross_check)
+        if name in evaluation.metrics
+        and (evaluation.cross_check or not METRICS[name].needs_cross_check)
     ]
     names = {metric.name: FRECHET if metric.name == "fid" else metric.label for metric in drawn}
     lower, higher = (

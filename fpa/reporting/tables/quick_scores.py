@@ -1,18 +1,16 @@
-"""The table of agreement: how far the scores rank models and checkpoints alike."""
+"""How far scores rank models and checkpoints alike, and which checkpoint each would have chosen."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
-from fpa.core.lazy import pd
+from fpa.core.lazy import pd, stats
 from fpa.evaluation.metrics import METRICS
-from fpa.reporting.measures import measure
-from fpa.reporting.tables.request import Built, Request
-from fpa.reporting.tables.text import sentence
-from fpa.reporting.tables.tidy import Entry
+from fpa.reporting.metric_labels import measure
+from fpa.reporting.results import Results, RunResults
+from fpa.reporting.tables.base import TABLES, Made, Table, sentence
 
 FEWEST = 5
 """Observations without which a rank correlation is not worth a number: of four, one in 24 orders
@@ -27,10 +25,19 @@ SCOPES = {
     CHECKPOINTS: "quick scores, over the checkpoints of all trainings together",
     WITHIN: "quick scores, over the checkpoints of one training, mean over trainings",
 }
-COLUMNS = [
+
+# Agreement ---------------------------------------------------------------------------------------
+
+AGREEMENT_COLUMNS = [
     *("dataset", "resolution", "scope", "score_a", "score_b", "extractor_a", "extractor_b"),
     *("n", "spearman", "kendall", "experiment"),
 ]
+
+
+def agreement_table(results: Results) -> Made:
+    """How far the scores rank models and checkpoints alike."""
+    frame = agreement_frame(results.runs, results.experiment)
+    return Made(frame, _agreement_layout(frame), _agreement_caption(frame))
 
 
 def rank_correlations(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
@@ -38,34 +45,32 @@ def rank_correlations(a: Sequence[float], b: Sequence[float]) -> tuple[float, fl
 
     NaN for fewer than FEWEST numbers, and where all numbers of one sample are the same.
     """
-    from scipy.stats import kendalltau, rankdata
-
     if len(a) < FEWEST or len({*a}) == 1 or len({*b}) == 1:
         return math.nan, math.nan
-    ranks = pd.DataFrame({"a": rankdata(a), "b": rankdata(b)})
-    return float(ranks["a"].corr(ranks["b"])), float(kendalltau(a, b).statistic)
+    ranks = pd.DataFrame({"a": stats.rankdata(a), "b": stats.rankdata(b)})
+    return float(ranks["a"].corr(ranks["b"])), float(stats.kendalltau(a, b).statistic)
 
 
-def agreement_frame(runs: Sequence[Entry], experiment: str) -> pd.DataFrame:
+def agreement_frame(runs: Sequence[RunResults], experiment: str) -> pd.DataFrame:
     """One row for each data set, scope and pair of scores.
 
-    runs: as fpa.reporting.state.run_entries gives them. A positive correlation means that the two
-    agree on what is better, whatever their directions. n: runs, checkpoints or trainings.
+    A positive correlation means that the two agree on what is better, whatever their directions.
+    n: runs, checkpoints or trainings.
     """
-    rows: list[dict[str, Any]] = []
-    for dataset in dict.fromkeys(run["dataset"] for run in runs):
-        here = [run for run in runs if run["dataset"] == dataset]
-        about = {"dataset": dataset, "resolution": here[0]["resolution"]}
+    rows: list[dict[str, object]] = []
+    for dataset in dict.fromkeys(run.run.dataset for run in runs):
+        here = [run for run in runs if run.run.dataset == dataset]
+        about = {"dataset": dataset, "resolution": here[0].run.resolution}
         rows += [about | row for row in (*_final(here), *_checkpoints(here))]
-    return pd.DataFrame(rows, columns=COLUMNS).assign(experiment=experiment)
+    return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS).assign(experiment=experiment)
 
 
-def _final(runs: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+def _final(runs: Sequence[RunResults]) -> Iterator[dict[str, object]]:
     """Pairs of the finished models' scores, and of their best quick score."""
     observed = pd.DataFrame([_scores_of(run) for run in runs], dtype=float)
     extractors: dict[str, str] = {}
     for run in runs:
-        by_protocol = {protocol: score["extractor"] for protocol, score in run["scores"].items()}
+        by_protocol = {protocol: score.extractor for protocol, score in run.scores.items()}
         extractors |= {name: by_protocol.get(_protocol(name), "") for name in _scores_of(run)}
     names = [str(name) for name in observed]
     several = len({_protocol(name) for name in names if name != QUICK_BEST}) > 1
@@ -88,28 +93,28 @@ def _protocol(name: str) -> str:
     return name.partition(":")[2]
 
 
-def _scores_of(run: Entry) -> dict[str, float]:
+def _scores_of(run: RunResults) -> dict[str, float]:
     """A run's scores as metric:protocol, and its best quick score; higher is better for all."""
     found: dict[str, float] = {}
-    for protocol, score in run["scores"].items():
+    for protocol, score in run.scores.items():
         for name, metric in METRICS.items():
-            value = score["metrics"].get(name, {}).get("value")
-            if value is not None:
+            value = score.metrics[name].value if name in score.metrics else math.nan
+            if not math.isnan(value):
                 found[f"{name}:{protocol}"] = -value if metric.lower_is_better else value
-    best = ((run["summary"] or {}).get("best") or {}).get("fid")
-    return found | ({} if best is None else {QUICK_BEST: -best})
+    best = run.summary.best if run.summary else None
+    return found if best is None or best.fid is None else found | {QUICK_BEST: -best.fid}
 
 
-def quick_scores(run: Entry) -> pd.DataFrame:
+def quick_scores(run: RunResults) -> pd.DataFrame:
     """The rows of a run's history with a whole and finite quick score; none without a history."""
-    history = run["history"]
+    history = run.history
     if history is None or not {*QUICK} <= {*history}:
         return pd.DataFrame(columns=["kimg", *QUICK], dtype=float)
     quick = history[["kimg", *QUICK]].replace([math.inf, -math.inf], math.nan)
     return quick.dropna().reset_index(drop=True)
 
 
-def _checkpoints(runs: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+def _checkpoints(runs: Sequence[RunResults]) -> Iterator[dict[str, object]]:
     """Pairs of quick scores, over all checkpoints, and within each training."""
     each = [quick_scores(run).assign(fid=lambda part: -part["fid"]) for run in runs]
     together = pd.concat(each)
@@ -136,7 +141,7 @@ def score_label(name: str, extractor: str) -> str:
     return f"{label} ({protocol})" if protocol else label
 
 
-def agreement_layout(frame: pd.DataFrame) -> pd.DataFrame:
+def _agreement_layout(frame: pd.DataFrame) -> pd.DataFrame:
     """The same as text, of the pairs with the first score of a scope; the CSV has all."""
     columns: dict[str, list[str]] = {}
     names = []
@@ -162,7 +167,7 @@ def _number(value: float) -> str:
     return "—" if pd.isna(value) else f"{value:+.2f}"
 
 
-def agreement_caption(frame: pd.DataFrame, experiment: str) -> str:
+def _agreement_caption(frame: pd.DataFrame) -> str:
     """What was compared, and where there was too little."""
     scopes = list(frame["scope"].unique())
     parts = [
@@ -176,10 +181,89 @@ def agreement_caption(frame: pd.DataFrame, experiment: str) -> str:
         parts = ["Rank correlation of scores: no run has a score or a history"]
     elif bool(frame["spearman"].isna().any()):
         parts.append(f"— where there are fewer than {FEWEST} to rank, or all are the same")
-    return sentence(parts, experiment)
+    return sentence(parts)
 
 
-def build(request: Request) -> Built:
-    """The table of agreement."""
-    frame = agreement_frame(request.entries, request.experiment)
-    return frame, agreement_layout(frame), agreement_caption(frame, request.experiment)
+TABLES.register("agreement", Table(agreement_table, of="runs"))
+
+# Choices -----------------------------------------------------------------------------------------
+
+
+def choices_table(results: Results) -> Made:
+    """Which checkpoint each quick score would have chosen."""
+    frame = choices_frame(results.runs, results.experiment)
+    return Made(frame, _choices_layout(frame, results), _choices_caption(frame))
+
+
+def choices_frame(runs: Sequence[RunResults], experiment: str) -> pd.DataFrame:
+    """The checkpoint that each quick score would have chosen: one row for each run and score.
+
+    fid, precision, recall: there. `same` is whether the Fréchet distance, which does choose, would
+    have chosen it too.
+    """
+    rows = []
+    for run in runs:
+        quick = quick_scores(run)
+        if quick.empty:
+            continue
+        # Of equal ones the first, as a training keeps it.
+        best = {name: int(quick[name].argmax()) for name in QUICK if name != "fid"}
+        best["fid"] = int(quick["fid"].argmin())
+        for name in QUICK:
+            rows.append(
+                {
+                    **run.place,
+                    "score": name,
+                    **{key: quick[key].iloc[best[name]] for key in ("kimg", *QUICK)},
+                    "same": best[name] == best["fid"],
+                    "n_checkpoints": len(quick),
+                    "run": run.run.digest,
+                }
+            )
+    columns = [
+        *("dataset", "resolution", "model", "seed", "score", "kimg", *QUICK),
+        *("same", "n_checkpoints", "run"),
+    ]
+    return pd.DataFrame(rows, columns=columns).assign(experiment=experiment)
+
+
+def _choices_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Models and scores down: what a score would have chosen, means over trainings, as text."""
+    if frame.empty:
+        return pd.DataFrame({"chosen by": ["no quick scores"]}, pd.Index(["every model"]))
+    columns: dict[str, list[str]] = {}
+    names = []
+    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
+        for name in QUICK:
+            rows = group[group["score"] == name]
+            label = results.label(model)
+            several = frame["dataset"].nunique() > 1
+            names.append(f"{label}, {dataset}" if several else label)
+            cells = {
+                "chosen by": measure(name, [""]),
+                "kimg": f"{rows['kimg'].mean():.4g}",
+                "same as by Fréchet distance": f"{int(rows['same'].sum())} of {len(rows)}",
+                "Fréchet distance": f"{rows['fid'].mean():.2f}",
+                "precision": f"{rows['precision'].mean():.3f}",
+                "recall": f"{rows['recall'].mean():.3f}",
+            }
+            for column, text in cells.items():
+                columns.setdefault(column, []).append(text)
+    return pd.DataFrame(columns, pd.Index(names, name="Model"))
+
+
+def _choices_caption(frame: pd.DataFrame) -> str:
+    """What the rows are."""
+    if frame.empty:
+        return "Which checkpoint each quick score would have chosen: no run has a history with all."
+    counts = sorted({*frame["n_checkpoints"]})
+    words = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    parts = [
+        f"Which checkpoint each quick score would have chosen among the {words} of a training, and "
+        "its quick scores, means over trainings",
+        "the best checkpoint is the one that the Fréchet distance chooses",
+    ]
+    return sentence(parts)
+
+
+TABLES.register("choices", Table(choices_table, of="runs"))

@@ -1,11 +1,10 @@
-"""A table of text as Markdown and as LaTeX."""
+"""A table of text as Markdown, as LaTeX, and as rows for a page's template."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fpa.core.lazy import pd
 
@@ -27,11 +26,6 @@ def escape_markdown(text: Any) -> str:
     plain = re.sub(r"&(?=[#\w])", "&amp;", one_line(text))
     plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
     return MARKDOWN.sub(r"\\\g<0>", plain)
-
-
-def from_markdown(cell: str) -> str:
-    """The text that `escape_markdown` escaped."""
-    return html.unescape(re.sub(r"\\([^\w\s]|_)", r"\1", cell))
 
 
 LATEX = str.maketrans(
@@ -75,6 +69,22 @@ def to_latex(table: pd.DataFrame, caption: str) -> str:
         environment="table",
         caption=escape(caption),
         column_format=f"l{'r' * table.shape[1]}",
+    )
+
+
+class Rows(NamedTuple):
+    """A table of text line by line, as a template takes it; the template escapes what HTML needs."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+
+def to_rows(table: pd.DataFrame) -> Rows:
+    """A table of text, its index first."""
+    head = [str(table.index.name or ""), *table.columns]
+    return Rows(
+        [one_line(name) for name in head],
+        [[one_line(cell) for cell in row] for row in table.itertuples()],
     )
 
 

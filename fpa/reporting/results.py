@@ -1,0 +1,244 @@
+"""What lies in a results folder: the state of an experiment's runs, and what each of them left."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fpa.core import artifacts
+from fpa.core.errors import UserError
+from fpa.core.files import load_array, read_json
+from fpa.core.lazy import pd
+from fpa.core.progress import CONTROLS
+from fpa.evaluation.scores import Score, Status
+from fpa.experiment.experiment import Claim, Experiment, ProtocolEntry, RunEntry
+from fpa.runs.folder import Cost, RunFolder, TrainingSummary
+
+LARGEST_TAIL = 16_384
+"""Bytes of a log that are read, from its end."""
+
+# The state of runs -------------------------------------------------------------------------------
+
+
+def status_of(run: RunEntry, results: Path) -> tuple[Status, str]:
+    """Whether a run is `ok`, `failed`, `unfinished` or `missing`, and the reason."""
+    folder = results / run.folder
+    files = RunFolder(folder)
+    if files.is_finished:
+        return "ok", ""
+    log = results / artifacts.train_log(run.dataset, run.model, folder.name)
+    last = last_lines(log, 1)
+    _, failed, reason = (last or ("",))[0].partition("error: ")
+    if failed:
+        return "failed", reason
+    step = files.newest_step()
+    if step is not None:
+        return "unfinished", f"saved at step {step:,}"
+    return "missing", "not begun"
+
+
+def last_lines(path: Path, count: int) -> tuple[str, ...]:
+    """The last lines of a log, without what would move a terminal's cursor; none if there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LARGEST_TAIL))
+            text = file.read(LARGEST_TAIL).decode(errors="replace")
+    except OSError:
+        return ()
+    lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    return tuple(CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line) for line in lines[-count:])
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV table of the results: only empty cells are missing; the status 'nan' is a word."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def load_file(path: Path) -> Any:
+    """A file's array (or arrays by name, or table, or JSON); None where it is missing."""
+    if not path.exists():
+        return None
+    if path.suffix == ".json":
+        return read_json(path)
+    if path.suffix == ".csv":
+        return read_table(path)
+    found = load_array(path)
+    if isinstance(found, np.ndarray):
+        return found
+    try:
+        with found:
+            return dict(found)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
+
+
+# What tables are made from -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What one run left; what is not there is None."""
+
+    run: RunEntry
+    base: str | None = None
+    """The model whose training it starts from."""
+    summary: TrainingSummary | None = None
+    history: pd.DataFrame | None = None
+    neighbours: Mapping[str, np.ndarray] | None = None
+    cost: Cost | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    """By protocol."""
+
+    @property
+    def place(self) -> dict[str, object]:
+        """What tells the run from others, as the first columns of a table."""
+        run = self.run
+        return {
+            "dataset": run.dataset,
+            "resolution": run.resolution,
+            "model": run.model,
+            "seed": run.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Results:
+    """What tables are made from, and what they need to know of the experiment."""
+
+    experiment: str = ""
+    """Its name, if it is known."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Names of models in the text; a model without one goes by its own."""
+    claims: Sequence[Claim] = ()
+    """What is to be judged."""
+    target: float | None = None
+    """The distance to be reached, where it is given."""
+    published: pd.DataFrame | None = None
+    """Published scores."""
+    scores: Sequence[Score] = ()
+    """Of every protocol and run in the order of the tables' rows; a missing one has its status."""
+    costs: Sequence[Cost] = ()
+    runs: Sequence[RunResults] = ()
+
+    @classmethod
+    def of(cls, experiment: Experiment | None, published: pd.DataFrame | None = None) -> Results:
+        """Nothing yet of an experiment; of none that is known, models go by their names."""
+        if experiment is None:
+            return cls(published=published)
+        return cls(
+            experiment.name,
+            experiment.labels,
+            experiment.claims,
+            experiment.target_distance,
+            published,
+        )
+
+    def label(self, model: object) -> str:
+        """What a model is called."""
+        return self.labels.get(str(model), str(model))
+
+
+def score_files(experiment: Experiment) -> list[str]:
+    """Every score, below the results folder, in the order of the tables' rows."""
+    return [
+        f"{run.folder}/{protocol.score_file}"
+        for protocol in experiment.protocols
+        for run in experiment.runs
+    ]
+
+
+def cost_files(experiment: Experiment) -> list[str]:
+    """The costs of every model on every data set, below the results folder."""
+    first = experiment.runs_of(seed=experiment.first_seed)
+    return [f"{run.folder}/{artifacts.COST}" for run in first]
+
+
+def files_of_runs(experiment: Experiment) -> list[str]:
+    """All that tables of runs are made from, below the results folder.
+
+    Samples are compared with training images, and speeds measured, for the first seed alone.
+    """
+    found = []
+    for run in experiment.runs:
+        names = [artifacts.SUMMARY, artifacts.HISTORY]
+        names += [protocol.score_file for protocol in experiment.protocols]
+        if run.seed == experiment.first_seed:
+            names += [experiment.neighbours_file, artifacts.COST]
+        found += [f"{run.folder}/{name}" for name in names]
+    return found
+
+
+def missing_score(run: RunEntry, protocol: ProtocolEntry, checkpoint: str, status: Status) -> Score:
+    """What stands in for the score of a run that has none; status: why."""
+    return Score(
+        **{key: getattr(run, key) for key in ("dataset", "resolution", "model", "seed")},
+        **protocol.model_dump(exclude={"name", "score"}),
+        protocol=protocol.name,
+        checkpoint=checkpoint,
+        status=status,
+        run=run.digest,
+    )
+
+
+def read_scores(experiment: Experiment, results: Path) -> list[Score]:
+    """Every run's score by every protocol, or what stands in for a missing one."""
+    found = []
+    for protocol in experiment.protocols:
+        for run in experiment.runs:
+            path = results / run.folder / protocol.score_file
+            if path.exists():
+                found.append(Score.read(path))
+                continue
+            status, _ = status_of(run, results)
+            checkpoint = experiment.config.evaluation.checkpoint
+            status = "missing" if status == "ok" else status
+            found.append(missing_score(run, protocol, checkpoint, status))
+    return found
+
+
+def read_runs(experiment: Experiment, results: Path) -> list[RunResults]:
+    """What each run left."""
+    found = []
+    for run in experiment.runs:
+        folder = RunFolder(results / run.folder)
+        first = run.seed == experiment.first_seed
+        found.append(
+            RunResults(
+                run,
+                base=experiment.config.models[run.model].base,
+                summary=folder.read_summary() if folder.is_finished else None,
+                history=load_file(folder.history),
+                neighbours=load_file(folder.path / experiment.neighbours_file) if first else None,
+                cost=folder.read_cost() if first else None,
+                scores={
+                    protocol.name: Score.read(path)
+                    for protocol in experiment.protocols
+                    if (path := folder.path / protocol.score_file).exists()
+                },
+            )
+        )
+    return found
+
+
+def read_results(
+    experiment: Experiment, results: Path, published: pd.DataFrame | None = None
+) -> Results:
+    """All that tables of an experiment are made from."""
+    first = experiment.runs_of(seed=experiment.first_seed)
+    costs = (RunFolder(results / run.folder).read_cost() for run in first)
+    return replace(
+        Results.of(experiment, published),
+        scores=read_scores(experiment, results),
+        costs=[cost for cost in costs if cost],
+        runs=read_runs(experiment, results),
+    )
