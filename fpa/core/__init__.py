@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, logging, provenance, processes."""
+"""What every package uses: errors, files, artifact names, registries, progress, provenance, processes."""

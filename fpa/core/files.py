@@ -137,9 +137,9 @@ def save_npz(path: str | Path, **arrays: np.ndarray) -> None:
 
 
 def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
-    """A new .npy file of zeros, mapped into memory, whose room on the disk is there already.
+    """A new .npy file of zeros, mapped into memory, whose space on the disk is allocated already.
 
-    OSError when there is not enough. Without this, the first write into a page that finds no room
+    OSError when there is not enough. Without this, the first write into a page that finds no space
     would kill the process (SIGBUS).
     """
     with open(path, "wb") as file:

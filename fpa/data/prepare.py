@@ -280,7 +280,7 @@ class Job:
         chunks = [chunk for chunk in chunks if self.outcomes[chunk[0]] is None]
         done = count - sum(stop - start for start, stop in chunks)
         if done:
-            log.info("going on after %d of %d images", done, count)
+            log.info("continuing after %d of %d images", done, count)
         bar = Progress(count, self.label, "images", done=done)
         results = _decode_chunks(self, chunks, workers)
         with contextlib.closing(bar), contextlib.closing(results):

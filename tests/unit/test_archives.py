@@ -524,7 +524,7 @@ def test_a_killed_preparation_goes_on_where_it_was(slow, tmp_path, number):
     assert not (tmp_path / "store/manifest.json").exists()
     done = fpa("prepare", *words, "--out", "store", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "going on after" in done.stderr
+    assert "continuing after" in done.stderr
     images, manifest = open_store(tmp_path / "store")
     with zipfile.ZipFile(slow) as archive:
         expected = decode(archive.read("000.png"), 16, 3, FILTERS["bilinear"])
