@@ -16,6 +16,11 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Palette images with Transparency")
 
 
+def open_picture(data: bytes) -> Image.Image:
+    """An encoded image of one of FORMATS, read when it is asked for pixels."""
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
 def decode(data: bytes, size: int, channels: int, resample: Image.Resampling) -> np.ndarray:
     """An encoded image of one of FORMATS as uint8 (channels, size, size).
 
@@ -24,7 +29,7 @@ def decode(data: bytes, size: int, channels: int, resample: Image.Resampling) ->
     the first frame of an animation taken. 16-bit grey keeps its upper 8 bits. Raises whatever
     Pillow raises for an unreadable image, and ValueError for one of unreasonable size.
     """
-    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    picture = open_picture(data)
     wide, high = picture.size
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and size * size * max(wide, high) / min(wide, high) > most:

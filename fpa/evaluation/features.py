@@ -107,8 +107,8 @@ def compute(
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
-    about: what is known of the images, `images_sha256` at least. not_finite: the places of images that stand for what is no image; their features are NaN.
-    logits: whether to keep class logits, where there are any. extractor: the file that
+    about: what is known of the images, `images_sha256` at least. not_finite: the places of images that
+    stand for what is not an image; their features are NaN. logits: whether to keep class logits, where there are any. extractor: the file that
     `extractors.obtain` wrote. Memory does not grow with N.
     """
     network: Any

@@ -1,6 +1,5 @@
 """Sets of images as anybody keeps them: an array, a .npy file, or image files in a folder or archive."""
 
-import io
 import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -8,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array
-from fpa.data.picture import convert
+from fpa.data.picture import convert, open_picture
 from fpa.data.readers import Found, Reader, list_images, open_path
 from fpa.data.store import image_digest, images_digest, open_store
 
@@ -76,7 +74,7 @@ class ImageFiles(Sequence[np.ndarray]):
         try:
             if found.problem:
                 raise ValueError(found.problem)
-            picture = Image.open(io.BytesIO(self._reader.read(found.place)))
+            picture = open_picture(self._reader.read(found.place))
             pixels = np.asarray(convert(picture, "RGB")).transpose(2, 0, 1)
         # Pillow raises what its many formats raise.
         except Exception as error:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from pydantic import JsonValue
 
 from fpa.core.errors import UserError
 from fpa.core.lazy import torch
@@ -37,7 +38,7 @@ class PathLength(NamedTuple):
     """Paths, those that are left out included"""
 
     @staticmethod
-    def settings() -> dict[str, Any]:
+    def settings() -> dict[str, JsonValue]:
         """How it is measured."""
         return {"epsilon": EPSILON, "percentiles": list(PERCENTILES)}
 

@@ -1,7 +1,7 @@
 """Evaluation protocols: which images, in which file format, through which resize and network."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from fpa.core.errors import UserError, did_you_mean
@@ -14,55 +14,6 @@ CHECK = "torch_fidelity"
 
 MOST_COVERED = 10_000
 """Images on either side of precision and recall, at most: 50,000 would take 25 times as long."""
-
-KNOWN: dict[str, dict[str, Any]] = {
-    "paper": {
-        "extractor": "inception_v3",
-        "resize": "pytorch",
-        "format": "jpeg",
-        "n_fake": 50_000,
-        "n_real": None,
-    },
-    "clean": {
-        "extractor": "inception_v3",
-        "resize": "clean",
-        "format": "array",
-        "n_fake": 50_000,
-        "n_real": None,
-    },
-    "quick": {
-        "extractor": "efficientnet_lite0-96px",
-        "resize": "clean",
-        "format": "array",
-        "n_fake": 2_000,
-        "n_real": None,
-    },
-    "dinov2": {
-        "extractor": "dinov2_vitl14",
-        "resize": "clean",
-        "format": "array",
-        "n_fake": 50_000,
-        "n_real": None,
-    },
-    "clip": {
-        "extractor": "clip_vit_l14_336",
-        "resize": "clean",
-        "format": "array",
-        "n_fake": 5_000,
-        "n_real": None,
-    },
-    "ppl": {
-        "extractor": "lpips_vgg16",
-        "resize": PAIRS,
-        "format": "array",
-        "n_fake": 50_000,
-        "n_real": None,
-    },
-}
-"""`paper`: pytorch-fid's network and resize, JPEG files, as in the paper; `clean`: as clean-fid
-recommends (Parmar et al. 2022); `quick`: a network that installs with pip; `dinov2`: FD-DINOv2 (Stein et
-al. 2023); `clip`: CMMD's network (Jayasumana et al. 2024); `ppl`: perceptual path length (Karras et al.
-2019), of n_fake paths between latents and no real images. n_real None: all real images."""
 
 
 class Space(NamedTuple):
@@ -81,7 +32,7 @@ class Space(NamedTuple):
         parts = name.rsplit(".", 2)
         if len(parts) != 3:
             raise UserError(
-                f"'{name}' is no feature space; expected EXTRACTOR.RESIZE.FORMAT, "
+                f"'{name}' is not a feature space; expected EXTRACTOR.RESIZE.FORMAT, "
                 "as in efficientnet_lite0-96px.clean.array"
             )
         space = cls(*parts)
@@ -135,7 +86,24 @@ class Protocol:
         return asdict(self)
 
 
-def counted(about: Mapping[str, Any]) -> str:
+KNOWN = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("paper", "inception_v3", "pytorch", "jpeg", 50_000, None),
+        Protocol("clean", "inception_v3", "clean", "array", 50_000, None),
+        Protocol("quick", "efficientnet_lite0-96px", "clean", "array", 2_000, None),
+        Protocol("dinov2", "dinov2_vitl14", "clean", "array", 50_000, None),
+        Protocol("clip", "clip_vit_l14_336", "clean", "array", 5_000, None),
+        Protocol("ppl", "lpips_vgg16", PAIRS, "array", 50_000, None),
+    )
+}
+"""`paper`: pytorch-fid's network and resize, JPEG files, as in the paper; `clean`: as clean-fid
+recommends (Parmar et al. 2022); `quick`: a network that installs with pip; `dinov2`: FD-DINOv2 (Stein et
+al. 2023); `clip`: CMMD's network (Jayasumana et al. 2024); `ppl`: perceptual path length (Karras et al.
+2019), of n_fake paths between latents and no real images. n_real None: all real images."""
+
+
+def counted(about: Mapping[str, object]) -> str:
     """What a protocol or a score file is of, in words: network and numbers of images, or paths."""
     n = f"{about['n_fake']:,}"
     if about["resize"] == PAIRS:
@@ -155,14 +123,15 @@ def resolve(name: str, settings: Mapping[str, Any], where: str) -> Protocol:
     given = {key: value for key, value in settings.items() if value is not None}
     if name not in KNOWN and "extractor" not in given:
         raise UserError(
-            f"{where}: '{name}' is no known protocol{did_you_mean(name, list(KNOWN))}; "
+            f"{where}: '{name}' is not a known protocol{did_you_mean(name, list(KNOWN))}; "
             f"known are {', '.join(KNOWN)}; a protocol of another name needs at least an extractor"
         )
-    filled = {**KNOWN.get(name, {**KNOWN["clean"]}), **given}
-    network, _ = find_extractor(filled["extractor"], f"{where}.extractor")
-    if filled["resize"] not in network.resizes:
+    base = KNOWN[name if name in KNOWN else "clean"]
+    protocol = replace(base, **{**given, "name": name})
+    network, _ = find_extractor(protocol.extractor, f"{where}.extractor")
+    if protocol.resize not in network.resizes:
         raise UserError(
-            f"{where}.resize: {filled['extractor']} takes {' or '.join(network.resizes)}, "
-            f"found '{filled['resize']}'"
+            f"{where}.resize: {protocol.extractor} takes {' or '.join(network.resizes)}, "
+            f"found '{protocol.resize}'"
         )
-    return Protocol(name=name, **filled)
+    return protocol

@@ -78,7 +78,7 @@ def load(path: str | Path, digest: str = "") -> Reference:
             info = FeatureInfo.model_validate(about)
         except (KeyError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{path} is no reference of this version ({error}); "
+                f"{path} is not a reference of this version ({error}); "
                 "make it with python -m fpa reference"
             ) from error
     moments = from_covariance(mean, covariance, count)

@@ -116,7 +116,7 @@ def _paint(
     model: Model, chunks: Iterable[Tensor], device: torch.device
 ) -> Iterator[dict[str, np.ndarray]]:
     if not isinstance(model, Paints):
-        raise UserError("this run's model is no painter: it cannot show how it paints")
+        raise UserError("this run's model is not a painter: it cannot show how it paints")
     for z in chunks:
         with torch.inference_mode():
             parts = model.paint(z.to(device))

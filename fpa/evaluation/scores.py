@@ -69,9 +69,9 @@ class Score(BaseModel):
     """Images on either side of precision and recall, if they were measured"""
     checkpoint: str | None = None
     """`best` or `last`; `given` for images that somebody brings"""
-    checkpoint_kimg: float | None = None
+    checkpoint_kimg: int | float | None = None
     """Thousands of real images that the generator had learnt from"""
-    kimg: float | None = None
+    kimg: int | float | None = None
     """The same of the whole training"""
     run: str
     """Digest of the run, or of the images that somebody brings"""
@@ -80,7 +80,7 @@ class Score(BaseModel):
     resize: str | None = None
     format: str | None = None
     not_finite: int = 0
-    """Samples that are no images"""
+    """Samples that are not images: not every pixel is a number"""
     settings: dict[str, JsonValue] = {}
     """How it was measured"""
     weights_sha256: str | None = None

@@ -307,8 +307,8 @@ def test_the_protocols_are_what_the_documents_say(tiny):
     assert {row[0] for row in rows} == set(KNOWN)
     for name, extractor, resize, samples in rows:
         known = KNOWN[name]
-        assert (extractor, resize) == (known["extractor"], known["resize"])
-        assert int(samples.replace(",", "")) == known["n_fake"]
+        assert (extractor, resize) == (known.extractor, known.resize)
+        assert int(samples.replace(",", "")) == known.n_fake
 
 
 def test_the_documents_list_every_metric_and_part_of_a_painter():

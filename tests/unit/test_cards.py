@@ -211,7 +211,7 @@ def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, 
     (run,) = (run for run in Plan(tiny).runs if run.model.name == "lightgan")
     training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
     RunFolder(tmp_path).write_result(training.result(1.0))
-    with pytest.raises(UserError, match=r"no painter of .*; leave --page out"):
+    with pytest.raises(UserError, match=r"not a painter of .*; leave --page out"):
         export_run(tmp_path, "last", tmp_path / "out", page=True)
     assert not list((tmp_path / "out").iterdir())
 

@@ -143,7 +143,7 @@ MISTAKES = {
     "unknown protocol": (
         "evaluation/protocols",
         {"papr": {}},
-        "evaluation.protocols.papr: 'papr' is no known protocol; did you mean 'paper'?",
+        "evaluation.protocols.papr: 'papr' is not a known protocol; did you mean 'paper'?",
     ),
     "resize of another network": (
         "evaluation/protocols/quick/resize",

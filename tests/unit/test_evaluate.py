@@ -146,7 +146,7 @@ def test_a_reference_that_was_changed_or_is_another_is_refused(tmp_path):
         with pytest.raises(UserError, match="it is damaged, fetch it again"):
             reference.load(path)
     np.savez(path, x=np.ones(3))
-    with pytest.raises(UserError, match="is no reference of this version"):
+    with pytest.raises(UserError, match="is not a reference of this version"):
         reference.load(path)
     reference.save(path, made)
     with pytest.raises(UserError, match="cannot be compared: format is array and jpeg"):
@@ -171,7 +171,7 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     refused("the images are 32 px high, the real ones 16 px", pictures(40, 1, 32))
     refused("found float64 .*expected uint8", fake / 255)
     refused("there are no images at .*nowhere", tmp_path / "nowhere")
-    refused("no known protocol", protocol="papre")
+    refused("not a known protocol", protocol="papre")
     refused("unknown setting 'n_fakes'", protocol={"n_fakes": 3})
     refused("inception_score needs the cross-check", metrics=["inception_score"])
     refused("only a reference file has a digest", digest="12")
@@ -184,6 +184,9 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     broken = write(tmp_path / "broken", fake[:3])
     (broken / "001.png").write_bytes(b"no image")
     refused("cannot read .*001.png", broken)
+    # Pillow would start Ghostscript for it.
+    (broken / "001.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n")
+    refused("cannot read .*001.png: cannot identify", broken)
 
 
 def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
