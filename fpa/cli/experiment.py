@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from fpa.cli.options import COUNT, Add, number, verb
-from fpa.core import artifacts
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Plan
 from fpa.models.loading import find_model
+from fpa.runs.folder import RunFolder
 from fpa.workflow.checks import check_before_start
 from fpa.workflow.clean import leftovers, list_leftovers, remove
 from fpa.workflow.cost_estimate import (
@@ -57,7 +57,7 @@ def plan(options: argparse.Namespace) -> None:
     rates = read_rates(options.rate, experiment)
     for run in experiment.runs:
         folder = experiment.results / run.folder
-        state = "trained" if (folder / artifacts.WEIGHTS).exists() else "to train"
+        state = "trained" if RunFolder(folder).weights.exists() else "to train"
         print(f"{folder}  {run.training.kimg:g} kimg, {run.steps} steps, {state}")
     if options.cost:
         found = list(efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))

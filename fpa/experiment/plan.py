@@ -7,7 +7,7 @@ from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import digest, read_json, write_json
+from fpa.core.files import digest, read_json
 from fpa.core.provenance import STAGES
 from fpa.core.registry import load_plugins, trust
 from fpa.data.sources import DatasetSpec, content, resolve, store_name
@@ -26,6 +26,7 @@ from fpa.experiment.experiment import (
     read_claims,
 )
 from fpa.models.loading import changed_settings, find_model, part_versions, resolve_settings
+from fpa.runs.folder import RunFolder, TrainingSummary
 from fpa.runs.run import Budget, Run, RunModel
 
 
@@ -92,7 +93,7 @@ class Plan:
         for name, model in config.models.items():
             changes: dict[str, object] = {}
             if name in self._finished:
-                run = self._finished[name]["run"]["model"]
+                run = self._finished[name].run["model"]
                 changes = {"class_": run["class"], "settings": run["settings"]}
             elif model.class_ is None:
                 raise UserError(f"models.{name}: missing class")
@@ -126,7 +127,7 @@ class Plan:
     def _has_best(self, name: str) -> bool:
         """Whether a model's runs keep their best checkpoint."""
         if name in self._finished:
-            return self._finished[name]["best"] is not None
+            return self._finished[name].best is not None
         return bool(self.models[name].training.watch_kimg)
 
     def _resolve_model(self, name: str) -> dict[str, Any]:
@@ -217,9 +218,9 @@ class Plan:
         """Write the experiment's description and each run's resolved configuration."""
         self.claim()
         for run in self.all_runs():
-            path = self.results / run.folder / artifacts.RUN
-            if not path.exists():
-                write_json(path, run.as_json())
+            folder = RunFolder(self.results / run.folder)
+            if not folder.run.exists():
+                folder.write_run(run)
 
     # What it is -----------------------------------------------------------------------------
 
@@ -321,28 +322,28 @@ class Plan:
         return self.models[model].label or model
 
 
-def _read_finished(folder: Path, where: str) -> dict[str, Any]:
+def _read_finished(folder: Path, where: str) -> TrainingSummary:
     """What a finished run in the place of a training says of itself; UserError when there is none."""
     made_by = "python -m fpa import-official` or `python -m fpa train"
     try:
-        return read_json(folder / artifacts.SUMMARY, made_by=made_by)
+        return RunFolder(folder).read_summary(made_by)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 
 
 def _as_ours(
-    summary: Mapping[str, Any], name: str, dataset: DatasetSpec, seed: int, where: str
+    summary: TrainingSummary, name: str, dataset: DatasetSpec, seed: int, where: str
 ) -> Run:
     """A finished run as one of this experiment, on a data set of images like its own."""
-    about = Run.from_json(summary["run"], where)
+    about = Run.from_json(summary.run, where)
     for key in ("resolution", "channels"):
         if (found := getattr(about.dataset, key)) != getattr(dataset, key):
             raise UserError(
                 f"{where}: its images have {key} {found}, those of {dataset.name} "
                 f"{getattr(dataset, key)}; score it on a data set that fits"
             )
-    model = replace(about.model, name=name, finished=summary["digest"])
-    made = digest({"finished": summary["digest"]})
+    model = replace(about.model, name=name, finished=summary.digest)
+    made = digest({"finished": summary.digest})
     return Run(dataset, model, about.training, seed, made, about.base)
 
 

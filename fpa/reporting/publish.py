@@ -90,7 +90,7 @@ def _export_models(
     found = {}
     for run in experiment.runs:
         run_folder = results / run.folder
-        if not (run_folder / artifacts.WEIGHTS).exists():
+        if not RunFolder(run_folder).weights.exists():
             continue
         scores = [Score.read(run_folder / part.score_file) for part in experiment.protocols]
         name = layout.model_folder(run)

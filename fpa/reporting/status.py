@@ -19,7 +19,7 @@ from PIL import Image
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import load_array, read_json, write_text
+from fpa.core.files import load_array, write_text
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.figures.theme import tile
 from fpa.reporting.report import template
@@ -88,11 +88,10 @@ def run_states(experiment: Experiment, results: Path) -> list[RunState]:
 
 
 def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
-    folder = results / run.folder
-    status = RunFolder(folder).read_status()
+    folder = RunFolder(results / run.folder)
+    status = folder.read_status()
     state, reason = _state(run, results, status)
-    log = artifacts.train_log(run.dataset, run.model, folder.name)
-    snapshots = folder / artifacts.SNAPSHOTS
+    log = artifacts.train_log(run.dataset, run.model, folder.path.name)
     found = RunState(
         dataset=run.dataset,
         model=run.model,
@@ -103,7 +102,7 @@ def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
         reason=reason,
         log=log,
         log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
-        snapshots=f"{run.folder}/{artifacts.SNAPSHOTS}" if snapshots.exists() else None,
+        snapshots=f"{run.folder}/{artifacts.SNAPSHOTS}" if folder.snapshots.exists() else None,
     )
     if status:
         found = replace(found, **{name: getattr(status, name) for name in OF_STATUS})
@@ -114,20 +113,20 @@ def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
     return found
 
 
-def _with_summary(run: RunState, folder: Path) -> RunState:
+def _with_summary(run: RunState, folder: RunFolder) -> RunState:
     """With what a finished training says of itself."""
     try:
-        summary = read_json(folder / artifacts.SUMMARY)
-        return replace(
-            run,
-            step=summary["steps"],
-            steps=summary["steps"],
-            kimg=summary["kimg"],
-            best=summary["best"] or {},
-            seconds_left=None,
-        )
-    except (UserError, LookupError, TypeError):
+        summary = folder.read_summary()
+    except UserError:
         return run
+    return replace(
+        run,
+        step=summary.steps,
+        steps=summary.steps,
+        kimg=summary.kimg,
+        best=summary.best.as_json() if summary.best else {},
+        seconds_left=None,
+    )
 
 
 def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:

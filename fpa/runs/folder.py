@@ -223,9 +223,9 @@ class RunFolder:
         """Whether the training has ended. The summary is the last file that it writes."""
         return self.summary.exists()
 
-    def read_summary(self) -> TrainingSummary:
-        """What a finished training was; UserError when there is none."""
-        found = read_json(self.summary, made_by="python -m fpa train")
+    def read_summary(self, made_by: str = "python -m fpa train") -> TrainingSummary:
+        """What a finished training was; UserError when there is none. made_by: what would write it."""
+        found = read_json(self.summary, made_by=made_by)
         try:
             return TrainingSummary.model_validate(found)
         except ValidationError as error:

@@ -81,7 +81,9 @@ def restore_generator(
                 f"{folder} keeps the trained generator itself of its last checkpoint alone; use "
                 "--checkpoint last"
             )
-        _load(model.networks["generator"], networks[raw], files.weights, run)
+        trained = model.networks["generator"]
+        _check(trained.state_dict(), networks[raw], files.weights, run)
+        trained.load_state_dict(networks[raw])
     return model, _chosen(model, which, folder)
 
 
@@ -163,22 +165,16 @@ def restored(run: Run, tensors: Mapping[str, Tensor], path: Path) -> Model:
         ) from error
     _check(expected, tensors, path, run)
     model = build_model(run)
-    _load(model.ema, tensors, path, run)
+    model.ema.load_state_dict(dict(tensors))
     model.ema.eval()
     return model
-
-
-def _load(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, run: Run) -> None:
-    """Put a run's weights into one of its networks; UserError unless they are that network's."""
-    _check(network.state_dict(), tensors, path, run)
-    network.load_state_dict(dict(tensors))
 
 
 def _check(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path, run: Run
 ) -> None:
-    problem = _mismatch(expected, found)
-    if problem:
+    """UserError unless the names, shapes and types that were found are those of a network."""
+    if problem := _mismatch(expected, found):
         raise UserError(f"{path} does not fit this version of {run.model.class_}: {problem}")
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -267,7 +267,7 @@ class Training:
         torch.manual_seed(self.run.seed + 1_000_003 * (self.step + reloads))
 
 
-class Observer(Protocol):
+class Observer:
     """Is told of a training while it runs. It changes nothing in it, and cannot stop it."""
 
     def on_step(self, training: Training) -> None:

@@ -20,7 +20,7 @@ from fpa.core.progress import log
 from fpa.runs.execution import unchanged_random_state
 from fpa.runs.folder import History, Numbers, RunFolder, State, Status
 from fpa.training.loggers import LOGGERS, Logger, RunInfo
-from fpa.training.loop import BestCheckpoint, Observer, Training
+from fpa.training.loop import Observer, Training
 
 STATUS_SECONDS = 10.0
 """Between two writes of the status, at least, while the training runs."""
@@ -37,10 +37,7 @@ def observed(
     about = RunInfo(training.run, folder.path, training.step)
     observers += [LoggerObserver(name, about, training) for name in dict.fromkeys(loggers)]
     # Last: what it says was done is done.
-    batch_size = training.run.training.batch_size
-    status = StatusFile(folder.status, training.steps, batch_size, training.step)
-    observers.append(status)
-    status.on_start(training)
+    observers.append(StatusFile(folder.status, training))
     state: State = "finished"
     reason = ""
     try:
@@ -54,7 +51,7 @@ def observed(
             observer.on_end(training, state, reason)
 
 
-class LoggerObserver:
+class LoggerObserver(Observer):
     """Passes a training's history and snapshots on to one logger, until that fails."""
 
     def __init__(self, name: str, about: RunInfo, training: Training) -> None:
@@ -69,9 +66,6 @@ class LoggerObserver:
         for row in training.new_rows:
             if logger := self._logger:
                 self._guarded(training, partial(logger.log, *row))
-
-    def on_rollback(self, training: Training) -> None:
-        """A logger is told of steps that a training repeats, and of no others."""
 
     def on_end(self, training: Training, state: State, reason: str) -> None:
         if logger := self._logger:
@@ -89,7 +83,7 @@ class LoggerObserver:
             )
 
 
-class SnapshotLog:
+class SnapshotLog(Observer):
     """Snapshots of one training, in memory and in its file: the EMA generator's images of the same few
     latents at quick scores, from which the status page and the film of the training are made.
 
@@ -114,9 +108,6 @@ class SnapshotLog:
 
     def on_rollback(self, training: Training) -> None:
         self.cut(training.step)
-
-    def on_end(self, training: Training, state: State, reason: str) -> None:
-        """Everything is in its file."""
 
     def add(self, row: Mapping[str, float], images: np.ndarray) -> None:
         """Add the images of a history row, and write the file; a failure costs a warning."""
@@ -150,50 +141,34 @@ def _read_snapshots(path: Path) -> list[dict[str, np.ndarray]]:
         return []
 
 
-class StatusFile:
+class StatusFile(Observer):
     """Writes a training's status, now and then. A file that cannot be written costs a warning."""
 
-    def __init__(self, path: Path, steps: int, batch_size: int, step: int) -> None:
-        self.path, self.steps, self.batch_size = path, steps, batch_size
-        self.first_step, self.started = step, time.time()
+    def __init__(self, path: Path, training: Training) -> None:
+        """Write the first status."""
+        self.path, self.first_step, self.started = path, training.step, time.time()
         self._begun = time.monotonic()
-        self._seen: deque[tuple[float, int]] = deque([(self._begun, step)], RECENT_WRITES)
-        self._next, self._warned = self._begun, False
-
-    def on_start(self, training: Training) -> None:
-        self._write(training, "training")
+        self._seen = deque([(self._begun, training.kimg())], RECENT_WRITES)
+        """Times and thousands of images of the newest writes."""
+        self._warned = False
+        self.write(training, "training")
 
     def on_step(self, training: Training) -> None:
-        if self.due() or any("fid" in row.values for row in training.new_rows):
-            self._write(training, "training")
-
-    def on_rollback(self, training: Training) -> None:
-        """The next status says so."""
+        if self.is_due() or any("fid" in row.values for row in training.new_rows):
+            self.write(training, "training")
 
     def on_end(self, training: Training, state: State, reason: str) -> None:
-        self._write(training, state, reason)
+        self.write(training, state, reason)
 
-    def _write(self, training: Training, state: State, reason: str = "") -> None:
-        step, history, best = training.step, training.history, training.best
-        self.write(state, step, history, best, training.nan_reloads, reason)
-
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether the last write is long enough ago."""
         return time.monotonic() >= self._next
 
-    def write(
-        self,
-        state: State,
-        step: int,
-        history: History,
-        best: BestCheckpoint | None = None,
-        nan_reloads: int = 0,
-        reason: str = "",
-    ) -> None:
+    def write(self, training: Training, state: State, reason: str = "") -> None:
         """Write the status now; a failure costs a warning."""
         self._next = time.monotonic() + STATUS_SECONDS
         try:
-            found = self._status(state, step, history, best, nan_reloads, reason)
+            found = self._status(training, state, reason)
             # NaN and infinity become null.
             write_text(self.path, found.model_dump_json(indent=2) + "\n")
         except Exception as error:
@@ -202,29 +177,21 @@ class StatusFile:
                 log.warning("%s; the training goes on without its status", one_line(error))
             self._warned = True
 
-    def _status(
-        self,
-        state: State,
-        step: int,
-        history: History,
-        best: BestCheckpoint | None,
-        nan_reloads: int,
-        reason: str,
-    ) -> Status:
-        now = time.monotonic()
-        if step < self._seen[-1][1]:
+    def _status(self, training: Training, state: State, reason: str) -> Status:
+        now, history, best = time.monotonic(), training.history, training.best
+        if training.kimg() < self._seen[-1][1]:
             # A reload went back: older speeds count no more.
             self._seen.clear()
-        self._seen.append((now, step))
+        self._seen.append((now, training.kimg()))
         return Status(
             state=state,
             reason=reason,
-            step=step,
-            steps=self.steps,
-            kimg=step * self.batch_size / 1000,
+            step=training.step,
+            steps=training.steps,
+            kimg=training.kimg(),
             images_per_second=self._images_per_second(),
-            seconds_left=self._seconds_left(now, step) if state == "training" else None,
-            nan_reloads=nan_reloads,
+            seconds_left=self._seconds_left(training, now) if state == "training" else None,
+            nan_reloads=training.nan_reloads,
             losses=_losses(history),
             score=next((row for row in reversed(history) if "fid" in row), {}),
             best={"kimg": best.kimg, "fid": best.fid} if best else {},
@@ -237,11 +204,12 @@ class StatusFile:
 
     def _images_per_second(self) -> float | None:
         (since, first), (until, last) = self._seen[0], self._seen[-1]
-        return (last - first) * self.batch_size / (until - since) if last > first else None
+        return 1000 * (last - first) / (until - since) if last > first else None
 
-    def _seconds_left(self, now: float, step: int) -> float | None:
-        done = step - self.first_step
-        return (self.steps - step) * (now - self._begun) / done if done > 0 else None
+    def _seconds_left(self, training: Training, now: float) -> float | None:
+        done = training.step - self.first_step
+        left = training.steps - training.step
+        return left * (now - self._begun) / done if done > 0 else None
 
 
 def _losses(history: History) -> Numbers:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -207,15 +208,17 @@ def test_a_status_that_cannot_be_written_costs_one_line(run, store, tmp_path, al
 def test_a_status_is_written_at_intervals_and_tells_speed_and_time_left(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(observers.time, "monotonic", lambda: now[0])
-    file = StatusFile(tmp_path / "status.json", steps=100, batch_size=32, step=20)
-    file.write("training", 20, [])
-    assert not file.due()
+    told = SimpleNamespace(step=20, steps=100, history=[], best=None, nan_reloads=0)
+    told.kimg = lambda: told.step * 32 / 1000
+    file = StatusFile(tmp_path / "status.json", told)
+    assert not file.is_due()
     assert RunFolder(tmp_path).read_status().images_per_second is None
     now[0] += observers.STATUS_SECONDS
-    assert file.due()
+    assert file.is_due()
     # 20 steps in 10 s, so 60 more in 30 s.
-    history = [{"step": 30, "kimg": 0.96, "loss": float("inf"), "fid": float("nan")}]
-    file.write("training", 40, history, BestCheckpoint(0.5, 9.0, {}))
+    told.step, told.best = 40, BestCheckpoint(0.5, 9.0, {})
+    told.history = [{"step": 30, "kimg": 0.96, "loss": float("inf"), "fid": float("nan")}]
+    file.write(told, "training")
     found = RunFolder(tmp_path).read_status()
     assert found.images_per_second == pytest.approx(64)
     assert found.seconds_left == pytest.approx(30)
