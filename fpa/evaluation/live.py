@@ -82,7 +82,7 @@ def _not_refined(generator: Painter | RefinedPainter) -> str | None:
     painting = generator.painter.paint(z)
     refined = generator.unet(painting.image)
     if generator.unet.residual:
-        refined = refined + painting.writing.matrix
+        refined = refined + painting.rule_output.matrix
     if generator.painter.settings.tanh_image:
         refined = refined.tanh()
     same = torch.allclose(refined, generator(z))

@@ -49,15 +49,13 @@ def g_loss(fake: DiscriminatorOutput) -> Tensor:
     return fake.logits.mean() + fake.view_logits.mean()
 
 
-def gradient_penalty(
-    images: Tensor, judgement: DiscriminatorOutput, weight: float = 10.0
-) -> Tensor:
+def gradient_penalty(images: Tensor, output: DiscriminatorOutput, weight: float = 10.0) -> Tensor:
     """weight * mean((||d (sum of both logits) / d images|| - 1)^2) over the batch. Scalar.
 
-    `images` must require gradients and `judgement` come from them; the norm is over one image.
+    `images` must require gradients and `output` come from them; the norm is over one image.
     """
     (gradient,) = torch.autograd.grad(
-        judgement.logits.sum() + judgement.view_logits.sum(), images, create_graph=True
+        output.logits.sum() + output.view_logits.sum(), images, create_graph=True
     )
     return weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -218,7 +216,7 @@ class AdversarialModel(Generic[G]):
         count = len(real)
         fake = augment(fake, s.augment_probability, len(fake) // count)
         if penalised:
-            # Apart: the penalty differentiates twice, and the real images' judgement alone.
+            # Apart: the penalty differentiates twice, and the real images' output alone.
             real = real.requires_grad_()
             shown = augment(real, s.augment_probability)
             with uncompiled(self.discriminator):

@@ -112,7 +112,7 @@ class FPAUNet(AdversarialModel[RefinedPainter]):
         ]
 
     def start_from(self, weights: Weights) -> None:
-        """Take over the finished run's painter and, unless set otherwise, its discriminator."""
+        """Copy the finished run's painter and, unless set otherwise, its discriminator."""
         best = self.start.checkpoint == "best"
         prefix = "best_" if best else ""
         raw, ema = weights[f"{prefix}generator"], weights["best" if best else "ema"]

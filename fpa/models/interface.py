@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Settings = Mapping[str, Any]
 """A model's settings as JSON values, as configurations and finished runs hold them."""
 State = Mapping[str, Any]
-"""What a training goes on from: plain containers and tensors."""
+"""What a training resumes from: plain containers and tensors."""
 Weights = Mapping[str, "Mapping[str, Tensor]"]
 """What a finished run holds: name -> tensors by name, a network's state dict or an optimizer's."""
 
@@ -70,14 +70,14 @@ class StartsOthers(Protocol):
 
 @runtime_checkable
 class StartsFromRun(Protocol):
-    """A model that goes on from a finished run of another one (`needs_base = True`).
+    """A model that starts from a finished run of another one (`needs_base = True`).
 
     Its settings may have `base_checkpoint`: a run that starts from the "best" one needs a base with
     quick scores.
     """
 
     def start_from(self, weights: Weights) -> None:
-        """Take over what it needs of a finished run: its networks, and what StartsOthers adds.
+        """Copy what it needs from a finished run: its networks, and what StartsOthers adds.
 
         "best" is the EMA generator at the best checkpoint. Called once, on the model's device.
         """

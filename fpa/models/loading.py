@@ -214,8 +214,8 @@ def _check_parts(model: Any, name: str) -> None:
             'a dictionary of torch.nn.Modules with the EMA generator as "ema"',
         ),
     }
-    for part, (well, expected) in parts.items():
-        if not well:
+    for part, (valid, expected) in parts.items():
+        if not valid:
             found = type(getattr(model, part)).__name__
             raise UserError(f"model '{name}': {part} is {found}, expected {expected} {SEE}")
 

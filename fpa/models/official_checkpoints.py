@@ -86,8 +86,8 @@ WITHOUT_EFFECT = frozenset(
     "multi_gpus num_workers save_every evaluate_every calculate_fid_every calculate_fid_num_images "
     "clear_fid_cache not_fid_all_real fid_real_path project_name job_name use_wandb".split()
 )
-"""Arguments about folders, logs, evaluation and how a training began: nothing that goes on is changed by
-them."""
+"""Arguments about folders, logs, evaluation and how a training began: a resumed training is the same
+without them."""
 
 RECIPE = ("learning_rate", "discriminator_rate_factor", "augment_probability", "accumulation")
 ALWAYS = ("steps", "latent_dim", "hidden_size", "layers", "tanh_image")
@@ -291,7 +291,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(whole, Mapping) or not isinstance(whole.get("GAN"), Mapping):
         found = f"keys {', '.join(map(str, whole))}" if isinstance(whole, Mapping) else type(whole)
         raise UserError(
-            f"{path} is no checkpoint of the public code: it has no state dict under 'GAN' "
+            f"{path} is not a checkpoint of the public code: it has no state dict under 'GAN' "
             f"(found {found})"
         )
     return Checkpoint(path, _networks(whole["GAN"], path), _optimizers(whole))

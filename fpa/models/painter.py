@@ -25,7 +25,7 @@ class Painting:
     """The finished image, (B, C, D, D), after the tanh if there is one."""
     values: Tensor
     """v_t, (B, C, T, D)."""
-    writing: RuleOutput
+    rule_output: RuleOutput
     """The matrix W_T (the image before the tanh), both factors of every update, and the rates."""
 
 
@@ -53,7 +53,7 @@ class Painter(nn.Module):
         painting = self.paint(z)
         if images == 1:
             return painting.image
-        s, (_, left, right, _) = self.settings, painting.writing
+        s, (_, left, right, _) = self.settings, painting.rule_output
         stacked = []
         for j in range(1, images):
             written = (j * s.steps // images + 1) * s.updates
@@ -70,9 +70,9 @@ class Painter(nn.Module):
             keys, values, rates = map(at_least_float32, raw)
             if self.settings.tanh_values:
                 values = values.tanh()
-            writing = self.rule.write(keys, values, rates, self.initial)
-            image = writing.matrix.tanh() if self.settings.tanh_image else writing.matrix
-        return Painting(image, values, writing)
+            output = self.rule.write(keys, values, rates, self.initial)
+            image = output.matrix.tanh() if self.settings.tanh_image else output.matrix
+        return Painting(image, values, output)
 
     def trace(self, z: Tensor) -> dict[str, Tensor]:
         """A painting's trace by name, as saved for figures: W_T = W_0 + sum_t left_t right_t^T.
@@ -83,10 +83,10 @@ class Painter(nn.Module):
         painting = self.paint(z)
         parts = {
             "painted": painting.image,
-            "left": painting.writing.left,
-            "right": painting.writing.right,
+            "left": painting.rule_output.left,
+            "right": painting.rule_output.right,
             "values": painting.values,
-            "rates": painting.writing.rates,
+            "rates": painting.rule_output.rates,
             "tanh": torch.tensor(self.settings.tanh_image),
         }
         return parts if self.initial is None else {**parts, "initial": self.initial}

@@ -48,7 +48,7 @@ class Rule:
     several_updates: bool = False
     """Whether a step may make several updates."""
     decays: bool = False
-    """Whether earlier updates fade, so that a sum of the first ones is no partial image."""
+    """Whether earlier updates fade, so that a sum of the first ones is not a partial image."""
 
 
 RULES: Registry[Rule] = Registry("learning rule")

@@ -103,12 +103,12 @@ class PainterSettings(StrictSettings):
         if self.inputs == "split" and self.latent_dim % self.steps:
             raise ValueError(
                 f"inputs: split cuts the latent into equal pieces, and latent_dim {self.latent_dim} "
-                f"is no multiple of steps {self.steps}"
+                f"is not a multiple of steps {self.steps}"
             )
         if self.sequence in WITH_HEADS and self.hidden_size % self.heads:
             raise ValueError(
                 f"sequence: {self.sequence} splits its width between heads, and hidden_size "
-                f"{self.hidden_size} is no multiple of heads {self.heads}"
+                f"{self.hidden_size} is not a multiple of heads {self.heads}"
             )
         if (self.inputs, self.sequence) == ("v1", "transformer") and not self.position_codes:
             raise ValueError(
@@ -289,7 +289,7 @@ class FPASettings(StrictSettings):
 
 
 class StartSettings(StrictSettings):
-    """What the U-Net stage takes over from the painter's finished run; the defaults are published."""
+    """What the U-Net stage starts from of the painter's finished run; the defaults are published."""
 
     checkpoint: Literal["best", "last"] = "best"
     """Of the painter's training: the best by its quick score, or the last."""

@@ -161,11 +161,11 @@ class RefinedPainter(nn.Module):
             painting = self.painter.paint(z)
         seen = painting.image
         if self.tanh_input != self.tanh:
-            seen = painting.writing.matrix
+            seen = painting.rule_output.matrix
             seen = seen.tanh() if self.tanh_input else seen
         refined = self.unet(seen if self.gradient else seen.detach())
         if self.unet.residual:
-            matrix = painting.writing.matrix
+            matrix = painting.rule_output.matrix
             refined = refined + (matrix if self.gradient else matrix.detach())
         refined = refined.tanh() if self.tanh else refined
         return torch.cat([painting.image, refined]) if unrefined else refined

@@ -211,8 +211,8 @@ def painter_of(generator: nn.Module) -> Painter | None:
 
 def painting_steps(painter: Painter, z: Tensor) -> Tensor:
     """The image after every step, (B, T, C, D, D): W_t, through the tanh if the image ends with one."""
-    writing = painter.paint(z).writing
-    updates = torch.einsum("bcti,bctj->btcij", writing.left, writing.right)
+    output = painter.paint(z).rule_output
+    updates = torch.einsum("bcti,bctj->btcij", output.left, output.right)
     partial = updates.cumsum(dim=1)
     if painter.initial is not None:
         partial = partial + painter.initial

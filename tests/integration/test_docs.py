@@ -446,8 +446,8 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     for run in experiment.runs[:2]:
         model = build(run.model.class_, run.model.settings, 16, 1)
         painting = model.ema.paint(z)
-        left, right = painting.writing.left, painting.writing.right
-        torch.testing.assert_close(painting.writing.matrix, left.transpose(-1, -2) @ right)
+        left, right = painting.rule_output.left, painting.rule_output.right
+        torch.testing.assert_close(painting.rule_output.matrix, left.transpose(-1, -2) @ right)
         losses = model.step(torch.rand(8, 1, 16, 16))
         assert all(torch.isfinite(loss) for loss in losses.values())
 

@@ -306,7 +306,7 @@ def test_the_unet_gets_the_painters_image_with_the_tanh_that_is_set(tanh, before
     painter = Painter(8, 1, PainterSettings(steps=3, latent_dim=4, tanh_image=tanh))
     unet = UNet(8, 1, UNetSettings(max_multiplier=1, tanh_input=before))
     model, z = RefinedPainter(painter, unet), torch.randn(2, 4)
-    matrix = painter.paint(z).writing.matrix
+    matrix = painter.paint(z).rule_output.matrix
     expected = unet(matrix.tanh() if (tanh if before is None else before) else matrix)
     torch.testing.assert_close(model(z), expected.tanh() if tanh else expected)
     torch.testing.assert_close(model(z, True)[:2], matrix.tanh() if tanh else matrix)
@@ -340,11 +340,11 @@ REFUSED = {
         "fpa",
         {"painter": {"updates": 2}},
     ),
-    "latent_dim 10 is no multiple of steps 4": (
+    "latent_dim 10 is not a multiple of steps 4": (
         "fpa",
         {"painter": {"inputs": "split", "latent_dim": 10, "steps": 4}},
     ),
-    "hidden_size 30 is no multiple of heads 8": (
+    "hidden_size 30 is not a multiple of heads 8": (
         "fpa",
         {"painter": {"sequence": "rfwp", "hidden_size": 30}},
     ),

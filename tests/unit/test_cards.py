@@ -135,8 +135,8 @@ def test_the_steps_of_a_painting_end_with_its_image(tiny):
     assert found.shape == (3, 4, 1, 16, 16)
     # Summed in another order than in the forward pass.
     torch.testing.assert_close(found[:, -1], painter(z), atol=1e-5, rtol=1e-4)
-    writing = painter.paint(z).writing
-    first = torch.einsum("bci,bcj->bcij", writing.left[:, :, 0], writing.right[:, :, 0])
+    output = painter.paint(z).rule_output
+    first = torch.einsum("bci,bcj->bcij", output.left[:, :, 0], output.right[:, :, 0])
     torch.testing.assert_close(found[:, 0], first.tanh(), atol=1e-6, rtol=1e-5)
 
 

@@ -122,9 +122,9 @@ def test_channel_norm_is_layer_norm_over_channels():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_discriminator_takes_every_size_with_two_logits_and_a_reconstruction(size, channels):
     settings = DiscriminatorSettings(**SMALL, view_size=8, reconstruction_size=32, attention=(16,))
-    judgement = Discriminator(size, channels, settings)(torch.rand(2, channels, size, size), 2)
-    assert judgement.logits.shape == judgement.view_logits.shape == (2,)
-    assert judgement.reconstruction.shape == ()
+    output = Discriminator(size, channels, settings)(torch.rand(2, channels, size, size), 2)
+    assert output.logits.shape == output.view_logits.shape == (2,)
+    assert output.reconstruction.shape == ()
 
 
 @pytest.mark.parametrize("size", [8, 48, 512])

@@ -298,13 +298,13 @@ def test_step_images_add_up_to_the_image_that_forward_paints(options, size, chan
     torch.testing.assert_close(painting.image, painter(z))
     trace = {name: part.detach().numpy() for name, part in painter.trace(z).items()}
     updates, partial = map(torch.from_numpy, updates_and_partial(trace))
-    matrix = painting.writing.matrix.double()
+    matrix = painting.rule_output.matrix.double()
     torch.testing.assert_close(partial[:, -1], matrix, **tolerance)
     assert updates.shape[1] == steps * settings.updates
     start = 0 if painter.initial is None else painter.initial
     torch.testing.assert_close(start + updates.sum(1), matrix, **tolerance)
     assert torch.linalg.matrix_rank(updates, rtol=1e-5).max() <= 1
-    rates = painting.writing.rates
+    rates = painting.rule_output.rates
     if options.get("rule") == "additive":
         assert rates.eq(1).all()
     elif painter.initial is None and options.get("rule") != "oja":

@@ -196,7 +196,7 @@ def test_a_residual_unet_begins_with_its_painters_images_and_then_changes_them(
     model = loading.build("fpa.models:FPAUNet", {"unet": unet}, 16, 1, base)
     z = torch.randn(5, model.latent_dim)
     with torch.no_grad():
-        matrix = model.ema.painter.paint(z).writing.matrix
+        matrix = model.ema.painter.paint(z).rule_output.matrix
         for generator in (model.ema, model.generator):
             assert torch.equal(generator(z), generator.painter(z))
     unet_before = copy.deepcopy(model.generator.unet.state_dict())
