@@ -19,6 +19,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
 from fpa.experiment.config import Config, Number, check_section
 from fpa.experiment.yaml_safety import read_yaml
+from fpa.runs.run import Json
 
 REPOSITORY = Path(__file__).parent.parent.parent
 FORMAT = 2
@@ -161,14 +162,14 @@ class Experiment(Entry):
         if not path.exists() or read_json(path) != values:
             write_json(path, values)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """What is written. Claims are left out where there are none, as by versions without them."""
-        left_out: dict[str, Any] = {"config": UNDESCRIBED}
+        left_out: dict[str, set[str] | bool] = {"config": UNDESCRIBED}
         if not self.claims:
             left_out["claims"] = True
         return self.model_dump(mode="json", by_alias=True, exclude=left_out)
 
-    def configuration(self) -> dict[str, Any]:
+    def configuration(self) -> Json:
         """The configuration as it was written, for people to read."""
         return self.config.model_dump(
             mode="json", by_alias=True, exclude=UNDESCRIBED, exclude_unset=True

@@ -27,7 +27,7 @@ from fpa.experiment.experiment import (
 )
 from fpa.models.loading import changed_settings, find_model, part_versions, resolve_settings
 from fpa.runs.folder import RunFolder, TrainingSummary
-from fpa.runs.run import Budget, Run, RunModel
+from fpa.runs.run import Budget, Json, Run, RunModel
 
 
 class Plan:
@@ -130,7 +130,7 @@ class Plan:
             return self._finished[name].best is not None
         return bool(self.models[name].training.watch_kimg)
 
-    def _resolve_model(self, name: str) -> dict[str, Any]:
+    def _resolve_model(self, name: str) -> Json:
         """A model's complete settings, after checks of its class and base."""
         model, where = self.models[name], f"models.{name}"
         found = find_model(self.class_of(name), f"{where}.class")
@@ -265,10 +265,6 @@ class Plan:
             ),
             claims=tuple(self.claims),
         )
-
-    def describe(self) -> dict[str, Any]:
-        """The same as JSON."""
-        return self.experiment.as_json()
 
     @property
     def by_features(self) -> list[Protocol]:
@@ -417,9 +413,7 @@ def score_digest(protocol: Protocol, evaluation: EvaluationSettings) -> str:
     )
 
 
-def _changed(
-    values: Mapping[str, Any], standard: Mapping[str, Any], leave_out: tuple[str, ...]
-) -> dict[str, Any]:
+def _changed(values: Json, standard: Json, leave_out: tuple[str, ...]) -> Json:
     """Values that differ from their defaults; 1.0 and 1 are the same number."""
     return {
         key: int(value) if isinstance(value, float) and value.is_integer() else value

@@ -2,18 +2,17 @@
 
 Snakemake removes the outputs of a job before the job starts, and starts a job whenever something
 that it was made from is made again. So what is kept here is the output of no job: the rules' wildcards
-do not match it (fpa.workflow.patterns). Whoever wants a run trained again deletes its folder.
+do not match it (fpa.workflow.workflow). Whoever wants a run trained again deletes its folder.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.runs.folder import RunFolder, TrainingSummary
-from fpa.runs.run import Run
+from fpa.runs.run import Json, Run
 
 OF_TRAINING = (artifacts.RUN, artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
 
@@ -56,7 +55,7 @@ def is_of(path: Path, summary: TrainingSummary) -> bool:
     return None in known or known[0] == known[1]
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Json | None:
     try:
         found = read_json(path)
     except UserError:

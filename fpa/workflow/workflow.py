@@ -2,30 +2,43 @@
 
 The rules hold shell commands and resources. What depends on the configuration is decided here,
 where it can be tested without Snakemake. Functions of `wildcards` are Snakemake's input and params
-functions.
+functions; patterns are paths with wildcards in them.
 """
 
 import os
+import re
 import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import write_json, write_text
-from fpa.data.sources import SOURCES, downloadable
+from fpa.data.sources import SOURCES, downloadable, store_name
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import Protocol, Space
+from fpa.evaluation.run_artifacts import ARTIFACTS
 from fpa.experiment.plan import Plan
+from fpa.reporting import bundle
+from fpa.reporting.figures import figures
+from fpa.reporting.player import played_files
+from fpa.reporting.tables import table_names
 from fpa.runs.run import Run
 from fpa.workflow.checks import check_before_start, check_shareable, to_fetch
-from fpa.workflow.patterns import Patterns
+from fpa.workflow.immutable_outputs import kept_files
 from fpa.workflow.snakemake_internals import ancient
 
 SCORE_OPTIONS = ("checkpoint", "frechet", "kid_subsets", "kid_subset_size", "groups", "seed")
+NAMES = ("model", "store", "extractor", "archive", "space", "figure", "table")
+RUN = artifacts.run_folder("{dataset}", "{model}", "{run}")
+
+Wildcards: TypeAlias = Any
+Inputs: TypeAlias = dict[str, str | list[str]]
+"""Paths by name. Where the age of a file does not matter, its path is marked for Snakemake."""
 
 
 def prepare_environment(root: Path) -> None:
@@ -46,8 +59,30 @@ def _prepend(variable: str, value: str) -> None:
     os.environ[variable] = os.pathsep.join([value, *(p for p in parts if p and p != value)])
 
 
-class Workflow(Patterns):
+class Workflow:
     """An experiment as Snakemake's rules see it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.experiment = plan.experiment
+        self.config = plan.config
+        self.runtime = self.config.runtime
+        self.evaluation = self.config.evaluation
+        self.checkpoint = self.evaluation.checkpoint
+        self.seed = self.evaluation.seed
+        self.results, self.data = str(plan.results), str(plan.data)
+        self.runs = {run.folder: run for run in plan.all_runs()}
+        self.stores = {store_name(spec): spec for spec in plan.datasets.values()}
+        self.about = self.experiment.as_json()
+        self.drawn = figures(self.experiment)
+        self.protocols = {plan.score_file(name): p for name, p in plan.protocols.items()}
+        # As text, because resources are words or whole numbers.
+        self.precision = ",".join(self.runtime.precision) or "float32"
+        self.memory_format = "channels_last" if self.runtime.channels_last else "contiguous"
+        # What a job that can use a GPU asks for.
+        self.gpus = 0 if self.runtime.device == "cpu" else 1
+        self.kept = frozenset(kept_files(plan.results, self.runs.values(), self.protocols))
+        self._claiming = threading.Lock()
 
     @classmethod
     def start(
@@ -59,54 +94,156 @@ class Workflow(Patterns):
         other workflows (--cache).
         """
         try:
-            experiment = Plan(config)
+            plan = Plan(config)
             if main:
-                check_before_start(experiment)
+                check_before_start(plan)
             if shared:
-                check_shareable(experiment)
+                check_shareable(plan)
         except UserError as error:
             sys.exit(f"configuration error: {error}")
-        if main and (fetched := to_fetch(experiment)):
+        if main and (fetched := to_fetch(plan)):
             print("not here, will be fetched:", ", ".join(fetched), file=sys.stderr)
-        return cls(experiment)
+        return cls(plan)
+
+    def constraints(self) -> dict[str, str]:
+        """What wildcards may stand for: nothing that is kept, so that no job makes it again."""
+        return {
+            **dict.fromkeys(NAMES, r"[^/]+"),
+            **dict.fromkeys(("images", "number"), r"\d+"),
+            "artifact": _one_of_names(ARTIFACTS),
+            "size": r"n\d+|\d+(?:x\d+)+",
+            "ending": r"[a-z0-9]+",
+            "dataset": _none_of(self.kept) + r"[^/]+",
+            "run": r"seed\d+-[0-9a-f]+",
+            **{
+                kind: _one_of_names(
+                    name.removesuffix(".json")
+                    for name, protocol in self.protocols.items()
+                    if protocol.of_paths == (kind == "paths")
+                )
+                for kind in ("score", "paths")
+            },
+        }
+
+    def requested_outputs(self, words: Collection[str]) -> str:
+        """What a data set may be in the path of a kept file that a command line names as a target.
+
+        Snakemake wants a rule for every target; that of these has nothing to do.
+        """
+        below = {word.removeprefix(f"{self.results}/") for word in words}
+        return _one_of(below & self.kept) + r"[^/]+"
+
+    # Files --------------------------------------------------------------------------------------
+
+    def in_results(self, *parts: str) -> str:
+        """A path below the results folder."""
+        return "/".join([self.results, *parts])
+
+    def in_data(self, *parts: str) -> str:
+        """A path below the data folder."""
+        return "/".join([self.data, *parts])
+
+    def in_run(self, file: str) -> str:
+        """The pattern of a file in a run's folder."""
+        return self.in_results(RUN, file)
+
+    def log(self, *parts: str) -> str:
+        """The pattern of a job's log."""
+        return self.in_results(artifacts.LOGS, *parts)
+
+    def finished_run(self) -> dict[str, str]:
+        """What a finished training leaves, as patterns."""
+        return {
+            "weights": self.in_run(artifacts.WEIGHTS),
+            "summary": self.in_run(artifacts.SUMMARY),
+        }
+
+    def samples(self) -> str:
+        """The pattern of the samples that a run is scored by."""
+        return self.in_run(self.plan.sampled)
+
+    def shown(self) -> str:
+        """The pattern of the samples that the figures show."""
+        return self.in_run(self.plan.shown)
+
+    def features(self, count: object = "{images}", space: object = "{space}") -> str:
+        """The pattern of a run's features."""
+        return self.in_run(artifacts.features(self.checkpoint, count, self.seed, space))
+
+    def tables(self) -> list[str]:
+        """Every table's files."""
+        return [
+            self.in_results(artifacts.table(name, ending))
+            for name in table_names(self.experiment)
+            for ending in ("csv", "md", "tex")
+        ]
+
+    def figures(self) -> list[str]:
+        """Every figure's files."""
+        return [self.in_results(file) for spec in self.drawn.values() for file in spec.files]
+
+    def scores(self) -> list[str]:
+        """Every score file, in the order of the tables' rows."""
+        return [
+            self.in_results(run.folder, name) for name in self.protocols for run in self.plan.runs
+        ]
+
+    def costs(self) -> list[str]:
+        """A cost file for every model and data set."""
+        first = self.config.seeds[0]
+        runs = [run for run in self.plan.runs if run.seed == first]
+        return [self.in_results(run.folder, artifacts.COST) for run in runs]
+
+    def summaries(self) -> list[str]:
+        """What every finished training says of itself."""
+        return [self.in_results(r.folder, artifacts.SUMMARY) for r in self.plan.runs]
+
+    def bundled(self) -> list[str]:
+        """What a bundle holds."""
+        names = bundle.contents(self.experiment, self.config.bundle.weights)
+        return [self.in_results(name) for name in names]
+
+    def played(self) -> list[str]:
+        """The painting traces and the painters that the report's player shows."""
+        return [self.in_results(path) for path in played_files(self.experiment, self.drawn)]
 
     # Data ---------------------------------------------------------------------------------------
 
-    def archive_source(self, wildcards: Any) -> str:
+    def archive_source(self, wildcards: Wildcards) -> str:
         """A data set that comes in this archive."""
         return next(n for n, s in SOURCES.items() if s.url and s.archive == wildcards.archive)
 
-    def archive(self, wildcards: Any) -> list[Any]:
+    def archive(self, wildcards: Wildcards) -> list[str]:
         """The archive of a data set, if it is fetched unattended.
 
         Whoever put an archive there may take it away again: its age does not matter.
         """
         dataset = self.stores[wildcards.store]
-        fetched = downloadable(dataset, self.experiment.data)
+        fetched = downloadable(dataset, self.plan.data)
         return [ancient(str(dataset.path))] if fetched else []
 
-    def dataset(self, wildcards: Any) -> list[str]:
+    def dataset(self, wildcards: Wildcards) -> list[str]:
         """A data set's name and settings, as `python -m fpa prepare` takes them."""
         return self.stores[wildcards.store].as_words()
 
-    def extractor_options(self, wildcards: Any) -> list[str]:
+    def extractor_options(self, wildcards: Wildcards) -> list[str]:
         """The folder of the extractor's files, where the configuration names one."""
         folder = self.config.inception_weights
         network, _ = find_extractor(wildcards.extractor, "extractor")
         return ["--weights", folder] if folder and network.downloads else []
 
-    def extractor(self, wildcards: Any) -> Any:
+    def extractor(self, wildcards: Wildcards) -> str:
         """The description of a feature space's network."""
         return self._extractor(Space.parse(wildcards.space).extractor)
 
-    def extractors(self, wildcards: Any) -> list[Any]:
+    def extractors(self, wildcards: Wildcards) -> list[str]:
         """Those that the experiment's scores need."""
-        return [self._extractor(p.extractor) for p in self.experiment.protocols.values()]
+        return [self._extractor(p.extractor) for p in self.plan.protocols.values()]
 
-    def _extractor(self, name: str) -> Any:
+    def _extractor(self, name: str) -> str:
         return ancient(self.in_data(artifacts.extractor(name)))
 
-    def store(self, wildcards: Any) -> dict[str, Any]:
+    def store(self, wildcards: Wildcards) -> Inputs:
         """The prepared images of a run's data set; what was made from them stays good."""
         name = self.run(wildcards).store
         paths = {
@@ -115,37 +252,37 @@ class Workflow(Patterns):
         }
         return {key: ancient(self.in_data(path)) for key, path in paths.items()}
 
-    def real_features(self, store: str, space: object) -> Any:
+    def real_features(self, store: str, space: object) -> str:
         """The features of a data set's images."""
         return ancient(self.in_data(artifacts.real_features(store, space)))
 
-    def real_radii(self, store: str, protocol: Protocol) -> Any:
+    def real_radii(self, store: str, protocol: Protocol) -> str:
         """What a data set's images cover in a protocol's feature space."""
         file = artifacts.real_radii(store, protocol.space, protocol.most_covered, self.seed)
         return ancient(self.in_data(file))
 
     # Runs ---------------------------------------------------------------------------------------
 
-    def run(self, wildcards: Any) -> Run:
+    def run(self, wildcards: Wildcards) -> Run:
         """The run that a job's wildcards name."""
         return self.runs[artifacts.run_folder(wildcards.dataset, wildcards.model, wildcards.run)]
 
-    def run_digest(self, wildcards: Any) -> str:
+    def run_digest(self, wildcards: Wildcards) -> str:
         """What makes a run's description out of date."""
         return self.run(wildcards).digest
 
-    def write_run(self, wildcards: Any, path: str, log: str) -> None:
+    def write_run(self, wildcards: Wildcards, path: str, log: str) -> None:
         """Write a resolved run, and the experiment's description if it is not there.
 
         Several threads of one process may do so at once.
         """
         with self._claiming:
-            if not (self.experiment.results / artifacts.EXPERIMENT).exists():
-                self.experiment.claim()
+            if not (self.plan.results / artifacts.EXPERIMENT).exists():
+                self.plan.claim()
         write_json(path, self.run(wildcards).as_json())
         write_text(log, f"{path}\n")
 
-    def train_inputs(self, wildcards: Any) -> dict[str, Any]:
+    def train_inputs(self, wildcards: Wildcards) -> Inputs:
         """Images and, where the run asks for them, base and real features, or a finished run.
 
         What is there stays good: a run's folder names everything that it depends on, and the
@@ -153,7 +290,7 @@ class Workflow(Patterns):
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
-        if weights := self.experiment.finished_weights(run.model.name):
+        if weights := self.plan.finished_weights(run.model.name):
             return {**inputs, "finished": ancient(weights)}
         if run.training.watch_kimg:
             space = Space.parse(run.training.watch_space)
@@ -163,7 +300,7 @@ class Workflow(Patterns):
             inputs["base"] = ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
         return inputs
 
-    def train_options(self, wildcards: Any, input: Any) -> list[str]:
+    def train_options(self, wildcards: Wildcards, input: Any) -> list[str]:
         """The same on the command line."""
         options = ["--store", str(Path(input.images).parent)]
         given = set(input.keys())  # iterating over Snakemake's input gives its values
@@ -173,7 +310,7 @@ class Workflow(Patterns):
             options += [f"--{name}", str(Path(input[name]).parent)]
         return options
 
-    def checkpoint_kimg(self, wildcards: Any) -> str:
+    def checkpoint_kimg(self, wildcards: Wildcards) -> str:
         """How often a training saves its state; as text, because resources are whole numbers."""
         return str(self.config.models[wildcards.model].training.checkpoint_kimg)
 
@@ -192,30 +329,30 @@ class Workflow(Patterns):
 
     # Scores -------------------------------------------------------------------------------------
 
-    def protocol(self, wildcards: Any) -> Protocol:
+    def protocol(self, wildcards: Wildcards) -> Protocol:
         """The protocol of a score file."""
         return self.protocols[f"{wildcards.score}.json"]
 
-    def _pair(self, run: Run, count: int, space: object) -> list[Any]:
+    def _pair(self, run: Run, count: int, space: object) -> list[str]:
         file = artifacts.features(self.checkpoint, count, self.seed, space)
         return [self.in_results(run.folder, file), self.real_features(run.store, space)]
 
-    def score_inputs(self, wildcards: Any) -> dict[str, Any]:
+    def score_inputs(self, wildcards: Wildcards) -> Inputs:
         """The features that a run is scored by, and for the cross-check those of both libraries."""
         run, protocol = self.run(wildcards), self.protocol(wildcards)
         n, spaces = protocol.n_fake, protocol.checked_spaces
-        inputs: dict[str, Any] = {"features": self._pair(run, n, protocol.space)}
+        inputs: Inputs = {"features": self._pair(run, n, protocol.space)}
         if self.evaluation.cross_check:
             inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
-        if run.seed == self.config.seeds[0] and protocol == self.experiment.by_features[0]:
+        if run.seed == self.config.seeds[0] and protocol == self.plan.by_features[0]:
             # Not read. It is made of the same features, which go with the last job that needs them.
-            name = self.described.neighbours_file
+            name = self.experiment.neighbours_file
             inputs["compared"] = self.in_results(run.folder, name)
         if any(METRICS[name].uses_real_radii for name in self.evaluation.metrics):
             inputs["radii"] = self.real_radii(run.store, protocol)
         return inputs
 
-    def score_options(self, wildcards: Any, input: Any) -> list[str]:
+    def score_options(self, wildcards: Wildcards, input: Any) -> list[str]:
         """How a run is measured, on the command line."""
         protocol = self.protocol(wildcards)
         options = ["--fake", input.features[0], "--real", input.features[1]]
@@ -229,44 +366,60 @@ class Workflow(Patterns):
             options += [f"--{key.replace('_', '-')}", str(getattr(self.evaluation, key))]
         return options
 
-    def path_protocol(self, wildcards: Any) -> Protocol:
+    def path_protocol(self, wildcards: Wildcards) -> Protocol:
         """The protocol of a score file for paths between latents."""
         return self.protocols[f"{wildcards.paths}.json"]
 
-    def path_network(self, wildcards: Any) -> Any:
+    def path_network(self, wildcards: Wildcards) -> str:
         """The description of the network that compares images along them."""
         return self._extractor(self.path_protocol(wildcards).extractor)
 
-    def neighbour_features(self, wildcards: Any) -> dict[str, Any]:
+    def neighbour_features(self, wildcards: Wildcards) -> Inputs:
         """The features by which samples are compared with training images: the first protocol's."""
-        protocol = self.experiment.by_features[0]
+        protocol = self.plan.by_features[0]
         fake, real = self._pair(self.run(wildcards), protocol.n_fake, protocol.space)
         return {"fake": fake, "real": real}
 
-    def neighbour_store(self, wildcards: Any, input: Any) -> list[str]:
+    def neighbour_store(self, wildcards: Wildcards, input: Any) -> list[str]:
         """Where the training images are that are shown, as an option."""
         shown = self.config.figures.real_images
         return ["--store", str(Path(input.images).parent)] if shown else []
 
     # Figures ------------------------------------------------------------------------------------
 
-    def figure_inputs(self, wildcards: Any) -> list[str]:
+    def figure_inputs(self, wildcards: Wildcards) -> list[str]:
         """The artifacts that a figure shows."""
         inputs = self.drawn[wildcards.figure].inputs
         return [self.in_results(part.path) for part in inputs if not part.optional]
 
-    def figure_spec(self, wildcards: Any) -> dict[str, Any]:
+    def figure_spec(self, wildcards: Wildcards) -> dict[str, object]:
         """All else that a figure depends on: a change draws it again."""
         return self.drawn[wildcards.figure].as_json()
 
-    def figure_caption(self, wildcards: Any) -> str:
+    def figure_caption(self, wildcards: Wildcards) -> str:
         """What a figure shows and what made it."""
         return self.drawn[wildcards.figure].caption
 
-    def figure_category(self, wildcards: Any) -> str:
+    def figure_category(self, wildcards: Wildcards) -> str:
         """A figure's place in Snakemake's report."""
         return self.drawn[wildcards.figure].category
 
-    def figure_labels(self, wildcards: Any) -> dict[str, str]:
+    def figure_labels(self, wildcards: Wildcards) -> dict[str, str]:
         """A figure's row in Snakemake's report."""
         return dict(self.drawn[wildcards.figure].labels)
+
+
+def _one_of_names(names: Iterable[str]) -> str:
+    """These names, or nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def _one_of(files: Collection[str]) -> str:
+    """A lookahead from a data set's name on: the rest of the path is that of one of these files."""
+    rests = (re.escape(file.partition("/")[2]) for file in sorted(files))
+    return f"(?=(?:{'|'.join(rests)})$)" if files else "(?!)"
+
+
+def _none_of(files: Collection[str]) -> str:
+    """The same for a path that is none of theirs."""
+    return _one_of(files).replace("(?=", "(?!", 1) if files else ""

@@ -161,8 +161,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path, tiny):
 
 
 def test_an_experiment_without_claims_is_described_as_before(tiny):
-    assert "claims" not in Plan(tiny).describe()
-    described = Plan({**tiny, "claims": str(PAPERS)}).describe()
+    assert "claims" not in Plan(tiny).experiment.as_json()
+    described = Plan({**tiny, "claims": str(PAPERS)}).experiment.as_json()
     assert "unet_lowers_fid" in [claim["name"] for claim in described["claims"]]
     assert "claims" not in described["config"]
 

@@ -539,7 +539,7 @@ def test_a_results_folder_belongs_to_one_experiment(tmp_path):
 
 def test_a_results_folder_of_version_0_1_is_refused_in_one_line(tmp_path):
     config = change("results", str(tmp_path / "r"))
-    about = {k: v for k, v in Plan(config).describe().items() if k != "format"}
+    about = {k: v for k, v in Plan(config).experiment.as_json().items() if k != "format"}
     write_json(tmp_path / "r" / "experiment.json", about)
     with pytest.raises(UserError, match=r"holds results of version 0\.1") as error:
         Plan(config)
@@ -581,14 +581,14 @@ Workflow.start(yaml.safe_load(open("config.yaml")))
 def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch):
     """As Snakemake does; the experiment is described once, by the first of them."""
     workflow = Workflow(Plan({**tiny, "results": str(tmp_path / "results")}))
-    claims, claim = [], workflow.experiment.claim
+    claims, claim = [], workflow.plan.claim
 
     def slow_claim():
         claims.append(None)
         time.sleep(0.1)
         claim()
 
-    monkeypatch.setattr(workflow.experiment, "claim", slow_claim)
+    monkeypatch.setattr(workflow.plan, "claim", slow_claim)
 
     def write(run):
         wildcards = SimpleNamespace(
@@ -598,7 +598,7 @@ def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch
         workflow.write_run(wildcards, str(path), str(path.with_name("plan.log")))
         return read_json(path)
 
-    runs = workflow.experiment.runs
+    runs = workflow.plan.runs
     with ThreadPoolExecutor(len(runs)) as pool:
         assert list(pool.map(write, runs)) == [run.as_json() for run in runs]
     assert len(claims) == 1

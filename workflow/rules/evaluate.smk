@@ -22,7 +22,7 @@ rule sample:
         gpu=FPA.gpus,
     params:
         folder=subpath(input.weights, parent=True),
-        images=FPA.experiment.sample_count,
+        images=FPA.plan.sample_count,
         checkpoint=FPA.checkpoint,
         seed=FPA.seed,
         version=STAGES["sample"],
@@ -42,7 +42,7 @@ use rule sample as shown with:
         FPA.log("shown", f"{OF_RUN}.log"),
     params:
         folder=subpath(input.weights, parent=True),
-        images=FPA.experiment.shown_count,
+        images=FPA.plan.shown_count,
         checkpoint=FPA.checkpoint,
         seed=FPA.seed,
         version=STAGES["sample"],

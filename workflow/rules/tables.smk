@@ -17,7 +17,7 @@ rule scores_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="|".join(table_names(FPA.described, "scores")),
+        table="|".join(table_names(FPA.experiment, "scores")),
     localrule: True
     conda:
         "../envs/fpa.yaml"
@@ -40,7 +40,7 @@ rule scores_table:
 
 rule runs_table:
     input:
-        [FPA.in_results(path) for path in files_of_runs(FPA.described)],
+        [FPA.in_results(path) for path in files_of_runs(FPA.experiment)],
     output:
         csv=report(
             FPA.in_results(artifacts.table("{table}")),
@@ -53,7 +53,7 @@ rule runs_table:
     log:
         FPA.log("tables/{table}.log"),
     wildcard_constraints:
-        table="|".join(table_names(FPA.described, "runs")),
+        table="|".join(table_names(FPA.experiment, "runs")),
     localrule: True
     conda:
         "../envs/fpa.yaml"
