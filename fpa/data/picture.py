@@ -1,4 +1,4 @@
-"""Decodes, converts, resizes and crops one image as the paper does."""
+"""Decodes, converts, resizes and crops one image as the paper does; many images on one sheet."""
 
 import io
 import warnings
@@ -59,3 +59,15 @@ def resize_and_crop(picture: Image.Image, size: int, resample: Image.Resampling)
         return picture
     left, top = round((width - size) / 2), round((height - size) / 2)
     return picture.crop((left, top, left + size, top + size))
+
+
+def tile(images: np.ndarray, columns: int, gap: int = 1, ground: int = 255) -> np.ndarray:
+    """uint8 images (N, C, H, W) row by row on one sheet (C, ..., ...), `gap` px of `ground` apart."""
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    down, across = height + gap, width + gap
+    sheet = np.full((channels, rows * down - gap, columns * across - gap), ground, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * down, (i % columns) * across
+        sheet[:, y : y + height, x : x + width] = image
+    return sheet

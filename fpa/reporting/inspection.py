@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from fpa.core.files import atomic_path
+from fpa.data.picture import tile
 from fpa.data.sources import SOURCES
 from fpa.data.store import Manifest
-from fpa.reporting.figures.theme import tile
 
 SHEET_WIDTH = 1100
 """Pixels, about: small images are enlarged by whole factors up to it."""

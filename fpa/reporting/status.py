@@ -20,8 +20,8 @@ from PIL import Image
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, write_text
+from fpa.data.picture import tile
 from fpa.experiment.experiment import Experiment, RunEntry
-from fpa.reporting.figures.theme import tile
 from fpa.reporting.report import template
 from fpa.reporting.results import last_lines, status_of
 from fpa.runs.folder import Numbers, RunFolder, Status

@@ -17,6 +17,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import canonical_json
 from fpa.core.lazy import np
 from fpa.core.registry import Registry
+from fpa.data.picture import tile
 from fpa.runs.run import Run
 
 DEFAULT_PROJECT = "fpa"
@@ -103,7 +104,7 @@ class TensorBoard:
         for name, value in numbers(row).items():
             self.writer.add_scalar(name, value, step)
         if images is not None:
-            self.writer.add_image("snapshot", grid(images), step, dataformats="HWC")
+            self.writer.add_image("snapshot", sheet(images), step, dataformats="HWC")
         self.writer.flush()
 
     def close(self, state: str) -> None:
@@ -136,7 +137,7 @@ class WandB:
     def log(self, row: Mapping[str, float], images: np.ndarray | None) -> None:
         values: dict[str, object] = {"step": int(row["step"]), **numbers(row)}
         if images is not None:
-            values["snapshot"] = self.wandb.Image(grid(images).squeeze())
+            values["snapshot"] = self.wandb.Image(sheet(images).squeeze())
         self.run.log(values)
 
     def close(self, state: str) -> None:
@@ -192,7 +193,7 @@ class MLflow:
         for name, value in finite_numbers(row).items():
             self.client.log_metric(self.run_id, name, value, step=step)
         if images is not None:
-            picture = grid(images).squeeze()
+            picture = sheet(images).squeeze()
             self.client.log_image(self.run_id, picture, f"snapshots/{step:09d}.png")
 
     def close(self, state: str) -> None:
@@ -209,14 +210,9 @@ def finite_numbers(row: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in numbers(row).items() if math.isfinite(value)}
 
 
-def grid(images: np.ndarray, columns: int = 4) -> np.ndarray:
-    """uint8 images (N, C, H, W) row by row as one (rows H, columns W, C), without gaps."""
-    n, channels, height, width = images.shape
-    rows = -(-n // columns)
-    filled = np.zeros((rows * columns, channels, height, width), np.uint8)
-    filled[:n] = images
-    parts = filled.reshape(rows, columns, channels, height, width)
-    return parts.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
+def sheet(images: np.ndarray) -> np.ndarray:
+    """A snapshot's images (N, C, H, W) four in a row without gaps, (rows H, 4 W, C)."""
+    return tile(images, 4, gap=0, ground=0).transpose(1, 2, 0)
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:

@@ -18,6 +18,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fpa.core.errors import UserError
+from fpa.data.picture import tile
 from fpa.evaluation import memorisation, run_artifacts, trace
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
@@ -37,7 +38,6 @@ from fpa.reporting.figures import (
     training,
 )
 from fpa.reporting.figures.base import load_needed
-from fpa.reporting.figures.theme import tile
 from fpa.reporting.make import draw, draw_missing, make_report
 from fpa.reporting.metric_labels import drawn_metrics
 
@@ -247,6 +247,8 @@ def test_a_grid_shows_every_image_in_its_place():
     sheet = tile(images, 3)
     assert sheet.shape == (1, 5, 8)
     assert sheet[0, ::3, ::3].tolist() == [[1, 2, 3], [4, 5, 255]]
+    close = tile(images, 3, gap=0, ground=0)
+    assert close[0, ::2, ::2].tolist() == [[1, 2, 3], [4, 5, 0]]
 
 
 @pytest.fixture(scope="module")

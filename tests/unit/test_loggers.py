@@ -12,7 +12,7 @@ from fpa.core.errors import UserError
 from fpa.data.sources import DatasetSpec
 from fpa.experiment.plan import Plan
 from fpa.runs.run import Budget, Run, RunModel
-from fpa.training.loggers import LOGGERS, LoggerKind, RunInfo, grid
+from fpa.training.loggers import LOGGERS, LoggerKind, RunInfo, sheet
 from fpa.workflow.checks import check_before_start
 
 RUN = Run(
@@ -41,14 +41,6 @@ def two_attempts(name, folder) -> None:
     logger.close("finished")
 
 
-def test_a_grid_has_each_image_at_its_place():
-    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 3), np.uint8)
-    sheet = grid(images, columns=3)
-    assert sheet.shape == (4, 9, 1)
-    assert sheet[::2, ::3, 0].tolist() == [[0, 1, 2], [3, 4, 0]]
-    assert np.array_equal(grid(IMAGES)[4:, 4:8], IMAGES[5].transpose(1, 2, 0))
-
-
 def test_tensorboard_reads_each_step_once_after_a_continued_training(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -67,7 +59,7 @@ def test_tensorboard_reads_each_step_once_after_a_continued_training(tmp_path):
     pictures = found.Images("snapshot")
     assert [picture.step for picture in pictures] == [0, 4]
     with Image.open(io.BytesIO(pictures[0].encoded_image_string)) as picture:
-        assert np.array_equal(np.asarray(picture), grid(IMAGES))
+        assert np.array_equal(np.asarray(picture), sheet(IMAGES))
 
 
 def wandb_records(path):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fpa.core.errors import UserError
 from fpa.core.lazy import plt
+from fpa.data.picture import tile
 from fpa.evaluation.trace import Trace, statistics, step_pictures, to_uint8
 from fpa.reporting.figures.base import (
     SCALING,
@@ -33,7 +34,6 @@ from fpa.reporting.figures.theme import (
     set_padding,
     shared_legend,
     show_image,
-    tile,
 )
 
 if TYPE_CHECKING:

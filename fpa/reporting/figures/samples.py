@@ -10,6 +10,7 @@ import numpy as np
 
 from fpa.core import artifacts
 from fpa.core.lazy import plt
+from fpa.data.picture import tile
 from fpa.reporting.figures.base import Context, Input, Spec, load_by_model, register
 from fpa.reporting.figures.theme import (
     TEXT_WIDTH,
@@ -17,7 +18,6 @@ from fpa.reporting.figures.theme import (
     model_colours,
     set_padding,
     show_image,
-    tile,
 )
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -132,14 +132,19 @@ def _point(
     values = rows.loc[rows["metric"] == metric, "value"].dropna() * METRICS[metric].scale
     if len(values):
         point = points.loc[rows["model"].iloc[0]]
-        error = None if pd.isna(point["error"]) else point["error"]
-        bar: dict[str, Any] = {"fmt": "o", "color": colour, "capsize": 2, "markersize": 4}
-        ax.errorbar(point["mean"], place, xerr=error, **bar)
+        error = _known(point["error"])
+        ax.errorbar(
+            point["mean"], place, xerr=error, fmt="o", color=colour, capsize=2, markersize=4
+        )
     bad = why_not(rows, metric, seeds)
     if bad:
         x, side, text = (1, "right", f"({bad})") if len(values) else (0.5, "center", bad)
-        where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
-        ax.text(x, place, text, **where, color=MISSING, size=6)
+        across = ax.get_yaxis_transform()
+        ax.text(x, place, text, transform=across, ha=side, va="center", color=MISSING, size=6)
+
+
+def _known(error: float) -> float | None:
+    return None if pd.isna(error) else error
 
 
 def why_not(rows: pd.DataFrame, metric: str, seeds: Sequence[int]) -> str:
@@ -267,9 +272,14 @@ def _tradeoff(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None
         ax.set_yscale("log")
     for name, point in points.iterrows():
         model = str(name)
-        error = None if pd.isna(point["error"]) else point["error"]
-        style: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 1.5}
-        ax.errorbar(point[cost], point["mean"], error, markersize=4, elinewidth=0.7, **style)
+        ax.errorbar(
+            *(point[cost], point["mean"], _known(point["error"])),
+            fmt=markers[model],
+            color=colours[model],
+            capsize=1.5,
+            markersize=4,
+            elinewidth=0.7,
+        )
     low, high = points[cost].min(), points[cost].max()
     middle = np.sqrt(low * high)
     # At least a factor of two wide, so that equal costs look equal.
@@ -457,15 +467,18 @@ def draw_ablation(spec: Spec, results: Path) -> Figure:
             ax.plot(points["steps"], points["mean"], color="0.8", linewidth=1, zorder=0)
             for name, point in points.iterrows():
                 model = str(name)
-                error = None if pd.isna(point["error"]) else point["error"]
-                bar: dict[str, Any] = {"fmt": markers[model], "color": colours[model], "capsize": 2}
-                label = labels[model]
-                ax.errorbar(point["steps"], point["mean"], error, label=label, markersize=4, **bar)
+                ax.errorbar(
+                    *(point["steps"], point["mean"], _known(point["error"])),
+                    label=labels[model],
+                    fmt=markers[model],
+                    color=colours[model],
+                    capsize=2,
+                    markersize=4,
+                )
             gone = [labels[m] for m in steps if m not in points.index]
             if gone:
-                where: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "va": "top"}
-                text = f"no score: {', '.join(gone)}"
-                ax.text(0.98, 0.97, text, **where, color=MISSING, size=6)
+                text, corner = f"no score: {', '.join(gone)}", {"ha": "right", "va": "top"}
+                ax.text(0.98, 0.97, text, corner, transform=ax.transAxes, color=MISSING, size=6)
             ax.set_xscale("log", base=2)
             ax.set_xticks(every, [str(step) for step in every])
             ax.minorticks_off()

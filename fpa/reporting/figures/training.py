@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fpa.core import artifacts
 from fpa.core.errors import UserError, in_words
 from fpa.core.lazy import pd, plt, sns
+from fpa.data.picture import tile
 from fpa.reporting.figures.base import (
     Animation,
     Context,
@@ -30,7 +31,6 @@ from fpa.reporting.figures.theme import (
     model_colours,
     model_markers,
     shared_legend,
-    tile,
 )
 
 if TYPE_CHECKING:
