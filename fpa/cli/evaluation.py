@@ -73,7 +73,7 @@ def _radii(add: Add) -> None:
 @verb(_radii)
 def radii(options: argparse.Namespace) -> None:
     real = feature_files.load(options.features)
-    save_real(options.out, real.values, real.about, options.most, options.seed)
+    save_real(options.out, real.values, real.info, options.most, options.seed)
 
 
 def _add_place(add: Add) -> None:

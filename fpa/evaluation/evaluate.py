@@ -61,13 +61,13 @@ class EvaluationContext:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "features.npy"
             network = self.extractor(space.extractor)
-            about = {"images_sha256": content_digest(images)}
-            features.compute(images, space, network, self.device, out, about, bar.update)
+            digest = {"images_sha256": content_digest(images)}
+            features.compute(images, space, network, self.device, out, digest, bar.update)
             found = features.load(out)
             bar.close()
             values = np.array(found.values)
-        about_files = found.about.model_copy(update={"format": protocol.format})
-        return Features(values, None, about_files)
+        info = found.info.model_copy(update={"format": protocol.format})
+        return Features(values, None, info)
 
     def real_features(self, real: Any, protocol: Protocol) -> tuple[Features, int]:
         """The features of real images and their height (px); kept for a prepared data set."""
@@ -81,7 +81,7 @@ class EvaluationContext:
             network = self.extractor(protocol.extractor)
             features.compute_file(store, protocol.space, network, self.device, path)
         found = features.load(path)
-        if found.about.images_sha256 != open_store(store)[1].images_sha256:
+        if found.info.images_sha256 != open_store(store)[1].images_sha256:
             raise UserError(f"{path} has features of other images; delete it and run again")
         return found, size
 
@@ -135,7 +135,7 @@ def evaluate(
     if kept:
         known = reference.load(real, digest)
         moments, count, real_features = known.moments, known.n_images, known.part
-        size, against = real_features.about.image_size, real_features.about.name or ""
+        size, against = real_features.info.image_size, real_features.info.name or ""
         if protocol.n_real not in (None, count):
             raise UserError(
                 f"{real} is of {count:,} real images, but protocol {protocol.name} takes "
@@ -159,7 +159,7 @@ def evaluate(
         resolution=size,
         model=name,
         seed=None,
-        run=fake_features.about.images_sha256,
+        run=fake_features.info.images_sha256,
         reference_sha256=known.digest if kept else None,
         checkpoint="given",
         checkpoint_kimg=None,
@@ -185,8 +185,8 @@ def make_reference(
     context.extractor(protocol.extractor)
     found, size = context.real_features(real, protocol)
     chosen = choose(found, protocol.n_real, seed)
-    about = chosen.about.model_copy(update={"image_size": size, "name": name})
-    return reference.compute(chosen._replace(about=about), most, seed)
+    info = chosen.info.model_copy(update={"image_size": size, "name": name})
+    return reference.compute(chosen._replace(info=info), most, seed)
 
 
 def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
@@ -244,7 +244,7 @@ def score_run(
     manifold = None
     if radii:
         everything = features.load(real)
-        manifold = precision_recall.load_real(radii, everything.values, everything.about)
+        manifold = precision_recall.load_real(radii, everything.values, everything.info)
         if len(manifold.centres) != n_compared:
             raise UserError(
                 f"{radii} has the radii of {len(manifold.centres):,} real images, expected "
@@ -256,7 +256,7 @@ def score_run(
         same = [str(file) for file in check[:2]] == [str(fake), str(real)]
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
     summary = RunFolder(run_folder).read_summary()
-    if summary.images_sha256 != main.real.about.images_sha256:
+    if summary.images_sha256 != main.real.info.images_sha256:
         raise UserError(
             f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
             "delete the run to train it on these"
@@ -328,27 +328,27 @@ def measured(
     metrics: Mapping[str, Estimate],
 ) -> dict[str, Any]:
     """What a score says of its measurement."""
-    about = main.fake.about
+    info = main.fake.info
     n_compared = precision_recall.images(len(main.real.values), len(main.fake.values))
     return {
         "status": "ok" if metrics else "nan",
         "metrics": dict(metrics),
         "protocol": protocol,
-        **{key: getattr(about, key) for key in ("extractor", "resize", "format", "weights_sha256")},
+        **{key: getattr(info, key) for key in ("extractor", "resize", "format", "weights_sha256")},
         "settings": settings.as_json(),
         "n_real": n_real,
         "n_fake": len(main.fake.values),
         "n_precision_recall": n_compared if {"precision", "recall"} & metrics.keys() else None,
-        "not_finite": about.not_finite,
-        "real_sha256": main.real.about.images_sha256,
-        "fake_sha256": about.images_sha256,
+        "not_finite": info.not_finite,
+        "real_sha256": main.real.info.images_sha256,
+        "fake_sha256": info.images_sha256,
         "versions": provenance.versions(),
     }
 
 
 def stages(main: Pair) -> dict[str, int]:
     """The versions of the stages that made two sets of features and their score."""
-    made = (part.about.stages for part in main)
+    made = (part.info.stages for part in main)
     return {**next(made), **next(made), "score": STAGES["score"]}
 
 

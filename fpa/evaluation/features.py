@@ -77,7 +77,7 @@ class Features(NamedTuple):
     """(N, d), mapped into memory."""
     logits: np.ndarray | None
     """(N, classes) where there are any."""
-    about: FeatureInfo
+    info: FeatureInfo
 
 
 def as_stored(image: np.ndarray, kind: str) -> np.ndarray:
@@ -100,14 +100,14 @@ def compute(
     extractor: str | Path,
     device: torch.device,
     out: Path,
-    about: Mapping[str, JsonValue],
+    metadata: Mapping[str, JsonValue],
     progress: Callable[[int], None] = lambda n: None,
     not_finite: Sequence[int] = (),
     logits: bool = True,
 ) -> None:
     """Write the features of uint8 images (N, C, H, W), C 1 or 3, to `out` and its .json.
 
-    about: what is known of the images, `images_sha256` at least. not_finite: the places of images that
+    metadata: what is known of the images, `images_sha256` at least. not_finite: the places of images that
     stand for what is not an image; their features are NaN. logits: whether to keep class logits, where there are any. extractor: the file that
     `extractors.obtain` wrote. Memory does not grow with N.
     """
@@ -121,7 +121,7 @@ def compute(
     else:
         network = load_extractor(extractor, space.resize, device)
         blocks = _blocks(images, network, space.format, progress)
-    of_images = FeatureInfo.model_validate(about)
+    of_images = FeatureInfo.model_validate(metadata)
     described = of_images.model_copy(
         update={
             **network.identity,
@@ -164,17 +164,17 @@ def compute_file(
     count: only the first so many images; 0 for all. UserError when there are no such images.
     """
     images: np.ndarray
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     not_finite: list[int] = []
     if source.is_dir():
         images, manifest = open_store(source)
-        about = {"images_sha256": manifest.images_sha256, "stages": manifest.stages}
+        metadata = {"images_sha256": manifest.images_sha256, "stages": manifest.stages}
     else:
         images = load_array(source, mmap_mode="r")
         described = artifacts.describing(source)
         # What the stage before says of the images; nothing of images that come from elsewhere.
         made_by = read_json(described) if described.exists() else {}
-        about = {"images_sha256": file_digest(source), "stages": made_by.get("stages", {})}
+        metadata = {"images_sha256": file_digest(source), "stages": made_by.get("stages", {})}
         not_finite = made_by.get("not_finite", [])
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
@@ -183,14 +183,14 @@ def compute_file(
     if count:
         if count > len(images):
             raise UserError(f"{source} holds {len(images):,} images, not {count:,}")
-        images, about = images[:count], {**about, "count": count}
+        images, metadata = images[:count], {**metadata, "count": count}
         not_finite = [place for place in not_finite if place < count]
     bar = Progress(len(images), f"features of {'/'.join(source.parts[-2:])}", "images")
     shared = source.is_dir()
     room = out.with_name(f".{out.name}.part")
     with locked(room, f"computing {out}", wait=True) if shared else nullcontext():
         # Only the logits of samples are used: by the Inception Score.
-        compute(images, space, extractor, device, out, about, bar.update, not_finite, not shared)
+        compute(images, space, extractor, device, out, metadata, bar.update, not_finite, not shared)
         if shared:
             shutil.rmtree(room)
     bar.close()
@@ -218,11 +218,11 @@ def load(path: str | Path) -> Features:
     described = read_json(artifacts.describing(path), made_by="python -m fpa features")
     array = load_array(path, mmap_mode="r")
     try:
-        about = FeatureInfo.model_validate(described)
+        info = FeatureInfo.model_validate(described)
     except ValidationError:
-        about = FeatureInfo()
-    size = about.features
+        info = FeatureInfo()
+    size = info.features
     if array.ndim != 2 or size is None or array.shape[1] < size:
         raise UserError(f"{path} holds no features; delete it and run again")
     logits = array[:, size:] if array.shape[1] > size else None
-    return Features(array[:, :size], logits, about)
+    return Features(array[:, :size], logits, info)

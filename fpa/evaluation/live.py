@@ -46,15 +46,15 @@ def pack(model: Model, count: int, seed: int) -> bytes:
     What the page cannot run has no weights; the metadata says why under `left_out`.
     """
     generator = model.ema
-    about = _describe(generator)
+    description = _describe(generator)
     tensors: dict[str, Tensor] = {}
-    if not about["left_out"]:
-        tensors, about["largest_error"] = compact(generator, model.latent_dim, seed)
-        about["left_out"] = _too_large(sum(tensor.nbytes for tensor in tensors.values()))
+    if not description["left_out"]:
+        tensors, description["largest_error"] = compact(generator, model.latent_dim, seed)
+        description["left_out"] = _too_large(sum(tensor.nbytes for tensor in tensors.values()))
     tensors["latents"] = sample_latents(CHUNK, model.latent_dim, seed)[:count].contiguous()
     # One key only: safetensors writes several in an order that changes from process to process.
-    metadata = {"about": canonical_json(about)}
-    return safetensors.torch.save({} if about["left_out"] else tensors, metadata=metadata)
+    metadata = {"about": canonical_json(description)}
+    return safetensors.torch.save({} if description["left_out"] else tensors, metadata=metadata)
 
 
 def _describe(generator: nn.Module) -> dict[str, Any]:

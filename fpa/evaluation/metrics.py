@@ -222,7 +222,7 @@ def cmmd(measurement: Measurement) -> Mapping[str, Estimate]:
     bandwidth is of unit vectors in CLIP's space: in others the value means nothing.
     """
     main, settings = measurement.main, measurement.settings
-    if not (main.fake.about.extractor or "").startswith("clip_"):
+    if not (main.fake.info.extractor or "").startswith("clip_"):
         return {}
     real, fake = (
         part.values[pr.subset(len(part.values), MOST_COVERED, settings.seed)] for part in main

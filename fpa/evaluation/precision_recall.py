@@ -91,27 +91,27 @@ def real_subset(features: np.ndarray, most: int, seed: int) -> Manifold:
 
 
 def save_real(
-    path: str | Path, features: np.ndarray, about: FeatureInfo, most: int, seed: int
+    path: str | Path, features: np.ndarray, info: FeatureInfo, most: int, seed: int
 ) -> None:
     """Write the places and radii of `real_subset` to an .npz file.
 
-    about: what describes the features, for `load_real` to compare. UserError for fewer than four.
+    info: what describes the features, for `load_real` to compare. UserError for fewer than four.
     """
     rows = subset(len(features), most, seed)
     if len(rows) <= NEIGHBOURS:
         raise UserError(f"precision and recall need {NEIGHBOURS + 1} images, found {len(rows)}")
     radii = manifold(features[rows]).radii
-    save_npz(path, rows=rows, radii=radii, about=np.array(_identity(about)))
+    save_npz(path, rows=rows, radii=radii, about=np.array(_identity(info)))
 
 
-def load_real(path: str | Path, features: np.ndarray, about: FeatureInfo) -> Manifold:
+def load_real(path: str | Path, features: np.ndarray, info: FeatureInfo) -> Manifold:
     """What `save_real` wrote of these features; UserError when it was of others."""
     with load_array(path) as found:
-        if str(found["about"]) != _identity(about):
+        if str(found["about"]) != _identity(info):
             raise UserError(f"{path} holds radii of other features; delete it and run again")
         return Manifold(features[found["rows"]].astype(np.float64), found["radii"])
 
 
-def _identity(about: FeatureInfo) -> str:
-    described = about.as_json()
+def _identity(info: FeatureInfo) -> str:
+    described = info.as_json()
     return json.dumps({key: described.get(key) for key in SAME}, sort_keys=True)

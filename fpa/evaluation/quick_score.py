@@ -36,7 +36,7 @@ NAMES = ("fid", "precision", "recall")
 class QuickScore:
     """Generators -> scores, against features of real images (N, d).
 
-    space: where those are from; about: the description of the network that made them; count: of
+    space: where those are from; described_in: what describes the network that made them; count: of
     samples; seed: of their latents, which are the same each time, and never those of a sample that
     is scored.
     """
@@ -45,7 +45,7 @@ class QuickScore:
         self,
         real: np.ndarray,
         space: Space,
-        about: str | Path,
+        described_in: str | Path,
         latent_dim: int,
         count: int,
         seed: int,
@@ -53,7 +53,7 @@ class QuickScore:
     ) -> None:
         self.latent_dim, self.count, self.seed, self.device = latent_dim, count, seed, device
         self.real = RealGaussian.of(real, device)
-        self.network = extractors.load(about, space.resize, device)
+        self.network = extractors.load(described_in, space.resize, device)
         self.stored_as = space.format
         manifold = real_subset(real, min(MOST_COVERED, count, len(real)), seed)
         self.centres, self.radii = (torch.from_numpy(part).to(device) for part in manifold)

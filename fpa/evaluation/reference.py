@@ -46,7 +46,7 @@ def compute(real: Features, most: int = MOST_COVERED, seed: int = 0) -> Referenc
     shift = origin(values)
     moments = gaussian(sums(values, shift), shift)
     rows = subset(len(values), most, seed)
-    part = Features(np.asarray(values[rows], np.float32), None, real.about)
+    part = Features(np.asarray(values[rows], np.float32), None, real.info)
     return Reference(moments, len(values), part, _digest(moments, len(values), part))
 
 
@@ -57,7 +57,7 @@ def save(path: str | Path, reference: Reference) -> None:
         mean=reference.moments.mean,
         covariance=reference.moments.covariance,
         features=reference.part.values,
-        about=np.array(_about(reference.n_images, reference.part.about)),
+        about=np.array(_described(reference.n_images, reference.part.info)),
         digest=np.array(reference.digest),
     )
 
@@ -97,12 +97,12 @@ def load(path: str | Path, digest: str = "") -> Reference:
     return Reference(moments, count, part, computed)
 
 
-def _about(count: int, about: FeatureInfo) -> str:
-    return canonical_json({**about.as_json(), "count": count, "reference_format": FORMAT})
+def _described(count: int, info: FeatureInfo) -> str:
+    return canonical_json({**info.as_json(), "count": count, "reference_format": FORMAT})
 
 
 def _digest(moments: Gaussian, count: int, part: Features) -> str:
-    found = hashlib.sha256(_about(count, part.about).encode())
+    found = hashlib.sha256(_described(count, part.info).encode())
     for array, kind in (
         (moments.mean, "<f8"),
         (moments.covariance, "<f8"),

@@ -172,9 +172,9 @@ def pair(real: Features, fake: Features) -> Pair:
     """Two sets that may be compared; UserError when they come from different feature spaces."""
     keys = ("extractor", "weights_sha256", "resize", "format")
     one, two = (
-        {key: getattr(about, key) for key in keys}
-        | {"the version of stage features": about.stages.get("features")}
-        for about in (real.about, fake.about)
+        {key: getattr(info, key) for key in keys}
+        | {"the version of stage features": info.stages.get("features")}
+        for info in (real.info, fake.info)
     )
     if one != two:
         key = next(key for key in one if one[key] != two[key])
@@ -196,7 +196,7 @@ def choose(features: Features, count: int | None, seed: int) -> Features:
         )
     rows = np.sort(np.random.default_rng(seed).choice(len(features.values), count, replace=False))
     logits = features.logits[rows] if features.logits is not None else None
-    return Features(features.values[rows], logits, features.about)
+    return Features(features.values[rows], logits, features.info)
 
 
 def measure(

@@ -67,7 +67,7 @@ def train_run(
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if processes.is_worker():
         distributed.init(chosen)
-    if real and features.load(real).about.images_sha256 != manifest.images_sha256:
+    if real and features.load(real).info.images_sha256 != manifest.images_sha256:
         raise UserError(
             f"{real} is of other images than {store} holds; delete it, and it is made again"
         )

@@ -166,7 +166,7 @@ def test_both_protocols_from_images_to_scores(protocol, kind, known, folder, tmp
             )
     run_config = {"dataset": {"name": "d", "resolution": 16}, "model": {"name": "m"}, "seed": 0}
     summary = {"run": run_config, "digest": "0" * 64, "kimg": 1, "best": None, "parameters": {}}
-    summary["images_sha256"] = features.load(paths[1]).about.images_sha256
+    summary["images_sha256"] = features.load(paths[1]).info.images_sha256
     (tmp_path / "train.json").write_text(json.dumps(summary))
     run(
         *("score", tmp_path, "--fake", paths[0], "--real", paths[1], "--check", *paths[2:]),

@@ -265,4 +265,4 @@ def test_features_of_a_data_set_that_changed_are_refused(tmp_path):
     path.with_suffix(".json").write_text(json.dumps({**about, "images_sha256": "0"}))
     with pytest.raises(UserError, match="has features of other images"):
         context.real_features(store, protocol)
-    assert features.load(path).about.images_sha256 == "0"
+    assert features.load(path).info.images_sha256 == "0"

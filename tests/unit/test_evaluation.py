@@ -285,7 +285,7 @@ def test_a_registered_network_makes_features_in_both_libraries(name, size, toy, 
     np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-6)
     assert ours.values.shape == (5, 3)
     assert theirs.logits.shape == (5, 2)
-    assert ours.about.extractor == theirs.about.extractor == name
+    assert ours.info.extractor == theirs.info.extractor == name
 
 
 def test_names_of_a_registered_network_are_checked_by_what_it_declares(toy):
@@ -358,7 +358,7 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     settings = settings._replace(metrics=["precision", "recall"])
     arguments = (tmp_path, fake, real, None, settings, "quick", "last")
     loaded = features.load(real)
-    precision_recall.save_real(tmp_path / "radii.npz", loaded.values, loaded.about, 50, 0)
+    precision_recall.save_real(tmp_path / "radii.npz", loaded.values, loaded.info, 50, 0)
     kept = score_run(*arguments, None, radii=tmp_path / "radii.npz")
     assert kept.metrics == score_run(*arguments, None).metrics
     assert kept.n_precision_recall == 50
@@ -437,7 +437,7 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     files = [str(tmp_path / f"{name}-features.npy") for name in ("x", "r")]
     # As if trained on them.
     summary = json.loads((tmp_path / "train.json").read_text())
-    summary["images_sha256"] = features.load(files[1]).about.images_sha256
+    summary["images_sha256"] = features.load(files[1]).info.images_sha256
     (tmp_path / "train.json").write_text(json.dumps(summary))
     found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
     assert (found.status, found.metrics) == ("nan", {})
@@ -446,7 +446,7 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     # The first of them alone are as good as any.
     out = tmp_path / "first.npy"
     features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, out, count=expected[0])
-    assert features.load(out).about.not_finite == 0
+    assert features.load(out).info.not_finite == 0
     assert np.isfinite(features.load(out).values).all()
 
 

@@ -77,12 +77,12 @@ def test_radii_of_the_real_images_are_kept_and_belong_to_their_features(tmp_path
     done = fpa("radii", "real.npy", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     loaded = features.load(tmp_path / "real.npy")
-    found = pr.load_real(tmp_path / "radii.npz", loaded.values, loaded.about)
+    found = pr.load_real(tmp_path / "radii.npz", loaded.values, loaded.info)
     expected = pr.real_subset(real, 40, 5)
     np.testing.assert_array_equal(found.centres, expected.centres)
     np.testing.assert_array_equal(found.radii, expected.radii)
-    others = loaded.about.model_copy(update={"images_sha256": "cd"})
+    others = loaded.info.model_copy(update={"images_sha256": "cd"})
     with pytest.raises(UserError, match="holds radii of other features"):
         pr.load_real(tmp_path / "radii.npz", real, others)
     with pytest.raises(UserError, match="need 4 images, found 3"):
-        pr.save_real(tmp_path / "few.npz", real[:3], loaded.about, 40, 5)
+        pr.save_real(tmp_path / "few.npz", real[:3], loaded.info, 40, 5)
