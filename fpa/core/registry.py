@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import fpa
 from fpa.core.errors import UserError, did_you_mean
@@ -44,14 +44,6 @@ class Registry(dict[str, T]):
 
     def __missing__(self, name: str) -> T:
         return self.find(name)
-
-
-def load_target(target: Any) -> Any:
-    """What "package.module:Name" stands for, imported now; anything but text is returned as it is."""
-    if not isinstance(target, str):
-        return target
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 # Modules with plugins -------------------------------------------------------------------------

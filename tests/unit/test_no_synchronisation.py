@@ -17,7 +17,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.stylegan2_ada.augment import _margins
-from fpa.core import distributed
+from fpa.core import distributed, torch_utils
 from fpa.core.torch_utils import to_device
 from fpa.data.sampler import EpochSampler
 from fpa.evaluation import extractors
@@ -57,7 +57,11 @@ def no_waiting(monkeypatch):
 
         return wrapped
 
-    mode = NoWaiting()
+    mode, plain = NoWaiting(), torch.tensor
+    # Constants wait once, whenever they are first needed, and are kept from then on.
+    monkeypatch.setattr(
+        torch_utils, "_constant", lambda x, device, dtype: plain(x, device=device, dtype=dtype)
+    )
     monkeypatch.setattr(torch, "tensor", guarded(torch.tensor))
     monkeypatch.setattr(torch, "as_tensor", guarded(torch.as_tensor))
     monkeypatch.setattr(torch.Tensor, "new_tensor", guarded(torch.Tensor.new_tensor))
