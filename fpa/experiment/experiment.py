@@ -257,23 +257,18 @@ def read_claims(path: str | Path) -> list[Claim]:
     """
     beside = REPOSITORY / path
     found = read_yaml(path if Path(path).exists() or not beside.exists() else beside, "the claims")
-    return check_claims(found, str(path))
-
-
-def check_claims(found: Any, where: str) -> list[Claim]:
-    """Claims from plain data; UserError with `where` they stand and the first thing wrong."""
     if not isinstance(found, list):
-        raise UserError(f"{where} holds no claims (expected a list of them)")
+        raise UserError(f"{path} holds no claims (expected a list of them)")
     claims = []
     for number, entry in enumerate(found, start=1):
         name = entry.get("name", number) if isinstance(entry, dict) else number
         try:
             claims.append(check_section(Claim, entry))
         except UserError as error:
-            raise UserError(f"{where}, claim {name}: {error}") from error
+            raise UserError(f"{path}, claim {name}: {error}") from error
     names = [claim.name for claim in claims]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"{where} has two claims called {twice}")
+        raise UserError(f"{path} has two claims called {twice}")
     return claims
 
 

@@ -12,7 +12,7 @@ from scipy.stats import ttest_rel
 from test_pairwise import entry
 
 from fpa.core.errors import UserError
-from fpa.experiment.experiment import Claim, about_models, check_claims, read_claims
+from fpa.experiment.experiment import Claim, Experiment, about_models, read_claims
 from fpa.experiment.plan import Plan
 from fpa.reporting.make import make_report
 from fpa.reporting.tables.comparisons import claims_frame, difference
@@ -207,6 +207,7 @@ def test_the_page_and_its_tables_have_the_claims_first(tmp_path):
     assert claim < scores
 
 
-def test_claims_in_a_results_folder_are_checked_like_any_other(tmp_path):
-    with pytest.raises(UserError, match="claim one: than"):
-        check_claims([{**GOOD, "than": []}], "experiment.json")
+def test_claims_in_a_results_folder_are_checked_like_any_other(tiny):
+    described = {**Plan(tiny).experiment.as_json(), "claims": [{**GOOD, "than": []}]}
+    with pytest.raises(UserError, match=r"experiment\.json\.claims\.0\.than: expected at least 1"):
+        Experiment.parse(described, "experiment.json")
