@@ -189,11 +189,15 @@ def paint(options: argparse.Namespace) -> None:
     log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
 
 
-def _export_web(add: Add) -> None:
+def _add_artifact(add: Add, count: int, counted: str, out: str) -> None:
     add_run(add)
-    add("--count", type=COUNT, default=8, help="latents that the page begins with")
-    add("--out", metavar="FILE", required=True, help="the weights, .safetensors")
+    add("--count", type=COUNT, default=count, help=counted)
+    add("--out", metavar="FILE", required=True, help=out)
     add_device(add)
+
+
+def _export_web(add: Add) -> None:
+    _add_artifact(add, 8, "latents that the page begins with", "the weights, .safetensors")
 
 
 @verb(_export_web)
@@ -202,10 +206,7 @@ def export_web(options: argparse.Namespace) -> None:
 
 
 def _statistics(add: Add) -> None:
-    add_run(add)
-    add("--count", type=COUNT, default=64, help="number of images")
-    add("--out", metavar="FILE", required=True, help="the statistics, .npz")
-    add_device(add)
+    _add_artifact(add, 64, "number of images", "the statistics, .npz")
 
 
 @verb(_statistics)
@@ -214,11 +215,8 @@ def statistics(options: argparse.Namespace) -> None:
 
 
 def _interpolate(add: Add) -> None:
-    add_run(add)
-    add("--count", type=COUNT, default=3, help="pairs of latents")
+    _add_artifact(add, 3, "pairs of latents", "the images, .npy")
     add("--frames", type=whole(2), default=12, help="images from one latent to the other")
-    add("--out", metavar="FILE", required=True, help="the images, .npy")
-    add_device(add)
 
 
 @verb(_interpolate)

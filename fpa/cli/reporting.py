@@ -1,24 +1,17 @@
 """Verbs that make tables, figures, the report and the bundle of finished work, and hand it on."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from fpa.cli.options import Add, add_device, add_seed, add_trust, number, share, verb
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import read_json
 from fpa.core.progress import log
-from fpa.evaluation.scores import Score
-from fpa.experiment.experiment import Experiment
 from fpa.reporting import bundle as bundles
 from fpa.reporting import publication
-from fpa.reporting.make import make_figure, make_report, make_table
-from fpa.reporting.results import Results, read_runs
+from fpa.reporting.make import make_figure, make_report, make_table, results_of_files
 from fpa.reporting.status import show
-from fpa.reporting.tables import read_published, table_of
 from fpa.runs import devices
-from fpa.runs.folder import Cost
 
 
 def _table(add: Add) -> None:
@@ -39,28 +32,9 @@ def _table(add: Add) -> None:
 
 @verb(_table)
 def table(options: argparse.Namespace) -> None:
-    experiment = Experiment.read(options.results) if options.results else None
-    results = Results.of(
-        experiment, read_published(options.published) if options.published else None
-    )
-    of = table_of(options.kind).of
-    if of == "runs":
-        if experiment is None or options.inputs:
-            raise UserError(
-                f"the table {options.kind} takes no files; name the experiment's folder by --results"
-            )
-        results = replace(results, runs=read_runs(experiment, Path(options.results)))
-    elif of == "costs":
-        results = replace(
-            results, costs=[Cost.model_validate(read_json(path)) for path in options.inputs]
-        )
-    else:
-        results = replace(results, scores=[Score.read(path) for path in options.inputs])
-    if not (results.runs or results.costs or results.scores):
-        raise UserError(f"nothing to make the table {options.kind} of; name files, in row order")
     out = Path(options.out)
-    markdown = make_table(options.kind, results, out)
-    print(f"\n{markdown}\n{out}", flush=True)
+    results = results_of_files(options.kind, options.inputs, options.results, options.published)
+    print(f"\n{make_table(options.kind, results, out)}\n{out}", flush=True)
 
 
 def _figure(add: Add) -> None:

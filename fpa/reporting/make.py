@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import atomic_path, write_text
+from fpa.core.files import atomic_path, read_json, write_text
 from fpa.core.progress import log
+from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures import FIGURES, Animation, Spec, figures
 from fpa.reporting.figures.theme import as_drawn, save_figure, use_theme
 from fpa.reporting.report import render
-from fpa.reporting.results import Results, read_results
+from fpa.reporting.results import Results, read_results, read_runs
 from fpa.reporting.tables import PUBLISHED, build, read_published, table_names, table_of
 from fpa.reporting.tables.rendering import to_latex, to_markdown
+from fpa.runs.folder import Cost
 
 __all__ = [
     "draw",
@@ -25,7 +27,34 @@ __all__ = [
     "make_report",
     "make_table",
     "make_tables",
+    "results_of_files",
 ]
+
+
+def results_of_files(
+    kind: str, inputs: Sequence[str], folder: str | None, published: str | None
+) -> Results:
+    """What a table is made from: score files or cost files, or, of runs, all that lies in the results folder.
+
+    folder: where the experiment is described, for names as shown. published: a CSV of published scores.
+    """
+    of = table_of(kind).of
+    experiment = Experiment.read(folder) if folder else None
+    results = Results.of(experiment, read_published(published) if published else None)
+    if of == "runs":
+        if experiment is None or folder is None or inputs:
+            raise UserError(
+                f"the table {kind} takes no files; name the experiment's folder by --results"
+            )
+        results = replace(results, runs=read_runs(experiment, Path(folder)))
+    elif of == "costs":
+        costs = [Cost.model_validate(read_json(path)) for path in inputs]
+        results = replace(results, costs=costs)
+    else:
+        results = replace(results, scores=[Score.read(path) for path in inputs])
+    if not (results.runs or results.costs or results.scores):
+        raise UserError(f"nothing to make the table {kind} of; name files, in row order")
+    return results
 
 
 def make_table(kind: str, results: Results, out: str | Path) -> str:

@@ -21,7 +21,9 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, write_text
 from fpa.data.picture import tile
+from fpa.evaluation.metrics import METRICS
 from fpa.experiment.experiment import Experiment, RunEntry
+from fpa.reporting.metric_labels import measure
 from fpa.reporting.report import template
 from fpa.reporting.results import last_lines, status_of
 from fpa.runs.folder import Numbers, RunFolder, Status
@@ -69,6 +71,8 @@ class RunState:
     score: Numbers = field(default_factory=dict)
     """The newest row with a quick score."""
     best: Numbers = field(default_factory=dict)
+    distance: str = METRICS["fid"].label
+    """What the `fid` of these is called: only Inception's is an FID."""
     slurm_job: str | None = None
     host: str | None = None
     pid: int | None = None
@@ -84,10 +88,10 @@ class RunState:
 
 def run_states(experiment: Experiment, results: Path) -> list[RunState]:
     """Every run of an experiment, in its order."""
-    return [_run_state(run, experiment.labels[run.model], results) for run in experiment.runs]
+    return [_run_state(experiment, run, results) for run in experiment.runs]
 
 
-def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
+def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState:
     folder = RunFolder(results / run.folder)
     status = folder.read_status()
     state, reason = _state(run, results, status)
@@ -95,11 +99,12 @@ def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
     found = RunState(
         dataset=run.dataset,
         model=run.model,
-        label=label,
+        label=experiment.labels[run.model],
         seed=run.seed,
         folder=run.folder,
         state=state,
         reason=reason,
+        distance=_distance(experiment, run.model),
         log=log,
         log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
         snapshots=f"{run.folder}/{artifacts.SNAPSHOTS}" if folder.snapshots.exists() else None,
@@ -113,20 +118,20 @@ def _run_state(run: RunEntry, label: str, results: Path) -> RunState:
     return found
 
 
+def _distance(experiment: Experiment, model: str) -> str:
+    """What the quick score of a model's trainings is called."""
+    watched_by = experiment.config.models[model].training.watch_protocol
+    return measure("fid", {p.extractor for p in experiment.protocols if p.name == watched_by})
+
+
 def _with_summary(run: RunState, folder: RunFolder) -> RunState:
     """With what a finished training says of itself."""
     try:
         summary = folder.read_summary()
     except UserError:
         return run
-    return replace(
-        run,
-        step=summary.steps,
-        steps=summary.steps,
-        kimg=summary.kimg,
-        best=summary.best.as_json() if summary.best else {},
-        seconds_left=None,
-    )
+    steps, best = summary.steps, summary.best.as_json() if summary.best else {}
+    return replace(run, step=steps, steps=steps, kimg=summary.kimg, best=best, seconds_left=None)
 
 
 def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:
@@ -219,21 +224,21 @@ def numbers(run: RunState) -> list[str]:
     found = []
     shown = {k: v for k, v in run.losses.items() if k not in UNSHOWN}
     if shown and run.state != "trained":
-        found.append(f"{_values(shown)} (step {_whole(run.losses.get('step'))})")
+        found.append(f"{_values(shown, run.distance)} (step {_whole(run.losses.get('step'))})")
     score = {k: v for k, v in run.score.items() if k in ("fid", "precision", "recall")}
     best = ""
     if run.best.get("kimg") is not None:
-        best = f"best FID {_number(run.best.get('fid'))} at {_number(run.best['kimg'])} kimg"
+        best = f"best {run.distance} {_number(run.best.get('fid'))} at {_number(run.best['kimg'])} kimg"
     if score:
-        at = f"quick score at {_number(run.score.get('kimg'))} kimg: {_values(score)}"
+        at = f"quick score at {_number(run.score.get('kimg'))} kimg: {_values(score, run.distance)}"
         found.append(f"{at}; {best}" if best else at)
     elif best:
         found.append(best)
     return found
 
 
-def _values(found: dict[str, float | None]) -> str:
-    names = {"fid": "FID"}
+def _values(found: Numbers, distance: str) -> str:
+    names = {"fid": distance}
     return ", ".join(f"{names.get(name, name)} {_number(v)}" for name, v in found.items())
 
 

@@ -77,7 +77,7 @@ def put(planned, number: int, found: Status | str, log: str = "") -> None:
 
 def finish(planned, number: int) -> None:
     about, results = planned
-    summary = {"digest": "ab", "steps": 4_000, "kimg": 128.0, "best": {"kimg": 96.0, "fid": 12.5}}
+    summary = {"digest": "", "steps": 4_000, "kimg": 128.0, "best": {"kimg": 96.0, "fid": 12.5}}
     path = results / about.runs[number].folder / artifacts.SUMMARY
     path.write_text(json.dumps(summary))
 
@@ -146,7 +146,8 @@ def test_the_text_has_every_number_and_keeps_to_the_width(planned):
     assert f"Slurm job 4711 on {host}" in lines[2]
     assert lines[3].strip() == "g_loss 0.5, d_loss NaN (step 1,200)"
     assert lines[4].strip() == (
-        "quick score at 32 kimg: FID 31.2, precision 0.5, recall 0.25; best FID 30 at 16 kimg"
+        "quick score at 32 kimg: Fréchet distance 31.2, precision 0.5, recall 0.25; "
+        "best Fréchet distance 30 at 16 kimg"
     )
     assert "    | 2026-11-24 10:00:01 error: the disk is full; free some" in lines
     narrow = to_text("made-up", states, 40).splitlines()
