@@ -1,6 +1,7 @@
 """The report in a headless Chromium."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ import numpy as np
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """Names of programs that are one."""
+PATIENCE = 1800
+"""Seconds after which the browser counts as hanging."""
 
 
 @contextmanager
 def opened(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
     """A page, opened as by a double click; it must ask for nothing and complain of nothing."""
     context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+    context.set_default_timeout(1000 * PATIENCE)
     page, heard = context.new_page(), []
     page.on("console", lambda message: message.type == "error" and heard.append(message.text))
     page.on("pageerror", lambda error: heard.append(str(error)))
@@ -29,6 +33,14 @@ def opened(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert heard == []
+
+
+def wait_until(page: Any, holds: Callable[[], bool]) -> None:
+    """Until something holds that the browser makes at one of its next frames."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
 
 
 def pixels(page: Any, canvas: str) -> np.ndarray:

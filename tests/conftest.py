@@ -28,9 +28,11 @@ from PIL import Image
 from fpa.cli import main
 from fpa.core.progress import log
 from fpa.core.registry import PLUGINS, TRUSTED
-from fpa.data.sources import SOURCES, DatasetSpec
+from fpa.data.prepare import prepare
+from fpa.data.sources import SOURCES, DatasetSpec, store_name
 from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.metrics import METRICS
+from fpa.experiment.plan import Plan
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import FIGURES
 from fpa.training.loggers import LOGGERS
@@ -140,6 +142,15 @@ def thumbnails(no_plugins_left) -> None:
     """The plugin of this name, for tests in this process; at the top of a file it would stay."""
     sys.modules.pop("thumbnails", None)
     importlib.import_module("thumbnails")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """The tiny experiment's data set, prepared; not to be changed."""
+    dataset = Plan(TINY).datasets["digits"]
+    folder = tmp_path_factory.mktemp("data") / store_name(dataset)
+    prepare(dataset, folder)
+    return folder
 
 
 @pytest.fixture

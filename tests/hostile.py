@@ -9,7 +9,7 @@ from pathlib import Path
 
 MEMORY = 1 << 30
 """Bytes above what the process has: many honest files of their kind, a small part of any bomb."""
-SECONDS = 20
+SECONDS = 300
 """Of CPU time. A guard against what never ends, not a measurement."""
 
 

@@ -16,8 +16,6 @@ from distributed_worker import RECIPES
 
 from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
-from fpa.data.prepare import prepare
-from fpa.data.sources import store_name
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes
 from fpa.runs.folder import RunFolder
@@ -103,7 +101,7 @@ def test_a_state_goes_on_in_another_number_of_processes(way, ended):
 
 
 @pytest.fixture
-def trained_by(tiny, tmp_path):
+def trained_by(tiny, digits):
     """`trained_by(folder, words)` -> the words after `fpa` that train a small painter there."""
     del tiny["models"]["fpa_unet"]  # would start from the best checkpoint
     tiny["training"] |= {"kimg": 0.48, "watch_kimg": 0}
@@ -111,15 +109,12 @@ def trained_by(tiny, tmp_path):
     # So slow that differences of rounding stay small.
     settings = tiny["models"]["fpa"]["settings"]
     settings["recipe"] = {**settings["recipe"], "learning_rate": 1e-5}
-    experiment = Plan(tiny)
-    store = tmp_path / store_name(experiment.datasets["digits"])
-    prepare(experiment.datasets["digits"], store)
-    (run,) = [run for run in experiment.runs if run.model.name == "fpa"]
+    (run,) = [run for run in Plan(tiny).runs if run.model.name == "fpa"]
 
     def command(folder: Path, *words: str) -> list[str]:
         write_json(folder / "run.json", run.as_json())
         path = str(folder / "run.json")
-        options = ["--store", str(store), "--device", "cpu", "--threads", "1", "--log-every", "10"]
+        options = ["--store", str(digits), "--device", "cpu", "--threads", "1", "--log-every", "10"]
         options += ["--checkpoint-kimg", "0.08"]
         return ["train", path, *options, *words]
 

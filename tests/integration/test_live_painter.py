@@ -9,7 +9,7 @@ import made_up
 import numpy as np
 import pytest
 import torch
-from browsing import opened, pixels
+from browsing import opened, pixels, wait_until
 from conftest import DISCRIMINATOR, fpa
 
 from fpa.evaluation import live, trace
@@ -327,9 +327,13 @@ def painted_by(model, latent: torch.Tensor) -> np.ndarray:
         return trace.to_uint8(model.ema(latent[None])[0].numpy())
 
 
-def assert_shown(page, expected: np.ndarray, canvas: str = "image") -> None:
+def is_shown(page, expected: np.ndarray, canvas: str = "image") -> bool:
     # 1e-3 of 255 levels, and the rounding.
-    assert np.abs(pixels(page, canvas).astype(int) - expected).max() <= 1
+    return np.abs(pixels(page, canvas).astype(int) - expected).max() <= 1
+
+
+def assert_shown(page, expected: np.ndarray, canvas: str = "image") -> None:
+    assert is_shown(page, expected, canvas)
 
 
 def test_it_begins_with_the_sample_and_paints_numbered_latents(page, colour):
@@ -512,10 +516,9 @@ def test_the_unet_follows(page, colour):
     model = colour[0]["unet"]
     page.select_option("#which", label="unet on digits")
     page.click("#new-latent")
-    # Where it is slow, it waits until nothing has changed for a while.
-    page.wait_for_timeout(500)
     latent = torch.tensor(page.evaluate("Array.from(numberedLatent(1, 12))"), dtype=torch.float32)
-    assert_shown(page, painted_by(model, latent), "refined")
+    # Where it is slow, it waits until nothing has changed for a while.
+    wait_until(page, lambda: is_shown(page, painted_by(model, latent), "refined"))
 
 
 def touch(page, start: tuple[float, float], *to: tuple[float, float]) -> None:
@@ -610,27 +613,6 @@ def test_axe_finds_no_violation(page, scheme):
     found = axe.Axe().run(page).response["violations"]
     nodes = [(rule["id"], node["html"][:120]) for rule in found for node in rule["nodes"]]
     assert nodes == []
-
-
-def test_frames_of_the_default_size(browser, tmp_path):
-    """Logs how long a painting of the default experiment's size takes, latent to canvas."""
-    size = {"steps": 16, "latent_dim": 64, "hidden_size": 128, "mini_input_size": 32}
-    fill(tmp_path, experiment(1, {"v2": size}, unet=False))
-    with opened(browser, tmp_path / "results" / "report.html") as page:
-        milliseconds = page.evaluate(
-            """async () => {
-                const walk = document.getElementById("walk");
-                const begin = performance.now();
-                for (let frame = 0; frame < 40; frame++) {
-                    walk.value = 2 * frame;
-                    walk.dispatchEvent(new Event("input"));
-                    await new Promise(requestAnimationFrame);
-                }
-                return (performance.now() - begin) / 40;
-            }"""
-        )
-        assert "78 % of the way" in page.get_attribute("#image", "aria-label")
-    print(f"a frame, from the latent to the canvas: {milliseconds:.1f} ms")
 
 
 # What is left out ----------------------------------------------------------------------------

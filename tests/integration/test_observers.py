@@ -13,9 +13,7 @@ import torch
 
 from fpa.core.errors import Stopped, UserError
 from fpa.core.files import file_digest
-from fpa.data.prepare import prepare
 from fpa.data.sampler import EpochSampler
-from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.evaluation.sampling import LARGEST_SNAPSHOT as LARGEST
 from fpa.evaluation.sampling import SNAPSHOT_COUNT as COUNT
@@ -33,14 +31,9 @@ LATENT_DIM = 8
 ARTIFACTS = ("weights.safetensors", "history.csv")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    from conftest import TINY
-
-    dataset = Plan(TINY).datasets["digits"]
-    folder = tmp_path_factory.mktemp("data") / store_name(dataset)
-    prepare(dataset, folder)
-    return folder
+@pytest.fixture
+def store(digits) -> Path:
+    return digits
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from browsing import opened, pixels
+from browsing import opened, pixels, wait_until
 from conftest import ROOT, fpa
 from PIL import Image
 
@@ -168,9 +168,4 @@ def test_the_kept_painters_run_on_a_page_of_their_own(kept, browser, tmp_path):
         first = pixels(page, "image")
         assert first.max() > 200
         page.click("#new-latent")
-        for _ in range(100):  # it is drawn at the browser's next frame
-            changed = np.abs(pixels(page, "image").astype(int) - first).max()
-            if changed > 20:
-                break
-            page.wait_for_timeout(100)
-        assert changed > 20
+        wait_until(page, lambda: np.abs(pixels(page, "image").astype(int) - first).max() > 20)

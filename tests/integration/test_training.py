@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,7 @@ from conftest import run as run_program
 from fpa.core.errors import Stopped, UserError
 from fpa.core.files import file_digest, locked, write_json
 from fpa.core.provenance import STAGES
-from fpa.data.prepare import prepare
 from fpa.data.sampler import EpochSampler
-from fpa.data.sources import store_name
 from fpa.data.store import open_store
 from fpa.experiment.plan import Plan
 from fpa.runs.folder import RunFolder
@@ -39,12 +38,9 @@ LONG = 160
 
 
 @pytest.fixture
-def store(tmp_path, tiny) -> Path:
-    experiment = Plan(tiny)
-    dataset = experiment.datasets["digits"]
-    folder = tmp_path / "data" / store_name(dataset)
-    prepare(dataset, folder)
-    return folder
+def store(tmp_path, digits) -> Path:
+    """A copy of the data set, to change."""
+    return shutil.copytree(digits, tmp_path / "data" / digits.name)
 
 
 @pytest.fixture(autouse=True)
