@@ -31,8 +31,8 @@ def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torc
 
     precision: what may be less exact than float32 there (fpa.runs.execution).
 
-    On a machine with several GPUs, one that the fewest other processes of ours use. UserError when
-    there is none, or fewer than a training's processes need.
+    On a machine with several GPUs, the one that the fewest other processes of this package use. UserError
+    when there is none, or fewer than a training's processes need.
     """
     set_precision(precision)
     keep_freed_memory()

@@ -60,7 +60,7 @@ class Best(_Record):
 
     kimg: Number
     fid: Number | None
-    """Its quick score; None where nobody knows it."""
+    """Its quick score; None where it is not known."""
 
 
 class TrainingSummary(_Record):

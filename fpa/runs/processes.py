@@ -36,8 +36,8 @@ class Interrupted(Exception):
 class StopSignal:
     """Notes the first SIGINT, SIGTERM or SIGUSR1 inside its block.
 
-    Of those behind it, SIGINT acts as without the block: whoever presses Ctrl-C twice will not wait. The
-    others are what schedulers send to every process of a job, often more than once, while it saves; they
+    Of those that follow, SIGINT acts as it does outside the block: who presses Ctrl-C twice does not want
+    to wait. The others are what schedulers send to every process of a job, often more than once, while it saves; they
     are left alone. A block inside its own block changes nothing.
     """
 
@@ -94,7 +94,7 @@ def is_worker() -> bool:
 
 
 def is_torchrun() -> bool:
-    """Whether torchrun started this process, which then has its GPU from no process of ours."""
+    """Whether torchrun started this process, which then chooses its GPU itself."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 

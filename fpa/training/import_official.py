@@ -1,4 +1,4 @@
-"""A checkpoint of the paper's public code as a finished run of ours."""
+"""A checkpoint of the paper's public code as a finished run of this package."""
 
 import json
 from collections.abc import Callable
@@ -39,9 +39,9 @@ NAME = "official"
 def import_official(path: Path, args: Path, out: Path, kimg: float | None = None) -> Run:
     """Make a run of a checkpoint and its args.txt in the folder `out`.
 
-    It holds what a finished run of ours does: run.json, weights.safetensors, history.csv, train.json,
-    and a resumable state. kimg: budget of a training that goes on from it, in thousand images, in
-    all; None for what it has seen. UserError, with what was wrong, for files that are not such a
+    It holds what any finished run does: run.json, weights.safetensors, history.csv, train.json, and a
+    resumable state. kimg: budget of a training that resumes from it, in thousand images, in all; None
+    for what it has seen. UserError, with what was wrong, for files that are not such a
     checkpoint, and for a folder that holds a run already.
     """
     folder = RunFolder(out)
@@ -59,7 +59,7 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     _fill(model, found, about)
     state: Json = {
         "config": run.as_json(),
-        # Unknown: whatever it goes on with.
+        # Unknown: a training that resumes from it may have any.
         "images": None,
         "step": steps,
         "reloads": 0,
@@ -87,7 +87,11 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     history: History = [{"step": steps, "kimg": seen}]
     folder.write_files(TrainingResult(run, _weights(model), history, summary))
     for name in about.not_taken:
-        log.warning("%s: %s has no counterpart here; a training goes on without it", args, name)
+        log.warning(
+            "%s: %s has no counterpart here; a training that resumes from it does without",
+            args,
+            name,
+        )
     return run
 
 

@@ -47,7 +47,7 @@ class RunInfo:
 
 
 class Logger(Protocol):
-    """One training's connection to a service. It may raise: the training goes on without it."""
+    """One training's connection to a service. It may raise: the training continues without it."""
 
     def log(self, row: Mapping[str, float], images: np.ndarray | None) -> None:
         """A new row of the history (`step` and `kimg` in it), and its snapshot, where it has one.

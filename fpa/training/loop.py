@@ -223,7 +223,7 @@ class Training:
         different = differences(state["config"], self.run.as_json())
         if different:
             raise UserError(
-                "this folder's training was begun with other settings: "
+                "this folder's training was started with other settings: "
                 + "; ".join(f"{key} was {old}, is now {new}" for key, old, new in different)
                 + "; restore them, or train into another folder"
             )

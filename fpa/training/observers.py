@@ -79,7 +79,7 @@ class LoggerObserver(Observer):
         except (Exception, SystemExit) as error:
             self._logger = None
             log.warning(
-                "logger %s: %s; the training goes on without it", self.name, one_line(error)
+                "logger %s: %s; the training continues without it", self.name, one_line(error)
             )
 
 
@@ -122,7 +122,7 @@ class SnapshotLog(Observer):
         except Exception as error:
             # Whatever it is, the training is worth more.
             if not self._warned:
-                log.warning("%s; the training goes on without its snapshots", one_line(error))
+                log.warning("%s; the training continues without its snapshots", one_line(error))
             self._warned = True
 
 
@@ -174,7 +174,7 @@ class StatusFile(Observer):
         except Exception as error:
             # Whatever it is, the training is worth more.
             if not self._warned:
-                log.warning("%s; the training goes on without its status", one_line(error))
+                log.warning("%s; the training continues without its status", one_line(error))
             self._warned = True
 
     def _status(self, training: Training, state: State, reason: str) -> Status:

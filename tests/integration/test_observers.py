@@ -129,7 +129,7 @@ def test_a_logger_that_fails_costs_one_line(run, store, tmp_path, alone, caplog,
     assert digests(tmp_path / "watched") == alone
     (line,) = caplog.messages
     expected = "3" if failing == "close" else "no route"
-    assert line == f"logger own: {expected}; the training goes on without it"
+    assert line == f"logger own: {expected}; the training continues without it"
     # After it has failed, it is asked for nothing any more.
     assert [method for method, *_ in told].count(failing) == 1
     assert told[-1][0] == failing
@@ -194,8 +194,8 @@ def test_a_status_that_cannot_be_written_costs_one_line(run, store, tmp_path, al
         (tmp_path / "watched" / name).mkdir(parents=True)
     train(training(run, store), tmp_path / "watched")
     assert digests(tmp_path / "watched") == alone
-    assert caplog.text.count("goes on without its status") == 1
-    assert caplog.text.count("goes on without its snapshots") == 1
+    assert caplog.text.count("continues without its status") == 1
+    assert caplog.text.count("continues without its snapshots") == 1
 
 
 def test_a_status_is_written_at_intervals_and_tells_speed_and_time_left(tmp_path, monkeypatch):
