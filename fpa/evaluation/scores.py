@@ -1,10 +1,11 @@
 """Scores: a model's samples measured against real images, and the record that says how."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -16,11 +17,14 @@ from pydantic import (
 
 from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
+from fpa.core.lazy import np
 from fpa.evaluation.distances import BLOCK, Estimate, Gaussian
-from fpa.evaluation.features import Features
 from fpa.evaluation.metrics import METRICS, Measurement, Pair, Settings
-from fpa.evaluation.precision_recall import Manifold
 from fpa.evaluation.protocols import counted
+
+if TYPE_CHECKING:
+    from fpa.evaluation.features import Features
+    from fpa.evaluation.precision_recall import Manifold
 
 
 def _known(value: float | None) -> float:
@@ -106,7 +110,7 @@ class Score(BaseModel):
     """Fields that are no columns of the tables of scores."""
 
     @classmethod
-    def read(cls, path: str | Path) -> "Score":
+    def read(cls, path: str | Path) -> Score:
         """A score from its file; UserError when it is missing or no score file."""
         try:
             return cls.model_validate(read_json(path))
@@ -196,7 +200,7 @@ def choose(features: Features, count: int | None, seed: int) -> Features:
         )
     rows = np.sort(np.random.default_rng(seed).choice(len(features.values), count, replace=False))
     logits = features.logits[rows] if features.logits is not None else None
-    return Features(features.values[rows], logits, features.info)
+    return features._replace(values=features.values[rows], logits=logits)
 
 
 def measure(

@@ -6,11 +6,13 @@ W_T = W_0 + sum_t left_t right_t^T, without W_0 where that is not learned. All q
 matrices, before the tanh that an image may end with.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 
-import numpy as np
+from fpa.core.lazy import np
 
-Trace = Mapping[str, np.ndarray]
+Trace = Mapping[str, "np.ndarray"]
 
 
 def updates_and_partial(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
