@@ -107,7 +107,7 @@ def extraction(images: np.ndarray, extractor: str, device: torch.device, effort:
                 save_image(torch.from_numpy(image) / 255, folder / f"{i}.png")
             clean.get_folder_features(
                 str(folder),
-                network,
+                network.network,
                 num_workers=0,
                 device=device,
                 custom_fn_resize=network.resize,

@@ -127,12 +127,13 @@ def two_processes(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["lightgan", "stylegan2_ada"])
-def test_steps_of_several_processes_ask_the_device_for_nothing(name, two_processes, no_waiting):
+def test_steps_of_several_processes_ask_the_device_for_nothing(name, two_processes, request):
     (run,) = (run for run in runs() if run.model.name == name)
     images = np.zeros((16, 3, *2 * [run.dataset.resolution]), np.uint8)
     training = Training(run, EpochSampler(images, 8, 0), "", META, log_every=100)
+    # The first step makes what is kept for all others.
     training.advance()
-    with no_waiting:
+    with request.getfixturevalue("no_waiting"):
         for _ in range(2):
             # As the loop does: a step, its losses' means, and whether to stop.
             training.advance()
