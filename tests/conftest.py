@@ -35,6 +35,7 @@ from fpa.evaluation.metrics import METRICS
 from fpa.experiment.plan import Plan
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import FIGURES
+from fpa.reporting.tables import TABLES
 from fpa.training.loggers import LOGGERS
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +105,7 @@ def tiny() -> dict:
     return copy.deepcopy(TINY)
 
 
-REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES, LOGGERS)
+REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES, TABLES, LOGGERS)
 
 
 @contextmanager

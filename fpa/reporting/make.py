@@ -16,7 +16,7 @@ from fpa.reporting.figures import FIGURES, Animation, Spec, figures
 from fpa.reporting.figures.theme import as_drawn, save_figure, use_theme
 from fpa.reporting.report import render
 from fpa.reporting.results import Results, read_results, read_runs
-from fpa.reporting.tables import PUBLISHED, build, read_published, table_names, table_of
+from fpa.reporting.tables import PUBLISHED, build, makeable, read_published, table_of
 from fpa.reporting.tables.rendering import to_latex, to_markdown
 from fpa.runs.folder import Cost
 
@@ -82,9 +82,8 @@ def make_tables(experiment: Experiment, folder: Path) -> None:
     """Write every table that has an entry, with words for the runs that have no score."""
     published = read_published(experiment.config.published or PUBLISHED)
     results = read_results(experiment, folder, published)
-    for kind in table_names(experiment):
-        if any((folder / path).exists() for path in table_of(kind).needs(experiment)):
-            make_table(kind, results, folder / artifacts.table(kind))
+    for kind in makeable(experiment, folder):
+        make_table(kind, results, folder / artifacts.table(kind))
 
 
 def make_figure(results: str | Path, name: str) -> None:

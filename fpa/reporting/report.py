@@ -22,7 +22,7 @@ from fpa.reporting.figures import Spec
 from fpa.reporting.figures.theme import DPI, TEXT_WIDTH
 from fpa.reporting.player import Player, players
 from fpa.reporting.results import Results, read_results, read_table, status_of
-from fpa.reporting.tables import PUBLISHED, build, health, read_published, table_names, table_of
+from fpa.reporting.tables import PUBLISHED, build, health, makeable, read_published, table_names
 from fpa.reporting.tables.rendering import Rows, to_rows
 from fpa.runs.folder import RunFolder, TrainingSummary
 
@@ -175,11 +175,7 @@ def _tables(experiment: Experiment, results: Results, folder: Path) -> list[Tabl
     # The experiment's tables come first, others follow by name.
     rank = {name: i for i, name in enumerate(table_names())}
     paths.sort(key=lambda path: rank.get(path.stem, len(rank)))
-    own = {
-        name
-        for name in table_names(experiment)
-        if any((folder / path).exists() for path in table_of(name).needs(experiment))
-    }
+    own = makeable(experiment, folder)
     found = []
     for path in paths:
         name, frame = path.stem, read_table(path)

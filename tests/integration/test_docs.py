@@ -11,6 +11,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import made_up
 import numpy as np
 import official
 import pytest
@@ -32,6 +33,9 @@ from fpa.models.loading import build
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import figures
 from fpa.reporting.make import draw
+from fpa.reporting.results import Results
+from fpa.reporting.tables import build as build_table
+from fpa.reporting.tables import table_names
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
 DOCS = ["README.md", "CONTRIBUTING.md", *PAGES]
@@ -414,13 +418,13 @@ def plugins(tmp_path, monkeypatch) -> Path:
 
 def test_the_recipes_name_files_that_are_there_or_would_be_new():
     rows = recipe_rows()
-    assert len(rows) == 7
+    assert len(rows) == 9
     for new, edited, count in rows:
         for name in new:
             path = ROOT / name
             assert path.is_dir() or (path.parent.is_dir() and not path.exists()), name
         assert all((ROOT / name).is_file() for name in edited)
-        assert count == len(new) + len(edited) or (count == 6 and len(new) + len(edited) == 4)
+        assert count == len(new) + len(edited)
 
 
 def test_the_recipes_work_from_outside(plugins, tiny):
@@ -473,6 +477,12 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     for part in spec.inputs:
         (plugins / part.path).parent.mkdir(parents=True)
         np.save(plugins / part.path, rng.uniform(0, 255, (1, 16, 16)))
+    runs = [made_up.run_results("fpa", seed, {}, summary={"steps": seed}) for seed in (3, 5)]
+    made = build_table("training_steps", Results(labels={"fpa": "FPA"}, runs=runs))
+    assert made.frame["steps"].tolist() == [3, 5]
+    assert made.shown.loc["FPA", "steps"] == "5"
+    assert "training_steps" in table_names(experiment.experiment)
+
     draw(spec, plugins)
     assert all((plugins / file).stat().st_size > 1000 for file in spec.files)
 

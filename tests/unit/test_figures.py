@@ -339,7 +339,7 @@ def test_a_film_of_something_else_is_one_line(film, wrong):
     spec, _, snapshots, results = film
     arrays = {k: v for k, v in {**np.load(snapshots), **wrong}.items() if v is not None}
     np.savez(snapshots, **arrays)
-    with pytest.raises(UserError, match="these are no snapshots of a training"):
+    with pytest.raises(UserError, match="these are not snapshots of a training"):
         draw(spec, results)
 
 

@@ -321,9 +321,9 @@ def film_frames(film: Mapping[str, np.ndarray]) -> list[Image.Image]:
     try:
         images, kimg, fid = (film[key] for key in ("images", "kimg", "fid"))
     except KeyError as error:
-        raise UserError(f"these are no snapshots of a training: {error} is missing") from error
+        raise UserError(f"these are not snapshots of a training: {error} is missing") from error
     if images.ndim != 5 or images.dtype != np.uint8 or not len(images) == len(kimg) == len(fid):
-        raise UserError("these are no snapshots of a training: their shapes do not fit together")
+        raise UserError("these are not snapshots of a training: their shapes do not fit together")
     factor = max(1, WIDTH // (COLUMNS * (images.shape[-1] + 1)))
     return [
         _frame(*frame, factor, float(kimg[-1])) for frame in zip(images, kimg, fid, strict=True)

@@ -13,6 +13,7 @@ The workflow imports this at every start: nothing here imports pandas before a t
 """
 
 from functools import partial
+from pathlib import Path
 
 from fpa.evaluation.metrics import METRICS
 from fpa.experiment.experiment import Experiment
@@ -32,6 +33,7 @@ __all__ = [
     "comparisons",
     "costs",
     "health",
+    "makeable",
     "quick_scores",
     "read_published",
     "scores",
@@ -44,11 +46,20 @@ ORDER = ("claims", "scores", "comparisons", "agreement", "choices", "health", "t
 
 
 def table_of(kind: str) -> Table:
-    """The table of a metric, or of another kind; UserError where there is no such kind."""
+    """The table of a metric, or of another kind; UserError for a kind that is not known."""
     if kind in TABLES:
         return TABLES[kind]
     METRICS.get(kind, "table")
     return Table(partial(scores.metric_table, kind))
+
+
+def makeable(experiment: Experiment, folder: Path) -> list[str]:
+    """Tables of an experiment of whose files at least one is in its results folder."""
+    return [
+        name
+        for name in table_names(experiment)
+        if any((folder / path).exists() for path in table_of(name).needs(experiment))
+    ]
 
 
 def build(kind: str, results: Results) -> Made:

@@ -56,7 +56,7 @@ class Table:
     """Whether an experiment has it."""
 
     def needs(self, experiment: Experiment) -> list[str]:
-        """The files that it is made of, below the results folder; none if there is no such table."""
+        """The files that it is made of, below the results folder; none if it has no such table."""
         return FILES[self.of](experiment) if self.belongs(experiment) else []
 
 
