@@ -17,7 +17,10 @@ from typing import Any, get_args, get_origin
 from pydantic import TypeAdapter
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("cli", "experiment", "reporting", "evaluation", "training", "models", "data", "common")
+PACKAGES = (
+    *("cli", "workflow", "reporting", "experiment", "training", "evaluation"),
+    *("runs", "models", "data", "core"),
+)
 """From the top of fpa/ to its bottom."""
 PUBLISHED = ROOT / "results" / "published"
 PLACE = "<!-- packages -->"

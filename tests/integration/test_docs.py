@@ -331,7 +331,7 @@ def test_the_architecture_names_the_imports_between_packages():
     for package in generate.PACKAGES[:-1]:
         drawn = re.search(rf"^  {package}/ .*\n .* imports (.*)$", text, flags=re.M)
         assert set(drawn[1].split(", ")) == generate.imports(package), package
-    assert generate.imports("common") == set()
+    assert generate.imports("core") == set()
     drawn = re.search(r"^  library.py .*\n .* imports (.*)$", text, flags=re.M)
     assert set(drawn[1].split(", ")) == generate.imports("library")
 

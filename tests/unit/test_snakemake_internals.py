@@ -35,7 +35,7 @@ def test_the_versions_that_are_asked_for_are_those_that_were_tried():
     )
     assert __version__ in SpecifierSet(VERSIONS)
     lowest = min(s.version for s in SpecifierSet(VERSIONS) if s.operator == ">=")
-    assert f'min_version("{lowest}.0")' in (ROOT / "workflow/Snakefile").read_text()
+    assert f'min_version("{lowest}.0")' in (ROOT / "Snakefile").read_text()
 
 
 @pytest.mark.parametrize(
