@@ -457,17 +457,12 @@ def test_another_experiment_shares_no_run_and_touches_no_artifact(finished, smal
     assert "Traceback" not in refused.stderr
 
 
+# Every mistake is in tests/unit/test_config.py; here are one of each moment in which they are found.
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         ("training/batchsize", 3, "training.batchsize: unknown key; did you mean 'batch_size'?"),
-        (
-            "models/fpa/settings/painter/steps",
-            "x",
-            "painter.steps: expected a whole number",
-        ),
         ("datasets/digits/resolution", 8, "model fpa on digits: the discriminator takes images of"),
-        ("training/batch_size", 2000, "larger than the data set digits (1,797 images)"),
         ("results", "/proc/no", "results: cannot make /proc/no"),
     ],
 )
