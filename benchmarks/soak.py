@@ -1,6 +1,6 @@
 """A small training killed again and again: does it end with the undisturbed training's bytes?
 
-    python benchmarks/soak.py
+    PYTHONPATH=. python benchmarks/soak.py
 
 Trains the smoke experiment's FPA on a longer budget, once in peace and once under at least 100
 random signals (SIGKILL, SIGTERM, SIGINT, SIGUSR1) at random moments, start-up included. Ends with
