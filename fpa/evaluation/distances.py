@@ -189,7 +189,7 @@ def estimates_from(
 
     Limit: the intercept of a quadratic in 1/n through the distances of all samples, of three
     quarters and of halves of them. Chong & Forsyth (2020) fit a line, whose intercept is too low
-    by the curvature (benchmarks/fid_infinity.py shows how much). None for fewer than 4 samples a
+    by the curvature (docs/evaluation.md says how much). None for fewer than 4 samples a
     feature, or 2 in each quarter of a group.
     """
     n = len(fake)
