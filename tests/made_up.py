@@ -164,7 +164,8 @@ def run_results(
     }
     run = RunEntry(**of_run, folder="", digest=digest, kimg=kimg, painter_steps=None)
     if more.get("summary") is not None:
-        more["summary"] = TrainingSummary(digest=digest, **more["summary"])
+        trained = {"model": {"class": "fpa.models:FPA", "settings": {}}}
+        more["summary"] = TrainingSummary(digest=digest, **{"run": trained, **more["summary"]})
     if more.get("cost") is not None:
         more["cost"] = Cost(**more["cost"])
     return RunResults(run, scores=found, **more)

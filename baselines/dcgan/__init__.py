@@ -3,6 +3,8 @@
 What stands here is optional: with it, planning an experiment does not import the model.
 """
 
+import math
+
 from pydantic import Field
 
 from fpa.models.loading import Declaration, lazily
@@ -27,5 +29,9 @@ def _dcgan() -> type:
     return DCGAN
 
 
-MODELS = {"DCGAN": Declaration(_dcgan, DCGANSettings, data_parallel=True)}
+MODELS = {
+    "DCGAN": Declaration(
+        _dcgan, DCGANSettings, data_parallel=True, blind_loss=lambda settings: 2 * math.log(2)
+    )
+}
 __getattr__, __dir__ = lazily(__name__, MODELS)

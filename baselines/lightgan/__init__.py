@@ -10,5 +10,15 @@ def _lightgan() -> type:
     return LightGAN
 
 
-MODELS = {"LightGAN": Declaration(_lightgan, LightGANSettings, version=2, data_parallel=True)}
+MODELS = {
+    "LightGAN": Declaration(
+        _lightgan,
+        LightGANSettings,
+        version=2,
+        data_parallel=True,
+        blind_loss=lambda settings: (
+            4.0
+        ),  # a hinge of 1 for real and for generated images, two logits each
+    )
+}
 __getattr__, __dir__ = lazily(__name__, MODELS)

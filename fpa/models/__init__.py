@@ -35,13 +35,21 @@ SEQUENCES.register("rfwp", Part(lambda: _programs().RFWP))
 from fpa.models.settings import FPASettings, FPAUNetSettings  # noqa: E402
 
 MODELS = {
-    "FPA": Declaration(lambda: _painters().FPA, FPASettings, data_parallel=True, paints=True),
+    "FPA": Declaration(
+        lambda: _painters().FPA,
+        FPASettings,
+        data_parallel=True,
+        paints=True,
+        # A hinge of 1 for real and for generated images, each for two logits; pooled: for all images at once.
+        blind_loss=lambda settings: 2.0 if settings.partial_images > 1 else 4.0,
+    ),
     "FPAUNet": Declaration(
         lambda: _painters().FPAUNet,
         FPAUNetSettings,
         data_parallel=True,
         paints=True,
         needs_base=True,
+        blind_loss=lambda settings: 2.0,
     ),
 }
 __getattr__, __dir__ = lazily(__name__, MODELS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from fpa.core.errors import UserError, did_you_mean, explain
 from fpa.core.lazy import torch
+from fpa.core.registry import check_trusted
 from fpa.models.interface import Model, Settings
 from fpa.models.parts import Importable, imported
 
@@ -50,6 +52,9 @@ class Declaration:
     trains_with: tuple[str, ...] = ()
     """Feature networks that it trains with, by the extractors' names without a size, as in a
     Projected GAN's ("efficientnet_lite0",): scores in their features do not rank it."""
+    blind_loss: Callable[[Any], float] | None = None
+    """Settings -> `d_loss` of a discriminator that cannot tell real from generated images: one that gives
+    every image the logit 0."""
 
     def load(self) -> type:
         """The class itself."""
@@ -132,6 +137,20 @@ def resolve_settings(model: Declaration, settings: Settings, where: str) -> dict
 def changed_settings(model: Declaration, settings: Settings) -> dict[str, Any]:
     """Those of the settings that differ from their defaults, as plain JSON values."""
     return model.settings(**settings).model_dump(mode="json", exclude_defaults=True)
+
+
+def blind_loss(name: str, settings: Settings) -> float:
+    """The discriminator's loss where it cannot tell real from generated images; NaN where nobody knows.
+
+    name: of a class that a file names: only one that files may name is imported.
+    """
+    try:
+        check_trusted(name, "the run")
+        model = find_model(name, "the run")
+        found = model.blind_loss
+        return math.nan if found is None else found(model.settings(**settings))
+    except (UserError, ValidationError):
+        return math.nan
 
 
 def part_versions(model: Declaration, settings: Settings) -> dict[str, int]:

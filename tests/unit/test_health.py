@@ -8,10 +8,13 @@ import made_up
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import fpa
+from test_golden import MODELS, built
 
 from fpa.core.files import read_json, write_json
 from fpa.evaluation.memorisation import LEVEL, memorisation, p_of_count
+from fpa.models.loading import blind_loss
 from fpa.reporting import report
 from fpa.reporting.results import Results
 from fpa.reporting.tables import table_names
@@ -21,6 +24,7 @@ from fpa.reporting.tables.health import (
     DECLINED,
     LOST,
     RELOADED,
+    SEES_NOTHING,
     UNBALANCED,
     health_frame,
     health_table,
@@ -110,6 +114,9 @@ def test_each_fault_is_noticed_and_nothing_else():
     # The last quarter is the rows at 6, 7 and 8 kimg.
     assert noticed(history=losses([2.0] * 5 + [0.19] * 3)) == UNBALANCED
     assert noticed(history=losses([2.0] * 5 + [0.21] * 3)) == ""
+    # An FPA's discriminator that cannot tell has a loss of 4.
+    assert noticed(history=losses([3.0] * 5 + [3.79] * 3)) == ""
+    assert noticed(history=losses([3.0] * 5 + [3.81] * 3)) == SEES_NOTHING
     assert noticed(history=losses([2.0] * 4, [9, 4, math.nan, 7])) == DECLINED
     assert noticed(history=losses([2.0] * 4, [9, 5, math.nan, 7])) == ""
     assert noticed(nan_reloads=2) == RELOADED
@@ -119,6 +126,21 @@ def test_each_fault_is_noticed_and_nothing_else():
     near = np.concatenate([np.zeros(20), far])
     assert noticed(neighbours={"distance": near, "real_distance": far}) == COPIES
     assert noticed(recall=0.0, nan_reloads=1) == f"{LOST}; {RELOADED}"
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_loss_of_a_blind_discriminator_is_the_models_own(name):
+    model = built(name)
+    with torch.no_grad():
+        for parameter in model.networks["discriminator"].parameters():
+            parameter.zero_()
+    loss = model.step(torch.rand(4, 1, 16, 16))["d_loss"].item()
+    about = MODELS[name]
+    assert blind_loss(about["class"], about["settings"]) == pytest.approx(loss, abs=1e-6)
+
+
+def test_nobody_knows_the_loss_of_a_blind_discriminator_of_somebody_elses_model():
+    assert math.isnan(blind_loss("theirs.module:Model", {}))
 
 
 def test_the_table_shows_the_worst_training_and_says_in_how_many():
@@ -132,10 +154,10 @@ def test_the_table_shows_the_worst_training_and_says_in_how_many():
     frame, shown, caption, _ = health_table(results)
     assert frame["model"].tolist() == ["a", "a", "b"]
     assert shown.loc["A"].tolist() == [
-        *("—", "0.010", "50%", "1.00", "3"),
+        *("—", "0.010", "50%", "50%", "1.00", "3"),
         f"{LOST} (1 of 2), {RELOADED} (1 of 2)",
     ]
-    assert shown.loc["b"].tolist() == ["—", "0.300", "—", "—", "—", "nothing"]
+    assert shown.loc["b"].tolist() == ["—", "0.300", "—", "—", "—", "—", "nothing"]
     assert "tested in 0 of 3 trainings" in caption
     assert "where a training was too early to count them" in caption
     assert notes(results) == [

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fpa.core.errors import in_words
 from fpa.core.lazy import pd
 from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
+from fpa.models.loading import blind_loss
 from fpa.reporting.results import Results, RunResults
 from fpa.reporting.tables.base import TABLES, Made, Table, sentence
 
@@ -15,21 +16,26 @@ COLLAPSED = 0.05
 """Recall below which a generator is said to have lost most of what it should show."""
 WON = 0.1
 """Discriminator loss at the end, as a share of that at the beginning, below which it has won."""
+BLIND = 0.95
+"""Discriminator loss at the end, as a share of that of one that cannot tell real from generated images,
+from which it is said to see nothing."""
 WORSE = 1.5
 """Last quick score over the best one from which a training is said to have become worse."""
 LAST = 0.25
 """Share of a training over whose end losses are averaged."""
-COPIES, LOST, UNBALANCED, DECLINED = (
+COPIES, LOST, UNBALANCED, SEES_NOTHING, DECLINED = (
     "may copy training images",
     "collapsed modes",
     "discriminator wins",
+    "blind discriminator",
     "became worse",
 )
 RELOADED, BROKEN = "went back from NaN", "images that are not finite"
 COLUMNS = [
     *("dataset", "resolution", "model", "seed", "noticed"),
     *("close", "close_low", "close_expected", "closest", "close_p", "n_samples", "n_held_out"),
-    *("recall", "d_loss_share", "best_quick", "last_quick", "nan_reloads", "not_finite", "run"),
+    *("recall", "d_loss_share", "d_loss_over_blind", "best_quick", "last_quick", "nan_reloads"),
+    *("not_finite", "run"),
     "experiment",
 ]
 
@@ -56,13 +62,14 @@ def _health(run: RunResults) -> dict[str, object]:
     recalls = [score.metrics["recall"].value for score in scores if "recall" in score.metrics]
     recall = min((value for value in recalls if not math.isnan(value)), default=math.nan)
     not_finite = max((score.not_finite for score in scores), default=0)
-    training = _training(run.history)
+    training = _training(run)
     reloads: int | None = getattr(run.summary, "nan_reloads", None)
     # A comparison with NaN is false: what is unknown is not noticed.
     signs = {
         COPIES: test is not None and test.copies,
         LOST: recall < COLLAPSED,
         UNBALANCED: training["d_loss_share"] < WON,
+        SEES_NOTHING: training["d_loss_over_blind"] >= BLIND,
         DECLINED: training["last_quick"] > WORSE * training["best_quick"],
         RELOADED: bool(reloads),
         BROKEN: not_finite > 0,
@@ -83,16 +90,22 @@ def _memorised(test: Memorisation) -> dict[str, object]:
     }
 
 
-def _training(history: pd.DataFrame | None) -> dict[str, float]:
+def _training(run: RunResults) -> dict[str, float]:
     """Loss balance and quick scores, from a training's history."""
-    found = dict.fromkeys(("d_loss_share", "best_quick", "last_quick"), math.nan)
+    history = run.history
+    names = ("d_loss_share", "d_loss_over_blind", "best_quick", "last_quick")
+    found = dict.fromkeys(names, math.nan)
     if history is None:
         return found
     if "d_loss" in history:
         losses = history[["kimg", "d_loss"]].dropna()
         if len(losses) and losses["d_loss"].iloc[0] > 0:
             late = losses["kimg"] >= (1 - LAST) * losses["kimg"].iloc[-1]
-            found["d_loss_share"] = losses.loc[late, "d_loss"].mean() / losses["d_loss"].iloc[0]
+            loss = losses.loc[late, "d_loss"].mean()
+            found["d_loss_share"] = loss / losses["d_loss"].iloc[0]
+            if run.summary is not None:
+                model = run.summary.run["model"]
+                found["d_loss_over_blind"] = loss / blind_loss(model["class"], model["settings"])
     if "fid" in history and history["fid"].notna().any():
         quick = history["fid"].dropna()
         found |= {"best_quick": quick.min(), "last_quick": quick.iloc[-1]}
@@ -120,6 +133,7 @@ def _health_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
                 "close to training images": _text(100 * group["close"].max(), "{:.1f}%"),
                 "recall": _text(group["recall"].min(), "{:.3f}"),
                 "discriminator loss": _text(100 * group["d_loss_share"].min(), "{:.0f}%"),
+                "of a blind one's": _text(100 * group["d_loss_over_blind"].max(), "{:.0f}%"),
                 "last / best quick score": _text(ratio, "{:.2f}"),
                 "NaN reloads": _text(group["nan_reloads"].sum(min_count=1), "{:.0f}"),
                 "noticed": _words(group),
@@ -152,6 +166,8 @@ def _health_caption(frame: pd.DataFrame) -> str:
         f"'{LOST}' for a recall below {COLLAPSED:g}",
         f"discriminator loss: in the last quarter, as a share of its first value; '{UNBALANCED}' "
         f"below {WON:.0%}",
+        "of a blind one's: the same loss as a share of that of a discriminator that cannot tell real from "
+        f"generated images; '{SEES_NOTHING}' from {BLIND:.0%} on",
         f"'{DECLINED}' where the last quick score is more than {WORSE:g} times the best",
     ]
     if frame["nan_reloads"].isna().any():
