@@ -12,6 +12,7 @@ from fpa.core.progress import log
 from fpa.data import prepare as preparation
 from fpa.data import store
 from fpa.data.download import fetch_archive
+from fpa.data.readers import in_words
 from fpa.data.sources import SOURCES, DatasetSpec, archive_path
 from fpa.experiment.config import check_config, read_config, resolve_dataset
 from fpa.reporting.inspection import contact_sheet, describe
@@ -68,13 +69,13 @@ def prepare(options: argparse.Namespace) -> None:
     manifest = preparation.prepare(spec, folder, options.workers)
     same = manifest.duplicates.images
     log.info(
-        "%s: %d images of %d px in %s%s%s",
+        "%s: %d images of %d px in %s%s; not taken: %s",
         spec.name,
         manifest.count,
         spec.resolution,
         folder,
         f"; {same} are exact duplicates" if same else "",
-        f"; {len(manifest.unreadable)} left out" if manifest.unreadable else "",
+        in_words(manifest.not_taken) or "none",
     )
 
 

@@ -41,7 +41,7 @@ from fpa.core.files import (
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
 from fpa.data.picture import FILTERS, decode
-from fpa.data.readers import LARGEST_FILE, Found, Listing, Reader, list_images
+from fpa.data.readers import Found, Listing, Reader, in_words, kinds, list_images
 from fpa.data.source_validation import check_source, stamp
 from fpa.data.sources import SOURCES, DatasetSpec, instructions
 from fpa.data.store import (
@@ -159,6 +159,8 @@ def _describe(
     path = Path(dataset.path).expanduser() if dataset.path else None
     pairs = list(zip(listing.images, outcomes, strict=True))
     read = [(found.name, *outcome) for found, outcome in pairs if len(outcome) == 2]
+    unread = [(found.name, outcome[0]) for found, outcome in pairs if len(outcome) == 1]
+    ignored = [(found.name, found.problem) for found in listing.ignored]
     same: defaultdict[str, list[str]] = defaultdict(list)
     for name, _, pixels in read:
         same[pixels].append(name)
@@ -177,12 +179,8 @@ def _describe(
         ),
         images_sha256=images_digest(pixels for _, _, pixels in read),
         names=[name for name, _, _ in read],
-        unreadable=[
-            LeftOut(name=found.name, reason=outcome[0])
-            for found, outcome in pairs
-            if len(outcome) == 1
-        ],
-        ignored=[LeftOut(name=found.name, reason=found.problem) for found in listing.ignored],
+        unreadable=[LeftOut(name=name, reason=reason) for name, reason in unread],
+        ignored=[LeftOut(name=name, reason=reason) for name, reason in ignored],
         duplicates=Duplicates(
             files=sum(files.values()) - len(files),
             images=len(read) - len(same),
@@ -194,15 +192,17 @@ def _describe(
 
 
 def _check_unreadable(dataset: DatasetSpec, manifest: Manifest, folder: Path) -> None:
+    """UserError when more images cannot be read than the data set allows; all are listed in a file."""
     unreadable, path = manifest.unreadable, folder / artifacts.UNREADABLE
     path.unlink(missing_ok=True)
     for entry in unreadable[:10]:
         log.warning("cannot read %s: %s", entry.name, entry.reason)
     if len(unreadable) > dataset.max_unreadable:
         write_json(path, [entry.model_dump() for entry in unreadable])
+        by_kind = in_words(kinds((entry.name, entry.reason) for entry in unreadable))
         raise UserError(
-            f"{len(unreadable):,} images of {dataset.name} cannot be read, all listed in {path}; "
-            f"mend or remove them, or set datasets.{dataset.name}.max_unreadable: "
+            f"{len(unreadable):,} images of {dataset.name} cannot be read, all listed in {path}: "
+            f"{by_kind}; mend or remove them, or set datasets.{dataset.name}.max_unreadable: "
             f"{len(unreadable)} to go on without them"
         )
     if not manifest.count:
@@ -317,8 +317,6 @@ class Job:
             return [found.problem]
         try:
             data = self.reader.read(found.place)
-            if len(data) > LARGEST_FILE:
-                return [f"{len(data):,} bytes are too many for an image"]
             out[:] = decode(data, self.size, self.channels, self.resample)
         except UnidentifiedImageError:
             return ["no image, or of an unknown format"]

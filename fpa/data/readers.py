@@ -16,7 +16,8 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -35,9 +36,7 @@ from fpa.core.files import (
 )
 from fpa.core.lazy import sklearn_datasets
 from fpa.core.progress import log
-
-LARGEST_FILE = 1 << 28
-"""Bytes of one encoded image; a larger file is not an image of a training set."""
+from fpa.data.image_kinds import ADVICE, LARGEST_FILE, START, kind_of
 
 
 class Found(NamedTuple):
@@ -69,6 +68,10 @@ class Reader(ABC):
     @abstractmethod
     def read(self, place: Any) -> bytes:
         """The bytes of one file; OSError or ValueError when they are damaged."""
+
+    def start(self, place: Any) -> bytes:
+        """The first bytes of one file, START or more; OSError or ValueError like `read`."""
+        return self.read(place)
 
     def close(self) -> None:  # noqa: B027 (most readers have nothing to close)
         """Close what is open."""
@@ -108,6 +111,10 @@ class FolderReader(Reader):
     def read(self, place: tuple[str, int]) -> bytes:
         return Path(place[0]).read_bytes()
 
+    def start(self, place: tuple[str, int]) -> bytes:
+        with open(place[0], "rb") as file:
+            return file.read(START)
+
 
 class _ArchiveReader(Reader):
     """Members of an archive, read by position, so that processes share one open file."""
@@ -133,6 +140,9 @@ class ZipReader(_ArchiveReader):
         try:
             with zipfile.ZipFile(self.file) as archive:
                 self.members = archive.infolist()
+                for member in self.members:
+                    # Some programs of Windows pack names with their own separator.
+                    member.filename = member.filename.replace("\\", "/")
         except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
             raise UserError(f"{path} is a damaged zip ({error}); fetch it again") from error
 
@@ -154,22 +164,34 @@ class ZipReader(_ArchiveReader):
         return ""
 
     def read(self, place: tuple[int, int, int, int, int]) -> bytes:
-        offset, packed, size, method, crc = place
-        # The local header: 30 bytes, then a name and an extra field, whose lengths it states.
-        likely = 30 + self.HEADER_MARGIN + packed
-        block = os.pread(self.file.fileno(), likely, offset)
-        if block[:4] != b"PK\x03\x04" or len(block) < 30:
-            raise ValueError("its place in the zip is damaged")
-        start = 30 + int.from_bytes(block[26:28], "little") + int.from_bytes(block[28:30], "little")
-        data = block[start : start + packed]
-        if start + packed > likely:
-            data = os.pread(self.file.fileno(), packed, offset + start)
+        _, packed, size, method, crc = place
+        data = self._packed(place, packed)
         if method == zipfile.ZIP_DEFLATED:
             # No more than the size that the zip states, so that a bomb stays small.
             data = zlib.decompressobj(-15).decompress(data, size + 1)
         if len(data) != size or zlib.crc32(data) != crc:
             raise ValueError("its bytes in the zip are damaged")
         return data
+
+    def start(self, place: tuple[int, int, int, int, int]) -> bytes:
+        # Deflated data begin with tables of at most some hundred bytes.
+        data = self._packed(place, min(place[1], 1024))
+        if place[3] == zipfile.ZIP_DEFLATED:
+            return zlib.decompressobj(-15).decompress(data, START)
+        return data
+
+    def _packed(self, place: tuple[int, int, int, int, int], count: int) -> bytes:
+        """The first bytes of a member as they lie in the zip."""
+        offset = place[0]
+        # The local header: 30 bytes, then a name and an extra field, whose lengths it states.
+        likely = 30 + self.HEADER_MARGIN + count
+        block = os.pread(self.file.fileno(), likely, offset)
+        if block[:4] != b"PK\x03\x04" or len(block) < 30:
+            raise ValueError("its place in the zip is damaged")
+        start = 30 + int.from_bytes(block[26:28], "little") + int.from_bytes(block[28:30], "little")
+        if start + count > likely:
+            return os.pread(self.file.fileno(), count, offset + start)
+        return block[start : start + count]
 
 
 class TarReader(_ArchiveReader):
@@ -206,6 +228,10 @@ class TarReader(_ArchiveReader):
         if len(data) != size:
             raise ValueError("its bytes in the tar are damaged")
         return data
+
+    def start(self, place: tuple[int, int]) -> bytes:
+        offset, size = place
+        return os.pread(self.file.fileno(), min(START, size), offset)
 
 
 class LmdbReader(Reader):
@@ -293,9 +319,11 @@ def open_path(place: Path, scratch: Path) -> Reader:
     """
     try:
         if place.is_dir():
-            databases = [place / DATABASE, *place.glob(f"*/{DATABASE}")]
-            database = next((path for path in databases if path.is_file()), None)
-            return LmdbReader(database) if database else FolderReader(place)
+            folder = FolderReader(place)
+            if not any(path.is_file() for path in (place / DATABASE, *place.glob(f"*/{DATABASE}"))):
+                return folder
+            database = _database(folder, folder.list())
+            return LmdbReader(place / database) if database else folder
         if zipfile.is_zipfile(place):
             return _open_zip(place, scratch)
         with open(place, "rb") as file:
@@ -313,7 +341,8 @@ def open_path(place: Path, scratch: Path) -> Reader:
 
 def _open_zip(path: Path, scratch: Path) -> Reader:
     reader = ZipReader(path)
-    member = next((m for m in reader.members if _is_database(m.filename)), None)
+    name = _database(reader, reader.list())
+    member = next((m for m in reader.members if m.filename == name), None)
     if member is None:
         return reader
     reader.close()
@@ -327,7 +356,8 @@ def _open_zip(path: Path, scratch: Path) -> Reader:
 
 def _open_tar(path: Path, scratch: Path) -> Reader:
     reader = TarReader(path)
-    member = next((m for m in reader.members if _is_database(m.name)), None)
+    name = _database(reader, reader.list())
+    member = next((m for m in reader.members if m.name == name), None)
     if member is None:
         return reader
     if not is_plain_file(member):
@@ -337,8 +367,24 @@ def _open_tar(path: Path, scratch: Path) -> Reader:
         return LmdbReader(_unwrap(file, path, member.name, scratch, member.size))
 
 
-def _is_database(name: str) -> bool:
-    return f"/{name}".endswith(f"/{DATABASE}")
+def _database(reader: Reader, files: Iterable[Found]) -> str:
+    """The name of the LMDB in a folder or archive, empty without one.
+
+    UserError where it is not alone: then it is not known which images are meant.
+    """
+    files = list(files)
+    names = [f.name for f in files if f"/{f.name}".endswith(f"/{DATABASE}")]
+    names = [name for name in names if not HIDDEN.search(_tidy(name))]
+    if not names:
+        return ""
+    others = (f for f in files if f.name not in names and not _not_an_image(f, reader))
+    beside = names[1] if len(names) > 1 else next((f.name for f in others), "")
+    if beside:
+        raise UserError(
+            f"{reader.path} holds an LMDB and other images ({_tidy(names[0])} and {_tidy(beside)}), "
+            "and it is not known which are meant; put them into folders of their own, and name one"
+        )
+    return names[0]
 
 
 def _unwrap(
@@ -373,10 +419,23 @@ def _unwrap(
 
 # Which files are images, in which order -----------------------------------------------------------
 
-IMAGE_SUFFIXES = frozenset("bmp gif jfif jpe jpeg jpg pbm pgm png ppm tif tiff webp".split())
-ODD = re.compile(r"(^|/)[./]|__MACOSX")
+IMAGE_SUFFIXES = frozenset(
+    "avif bmp gif heic heif hif jfif jpe jpeg jpg pbm pgm png ppm tif tiff webp".split()
+)
+"""Names that promise an image: such a file is one, or is damaged."""
+ODD = re.compile(r"(^|/)[./]")
 """Names that need a closer look: few do, and there may be a million."""
-HIDDEN = re.compile(r"(^|/)(\.(?!\./)|__MACOSX/)")
+HIDDEN = re.compile(
+    r"(^|[/\\])(\.(?!\.[/\\])|(__MACOSX|@eaDir|@__thumb|@Recycle|#recycle|\$RECYCLE\.BIN|lost\+found"
+    r"|System Volume Information|Network Trash Folder|Temporary Items)[/\\]"
+    r"|(SYNO(PHOTO|FILE|VIDEO)_|(eh)?thumbs[^/\\]*\.db$|desktop\.ini$))",
+    re.IGNORECASE,
+)
+"""What operating systems and file servers keep beside photographs: thumbnails, settings, bins."""
+HIDDEN_FILE = "hidden file"
+NO_IMAGE = "no image by its first bytes"
+FORMERLY = "no image by its name"
+"""What earlier versions said of a file that they did not look into."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 CLIMBING = re.compile(r"^/|(^|/)\.\.(/|$)")
 
@@ -388,21 +447,48 @@ class Listing:
     images: list[Found]
     """Their names are relative to the folder that holds them all. Some may have a problem."""
     ignored: list[Found]
-    """Files that are not images by their names."""
+    """Files that are not images by their contents, or hidden, with the reason as their problem."""
 
 
-def list_images(reader: Reader, folders: tuple[str, ...] = ("",)) -> Listing:
+def kinds(left_out: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """How many files were not taken, of each kind; left_out: their names and the reasons."""
+    found: Counter[str] = Counter()
+    for name, reason in left_out:
+        if reason == HIDDEN_FILE:
+            found["hidden or kept by the system"] += 1
+        elif reason in (NO_IMAGE, FORMERLY):
+            found[Path(name.rpartition("/")[2]).suffix.lower() or "without a suffix"] += 1
+        else:
+            kind = reason.partition(";")[0]
+            found[kind if kind in ADVICE else "unreadable"] += 1
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def in_words(kinds: Mapping[str, int]) -> str:
+    """What was not taken, as '7 HEIC (what to do), 2 .txt'."""
+    return ", ".join(
+        f"{count:,} {kind}" + (f" ({ADVICE[kind]})" if kind in ADVICE else "")
+        for kind, count in kinds.items()
+    )
+
+
+def list_images(
+    reader: Reader, folders: tuple[str, ...] = ("",), without: Container[str] = ()
+) -> Listing:
     """The images of a source, in an order and under names that do not depend on its kind.
 
-    folders: where to look; the first of these that holds images is read ("" for anywhere).
-    UserError when none does.
+    A file is an image by its name or, if that does not promise one, by its first bytes. folders:
+    where to look; the first of these that holds images is read ("" for anywhere). without: names of
+    files to take for none. UserError when there are no images.
     """
     candidates: list[Found] = []
     ignored: list[Found] = []
     for found in reader.list():
         if ODD.search(found.name) or not (found.name.isascii() and found.name.isprintable()):
             found = found._replace(name=_tidy(found.name))
-        problem = "" if reader.only_images else _not_an_image(found.name)
+        problem = FORMERLY if found.name in without else ""
+        if not problem and not reader.only_images:
+            problem = _not_an_image(found, reader)
         if problem:
             ignored.append(found._replace(problem=problem))
         else:
@@ -413,7 +499,8 @@ def list_images(reader: Reader, folders: tuple[str, ...] = ("",)) -> Listing:
             return Listing(_name_and_check(images), ignored)
     where = str(reader.path or reader.kind)
     if not candidates:
-        raise UserError(f"{where} holds no images ({len(ignored):,} other files)")
+        others = in_words(kinds((f.name, f.problem) for f in ignored)) or "it is empty"
+        raise UserError(f"{where} holds no images ({others})")
     wanted = " or ".join(f"'{folder}'" for folder in folders)
     there = sorted({f.name.rpartition("/")[0] or "." for f in candidates})
     shown = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "")
@@ -432,10 +519,18 @@ def _tidy(name: str) -> str:
     return ("/" if name.startswith("/") else "") + "/".join(parts)
 
 
-def _not_an_image(name: str) -> str:
-    if ODD.search(name) and HIDDEN.search(name):
-        return "hidden file"
-    return "" if name.rpartition(".")[2].lower() in IMAGE_SUFFIXES else "no image by its name"
+def _not_an_image(found: Found, reader: Reader) -> str:
+    """Why a file is not to be read; empty for an image."""
+    if HIDDEN.search(found.name):
+        return HIDDEN_FILE
+    if found.name.rpartition(".")[2].lower() in IMAGE_SUFFIXES:
+        return ""
+    if found.problem:
+        return found.problem
+    try:
+        return "" if kind_of(reader.start(found.place)[:START]) else NO_IMAGE
+    except (OSError, ValueError, zlib.error) as error:
+        return f"cannot be read: {error}"
 
 
 def _lies_in(name: str, folder: str, root: str) -> bool:

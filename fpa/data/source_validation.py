@@ -10,7 +10,8 @@ from fpa.core.errors import UserError
 from fpa.core.files import digest_of_many, write_json
 from fpa.core.progress import log
 from fpa.core.provenance import STAGES
-from fpa.data.readers import Listing, Reader, list_images
+from fpa.data.picture import FILTERS, decode
+from fpa.data.readers import FORMERLY, Listing, Reader, list_images
 from fpa.data.sources import SOURCES, DatasetSpec, content
 from fpa.data.store import Manifest, read_manifest
 
@@ -30,7 +31,8 @@ def stamp(reader: Reader, listing: Listing) -> str:
 def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     """Whether the data set is prepared in the folder, from the images that its source holds now.
 
-    Reads the images only if names, sizes or times differ; then, if they are the same images, the
+    UserError when more of them are unreadable than the data set allows now, and when one that was
+    unreadable has been mended. Reads the images only if names, sizes or times differ; then, if they are the same images, the
     manifest gets the new times. An official archive is taken to be what it was; so is a source that
     is not there any more. UserError when the images are others: they are never prepared over those
     that runs may have been trained on.
@@ -42,14 +44,31 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     if prepared != (content(dataset), STAGES["prepare"]):
         return False
     source, path = SOURCES[dataset.source], dataset.path
+    unreadable = len(manifest.unreadable)
+    if unreadable > dataset.max_unreadable:
+        raise UserError(
+            f"{folder} was prepared without {unreadable:,} images that cannot be read, but "
+            f"max_unreadable is {dataset.max_unreadable} now; set datasets.{dataset.name}."
+            f"max_unreadable: {unreadable}, or mend or remove them and delete {folder}"
+        )
     if path is None or not source.needs_path or not Path(path).expanduser().exists():
         return True
     with contextlib.closing(source.open(path, folder)) as reader:
-        listing = list_images(reader, source.folders)
+        # Files that an earlier version did not look into are still not among the images.
+        formerly = {entry.name for entry in manifest.ignored if entry.reason == FORMERLY}
+        listing = list_images(reader, source.folders, formerly)
         now = stamp(reader, listing)
         if now == manifest.source.stamp:
             return True
         log.info("%s: other names, sizes or times than when it was prepared; comparing", path)
+        mended = _mended(dataset, reader, listing, manifest)
+        if mended:
+            raise UserError(
+                f"{folder} was prepared without {', '.join(mended[:3])}"
+                f"{', ...' if len(mended) > 3 else ''}, which could not be read then and can be "
+                f"now ({len(mended):,} of {path}); delete {folder} to prepare it with "
+                f"{'it' if len(mended) == 1 else 'them'}"
+            )
         if _files_digest(reader, listing, manifest) != manifest.source.files_sha256:
             raise UserError(
                 f"{folder} was prepared from other images than {path} holds now "
@@ -61,6 +80,22 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     with contextlib.suppress(UserError):
         write_json(folder / artifacts.MANIFEST, manifest.as_json())
     return True
+
+
+def _mended(
+    dataset: DatasetSpec, reader: Reader, listing: Listing, manifest: Manifest
+) -> list[str]:
+    """Images that could not be read when the data set was prepared, and can be now."""
+    unreadable = {entry.name for entry in manifest.unreadable}
+    found = []
+    for image in listing.images:
+        if image.name in unreadable and not image.problem:
+            # Decoders raise whatever they like.
+            with contextlib.suppress(Exception):
+                data = reader.read(image.place)
+                decode(data, dataset.resolution, dataset.channels, FILTERS[dataset.filter])
+                found.append(image.name)
+    return found
 
 
 def _files_digest(reader: Reader, listing: Listing, manifest: Manifest) -> str:

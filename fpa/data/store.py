@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, computed_field
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array, read_json
 from fpa.core.lazy import np
+from fpa.data.readers import kinds
 from fpa.data.sources import DatasetSpec
 
 
@@ -61,6 +62,12 @@ class Manifest(BaseModel):
     duplicates: Duplicates
     stages: dict[str, int]
     versions: dict[str, str]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def not_taken(self) -> dict[str, int]:
+        """How many files are not among the images, of each kind."""
+        return kinds((entry.name, entry.reason) for entry in [*self.unreadable, *self.ignored])
 
     def as_json(self) -> dict[str, Any]:
         """As it is written."""

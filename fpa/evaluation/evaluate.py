@@ -69,10 +69,10 @@ class EvaluationContext:
         info = found.info.model_copy(update={"format": protocol.format})
         return Features(values, None, info)
 
-    def real_features(self, real: Any, protocol: Protocol) -> tuple[Features, int]:
-        """The features of real images and their height (px); kept for a prepared data set."""
+    def real_features(self, real: Any, protocol: Protocol) -> tuple[Features, tuple[int, int]]:
+        """The features of real images and their height and width (px); kept for a prepared data set."""
         images = open_images(real)
-        size = images.shape[-2]
+        size = _height_and_width(images)
         store = Path(real) if isinstance(real, (str, Path)) else None
         if store is None or not (store / artifacts.MANIFEST).exists():
             return self.features(images, protocol, "real images"), size
@@ -135,7 +135,9 @@ def evaluate(
     if kept:
         known = reference.load(real, digest)
         moments, count, real_features = known.moments, known.n_images, known.part
-        size, against = real_features.info.image_size, real_features.info.name or ""
+        against = real_features.info.name or ""
+        # A reference is of square images.
+        size = (real_features.info.image_size,) * 2
         if protocol.n_real not in (None, count):
             raise UserError(
                 f"{real} is of {count:,} real images, but protocol {protocol.name} takes "
@@ -145,10 +147,11 @@ def evaluate(
         everything, size = context.real_features(real, protocol)
         real_features = choose(everything, protocol.n_real, settings.seed)
         moments, count = None, len(real_features.values)
-    if size != opened.shape[-2]:
+    own = _height_and_width(opened)
+    if size != own:
         raise UserError(
-            f"the images are {opened.shape[-2]} px high, the real ones {size} px; scores need "
-            "both at one size, since resizing changes every distance"
+            f"the images are {own[1]} x {own[0]} px, the real ones {size[1]} x {size[0]} px; scores "
+            "need both at one size, since resizing changes every distance"
         )
     fake_features = context.features(opened, protocol, name)
     main = pair(real_features, fake_features)
@@ -156,7 +159,7 @@ def evaluate(
     return Score(
         **measured(main, protocol.name, settings, count, metrics),
         dataset=against or _called(real),
-        resolution=size,
+        resolution=own[0],
         model=name,
         seed=None,
         run=fake_features.info.images_sha256,
@@ -183,7 +186,12 @@ def make_reference(
     """
     protocol = resolve(protocol)
     context.extractor(protocol.extractor)
-    found, size = context.real_features(real, protocol)
+    found, (size, width) = context.real_features(real, protocol)
+    if width != size:
+        raise UserError(
+            f"the images are {width} x {size} px, but a reference has one number for their size; "
+            "crop them to squares, or score against the images themselves"
+        )
     chosen = choose(found, protocol.n_real, seed)
     info = chosen.info.model_copy(update={"image_size": size, "name": name})
     return reference.compute(chosen._replace(info=info), most, seed)
@@ -208,6 +216,11 @@ def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
 
 def _is_reference(real: Any) -> bool:
     return isinstance(real, (str, Path)) and Path(real).suffix == ".npz"
+
+
+def _height_and_width(images: Any) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    return height, width
 
 
 def _called(real: Any) -> str:

@@ -31,6 +31,7 @@ from fpa.core.files import (
 )
 from fpa.core.progress import Progress
 from fpa.core.provenance import STAGES
+from fpa.data.picture import open_picture
 from fpa.data.store import open_store
 from fpa.evaluation.extractors import Extractor
 from fpa.evaluation.extractors import load as load_extractor
@@ -91,7 +92,7 @@ def as_stored(image: np.ndarray, kind: str) -> np.ndarray:
         return pixels
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
-    return np.asarray(Image.open(file))
+    return np.asarray(open_picture(file.getvalue()))
 
 
 def compute(

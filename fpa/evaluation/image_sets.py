@@ -11,8 +11,10 @@ import numpy as np
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_array
-from fpa.data.picture import convert, open_picture
-from fpa.data.readers import Found, Reader, list_images, open_path
+from fpa.core.progress import log
+from fpa.data.image_kinds import START, kind_of
+from fpa.data.picture import read_picture
+from fpa.data.readers import Found, Reader, in_words, kinds, list_images, open_path
 from fpa.data.store import image_digest, images_digest, open_store
 
 
@@ -74,14 +76,14 @@ class ImageFiles(Sequence[np.ndarray]):
         try:
             if found.problem:
                 raise ValueError(found.problem)
-            picture = open_picture(self._reader.read(found.place))
-            pixels = np.asarray(convert(picture, "RGB")).transpose(2, 0, 1)
+            data = self._reader.read(found.place)
+            pixels = np.asarray(read_picture(data, "RGB")).transpose(2, 0, 1)
         # Pillow raises what its many formats raise.
         except Exception as error:
             raise UserError(
                 f"cannot read {self._name(place)}: {error}; replace or remove it"
             ) from error
-        return pixels, picture.format == "JPEG"
+        return pixels, kind_of(data[:START]) == "JPEG"
 
 
 def open_images(source: Any) -> Any:
@@ -118,7 +120,11 @@ def _open_files(path: Path) -> ImageFiles:
         reader = open_path(path, Path(scratch))
         if any(Path(scratch).iterdir()):
             raise UserError(f"{path} cannot be read in place; unpack it, or make it a zip")
-    return ImageFiles(path, reader, list_images(reader).images)
+    listing = list_images(reader)
+    others = kinds((found.name, found.problem) for found in listing.ignored)
+    if others:
+        log.warning("%s: %d images; not taken: %s", path, len(listing.images), in_words(others))
+    return ImageFiles(path, reader, listing.images)
 
 
 def first(images: Any, count: int) -> Any:

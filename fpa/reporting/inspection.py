@@ -7,6 +7,7 @@ from PIL import Image
 
 from fpa.core.files import atomic_path
 from fpa.data.picture import tile
+from fpa.data.readers import in_words
 from fpa.data.sources import SOURCES
 from fpa.data.store import Manifest
 
@@ -34,6 +35,7 @@ def describe(manifest: Manifest, folder: Path) -> str:
         "duplicates": f"{same.images:,} exact ({same.files:,} as files)",
         "unreadable": f"{len(manifest.unreadable):,} left out",
         "ignored": f"{len(manifest.ignored):,} files that are no images",
+        "not taken": in_words(manifest.not_taken),
         "names": f"{manifest.names[0]} ... {manifest.names[-1]}",
         "licence": known.licence,
         "cite": known.citation,

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import jinja2
 import yaml
-from PIL import Image
 
 from fpa.core import artifacts
 from fpa.core.errors import cpu_threads
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
+from fpa.data.picture import open_picture
 from fpa.evaluation.metrics import METRICS
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.figures import Spec
@@ -231,7 +231,7 @@ def _plates(
         if path.exists() and name not in not_drawn:
             content = base64.b64encode(path.read_bytes()).decode()
             source = f"data:{MEDIA[path.suffix]};base64,{content}"
-            with Image.open(path) as picture:
+            with open_picture(path.read_bytes()) as picture:
                 width = min(100, round(100 * picture.width / (TEXT_WIDTH * DPI)))
         found[spec.category].append(
             Plate(

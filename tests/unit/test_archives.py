@@ -106,7 +106,7 @@ def alike(manifest: dict) -> dict:
     """A manifest without what says how the images came."""
     source = {k: v for k, v in manifest["source"].items() if k == "files_sha256"}
     dataset = {k: v for k, v in manifest["dataset"].items() if k != "path"}
-    return {**manifest, "source": source, "dataset": dataset, "ignored": None}
+    return {**manifest, "source": source, "dataset": dataset, "ignored": None, "not_taken": None}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_array_and_the_manifest_hold_what_the_files_do(files, prepared):
     for name, image in zip(names, images, strict=True):
         expected = decode(files[f"photos/{name}"], 16, 3, FILTERS["bilinear"])
         assert np.array_equal(image, expected)
-    assert manifest.ignored == [LeftOut(name="about.txt", reason="no image by its name")]
+    assert manifest.ignored == [LeftOut(name="about.txt", reason="no image by its first bytes")]
     assert manifest.unreadable == []
     assert manifest.versions["pillow"]
 
@@ -163,6 +163,136 @@ def test_an_lmdb_in_lsuns_format_is_read_in_the_order_of_its_keys(photographs, t
         for key, image in zip(sorted(webp), images, strict=True):
             assert np.array_equal(image, decode(webp[key], 64, 3, FILTERS["bilinear"]))
         assert not (tmp_path / f"store{i}" / "unfinished").exists()
+
+
+# What is not taken -------------------------------------------------------------------------------
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip, make_tar])
+def test_a_file_is_known_by_its_content(photographs, tmp_path, make):
+    kinds = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+    files = {f"photos/{kind}": encode(photographs[0], kind) for kind in kinds}
+    # A camera's own suffix, a wrong one, and images that are none.
+    files |= {"photos/a.JPG_large": jpeg(photographs[1]), "photos/b.png": jpeg(photographs[2])}
+    files |= {
+        "photos/PM": b"P1 and P2 are notes",
+        "photos/film.mp4": b"\0\0\0\x18ftypisom" + bytes(99),
+    }
+    files |= {"photos/notes": b"BMW", "photos/x.svg": b"<svg/>", "photos/empty": b""}
+    manifest = prepare(images_dataset(make(tmp_path / "made", files)), tmp_path / "store")
+    assert manifest.names == sorted([*kinds, "a.JPG_large", "b.png"])
+    assert manifest.not_taken == {"without a suffix": 3, ".mp4": 1, ".svg": 1}
+    assert read_json(tmp_path / "store/manifest.json")["not_taken"] == manifest.not_taken
+
+
+@pytest.mark.parametrize("name", ["{}.HEIC", "{}", "{}.jpg"])
+def test_photographs_of_a_phone_are_not_left_out_without_a_word(
+    photographs, tmp_path, name, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    files = {f"{i}.JPG": jpeg(photographs[i]) for i in range(3)}
+    files |= {name.format(f"IMG_{i}"): HEIC for i in range(7)} | {
+        "1.AAE": b"<xml>",
+        "._1.JPG": b"x",
+    }
+    make_folder(tmp_path / "phone", files)
+
+    def prepared(allowed: int):
+        words = ("prepare", "mine", "source=folder", "path=phone", "resolution=16")
+        options = ("--no-config", "--out", "store", "--workers", "1")
+        return fpa(*words, f"max_unreadable={allowed}", *options, cwd=tmp_path)
+
+    done = prepared(0)
+    assert done.returncode == 1
+    advice = "7 HEIC (pip install pillow-heif, which reads it, or save it as JPEG)"
+    assert advice in done.stderr.splitlines()[-1]
+    done = prepared(7)
+    assert done.returncode == 0, done.stderr
+    last = f"mine: 3 images of 16 px in store; not taken: {advice}, 1 .aae, 1 hidden or kept by the system"
+    assert done.stderr.splitlines()[-1].endswith(last)
+    # As the setting stands now.
+    done = prepared(6)
+    assert done.returncode == 1
+    assert "max_unreadable is 6 now; set datasets.mine.max_unreadable: 7" in done.stderr
+
+
+KEPT_BY_SYSTEMS = (
+    *("._1.jpg", ".DS_Store", ".thumbnails/1.jpg", "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg"),
+    *("__MACOSX/a/1.jpg", "a/.@__thumb/1.jpg", "#recycle/1.jpg", "$RECYCLE.BIN/1.jpg"),
+    *(
+        "a/Thumbs.db",
+        "ehthumbs_vista.db",
+        "a/desktop.ini",
+        "SYNOFILE_THUMB_M.jpg",
+        "@Recycle/1.jpg",
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "zip of Windows", "tar"])
+def test_what_systems_keep_beside_photographs_is_not_trained_on(photographs, tmp_path, kind):
+    files = dict.fromkeys((f"photos/{name}" for name in KEPT_BY_SYSTEMS), jpeg(photographs[0]))
+    files |= {
+        "photos/a/1.jpg": jpeg(photographs[1]),
+        "photos/b/thumbs up.jpg": jpeg(photographs[2]),
+    }
+    if kind == "zip of Windows":
+        files = {name.replace("/", "\\"): data for name, data in files.items()} | {
+            "photos\\a\\": b""
+        }
+    make = {"folder": make_folder, "tar": make_tar}.get(kind, make_zip)
+    manifest = prepare(images_dataset(make(tmp_path / "made", files)), tmp_path / "store")
+    assert manifest.names == ["a/1.jpg", "b/thumbs up.jpg"]
+    assert manifest.not_taken == {"hidden or kept by the system": len(KEPT_BY_SYSTEMS)}
+
+
+def test_a_zip_of_windows_is_read_as_any_other(afhq, tmp_path):
+    windows = {name.replace("/", "\\"): data for name, data in afhq.items()}
+    archive = make_zip(tmp_path / "afhq.zip", windows)
+    assert prepare(known("afhq_cat", archive, 2), tmp_path / "cat").names == ["c1.jpg", "c2.jpg"]
+    climbing = make_zip(tmp_path / "b.zip", {"..\\1.png": b"x", "2.png": next(iter(afhq.values()))})
+    manifest = prepare(images_dataset(climbing, max_unreadable=1), tmp_path / "store")
+    assert [entry.reason for entry in manifest.unreadable] == ["its name leads out of the archive"]
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip, make_tar])
+@pytest.mark.parametrize("beside", ["photo.jpg", "photo", "more/photo.png", "other/data.mdb"])
+def test_an_lmdb_hides_no_images_beside_it(photographs, tmp_path, make, beside):
+    database = make_lmdb(tmp_path / "lmdb", {"1": png(photographs[0])}) / "data.mdb"
+    other = database.read_bytes() if beside.endswith("mdb") else jpeg(photographs[1])
+    files = {"church/data.mdb": database.read_bytes(), "church/lock.mdb": b"", "notes.txt": b""}
+    assert prepare(images_dataset(make(tmp_path / "good", files)), tmp_path / "store").count == 1
+    place = make(tmp_path / "made", files | {beside: other})
+    with pytest.raises(UserError, match=r"an LMDB and other images \(.*; put them into folders"):
+        prepare(images_dataset(place), tmp_path / "other")
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_a_mended_file_is_noticed(photographs, tmp_path, make):
+    files = {"1.png": png(photographs[0]), "2.png": b"broken"}
+    dataset = images_dataset(tmp_path / "made", max_unreadable=1)
+    make(tmp_path / "made", files)
+    assert prepare(dataset, tmp_path / "store").count == 1
+    make(tmp_path / "made", files | {"2.png": b"broken otherwise"})
+    assert prepare(dataset, tmp_path / "store").count == 1
+    make(tmp_path / "made", files | {"2.png": png(photographs[1])})
+    before = (tmp_path / "store/images.npy").read_bytes()
+    with pytest.raises(UserError, match=r"without 2.png, which could not be read then .* delete"):
+        prepare(dataset, tmp_path / "store")
+    assert (tmp_path / "store/images.npy").read_bytes() == before
+
+
+def test_what_an_earlier_version_did_not_look_into_changes_no_prepared_data_set(
+    photographs, tmp_path
+):
+    place = make_folder(tmp_path / "made", {"a/1.png": png(photographs[0]), "2": b"text"})
+    dataset, path = images_dataset(place), tmp_path / "store/manifest.json"
+    prepare(dataset, tmp_path / "store")
+    path.write_text(path.read_text().replace("no image by its first bytes", "no image by its name"))
+    (place / "2").write_bytes(png(photographs[1]))
+    assert prepare(dataset, tmp_path / "store").count == 1
 
 
 # Official layouts --------------------------------------------------------------------------------

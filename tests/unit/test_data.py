@@ -3,13 +3,16 @@
 import hashlib
 import io
 import json
+import re
 import struct
+import sys
+import types
 import zlib
 
 import numpy as np
 import pytest
-from conftest import fpa, images_dataset, jpeg, png
-from PIL import Image
+from conftest import ROOT, fpa, images_dataset, jpeg, png
+from PIL import Image, features
 from sklearn.datasets import load_digits
 from torchvision.transforms import functional as F
 
@@ -54,9 +57,11 @@ def test_resize_and_crop_equals_torchvision_bit_for_bit(shape, name, size):
     assert np.array_equal(np.asarray(ours), np.asarray(expected))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "AVIF"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_file_becomes_what_torchvision_makes_of_it(photographs, kind, mode):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("Pillow has read AVIF since 11.3")
     file = io.BytesIO()
     Image.fromarray(photographs[0]).save(file, kind)
     ours = decode(file.getvalue(), 64, len(mode), "bilinear")
@@ -80,6 +85,108 @@ def test_16_bit_grey_keeps_its_upper_bits():
     Image.fromarray(values).save(file, "PNG")
     expected = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(decode(file.getvalue()), np.stack([expected] * 3))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
+    """A PNG of values (H, W) or (H, W, C) of 16 bits; bits: those that it says to use (sBIT)."""
+    high, wide = values.shape[:2]
+    colours = values.size // (high * wide)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[colours]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    stated = chunk(b"sBIT", bytes([bits]) * colours) if bits else b""
+    about = chunk(b"IHDR", struct.pack(">IIBBBBB", wide, high, 16, kind, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + about + stated + data
+
+
+def tiff_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
+    """A TIFF of values (H, W) or (H, W, 3); bits: those that it says to use (MaxSampleValue)."""
+    high, wide, *colours = values.shape
+    count = colours[0] if colours else 1
+    tags = [(256, wide), (257, high), (259, 1), (262, 2 if colours else 1), (277, count)]
+    tags += [(273, 200), (278, high), (279, 2 * values.size), (258, 16 if count == 1 else 190)]
+    tags += [(281, (1 << bits) - 1)] if bits else []
+    entries = [
+        struct.pack("<HHII", tag, 3 if tag == 258 else 4, count if tag == 258 else 1, value)
+        for tag, value in sorted(tags)
+    ]
+    directory = struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
+    start = (b"II*\0" + directory).ljust(190, b"\0") + struct.pack("<HHH", 16, 16, 16)
+    return start.ljust(200, b"\0") + values.astype("<u2").tobytes()
+
+
+def ppm_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
+    """A PGM or PPM; bits: those that its largest value says to use."""
+    high, wide, *colours = values.shape
+    header = f"P{6 if colours else 5} {wide} {high} {(1 << (bits or 16)) - 1}\n"
+    return header.encode() + values.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("encode", "colours"),
+    [
+        *((png_of_16_bits, colours) for colours in (0, 2, 3, 4)),
+        *((encode, colours) for encode in (tiff_of_16_bits, ppm_of_16_bits) for colours in (0, 3)),
+    ],
+)
+@pytest.mark.parametrize(("used", "stated"), [(16, 0), (12, 0), (12, 12), (10, 10), (14, 14)])
+def test_fewer_bits_in_a_file_of_16_keep_their_brightness(encode, colours, used, stated):
+    values = np.arange(1024, dtype=np.uint16).reshape(32, 32) << 6 >> (16 - used)
+    file = encode(np.stack([values] * colours, 2) if colours else values, stated)
+    expected = np.arange(1024).reshape(32, 32) >> 2
+    found = decode(file, 32).astype(int)
+    # Pillow rounds where a PPM states its largest value.
+    assert abs(found - expected).max() <= (1 if encode is ppm_of_16_bits else 0)
+
+
+def test_values_that_fill_16_bits_are_taken_as_such_whatever_the_file_says():
+    # As PNG's standard has it: scaled to 16 bits, of which 12 were measured.
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64) << 4
+    assert decode(png_of_16_bits(values, 12), 64).max() == 255
+    assert decode(png_of_16_bits(values >> 4, 16), 64).max() == 15
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_heic_is_read_where_its_package_is_and_named_with_it_where_not(brand, monkeypatch):
+    file = b"\0\0\0\x18ftyp" + brand + bytes(4) + b"mif1heic" + bytes(99)
+    picture._formats.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ValueError, match="HEIC; pip install pillow-heif"):
+        decode(file)
+
+    def register():
+        def opened(data, name):
+            return Image.new("RGB", (20, 20), (9, 99, 0))
+
+        monkeypatch.setitem(Image.OPEN, "HEIF", (opened, lambda start: start[4:8] == b"ftyp"))
+
+    picture._formats.cache_clear()
+    package = types.SimpleNamespace(register_heif_opener=register)
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    assert decode(file)[:, 0, 0].tolist() == [9, 99, 0]
+    picture._formats.cache_clear()
+
+
+@pytest.mark.parametrize("raw", ["tags of a camera", "reduced"])
+def test_a_cameras_raw_file_is_not_taken_for_its_thumbnail(raw):
+    file = io.BytesIO()
+    tags = {50706: b"\1\4\0\0"} if raw == "tags of a camera" else {254: 1, 330: 8}
+    Image.new("RGB", (20, 20)).save(file, "TIFF", tiffinfo=tags)
+    with pytest.raises(ValueError, match="raw photograph; develop it"):
+        decode(file.getvalue())
+
+
+def test_images_are_opened_in_one_place():
+    found = [
+        path.name
+        for path in (ROOT / "fpa").rglob("*.py")
+        if re.search(r"\bImage\.open\(|cv2|imageio", path.read_text(encoding="utf-8"))
+    ]
+    assert found == ["picture.py"]
 
 
 def test_alpha_is_dropped_as_in_the_papers_code():
@@ -106,11 +213,6 @@ def test_of_an_animation_the_first_frame_is_taken(photographs):
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few bytes that claims to be huge."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
 
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
     return start + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
@@ -241,7 +343,7 @@ def test_inspect_prints_the_manifest_and_draws_a_contact_sheet(tmp_path, photogr
     assert "9 of 3 x 16 x 16, uint8" in done.stdout
     assert "1 exact (1 as files)" in done.stdout
     assert "0.png = 8.png" in done.stdout
-    assert "readme.txt: no image by its name" in done.stdout
+    assert "readme.txt: no image by its first bytes" in done.stdout
     sheet = np.asarray(Image.open(folder / "contact-sheet.png"))
     images, _ = open_store(folder)
     scale = ((sheet.shape[0] + 1) // 3 - 1) // 16

@@ -168,7 +168,10 @@ def test_what_cannot_be_compared_is_said(tmp_path):
         with pytest.raises(UserError, match=match):
             library.evaluate(images, real, protocol, data=tmp_path, **more)
 
-    refused("the images are 32 px high, the real ones 16 px", pictures(40, 1, 32))
+    refused("the images are 32 x 32 px, the real ones 16 x 16 px", pictures(40, 1, 32))
+    refused(
+        "the images are 32 x 16 px, the real ones 16 x 16 px", pictures(40, 1).repeat(2, axis=3)
+    )
     refused("found float64 .*expected uint8", fake / 255)
     refused("there are no images at .*nowhere", tmp_path / "nowhere")
     refused("not a known protocol", protocol="papre")
@@ -187,6 +190,31 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     # Pillow would start Ghostscript for it.
     (broken / "001.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n")
     refused("cannot read .*001.png: cannot identify", broken)
+
+
+def test_images_are_scored_as_they_are_prepared(tmp_path, caplog):
+    """By their contents, without what a system keeps beside them, and with what is wrong by its kind."""
+    fake, real = pictures(40, 1), pictures(60, 2)
+    expected = library.evaluate(fake, real, OWN, data=tmp_path)
+    folder = write(tmp_path / "fakes", fake, ending="download")
+    (folder / "001.download").rename(folder / "001")
+    (folder / "._000.png").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("no image")
+    assert library.evaluate(folder, real, OWN, data=tmp_path)["metrics"] == expected["metrics"]
+    assert "40 images; not taken: 1 .txt, 1 hidden or kept by the system" in caplog.text
+    (folder / "002.download").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    with pytest.raises(UserError, match=r"002.download: HEIC; .*pillow-heif"):
+        library.evaluate(folder, real, OWN, data=tmp_path)
+
+
+def test_photographs_of_two_pictures_are_jpeg(tmp_path):
+    """As phones take them, the second a smaller one: Pillow calls the format MPO."""
+    folder = write(tmp_path / "mixed", pictures(2, 1), jpeg, "jpg")
+    first, second = (Image.fromarray(p.transpose(1, 2, 0)) for p in pictures(2, 2))
+    first.save(folder / "002.jpg", "MPO", save_all=True, append_images=[second])
+    found = image_sets.open_images(folder)
+    assert found[:].shape == (3, 3, 16, 16)
+    assert found.jpeg
 
 
 def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
@@ -259,7 +287,7 @@ def test_features_of_a_data_set_that_changed_are_refused(tmp_path):
     context = evaluate.EvaluationContext(tmp_path / "data", device="cpu")
     protocol = evaluate.resolve(OWN)
     found, size = context.real_features(store, protocol)
-    assert (len(found.values), size) == (1797, 16)
+    assert (len(found.values), size) == (1797, (16, 16))
     path = store / f"features.{protocol.space}.npy"
     about = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps({**about, "images_sha256": "0"}))
