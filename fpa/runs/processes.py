@@ -34,14 +34,15 @@ class Interrupted(Exception):
 
 
 class StopSignal:
-    """Notes the first SIGINT, SIGTERM or SIGUSR1 inside its block.
+    """Notes the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 inside its block.
 
     Of those that follow, SIGINT acts as it does outside the block: who presses Ctrl-C twice does not want
     to wait. The others are what schedulers send to every process of a job, often more than once, while it saves; they
-    are left alone. A block inside its own block changes nothing.
+    are left alone. SIGHUP, of a terminal that is closed, stays ignored where nohup has it ignored. A block inside
+    its own block changes nothing.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
     def __init__(self) -> None:
         self.received: str | None = None
@@ -50,7 +51,7 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if not self._depth:
-            self.before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+            self.before = {n: signal.signal(n, self._note) for n in self.SIGNALS if not _is_kept(n)}
         self._depth += 1
         return self
 
@@ -81,6 +82,14 @@ class StopSignal:
     def _restore(self) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+
+def _is_kept(number: int) -> bool:
+    """Whether a signal stays ignored. What `launch` starts gets its signals from there only."""
+    launched = is_worker() and not is_torchrun()
+    return (
+        number == signal.SIGHUP and not launched and signal.getsignal(number) == signal.SIG_IGN
+    )
 
 
 def rank() -> int:

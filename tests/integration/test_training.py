@@ -146,6 +146,20 @@ def test_a_stop_signal_saves_the_very_step_and_says_how_to_go_on(tmp_path, long_
     assert "the same command resumes from there" in said
 
 
+def test_a_terminal_that_is_closed_saves_the_training(tmp_path, long_run, store):
+    terminal, its_end = os.openpty()
+    log = tmp_path / "log"
+    arguments = ["setsid", "--ctty", "--wait", *command(long_run, store, tmp_path / "run")]
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), its_end)
+    with started(*arguments, "--log", log, **ends) as process:
+        os.close(its_end)
+        wait_for_step(tmp_path / "run", 20, process)
+        os.close(terminal)
+        process.communicate(timeout=HANGING)
+    assert process.returncode == 75
+    assert f"SIGHUP: saved step {newest_step(tmp_path / 'run')} of {LONG}" in log.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_stop_signal_while_modules_are_loaded_is_answered_as_well(
     tmp_path, long_run, store, number

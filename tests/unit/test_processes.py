@@ -85,3 +85,24 @@ def test_a_scheduler_may_repeat_itself_and_ctrl_c_ends_at_once():
     assert done.stdout.split() == ["SIGUSR1", "interrupted"]
     # Behind the block, everything is as it was.
     assert done.returncode == -15
+
+
+UNDER_NOHUP = """
+import os, signal
+from fpa.runs.processes import StopSignal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with StopSignal() as stop:
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(stop.received)
+os.environ["WORLD_SIZE"] = "2"
+with StopSignal() as stop:
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(stop.received)
+"""
+
+
+def test_nohup_keeps_a_closed_terminal_from_a_training_but_not_what_launch_hands_on():
+    done = subprocess.run(
+        [sys.executable, "-c", UNDER_NOHUP], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["None", "SIGHUP"], done.stderr
