@@ -98,7 +98,7 @@ def draw(spec: Spec, results: Path) -> None:
     """Write a figure's files; UserError when none of its inputs is there."""
     if spec.inputs and not any((results / part.path).exists() for part in spec.inputs):
         raise UserError(f"{spec.name}: nothing to draw, {spec.inputs[0].path} is missing")
-    use_theme()
+    use_theme("".join(spec.models.values()))
     spec = replace(spec, models={name: as_drawn(label) for name, label in spec.models.items()})
     drawn = FIGURES.find(spec.kind).draw(spec, results)
     if isinstance(drawn, Animation):

@@ -87,9 +87,7 @@ class StopSignal:
 def _is_kept(number: int) -> bool:
     """Whether a signal stays ignored. What `launch` starts gets its signals from there only."""
     launched = is_worker() and not is_torchrun()
-    return (
-        number == signal.SIGHUP and not launched and signal.getsignal(number) == signal.SIG_IGN
-    )
+    return number == signal.SIGHUP and not launched and signal.getsignal(number) == signal.SIG_IGN
 
 
 def rank() -> int:

@@ -550,8 +550,12 @@ def test_nothing_overlaps_nor_leaves_the_page_at_the_papers_width(name, widest, 
     _, specs, results = widest
     theme.use_theme()
     figure = FIGURES[specs[name].kind].draw(specs[name], results)
-    written = drawn_texts(figure, monkeypatch)
     assert figure.get_figwidth() <= theme.TEXT_WIDTH + 1e-9
+    check_overlaps(figure, monkeypatch)
+
+
+def check_overlaps(figure, monkeypatch) -> None:
+    written = drawn_texts(figure, monkeypatch)
     width, height = figure.canvas.get_width_height()
     for text, ((left, low), (right, high)) in written:
         inside = left >= -1 and low >= -1 and right <= width + 1 and high <= height + 1
@@ -559,6 +563,78 @@ def test_nothing_overlaps_nor_leaves_the_page_at_the_papers_width(name, widest, 
     for (one, a), (two, b) in itertools.combinations(written, 2):
         apart = (a[1] <= b[0] + 1).any() or (b[1] <= a[0] + 1).any()
         assert apart, f"{one!r} lies over {two!r}"
+
+
+LONG = (
+    "A painter with hundreds of units, half of the learning rate, 神经网络画家 and one more thing"
+)
+
+
+@pytest.fixture(scope="module")
+def one_data_set(tmp_path_factory):
+    models = ("fpa", "fpa_12", "lightgan", "dcgan")
+    return made_up.fill(tmp_path_factory.mktemp("one"), made_up.experiment(models=models))
+
+
+@pytest.mark.parametrize(
+    "name",
+    "scores tradeoffs steps ablation-steps targets samples-digits interpolation-digits "
+    "neighbours-digits progress-digits curves-digits".split(),
+)
+def test_a_label_of_eighty_letters_is_wrapped_and_panels_keep_their_size(
+    name, one_data_set, monkeypatch
+):
+    _, specs, results = one_data_set
+    spec = specs[name]
+    theme.use_theme(LONG)
+
+    def panels(labels: dict[str, str]) -> np.ndarray:
+        """Width and height of every panel, in inches."""
+        drawn = {model: theme.as_drawn(label) for model, label in labels.items()}
+        figure = FIGURES[spec.kind].draw(dataclasses.replace(spec, models=drawn), results)
+        check_overlaps(figure, monkeypatch)
+        return np.array([ax.get_position().size for ax in figure.axes]) * figure.get_size_inches()
+
+    short = panels({model: f"Painter {i}" for i, model in enumerate(spec.models)})
+    long = panels({model: f"{i} {LONG}" for i, model in enumerate(spec.models)})
+    # Names at a side take some of the width of a page; nothing takes height.
+    width, height = (long / short).min(axis=0)
+    assert width > 0.8, width
+    assert height > 0.97, height
+
+
+def test_labels_of_any_script_are_drawn_by_an_installed_font_or_a_line_says_what_to_install(
+    caplog, monkeypatch, tmp_path, recwarn
+):
+    from matplotlib import font_manager
+
+    usual = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    stand_in = {ord(c) for c in "画家モデル"}
+
+    class Font:
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def get_charmap(self) -> dict[int, int]:
+            return dict.fromkeys(stand_in, 1) if self.path.endswith("Mono.ttf") else usual
+
+    theme.further_fonts.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(font_manager, "get_font", Font)
+        with caplog.at_level("WARNING", "fpa"):
+            theme.use_theme("画家, the 画家モデル ±")
+            assert plt.rcParams["font.family"] == ["sans-serif", "DejaVu Sans Mono"]
+            assert not caplog.text
+            for _ in range(2):
+                theme.use_theme("画家 𓀀\n")
+    theme.further_fonts.cache_clear()
+    (line,) = caplog.messages
+    assert line.startswith("no installed font has 𓀀 of the labels")
+    assert "install" in line
+    figure, axes = plt.subplots()
+    axes.set_title("\U000f0000")
+    theme.save_figure(figure, [tmp_path / "boxes.png", tmp_path / "boxes.pdf"])
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 # What is not there --------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_a_figure_draws_the_label_rather_than_a_formula(tmp_path):
     figure, axes = plt.subplots()
     for label in map(in_one_line, LABELS.values()):
         axes.plot([0, 1], label=as_drawn(label))
-    found = [text.get_text().strip() for text in axes.legend().get_texts()]
+    found = [text.get_text().strip().replace("\n", " ") for text in axes.legend().get_texts()]
     assert [text.replace("\\$", "$") for text in found] == [in_one_line(v) for v in LABELS.values()]
     # A formula that cannot be read would end here.
     figure.savefig(tmp_path / "labels.svg")

@@ -16,6 +16,7 @@ from fpa.reporting.figures.theme import (
     TEXT_WIDTH,
     empty_panel,
     model_colours,
+    room_for_lines,
     set_padding,
     show_image,
 )
@@ -55,12 +56,13 @@ def draw_samples(spec: Spec, results: Path) -> Figure:
     columns = int(np.ceil(np.sqrt(count)))
     across = min(len(grids), 2 if len(grids) in (2, 4) else 3)
     down = -(-len(grids) // across)
-    width = TEXT_WIDTH / across
+    width, room = TEXT_WIDTH / across, room_for_lines(labels.values())
     figure, axes = plt.subplots(
-        down, across, figsize=(TEXT_WIDTH, down * (width + 0.2)), squeeze=False
+        down, across, figsize=(TEXT_WIDTH, down * (width + 0.2 + room)), squeeze=False
     )
     for ax in axes.flat:
         ax.axis("off")
+        ax.set_anchor("S")  # all room is above, where titles of several lines are
     for ax, (name, images) in zip(axes.flat, grids.items(), strict=False):
         if images is None:
             empty_panel(ax, "no samples: run missing")
@@ -101,7 +103,7 @@ def draw_interpolation(spec: Spec, results: Path) -> Figure:
     sheets = {name: None if images is None else _sheet(images) for name, images in rows.items()}
     found = [images.shape for images in rows.values() if images is not None]
     share = found[0][0] / found[0][1]
-    height = TEXT_WIDTH * share + 0.22
+    height = TEXT_WIDTH * share + 0.22 + room_for_lines(spec.models.values())
     figure, axes = plt.subplots(
         len(rows), 1, figsize=(TEXT_WIDTH, height * len(rows)), squeeze=False
     )
@@ -155,6 +157,7 @@ def draw_neighbours(spec: Spec, results: Path) -> Figure:
     there = [part for part in found.values() if part is not None]
     count, nearest = len(there[0]["samples"]), max(_rows(part) for part in there)
     height = max(0.62 * TEXT_WIDTH * (nearest + 1) / count, 0.9) + 0.25
+    height += room_for_lines(spec.models.values())
     figure, axes = plt.subplots(
         len(found),
         2,

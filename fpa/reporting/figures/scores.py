@@ -22,6 +22,8 @@ from fpa.reporting.figures.theme import (
     empty_panel,
     model_colours,
     model_markers,
+    room_beside,
+    room_for_lines,
     shared_legend,
 )
 from fpa.reporting.metric_labels import directions, drawn_metrics, heading, measure
@@ -69,8 +71,8 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
     """
     colours = model_colours(list(labels))
     panels, datasets, order = _panels(scores), list(scores["dataset"].unique()), list(labels)
-    line = 0.16 * len(order) + 0.45
-    width = min(TEXT_WIDTH, 1.9 * len(datasets) + 1.6)
+    line = (0.16 + room_for_lines(labels.values())) * len(order) + 0.45
+    width = min(TEXT_WIDTH, 1.9 * len(datasets) + 1 + room_beside(labels.values()))
     figure, grid = plt.subplots(
         max(len(panels), 1),
         len(datasets),
@@ -232,10 +234,11 @@ def draw_tradeoffs(spec: Spec, results: Path) -> Figure:
         minutes=1000 * models["kimg"] / models["training_images_per_second"] / 60,
     )
     datasets = list(scores["dataset"].unique())
+    room = 0.14 + room_for_lines(labels.values())
     figure, grid = plt.subplots(
         len(datasets),
         len(COSTS),
-        figsize=(TEXT_WIDTH, max(2.6 * len(datasets), 0.14 * len(labels) + 0.4)),
+        figsize=(TEXT_WIDTH, max(2.6 * len(datasets), room * len(labels) + 0.4)),
         squeeze=False,
         sharey="row",
     )

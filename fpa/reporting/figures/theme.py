@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from fpa.core.files import atomic_path
 from fpa.core.lazy import mpl, plt
+from fpa.core.progress import log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,15 +44,20 @@ MARKERS = "osD^vPX*<>p"
 hundred models have both in common."""
 MISSING = "0.55"
 """The grey of words about missing data."""
+LINE_COLUMNS = 30
+"""Latin letters in a line of a label; a Chinese character takes the room of two."""
+LINE_HEIGHT = 0.15
+"""Inches from line to line, of letters of 8 points; Chinese ones are higher."""
 
 Labels = Mapping[str, str]
 """Every model of the experiment, in its order: name -> name as shown."""
 
 
-def use_theme() -> None:
+def use_theme(text: str = "") -> None:
     """Set the style, seaborn's `ticks` for paper with smaller text; call once before drawing.
 
-    seaborn itself, which takes a second to import, is needed by few figures.
+    text: what will be written beside English; where the usual font lacks some of it, fonts that have it
+    are taken too. seaborn itself, which takes a second to import, is needed by few figures.
     """
     mpl.use("Agg")
     mpl.rcdefaults()
@@ -88,12 +97,94 @@ def use_theme() -> None:
             "lines.markersize": 3,
         }
     )
+    if not text.isascii():
+        mpl.rcParams["font.family"] = ["sans-serif", *further_fonts(frozenset(text))]
+
+
+@lru_cache
+def further_fonts(characters: frozenset[str]) -> list[str]:
+    """Installed fonts with those of the characters that the usual font lacks; a line names what none has.
+
+    As few fonts as will do: again and again the one with the most of what is left.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+
+    # Characters of control and format have no picture.
+    left = {ord(c) for c in characters if unicodedata.category(c)[0] != "C"}
+    left -= set(get_font(findfont(FontProperties())).get_charmap())
+    if not left:
+        return []
+    candidates = {
+        entry.name: findfont(FontProperties(family=entry.name, weight=entry.weight))
+        for entry in sorted(fontManager.ttflist, key=lambda entry: _liking(entry.name, characters))
+        if entry.style == "normal"
+        and entry.weight in (400, 500)  # normal and medium
+        and not entry.name.startswith("Last Resort")
+    }
+    had = {name: left & set(get_font(path).get_charmap()) for name, path in candidates.items()}
+    chosen = []
+    # Of equals the first is taken.
+    while best := max(had, key=lambda name: len(had[name] & left), default=""):
+        if not had[best] & left:
+            break
+        chosen.append(best)
+        left -= had[best]
+    if left:
+        log.warning(
+            "no installed font has %s of the labels, drawn as boxes: install one, such as Noto Sans for "
+            "their script (Debian: fonts-noto-core, fonts-noto-cjk), and draw the figures again",
+            " ".join(map(chr, sorted(left))),
+        )
+    return chosen
+
+
+def _liking(font: str, characters: frozenset[str]) -> tuple[bool, bool, bool, str]:
+    """The order in which fonts are preferred: without serifs, not of one width, of the script's country."""
+    scripts = {unicodedata.name(c, "").split(" ")[0] for c in characters}
+    country = "JP" if scripts & {"HIRAGANA", "KATAKANA"} else "KR" if "HANGUL" in scripts else "SC"
+    return "Sans" not in font, "Mono" in font, not font.endswith(country), font
 
 
 def as_drawn(label: str) -> str:
-    """A label as Matplotlib draws it unchanged: no formulas, and not left out of a legend."""
-    text = label.replace("$", r"\$")
+    """A label as Matplotlib draws it: wrapped, no formulas, and not left out of a legend."""
+    text = "\n".join(wrapped(label)).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def wrapped(label: str) -> list[str]:
+    """The lines of a label, broken between words, else within."""
+    lines = [""]
+    for word in label.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if _columns(longer) <= LINE_COLUMNS:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if _columns(lines[-1] + character) > LINE_COLUMNS:
+                lines.append("")
+            lines[-1] += character
+    return lines
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def room_for_lines(labels: Iterable[str]) -> float:
+    """Inches that the longest label needs below its first line."""
+    return LINE_HEIGHT * max((label.count("\n") for label in labels), default=0)
+
+
+def room_beside(labels: Iterable[str]) -> float:
+    """Inches that labels at the left of a panel take, with letters of 7 points."""
+    return max(0.6, 0.06 * _longest(labels))
+
+
+def _longest(labels: Iterable[str]) -> int:
+    """Columns of the longest line."""
+    return max(_columns(line) for label in labels for line in label.split("\n"))
 
 
 def model_colours(models: Sequence[str]) -> dict[str, tuple[float, float, float]]:
@@ -115,13 +206,16 @@ METADATA: dict[str, dict[str, str | None]] = {
 
 def save_figure(figure: Figure, paths: Sequence[Path]) -> None:
     """Write a figure's files, each whole; the same figure gives the same bytes."""
-    # Laid out once for all files, where each would do it anew.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for path in paths:
-        kind = path.suffix[1:]
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=METADATA.get(kind))
+    with warnings.catch_warnings():
+        # `further_fonts` has said so in one line.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from")
+        # Laid out once for all files, where each would do it anew.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for path in paths:
+            kind = path.suffix[1:]
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata=METADATA.get(kind))
     plt.close(figure)
 
 
@@ -167,10 +261,11 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
             entries.setdefault(label, handle)
     if entries:
         # Inches: a line and gaps, and letters of 7 points.
-        column = 0.42 + 0.062 * max(map(len, entries))
+        column = 0.42 + 0.062 * _longest(entries)
         columns = max(1, min(len(entries), int(figure.get_figwidth() / column), 5))
         rows = -(-len(entries) // columns)
-        figure.set_figheight(figure.get_figheight() + 0.14 * (rows - 1))
+        more = 0.14 * (rows - 1) + rows * room_for_lines(entries)
+        figure.set_figheight(figure.get_figheight() + more)
         figure.legend(
             list(entries.values()), list(entries), loc="outside upper center", ncols=columns
         )

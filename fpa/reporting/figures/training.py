@@ -30,6 +30,7 @@ from fpa.reporting.figures.theme import (
     empty_panel,
     model_colours,
     model_markers,
+    room_for_lines,
     shared_legend,
 )
 
@@ -186,10 +187,11 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
     colours = model_colours(list(labels))
     models = [name for name in labels if name in set(table["model"])]
     datasets = list(table["dataset"].unique())
+    row = 0.24 + room_for_lines(labels.values())
     figure, grid = plt.subplots(
         len(datasets),
         2,
-        figsize=(TEXT_WIDTH, len(datasets) * (0.9 + 0.24 * len(models))),
+        figsize=(TEXT_WIDTH, len(datasets) * (0.9 + row * len(models))),
         sharey=True,
         squeeze=False,
     )
