@@ -15,7 +15,7 @@ class GeneratorSettings(StrictSettings):
     """L, the size of the latent z."""
     fmap_max: PositiveInt = 512
     """Most channels of any layer."""
-    attention: tuple[int, ...] = (32,)
+    attention: tuple[PositiveInt, ...] = (32,)
     """Widths (px) whose layer starts with attention."""
     heads: PositiveInt = 8
     """Attention heads."""

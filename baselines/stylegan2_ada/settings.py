@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from fpa.models.settings import StrictSettings
+from fpa.models.settings import Decay, StrictSettings
 
 Preset = Literal["auto", "stylegan2", "paper256", "cifar"]
 
@@ -107,7 +107,7 @@ class RecipeSettings(StrictSettings):
 
     learning_rate: PositiveFloat | None = None
     """Adam, both networks."""
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Decay, Decay] = (0.0, 0.99)
     """Adam, both networks."""
     r1_gamma: NonNegativeFloat | None = None
     """Weight of R1; auto and stylegan2: 0.0002 * size^2 / batch."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from fpa.cli.options import COUNT, Add, number, verb
+from fpa.core.progress import log
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Plan
 from fpa.models.loading import find_model
 from fpa.runs.folder import RunFolder
-from fpa.workflow.checks import check_before_start
+from fpa.workflow.checks import check_before_start, not_measured
 from fpa.workflow.clean import leftovers, list_leftovers, remove
 from fpa.workflow.cost_estimate import (
     disk_usage,
@@ -52,6 +53,8 @@ def _plan(add: Add) -> None:
 def plan(options: argparse.Namespace) -> None:
     experiment = Plan(read_config(options.config))
     check_before_start(experiment)
+    for line in not_measured(experiment):
+        log.info("%s", line)
     if options.write:
         experiment.write_runs()
     rates = read_rates(options.rate, experiment)

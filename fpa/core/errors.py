@@ -62,6 +62,7 @@ EXPECTED = {
     "multiple_of": "a multiple of {multiple_of}",
     "too_short": "at least {min_length}",
     "string_too_short": "a text",
+    "string_too_long": "at most {max_length} characters",
     "string_pattern_mismatch": "a name that matches {pattern}",
     "literal_error": "one of {expected}",
 }

@@ -14,12 +14,15 @@ from functools import reduce
 from itertools import combinations
 from typing import Literal, NamedTuple
 
+from fpa.core.errors import UserError
 from fpa.core.lazy import linalg, np
 
 BLOCK = 4096
 """Rows that are read at once."""
 NULL = 1e-13
 """What is below this share of a covariance's largest entry or eigenvalue is a rounding error."""
+SAME = 1e-5
+"""Features that differ by less than this share of the largest are those of one image."""
 SAMPLES_PER_FEATURE = 4
 """Samples for each dimension of the features without which there is no limit: the halves of fewer
 samples leave the range in which the bias is a quadratic in 1/n."""
@@ -75,6 +78,22 @@ def sums(features: np.ndarray, shift: np.ndarray, rows: np.ndarray | None = None
     return Sums(n, first, second)
 
 
+def check_varied(features: np.ndarray) -> None:
+    """UserError where real images, of features (N, d), are one image again and again.
+
+    But for rounding, which is another in batches of other sizes. The first block that differs ends it.
+    """
+    allowed = SAME * np.abs(features[0]).max(initial=0)
+    if all(
+        (np.abs(features[start : start + BLOCK] - features[0]) <= allowed).all()
+        for start in range(0, len(features), BLOCK)
+    ):
+        raise UserError(
+            f"the features of all {len(features):,} real images are the same, as of one image again "
+            "and again: no distance from them says anything; look at the images, or take others"
+        )
+
+
 def origin(features: np.ndarray) -> np.ndarray:
     """A point (d,) amid the features: moments about it lose no digits."""
     return features[:BLOCK].astype(np.float64).mean(axis=0)
@@ -104,6 +123,11 @@ def _factor(covariance: np.ndarray, n: int) -> np.ndarray:
     factor = np.empty((rank, len(covariance)))
     factor[:, order - 1] = np.triu(upper)[:rank]
     return factor
+
+
+def samples_for_limit(features: int, groups: int) -> int:
+    """Samples from which on there is a limit: 4 for each of the features, 2 in each quarter of a group."""
+    return max(SAMPLES_PER_FEATURE * features, 2 * QUARTERS * groups)
 
 
 def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float:
@@ -195,7 +219,7 @@ def estimates_from(
     n = len(fake)
     if n < 2 * groups:
         return Estimate(distance(reference, moments(fake, np.arange(n), reference)), np.nan), None
-    has_limit = n >= max(SAMPLES_PER_FEATURE * fake.shape[1], 2 * QUARTERS * groups)
+    has_limit = n >= samples_for_limit(fake.shape[1], groups)
     # Each group is in quarters, so that halves of the samples hold a half of every group.
     pieces = QUARTERS if has_limit else 1
     rows = np.array_split(np.random.default_rng(seed).permutation(n), groups * pieces)
@@ -262,7 +286,7 @@ def distance(reference: Gaussian, samples: Moments) -> float:
     y = reference.factor @ mean
     covariance = (samples.projected - n * np.outer(y, y)) / (n - 1)
     values = np.linalg.eigvalsh(covariance)
-    cross = np.sqrt(values[values > NULL * max(values[-1], 0)]).sum()
+    cross = np.sqrt(values[values > NULL * values.max(initial=0)]).sum()
     variance = (samples.square - n * (mean @ mean)) / (n - 1)
     return float(mean @ mean + np.trace(reference.covariance) + variance - 2 * cross)
 

@@ -22,10 +22,18 @@ from fpa.evaluation.distances import Estimate
 from fpa.evaluation.extractors import PAIRS, ExtractorInfo
 from fpa.evaluation.features import Features
 from fpa.evaluation.image_sets import ImageFiles, content_digest, first, open_images
-from fpa.evaluation.metrics import METRICS, metrics_of_images
+from fpa.evaluation.metrics import METRICS, Conditions, metrics_of_images
 from fpa.evaluation.path_length import PathLength
 from fpa.evaluation.protocols import Protocol, Space
-from fpa.evaluation.scores import Pair, Score, Settings, choose, measure, pair
+from fpa.evaluation.scores import (
+    Pair,
+    Score,
+    Settings,
+    check_computable,
+    choose,
+    measure,
+    pair,
+)
 from fpa.runs import devices
 from fpa.runs.folder import RunFolder, TrainingSummary
 
@@ -129,6 +137,8 @@ def evaluate(
         )
     elif len(opened) > protocol.n_fake:
         opened = first(opened, protocol.n_fake)
+    found = Conditions.of(protocol, settings.groups, False)._replace(n_fake=len(opened))
+    check_computable(settings.metrics, found)
     kept = _is_reference(real)
     if digest and not kept:
         raise UserError("only a reference file has a digest to compare; leave it out here")

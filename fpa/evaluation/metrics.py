@@ -19,7 +19,8 @@ from fpa.core.registry import Registry
 from fpa.evaluation import distances, kernel_distances
 from fpa.evaluation import precision_recall as pr
 from fpa.evaluation.distances import Estimate, Gaussian, Method
-from fpa.evaluation.protocols import MOST_COVERED
+from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.protocols import MOST_COVERED, Protocol
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -55,6 +56,39 @@ class Pair(NamedTuple):
     fake: Features
 
 
+class Conditions(NamedTuple):
+    """What a metric can be computed from, as far as it is known."""
+
+    extractor: str
+    features: int
+    """d, the length of a feature vector."""
+    n_fake: int
+    n_real: int | None
+    """None where it is not known yet."""
+    groups: int
+    cross_check: bool
+    logits: bool
+    """Whether torch-fidelity's features come with class logits."""
+    of_paths: bool = False
+
+    @classmethod
+    def of(
+        cls, protocol: Protocol, groups: int, cross_check: bool, n_real: int | None = None
+    ) -> Conditions:
+        """Those of a protocol; n_real: of a data set's images, if that is known."""
+        network, _ = find_extractor(protocol.extractor, protocol.name)
+        return cls(
+            protocol.extractor,
+            network.features,
+            protocol.n_fake,
+            protocol.n_real or n_real,
+            groups,
+            cross_check,
+            len(network.layers) > 1,
+            protocol.of_paths,
+        )
+
+
 @dataclass(frozen=True)
 class Measurement:
     """The features that a model is scored by, and intermediate results that metrics share."""
@@ -68,6 +102,20 @@ class Measurement:
     """Of the real images, for precision and recall, where it is known already."""
     real_moments: Gaussian | None = None
     """Of all real images, where `main` holds only a part of them."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """What there is to compute metrics from."""
+        real, fake = self.main
+        return Conditions(
+            fake.info.extractor or "",
+            fake.values.shape[1],
+            len(fake.values),
+            len(real.values),
+            self.settings.groups,
+            self.libraries is not None,
+            self.torch_fidelity is not None and self.torch_fidelity.fake.logits is not None,
+        )
 
     @property
     def torch_fidelity(self) -> Pair | None:
@@ -129,6 +177,8 @@ class Metric:
     """Whether it has a table to itself."""
     needs: str = ""
     """What it cannot be computed without, for the caption of a table that lacks it."""
+    lacks: Callable[[Conditions], str] = lambda conditions: ""
+    """Why it cannot be computed under these conditions; empty where it can."""
     of_features: bool = True
     """Whether it follows from features of images, which path lengths do not."""
     uses_sampling_groups: bool = False
@@ -140,6 +190,16 @@ class Metric:
 
 
 METRICS: Registry[Metric] = Registry("metric")
+
+
+def why_not(name: str, conditions: Conditions) -> str:
+    """Why a metric cannot be computed under these conditions; empty where it can."""
+    metric = METRICS[name]
+    if metric.of_features == conditions.of_paths:
+        return "needs features of images" if conditions.of_paths else f"needs {metric.needs}"
+    if metric.needs_cross_check and not conditions.cross_check:
+        return f"needs {metric.needs or 'the cross-check'}"
+    return metric.lacks(conditions)
 
 
 def metrics_of_images() -> list[str]:
@@ -197,6 +257,16 @@ def fid_infinity(measurement: Measurement) -> Mapping[str, Estimate]:
     return {} if limit is None else {"fid_infinity": limit}
 
 
+def _lacks_samples(conditions: Conditions) -> str:
+    needed = distances.samples_for_limit(conditions.features, conditions.groups)
+    if conditions.n_fake >= needed:
+        return ""
+    return (
+        f"needs {needed:,} samples, {distances.SAMPLES_PER_FEATURE} for each of "
+        f"{conditions.features:,} feature dimensions, found {conditions.n_fake:,}"
+    )
+
+
 def kid(measurement: Measurement) -> Mapping[str, Estimate]:
     """Kernel Inception distance (Bińkowski et al. 2018).
 
@@ -230,6 +300,12 @@ def cmmd(measurement: Measurement) -> Mapping[str, Estimate]:
     return {"cmmd": kernel_distances.cmmd(real, fake, settings.groups, settings.seed)}
 
 
+def _lacks_clip(conditions: Conditions) -> str:
+    found = conditions.extractor
+    clip = found.startswith("clip_")
+    return "" if clip else f"needs {METRICS['cmmd'].needs}, found {found or 'others'}"
+
+
 def ppl(measurement: Measurement) -> Mapping[str, Estimate]:
     """Perceptual path length (Karras et al. 2019): nothing, for it is of paths between latents, which
     features do not show; `fpa.evaluation.path_length` computes it."""
@@ -250,6 +326,15 @@ def recall(measurement: Measurement) -> Mapping[str, Estimate]:
     return {} if both is None else {"recall": both[1]}
 
 
+def _lacks_neighbours(conditions: Conditions) -> str:
+    counts = [n for n in (conditions.n_real, conditions.n_fake) if n is not None]
+    return (
+        ""
+        if min(counts) > pr.NEIGHBOURS
+        else f"needs four images on either side, found {min(counts)}"
+    )
+
+
 def inception_score(measurement: Measurement) -> Mapping[str, Estimate]:
     """Inception Score (Salimans et al. 2016) by torch-fidelity, from class logits of at least as many
     samples as there are splits."""
@@ -263,11 +348,19 @@ def inception_score(measurement: Measurement) -> Mapping[str, Estimate]:
     return {"inception_score": Estimate(mean, deviation / math.sqrt(splits - 1))}
 
 
+def _lacks_logits(conditions: Conditions) -> str:
+    if not conditions.logits:
+        return f"needs class logits, which {conditions.extractor} has not"
+    enough = conditions.n_fake >= INCEPTION_SCORE_SPLITS
+    return "" if enough else f"needs {INCEPTION_SCORE_SPLITS} samples, found {conditions.n_fake}"
+
+
 for _metric in (
     Metric(*("fid", "FID", True, fid), drawn=True, table=True, uses_sampling_groups=True),
     Metric(
         *("fid_infinity", "FID ∞", True, fid_infinity),
         needs="four samples for each dimension of the features",
+        lacks=_lacks_samples,
         uses_sampling_groups=True,
     ),
     Metric(
@@ -282,6 +375,7 @@ for _metric in (
         digits=3,
         drawn=True,
         needs="CLIP features (protocol clip)",
+        lacks=_lacks_clip,
     ),
     Metric(
         *("ppl", "PPL", True, ppl),
@@ -295,6 +389,7 @@ for _metric in (
         digits=3,
         drawn=True,
         needs="four images on either side",
+        lacks=_lacks_neighbours,
         uses_real_radii=True,
     ),
     Metric(
@@ -302,11 +397,13 @@ for _metric in (
         digits=3,
         drawn=True,
         needs="four images on either side",
+        lacks=_lacks_neighbours,
         uses_real_radii=True,
     ),
     Metric(
         *("inception_score", "Inception Score", False, inception_score),
         needs="cross_check: true and ten samples",
+        lacks=_lacks_logits,
         needs_cross_check=True,
     ),
 ):

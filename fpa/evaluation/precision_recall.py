@@ -38,7 +38,9 @@ class Manifold(NamedTuple):
 
 
 def manifold(centres: np.ndarray) -> Manifold:
-    """The manifold of features (n, d); n is 4 at least."""
+    """The manifold of features (n, d); UserError for fewer than four."""
+    if len(centres) <= NEIGHBOURS:
+        raise UserError(f"precision and recall need {NEIGHBOURS + 1} images, found {len(centres)}")
     centres = centres.astype(np.float64)
     radii = []
     for start in range(0, len(centres), BLOCK):
@@ -98,8 +100,6 @@ def save_real(
     info: what describes the features, for `load_real` to compare. UserError for fewer than four.
     """
     rows = subset(len(features), most, seed)
-    if len(rows) <= NEIGHBOURS:
-        raise UserError(f"precision and recall need {NEIGHBOURS + 1} images, found {len(rows)}")
     radii = manifold(features[rows]).radii
     save_npz(path, rows=rows, radii=radii, about=np.array(_identity(info)))
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fpa.core.errors import UserError
 from fpa.core.torch_utils import to_device
 from fpa.evaluation import distances, extractors, features, sampling
 from fpa.evaluation.precision_recall import NEIGHBOURS, real_subset
@@ -38,7 +39,8 @@ class QuickScore:
 
     space: where those are from; described_in: what describes the network that made them; count: of
     samples; seed: of their latents, which are the same each time, and never those of a sample that
-    is scored.
+    is scored. UserError for real images that no distance can be measured from: fewer than four, or one
+    image again and again.
     """
 
     def __init__(
@@ -52,6 +54,12 @@ class QuickScore:
         device: torch.device,
     ) -> None:
         self.latent_dim, self.count, self.seed, self.device = latent_dim, count, seed, device
+        if min(count, len(real)) <= NEIGHBOURS:
+            raise UserError(
+                f"a quick score needs {NEIGHBOURS + 1} images on either side, found {len(real)} real "
+                f"and {count} generated ones; have more, or set training.watch_kimg: 0"
+            )
+        distances.check_varied(real)
         self.real = RealGaussian.of(real, device)
         self.network = extractors.load(described_in, space.resize, device)
         self.stored_as = space.format

@@ -14,7 +14,14 @@ import numpy as np
 
 from fpa.core.errors import UserError
 from fpa.core.files import canonical_json, load_array, save_npz
-from fpa.evaluation.distances import Gaussian, from_covariance, gaussian, origin, sums
+from fpa.evaluation.distances import (
+    Gaussian,
+    check_varied,
+    from_covariance,
+    gaussian,
+    origin,
+    sums,
+)
 from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.precision_recall import subset
 from fpa.evaluation.protocols import MOST_COVERED
@@ -36,13 +43,17 @@ class Reference(NamedTuple):
 
 
 def compute(real: Features, most: int = MOST_COVERED, seed: int = 0) -> Reference:
-    """The reference of a set of features; `most`: of them, in the random part. UserError for NaN."""
+    """The reference of a set of features; `most`: of them, in the random part.
+
+    UserError for NaN, for a single image, and for one image again and again.
+    """
     values = real.values
     if len(values) < 2 or not np.isfinite(values).all():
         raise UserError(
             f"a reference needs two images with finite features, found {len(values)} images, "
             f"{int((~np.isfinite(values).all(axis=1)).sum())} of them without; use other images"
         )
+    check_varied(values)
     shift = origin(values)
     moments = gaussian(sums(values, shift), shift)
     rows = subset(len(values), most, seed)

@@ -18,11 +18,14 @@ from pydantic import (
 from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
 from fpa.core.lazy import np
-from fpa.evaluation.distances import BLOCK, Estimate, Gaussian
-from fpa.evaluation.metrics import METRICS, Measurement, Pair, Settings
+from fpa.evaluation.distances import BLOCK, Estimate, Gaussian, check_varied
+from fpa.evaluation.extractors import PAIRS
+from fpa.evaluation.metrics import METRICS, Conditions, Measurement, Pair, Settings, why_not
 from fpa.evaluation.protocols import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fpa.evaluation.features import Features
     from fpa.evaluation.precision_recall import Manifold
 
@@ -159,12 +162,22 @@ class Score(BaseModel):
         nan = "NaN, because " + (
             f"{self.not_finite} of its samples are not finite"
             if self.not_finite
-            else "features are not finite"
+            else f"{'distances' if self.resize == PAIRS else 'features'} are not finite"
         )
         return (
             f"{self.dataset} {self.model}{training}, protocol {self.protocol} "
-            f"({counted(self.as_json())}): {values or nan}"
+            f"({counted(self.as_json())}): {values or nan}{self._left_out()}"
         )
+
+    def _left_out(self) -> str:
+        """What was asked for and could not be computed, and what it needs."""
+        asked = self.settings.get("metrics")
+        missing = [
+            f"{name} (needs {METRICS[name].needs})" if METRICS[name].needs else name
+            for name in METRICS
+            if isinstance(asked, list) and name in asked and name not in self.metrics
+        ]
+        return f"; without {', '.join(missing)}" if missing and self.metrics else ""
 
 
 def _in_words(estimate: Estimate) -> str:
@@ -215,8 +228,9 @@ def measure(
     libraries: clean-fid's and torch-fidelity's features of the same images. With them, FID and KID
     are computed by both libraries, and the metrics that need torch-fidelity's features are not
     left out. real_manifold: for precision and recall, if it is known already. real_moments: of all
-    real images, where `main` holds only a part of them. Empty when features are not finite. UserError
-    for an unknown metric, and when the libraries disagree.
+    real images, where `main` holds only a part of them. What these images do not allow is left out.
+    Empty when features are not finite. UserError for an unknown metric, for real images that are all
+    the same, when nothing is left to compute, and when the libraries disagree.
     """
     for name in settings.metrics:
         METRICS.find(name, "evaluation.metrics")
@@ -228,7 +242,9 @@ def measure(
             f"a distance needs 2 images on either side, found {len(real)} real and "
             f"{len(fake)} generated ones"
         )
+    check_varied(real)
     measurement = Measurement(main, libraries, settings, real_manifold, real_moments)
+    check_computable(settings.metrics, measurement.conditions)
     return {
         name: Estimate(*map(_known, estimate))
         for metric in METRICS.values()
@@ -236,6 +252,14 @@ def measure(
         and (libraries is not None or not metric.needs_cross_check)
         for name, estimate in metric.compute(measurement).items()
     }
+
+
+def check_computable(metrics: Sequence[str], conditions: Conditions) -> None:
+    """UserError, with every reason, where none of the metrics can be computed."""
+    reasons = {name: why_not(name, conditions) for name in metrics}
+    if all(reasons.values()):
+        said = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+        raise UserError(f"nothing of what is asked for can be computed: {said}")
 
 
 def _is_finite(values: np.ndarray) -> bool:

@@ -7,6 +7,7 @@ The reference page (docs/generate.py) is made from it. `check_config` turns what
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -31,6 +33,10 @@ from fpa.data.sources import SOURCES, DatasetSpec, resolve, store_name
 from fpa.experiment.yaml_safety import check_plain, parse_value, read_yaml
 
 LARGEST_SEED = 2**31 - 1
+LONGEST_NAME, LONGEST_PATH = 255, 3_500
+"""Bytes of a file's or folder's name, and of a configured path: Linux takes 4,096 with what is below."""
+LONGEST_PART = 64
+"""Characters of a name of which two, and a digest, make the name of a file."""
 MODEL_OF_A_RUN = ("class", "base", "settings", "training")
 """Keys of a model that a finished run (`models.*.run`) brings itself."""
 
@@ -49,7 +55,27 @@ def _as_given(value: Any, validate: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """A choice between numbers, which 16.0 and true would be equal to."""
+    if isinstance(value, bool | float):
+        near = f"; write {int(value)}" if value % 1 == 0 else ""
+        raise ValueError(f"expected a whole number, found {json.dumps(value)}{near}")
+    return value
+
+
+def _fits(path: str) -> str:
+    """A path that a file system can have, with room for what is made below it."""
+    longest = max((len(os.fsencode(part)) for part in path.split("/")), default=0)
+    if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
+        raise ValueError(
+            f"expected a path of at most {LONGEST_PATH:,} bytes with names of at most {LONGEST_NAME}, "
+            f"found {len(os.fsencode(path)):,} bytes with a name of {longest}; choose a shorter one"
+        )
+    return path
+
+
 T = TypeVar("T")
+FilePath = Annotated[str, AfterValidator(_fits)]
 Once = Annotated[tuple[T, ...], AfterValidator(_once)]
 Number = Annotated[
     float, WrapValidator(_as_given), PlainSerializer(lambda value: value, return_type=Any)
@@ -57,9 +83,13 @@ Number = Annotated[
 Positive = Annotated[Number, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=LONGEST_PART)
+]
 """Of a data set or model: it becomes part of file names, in which `-` separates."""
-ProtocolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+ProtocolName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=LONGEST_PART)
+]
 
 
 class Section(BaseModel):
@@ -76,7 +106,7 @@ class DatasetSettings(Section):
     source: str | None = None
     """Where the images come from (celeba, lsun_church, afhq_cat, afhq_dog, afhq_wild, metfaces,
     digits, or folder for your own); null for the data set's own name."""
-    path: str | None = None
+    path: FilePath | None = None
     """The archive (zip, tar) or unpacked folder to read; null for the official archive in
     <data>/archives. For source folder it is part of what the data set is."""
     count: Count | None = None
@@ -84,9 +114,9 @@ class DatasetSettings(Section):
     number)."""
     max_unreadable: int = Field(0, ge=0)
     """Images that may be left out because they cannot be read."""
-    resolution: Literal[8, 16, 32, 64, 128, 256]
+    resolution: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(_whole)]
     """Width and height (px) that images are brought to."""
-    channels: Literal[1, 3] = 3
+    channels: Annotated[Literal[1, 3], BeforeValidator(_whole)] = 3
     """1 for grey, 3 for RGB."""
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
     """Resize filter, with antialiasing where images shrink; the paper's is bilinear."""
@@ -117,7 +147,7 @@ class ModelSettings(Section):
     class_: str | None = Field(None, alias="class")
     """What builds the model, as package.module:Class (see fpa/models/interface.py); null with run.
     """
-    run: str | None = None
+    run: FilePath | None = None
     """Folder of a finished run, or of an imported one (python -m fpa import-official), that is
     scored and shown in the place of a training; it stands for every seed. Class, base, settings and
     training are that run's. null for a training."""
@@ -266,17 +296,19 @@ class Config(Section):
     """What to compare. Model settings (`models.*.settings`) are checked against the model's own
     constructor; `python -m fpa models` lists them with defaults."""
 
-    experiment: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    experiment: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)
+    ]
     """Name of the experiment; a results folder belongs to one experiment."""
     plugins: Once[str] = ()
     """Python modules that register learning rules, metrics, extractors, data sources or figures
     that you have written; imported before anything else is read."""
-    results: str | None = None
+    results: FilePath | None = None
     """Folder for everything the experiment makes; null for results/<experiment>."""
-    data: str = "data"
+    data: FilePath = "data"
     """Folder of prepared data sets, extractors and real features; shared between experiments
     because every entry is named by what it holds."""
-    inception_weights: str | None = None
+    inception_weights: FilePath | None = None
     """Folder with inception-2015-12-05.pt and pt_inception-2015-12-05-6726825d.pth for the
     extractor inception_v3; null to look in the usual caches and else download them."""
     seeds: Once[Seed] = Field((0,), min_length=1)
@@ -288,10 +320,10 @@ class Config(Section):
     training: TrainingSettings = TrainingSettings()
     """Budget of each training."""
     evaluation: EvaluationSettings = EvaluationSettings()
-    published: str | None = None
+    published: FilePath | None = None
     """CSV of published scores (dataset, model, metric, value, protocol, source) for the tables'
     column; null for the published.csv of this project."""
-    claims: str | None = None
+    claims: FilePath | None = None
     """YAML file of claims that are judged, as in experiments/claims.yaml; those about models that
     the experiment lacks are left out. null for none."""
     figures: FigureSettings = FigureSettings()

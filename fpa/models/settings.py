@@ -5,7 +5,7 @@ Nothing here imports torch: an experiment is planned, and its mistakes are found
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,9 @@ class StrictSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""How much of a running mean stays."""
 
 WITH_HEADS = ("transformer", "rfwp")
 """Sequence networks whose width is split between heads."""
@@ -169,7 +172,7 @@ class DiscriminatorSettings(StrictSettings):
 
     fmap_max: PositiveInt = 512
     """Most channels of any layer."""
-    attention: tuple[int, ...] = (32,)
+    attention: tuple[PositiveInt, ...] = (32,)
     """Widths (px) whose layer starts with attention."""
     heads: PositiveInt = 8
     """Attention heads."""
@@ -226,7 +229,7 @@ class RecipeSettings(StrictSettings):
 
     learning_rate: PositiveFloat = 2e-4
     """Adam, both networks."""
-    betas: tuple[float, float] = (0.5, 0.9)
+    betas: tuple[Decay, Decay] = (0.5, 0.9)
     """Adam, both networks."""
     discriminator_rate_factor: PositiveFloat = 1.0
     """The discriminator's learning rate over learning_rate."""
@@ -239,7 +242,7 @@ class RecipeSettings(StrictSettings):
     """Gradient penalty on every n-th step."""
     penalty_weight: PositiveFloat = 10.0
     """Weight of that penalty."""
-    ema_decay: float = Field(0.995, ge=0, lt=1)
+    ema_decay: Decay = 0.995
     """Decay of one EMA update."""
     ema_every: PositiveInt = 10
     """EMA update on every n-th step."""

@@ -10,11 +10,12 @@ from fpa.data.source_validation import check_source
 from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
 from fpa.data.store import read_manifest
 from fpa.evaluation.extractors import EXTRACTORS, find_extractor
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, Conditions, why_not
 from fpa.evaluation.precision_recall import NEIGHBOURS
 from fpa.evaluation.protocols import Protocol
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes, check_settings, find_model
+from fpa.reporting.figures import figures
 from fpa.runs.folder import RunFolder
 from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
@@ -27,9 +28,10 @@ def check_before_start(plan: Plan) -> None:
     under one name.
     """
     _check_labels(plan)
-    _check_metrics(plan)
+    figures(plan.experiment)  # whose names are all different
     for protocol in plan.by_features:
         _check_samples(plan, protocol)
+    _check_metrics(plan)
     for name in plan.config.runtime.loggers:
         LOGGERS.find(name, "runtime.loggers").check("runtime.loggers")
     _check_files(plan)
@@ -62,15 +64,73 @@ def _check_labels(plan: Plan) -> None:
 
 
 def _check_metrics(plan: Plan) -> None:
+    """UserError when a protocol can measure nothing, or a metric that is named is measured by none."""
     evaluation = plan.evaluation
-    if evaluation.cross_check or not all(
+    if not evaluation.cross_check and all(
         METRICS[name].needs_cross_check for name in evaluation.metrics
     ):
-        return
-    raise UserError(
-        f"evaluation.metrics: {', '.join(evaluation.metrics)} cannot be computed without the "
-        "cross-check; set evaluation.cross_check: true, or add another metric"
-    )
+        raise UserError(
+            f"evaluation.metrics: {', '.join(evaluation.metrics)} cannot be computed without the "
+            "cross-check; set evaluation.cross_check: true, or add another metric"
+        )
+    reasons = _not_measured(plan)
+    for name, protocol in plan.protocols.items():
+        # A path length is measured whether it is named or not.
+        if not protocol.of_paths and reasons[name].keys() == set(evaluation.metrics):
+            raise UserError(
+                f"evaluation.metrics: protocol {name} can measure nothing of them: "
+                f"{_said(reasons[name])}; name another metric, or change the protocol"
+            )
+    if "metrics" not in evaluation.model_fields_set:
+        return  # the default names what is measured where it can be
+    for metric in evaluation.metrics:
+        if all(metric in by for by in reasons.values()):
+            named = ", ".join(f"{by[metric]} (protocol {name})" for name, by in reasons.items())
+            raise UserError(
+                f"evaluation.metrics: {metric} can be measured by no protocol: it {named}; leave it "
+                "out, or change evaluation.protocols"
+            )
+
+
+def _not_measured(plan: Plan) -> dict[str, dict[str, str]]:
+    """By protocol: the metrics that it cannot measure, and why."""
+    evaluation = plan.evaluation
+    known_count = min(_image_counts(plan), default=None)
+    found: dict[str, dict[str, str]] = {}
+    for name, protocol in plan.protocols.items():
+        known = Conditions.of(protocol, evaluation.groups, evaluation.cross_check, known_count)
+        reasons = {metric: why_not(metric, known) for metric in evaluation.metrics}
+        found[name] = {metric: reason for metric, reason in reasons.items() if reason}
+    return found
+
+
+def not_measured(plan: Plan) -> list[str]:
+    """Metrics that a protocol leaves out, with the reason: a line for each protocol by features."""
+    reasons = _not_measured(plan)
+    of_images = {
+        protocol.name: {
+            n: why for n, why in reasons[protocol.name].items() if METRICS[n].of_features
+        }
+        for protocol in plan.by_features
+    }
+    return [f"protocol {name} leaves out {_said(why)}" for name, why in of_images.items() if why]
+
+
+def _said(reasons: dict[str, str]) -> str:
+    return "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+
+
+def _image_counts(plan: Plan) -> list[int]:
+    """Of the data sets whose number of images is known."""
+    return [count for spec in plan.datasets.values() if (count := image_count(plan, spec))]
+
+
+def image_count(plan: Plan, spec: DatasetSpec) -> int:
+    """Images of a data set: those expected, or those prepared, or none that are known of."""
+    name = store_name(spec)
+    if spec.count is None and (plan.data / artifacts.store_manifest(name)).exists():
+        return read_manifest(plan.data / name).count
+    return spec.count or 0
 
 
 def _check_samples(plan: Plan, protocol: Protocol) -> None:
@@ -90,11 +150,12 @@ def _check_samples(plan: Plan, protocol: Protocol) -> None:
             f"{min(n, protocol.n_real or n):,} of {where}; lower it, or have more images"
         )
     covering = [name for name in evaluation.metrics if METRICS[name].uses_real_radii]
-    if covering and protocol.most_covered <= NEIGHBOURS:
+    covered = min([protocol.most_covered, *_image_counts(plan)])
+    if covering and covered <= NEIGHBOURS:
         raise UserError(
             f"{where}: {NEIGHBOURS + 1} images on either side are needed for "
-            f"{' and '.join(covering)}, found {protocol.most_covered}; raise n_fake and n_real, or "
-            "change evaluation.metrics"
+            f"{' and '.join(covering)}, found {covered}; raise n_fake and n_real, have more images, "
+            "or change evaluation.metrics"
         )
 
 
@@ -143,17 +204,22 @@ def _check_images(plan: Plan) -> None:
 
 def _check_run(plan: Plan, run: Run) -> None:
     model, dataset = run.model, run.dataset
-    count, batch_size = dataset.count, run.training.batch_size
-    if count is not None and batch_size > count:
+    count, batch_size = image_count(plan, dataset), run.training.batch_size
+    if count and not run.is_finished and batch_size > count:
         raise UserError(
             f"models.{model.name}.training.batch_size: {batch_size} is larger than the data "
             f"set {dataset.name} ({count:,} images)"
+        )
+    if count and run.training.watch_kimg and not run.is_finished and count <= NEIGHBOURS:
+        raise UserError(
+            f"models.{model.name}.training.watch_kimg: a quick score needs {NEIGHBOURS + 1} real "
+            f"images, and the data set {dataset.name} has {count}; have more, or set it to 0"
         )
     _check_strips(plan, run)
     check_processes(model.class_, batch_size, plan.config.runtime.gpus)
     check_ranking(run, plan.protocols.values())
     for protocol in plan.protocols.values():
-        if count is not None and (protocol.n_real or 0) > count:
+        if count and (protocol.n_real or 0) > count:
             raise UserError(
                 f"evaluation.protocols.{protocol.name}.n_real: {protocol.n_real:,} is more "
                 f"than the data set {dataset.name} has ({count:,} images)"

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
 from fpa.core.provenance import processor
-from fpa.data.sources import SOURCES, DatasetSpec, store_name
-from fpa.data.store import read_manifest
+from fpa.data.sources import SOURCES
 from fpa.evaluation.extractors import find_extractor
 from fpa.evaluation.protocols import CHECK, Space
 from fpa.experiment.plan import Plan
@@ -20,6 +18,7 @@ from fpa.runs import devices
 from fpa.runs.execution import Execution
 from fpa.runs.folder import KEPT_CHECKPOINTS, RunFolder
 from fpa.runs.run import Run
+from fpa.workflow.checks import image_count
 
 # Hours and energy ---------------------------------------------------------------------------------
 
@@ -189,7 +188,7 @@ class DiskUsage:
 
 def disk_usage(plan: Plan) -> DiskUsage:
     """The disk space that an experiment takes; builds each model without memory for its weights."""
-    counts = {name: _images(plan, spec) for name, spec in plan.datasets.items()}
+    counts = {name: image_count(plan, spec) for name, spec in plan.datasets.items()}
     # Planning imports no torch; only this question needs the models themselves.
     from fpa.training.cost import bytes_on_disk
 
@@ -225,14 +224,6 @@ def _archives(plan: Plan) -> Iterator[int]:
             yield Path(path).expanduser().stat().st_size
         elif source.size:
             yield round(float(source.size.removesuffix(" GB")) * 1e9)
-
-
-def _images(plan: Plan, spec: DatasetSpec) -> int:
-    """Images of a data set: those expected, or those prepared, or none that are known of."""
-    name = store_name(spec)
-    if spec.count is None and (plan.data / artifacts.store_manifest(name)).exists():
-        return read_manifest(plan.data / name).count
-    return spec.count or 0
 
 
 def _spaces(plan: Plan) -> set[Space]:

@@ -28,7 +28,7 @@ from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 from fpa.reporting.tables import table_names
 from fpa.runs.run import Run
-from fpa.workflow.checks import check_before_start, check_shareable, to_fetch
+from fpa.workflow.checks import check_before_start, check_shareable, not_measured, to_fetch
 from fpa.workflow.immutable_outputs import kept_files
 from fpa.workflow.snakemake_internals import ancient
 
@@ -99,11 +99,14 @@ class Workflow:
                 check_before_start(plan)
             if shared:
                 check_shareable(plan)
+            workflow = cls(plan)
         except UserError as error:
             sys.exit(f"configuration error: {error}")
         if main and (fetched := to_fetch(plan)):
             print("not here, will be fetched:", ", ".join(fetched), file=sys.stderr)
-        return cls(plan)
+        for line in not_measured(plan) if main else ():
+            print(line, file=sys.stderr)
+        return workflow
 
     def constraints(self) -> dict[str, str]:
         """What wildcards may stand for: nothing that is kept, so that no job makes it again."""

@@ -6,18 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated, Literal, get_args, get_origin
 from unittest import mock
 
 import pytest
 import torch
 import yaml
-from conftest import ROOT, TINY, modules_loaded_by
-from pydantic import create_model
+from conftest import ROOT, TINY, modules_loaded_by, png
+from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
 
+from fpa.cli.experiment import SHIPPED
 from fpa.core.errors import UserError
 from fpa.core.files import read_json, write_json
 from fpa.core.provenance import STAGES
 from fpa.data import sources
+from fpa.data.prepare import prepare
+from fpa.data.sources import store_name
 from fpa.experiment.config import Config, DatasetSettings, Section, check_config, read_config
 from fpa.experiment.plan import Plan
 from fpa.models import MODELS
@@ -31,8 +36,9 @@ from fpa.models.loading import (
 )
 from fpa.models.parts import RULES
 from fpa.models.settings import FPASettings
+from fpa.reporting.figures import figures
 from fpa.runs.run import Run
-from fpa.workflow.checks import check_before_start
+from fpa.workflow.checks import check_before_start, not_measured
 from fpa.workflow.workflow import Workflow
 
 MODELS_BY_NAME = {
@@ -266,6 +272,82 @@ MISTAKES = {
         {"source": "folder", "resolution": 16},
         "datasets.mine: source folder needs a path",
     ),
+    "a resolution as a float": (
+        "datasets/digits/resolution",
+        16.0,
+        "datasets.digits.resolution: expected a whole number, found 16.0; write 16",
+    ),
+    "yes for channels": (
+        "datasets/digits/channels",
+        True,
+        "datasets.digits.channels: expected a whole number, found true; write 1",
+    ),
+    "yes for a budget": ("training/kimg", True, "training.kimg: expected a number, found true"),
+    "samples as a float": (
+        "evaluation/protocols/quick/n_fake",
+        64.0,
+        "evaluation.protocols.quick.n_fake: expected a whole number, found 64.0; write 64",
+    ),
+    "paintings as a float": (
+        "figures/paintings",
+        2.0,
+        "figures.paintings: expected a whole number, found 2.0; write 2",
+    ),
+    "yes for a width": (
+        "models/lightgan",
+        {"class": "baselines.dcgan:DCGAN", "settings": {"width": True}},
+        "models.lightgan.settings.width: expected a whole number, found true",
+    ),
+    "a decay above one": (
+        "models/lightgan",
+        {"class": "baselines.dcgan:DCGAN", "settings": {"ema_decay": 2}},
+        "models.lightgan.settings.ema_decay: expected at most 1, found 2",
+    ),
+    "a decay of Adam that is none": (
+        "models/lightgan/settings/recipe/betas",
+        [0.5, 1],
+        "settings.recipe.betas.1: expected less than 1, found 1",
+    ),
+    "a width of attention that no layer has": (
+        "models/fpa/settings/discriminator/attention",
+        [0],
+        "models.fpa.settings.discriminator.attention.0: expected more than 0, found 0",
+    ),
+    "a number without end": (
+        "models/lightgan/settings/recipe/learning_rate",
+        float("inf"),
+        "settings.recipe.learning_rate: expected a finite number, found inf",
+    ),
+    **{
+        f"a path too long for {key}": (
+            key,
+            "/tmp/" + "x" * 256,
+            f"{key.replace('/', '.')}: expected a path of at most 3,500 bytes with names of at most "
+            "255, found 261 bytes with a name of 256; choose a shorter one",
+        )
+        for key in ("results", "data", "inception_weights", "published", "claims")
+    },
+    "a path to a finished run too long": (
+        "models/fpa",
+        {"run": "/tmp/" + "x" * 256},
+        "models.fpa.run: expected a path of at most 3,500 bytes",
+    ),
+    "a path of many folders": ("results", "x/" * 2000, "found 4,000 bytes with a name of 1"),
+    "a path to images too long": (
+        "datasets/mine",
+        {"source": "folder", "path": "ü" * 128, "resolution": 16},
+        "datasets.mine.path: expected a path of at most 3,500 bytes",
+    ),
+    "a name too long for a file": (
+        "models",
+        {"x" * 65: TINY["models"]["fpa"]},
+        "models: expected at most 64 characters, found",
+    ),
+    "an experiment's name too long for a folder": (
+        "experiment",
+        "x" * 300,
+        "experiment: expected at most 255 characters, found",
+    ),
     "a path to images that come with a package": (
         "datasets/digits/path",
         "here",
@@ -335,6 +417,57 @@ LATE = {
         },
         "evaluation.protocols.quick: 4 images on either side are needed for precision, found 3",
     ),
+    **{
+        f"{name} alone by a protocol that cannot give it": (
+            "evaluation",
+            {**TINY["evaluation"], "metrics": [name]},
+            f"evaluation.metrics: protocol quick can measure nothing of them: {name} ({reason}",
+        )
+        for name, reason in {
+            "fid_infinity": "needs 5,120 samples, 4 for each of 1,280 feature dimensions, found 32)",
+            "cmmd": "needs CLIP features (protocol clip), found efficientnet_lite0-32px)",
+            "ppl": "needs paths between latents (protocol ppl))",
+        }.items()
+    },
+    "an Inception Score without classes": (
+        "evaluation",
+        {
+            **TINY["evaluation"],
+            "metrics": ["inception_score"],
+            "protocols": {"dinov2": {"n_fake": 32}},
+        },
+        "inception_score (needs class logits, which dinov2_vitl14 has not)",
+    ),
+    "an Inception Score of few samples": (
+        "evaluation",
+        {
+            **TINY["evaluation"],
+            "metrics": ["inception_score"],
+            "protocols": {"quick": {"extractor": "efficientnet_lite0-32px", "n_fake": 9}},
+        },
+        "inception_score (needs 10 samples, found 9)",
+    ),
+    "a named metric that no protocol gives": (
+        "evaluation",
+        {**TINY["evaluation"], "metrics": ["fid", "cmmd"]},
+        "evaluation.metrics: cmmd can be measured by no protocol: it needs CLIP features",
+    ),
+    "three images of one's own": (
+        "datasets/mine",
+        {"source": "folder", "path": "/", "count": 3, "resolution": 16, "channels": 1},
+        "evaluation.protocols.quick: 4 images on either side are needed for precision and recall",
+    ),
+    "a quick score of three images": (
+        "",
+        {
+            "datasets": {"mine": {"source": "folder", "path": "/", "count": 3, "resolution": 16}},
+            "models": {"fpa": TINY["models"]["fpa"]},
+            "evaluation": {**TINY["evaluation"], "metrics": ["fid"]},
+            "training": {**TINY["training"], "batch_size": 2},
+        },
+        "models.fpa.training.watch_kimg: a quick score needs 4 real images, and the data set mine "
+        "has 3; have more, or set it to 0",
+    ),
     "a batch that GPUs cannot share": ("runtime/gpus", 3, "cannot be shared evenly by 3 GPUs"),
     "a step that no painter takes": (
         "figures/strip_steps",
@@ -377,6 +510,110 @@ def test_what_would_fail_later_is_told_before_anything_runs(path, value, message
     with pytest.raises(UserError) as error:
         check_before_start(experiment)
     assert message in str(error.value).splitlines()[0]
+
+
+def test_a_batch_larger_than_a_prepared_data_set_is_told_before_anything_runs(
+    tiny, tmp_path, photographs
+):
+    """How many images a folder holds is known once it is prepared."""
+    for place, picture in enumerate(photographs[:6]):
+        (tmp_path / f"{place}.png").write_bytes(png(picture))
+    tiny["datasets"] = {"mine": {"source": "folder", "path": str(tmp_path), "resolution": 16}}
+    tiny["data"] = str(tmp_path / "data")
+    plan = Plan(tiny)
+    check_before_start(plan)
+    prepare(plan.datasets["mine"], plan.data / store_name(plan.datasets["mine"]))
+    with pytest.raises(UserError, match=r"batch_size: 8 is larger than the data set mine \(6 imag"):
+        check_before_start(plan)
+
+
+def test_what_a_protocol_leaves_out_is_said_at_the_start(tiny, tmp_path, capsys):
+    said = (
+        "protocol quick leaves out fid_infinity (needs 5,120 samples, 4 for each of 1,280 feature "
+        "dimensions, found 32)"
+    )
+    Workflow.start({**tiny, "results": str(tmp_path)})
+    assert said in capsys.readouterr().err
+    assert not_measured(Plan(tiny)) == [said]
+    tiny["evaluation"]["protocols"] = {"clip": {}, "ppl": {}}
+    tiny["evaluation"]["metrics"] = ["fid_infinity", "cmmd", "ppl"]
+    check_before_start(Plan(tiny))
+    assert not_measured(Plan(tiny)) == []
+
+
+def test_names_that_are_alike_when_joined_make_different_files(tiny):
+    digits, model = tiny["datasets"]["digits"], tiny["models"]["lightgan"]
+    tiny["datasets"] = {name: {**digits, "source": "digits"} for name in ("cats", "cats_hd")}
+    tiny["models"] = {"dcgan": model, "hd_dcgan": model}
+    files = [path for spec in figures(Plan(tiny).experiment).values() for path in spec.files]
+    films = {path for path in files if path.startswith("figures/training")}
+    assert len(set(files)) == len(files)
+    assert films == {
+        *("figures/training_cats_dcgan.gif", "figures/training_cats_hd_hd_dcgan.gif"),
+        *("figures/training_cats_hd-dcgan.gif", "figures/training_cats-hd_dcgan.gif"),
+    }
+
+
+def test_two_figures_of_one_name_are_an_error_in_one_line(tiny, monkeypatch):
+    from fpa.reporting.figures import FIGURES
+
+    monkeypatch.setitem(FIGURES, "again", FIGURES["scores"])
+    with pytest.raises(UserError, match="two figures are called 'scores"):
+        check_before_start(Plan(tiny))
+
+
+LIMITS = {"Gt", "Ge", "Lt", "Le", "MultipleOf"}
+
+
+def numbers_without_a_range(settings: type, where: str) -> list[str]:
+    """The numeric settings of a model, however deep, that may be any number."""
+    found = []
+    for name, field in settings.model_fields.items():
+        schema = (
+            Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        )
+        found += [f"{where}.{name}" for kind in parts(schema) if kind == "number"]
+        found += [
+            path
+            for kind in parts(field.annotation)
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+            for path in numbers_without_a_range(kind, f"{where}.{name}")
+        ]
+    return found
+
+
+def parts(kind):
+    """What a type is made of: models, and "number" for each int or float without a limit."""
+    if get_origin(kind) is Annotated:
+        inner, *about = get_args(kind)
+        limited = any(
+            type(limit).__name__ in LIMITS
+            for part in about
+            for limit in (part.metadata if isinstance(part, FieldInfo) else [part])
+        )
+        yield from (part for part in parts(inner) if not (limited and part == "number"))
+    elif kind in (int, float):
+        yield "number"
+    elif isinstance(kind, type) and not get_args(kind):
+        yield kind
+    elif get_origin(kind) is not Literal:
+        for inner in get_args(kind):
+            yield from parts(inner)
+
+
+@pytest.mark.parametrize(
+    "settings", [Config, *(find_model(name, "class").settings for name in SHIPPED)]
+)
+def test_every_number_among_the_settings_has_its_range(settings):
+    assert numbers_without_a_range(settings, settings.__name__) == []
+
+
+def test_settings_without_a_range_would_be_found():
+    inner = create_model("Inner", a=(tuple[float, Annotated[int, Field(ge=1)]], (0.0, 1)))
+    outer = create_model(
+        "Outer", inner=(inner, inner()), b=(int | None, Field(None, gt=0)), c=(int, 1)
+    )
+    assert numbers_without_a_range(outer, "x") == ["x.inner.a", "x.c"]
 
 
 def test_jobs_of_a_workflow_do_not_check_again_what_its_start_has_checked(monkeypatch):

@@ -343,8 +343,44 @@ def test_precision_and_recall_are_of_as_many_images_on_either_side(monkeypatch):
 
 
 def test_metrics_that_few_images_do_not_allow_are_left_out():
-    few = measured(gaussian(30, 8, 0), gaussian(3, 8, 1), metrics=["precision", "recall"])
-    assert few == {}
+    few = measured(gaussian(30, 8, 0), gaussian(3, 8, 1), metrics=["fid", "precision", "recall"])
+    assert set(few) == {"fid", "fid_torch_fidelity", "fid_difference"}
+
+
+@pytest.mark.parametrize(
+    ("n_real", "n_fake", "metric", "reason"),
+    [
+        (30, 30, "fid_infinity", "needs 32 samples, 4 for each of 8 feature dimensions, found 30"),
+        (30, 3, "precision", "needs four images on either side, found 3"),
+        (3, 30, "recall", "needs four images on either side, found 3"),
+        (30, 30, "cmmd", r"needs CLIP features \(protocol clip\), found e"),
+        (30, 30, "ppl", r"needs paths between latents \(protocol ppl\)"),
+        (30, 30, "inception_score", "needs cross_check: true and ten samples"),
+        (1, 30, "fid", "a distance needs 2 images on either side, found 1 real and 30 generated"),
+    ],
+)
+def test_what_cannot_be_computed_is_an_error_with_its_reason(n_real, n_fake, metric, reason):
+    real, fake = gaussian(n_real, 8, 0), gaussian(n_fake, 8, 1)
+    with pytest.raises(UserError, match=reason) as error:
+        measured(real, fake, libraries=False, metrics=[metric], groups=4)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, -3.0])
+def test_one_real_image_again_and_again_is_an_error(value):
+    same = np.full((40, 8), value, np.float32)
+    rounded = same * (1 + 1e-7 * np.arange(40, dtype=np.float32))[:, None]
+    for real in (same, rounded):
+        with pytest.raises(UserError, match="features of all 40 real images are the same"):
+            measured(real, gaussian(64, 8, 1), metrics=["fid"])
+    # What is generated may be: its distance is that of a point.
+    found = measured(gaussian(64, 8, 1), same, metrics=["fid"], libraries=False, groups=4)
+    assert found["fid"].value > 0
+    # And the formula holds for a point as a reference.
+    fake = gaussian(64, 8, 1)
+    value = distances.frechet_estimates(same, fake, 4, 0)[0].value
+    expected = np.square(fake.mean(0) - same[0]).sum() + np.trace(np.cov(fake.T))
+    assert value == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.fixture

@@ -285,13 +285,18 @@ BAR = 24
 def film_specs(context: Context) -> Iterator[Spec]:
     """One for each data set and each model that has quick scores."""
     models = context.experiment.watched
+    both = [f"{dataset}_{model}" for dataset in context.stores for model in models]
     for dataset in context.stores:
         for model in models:
+            name = f"{dataset}_{model}"
+            if both.count(name) > 1:
+                # cats_hd and dcgan, cats and hd_dcgan; no name has a - in it.
+                name = f"{dataset}-{model}"
             yield context.spec(
                 "film",
                 dataset,
                 model,
-                name=f"training_{dataset}_{model}",
+                name=f"training_{name}",
                 title="film of the training",
                 category=CATEGORY,
                 caption=f"{context.labels[model]} training on {dataset} ({context.training_seed}): "
