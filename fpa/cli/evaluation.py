@@ -182,10 +182,10 @@ def _score_images(options: argparse.Namespace) -> None:
     place, protocol = _place(options, config), _protocol(config, options.protocol or "quick")
     if options.n_real:
         protocol = replace(protocol, n_real=options.n_real)
-    size = open_images(options.run).shape[-2]
-    real, against = _real(options.against, options, config, size)
+    images = open_images(options.run)
+    real, against = _real(options.against, options, config, images.shape[-2])
     result = evaluate.evaluate(
-        options.run,
+        images,
         real,
         protocol,
         place,

@@ -4,6 +4,8 @@ LARGEST_FILE = 1 << 28
 """Bytes of one encoded image; a larger file is not an image of a training set."""
 START = 32
 """Bytes that tell what kind of image a file is."""
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+"""Sizes of the second header of a BMP, behind the 14 bytes of the first."""
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "raw photograph"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
 )
@@ -30,7 +32,7 @@ def kind_of(start: bytes) -> str:
         return "WEBP"
     if start.startswith((b"II*\0", b"MM\0*")):
         return "raw photograph" if start[8:10] == b"CR" else "TIFF"
-    if start[:2] == b"BM" and start[14:15] in (b"\x0c", b"(", b"4", b"8", b"@", b"l", b"|"):
+    if start[:2] == b"BM" and start[14:18] in (bytes([n, 0, 0, 0]) for n in BMP_HEADERS):
         return "BMP"
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
         return "PPM" if start[3:4].isdigit() or start[3:4] == b"#" else ""

@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", message="Palette images with Transparency")
 @cache
 def _formats() -> tuple[str, ...]:
     """Those of FORMATS that are installed."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, OSError):
         import_module("pillow_heif").register_heif_opener()
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)

@@ -94,6 +94,8 @@ class FolderReader(Reader):
             try:
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError as error:
+                if HIDDEN.search(prefix):
+                    continue
                 raise UserError(f"cannot read {folder}: {error.strerror}") from error
             for entry in entries:
                 name = prefix + entry.name
@@ -426,7 +428,7 @@ IMAGE_SUFFIXES = frozenset(
 ODD = re.compile(r"(^|/)[./]")
 """Names that need a closer look: few do, and there may be a million."""
 HIDDEN = re.compile(
-    r"(^|[/\\])(\.(?!\.[/\\])|(__MACOSX|@eaDir|@__thumb|@Recycle|#recycle|\$RECYCLE\.BIN|lost\+found"
+    r"(^|[/\\])(\.(?!\.[/\\])|(__MACOSX|@eaDir|@__thumb|@Recycle|@Recently-Snapshot|#recycle|RECYCLER|_vti_cnf|\$RECYCLE\.BIN|lost\+found"
     r"|System Volume Information|Network Trash Folder|Temporary Items)[/\\]"
     r"|(SYNO(PHOTO|FILE|VIDEO)_|(eh)?thumbs[^/\\]*\.db$|desktop\.ini$))",
     re.IGNORECASE,
@@ -490,6 +492,11 @@ def list_images(
         if not problem and not reader.only_images:
             problem = _not_an_image(found, reader)
         if problem:
+            if problem == NO_IMAGE and f"/{found.name}".endswith(f"/{DATABASE}"):
+                raise UserError(
+                    f"{reader.path} holds an LMDB among other files ({found.name}), and it is not "
+                    "known whether it is meant; name its folder, or move it away"
+                )
             ignored.append(found._replace(problem=problem))
         else:
             candidates.append(found)

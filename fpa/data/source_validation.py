@@ -33,7 +33,7 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
 
     UserError when more of them are unreadable than the data set allows now, and when one that was
     unreadable has been mended. Reads the images only if names, sizes or times differ; then, if they are the same images, the
-    manifest gets the new times. An official archive is taken to be what it was; so is a source that
+    manifest gets the new times, and forgets unreadable ones that are gone. An official archive is taken to be what it was; so is a source that
     is not there any more. UserError when the images are others: they are never prepared over those
     that runs may have been trained on.
     """
@@ -44,14 +44,8 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     if prepared != (content(dataset), STAGES["prepare"]):
         return False
     source, path = SOURCES[dataset.source], dataset.path
-    unreadable = len(manifest.unreadable)
-    if unreadable > dataset.max_unreadable:
-        raise UserError(
-            f"{folder} was prepared without {unreadable:,} images that cannot be read, but "
-            f"max_unreadable is {dataset.max_unreadable} now; set datasets.{dataset.name}."
-            f"max_unreadable: {unreadable}, or mend or remove them and delete {folder}"
-        )
     if path is None or not source.needs_path or not Path(path).expanduser().exists():
+        _check_allowed(dataset, manifest, folder)
         return True
     with contextlib.closing(source.open(path, folder)) as reader:
         # Files that an earlier version did not look into are still not among the images.
@@ -59,6 +53,7 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
         listing = list_images(reader, source.folders, formerly)
         now = stamp(reader, listing)
         if now == manifest.source.stamp:
+            _check_allowed(dataset, manifest, folder)
             return True
         log.info("%s: other names, sizes or times than when it was prepared; comparing", path)
         mended = _mended(dataset, reader, listing, manifest)
@@ -76,10 +71,24 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
                 f"these another path, or delete {folder} to prepare it from them"
             )
     manifest.source.stamp = now
+    there = {found.name for found in listing.images}
+    manifest.unreadable = [entry for entry in manifest.unreadable if entry.name in there]
     # Another user's data folder: then they are compared again next time.
     with contextlib.suppress(UserError):
         write_json(folder / artifacts.MANIFEST, manifest.as_json())
+    _check_allowed(dataset, manifest, folder)
     return True
+
+
+def _check_allowed(dataset: DatasetSpec, manifest: Manifest, folder: Path) -> None:
+    """UserError when the data set was prepared without more images than may be left out now."""
+    unreadable = len(manifest.unreadable)
+    if unreadable > dataset.max_unreadable:
+        raise UserError(
+            f"{folder} was prepared without {unreadable:,} images that cannot be read, but "
+            f"max_unreadable is {dataset.max_unreadable} now; set datasets.{dataset.name}."
+            f"max_unreadable: {unreadable}, remove them, or mend them and delete {folder}"
+        )
 
 
 def _mended(

@@ -93,6 +93,8 @@ def open_images(source: Any) -> Any:
     of image files of one size. UserError for anything else.
     """
     images: np.ndarray
+    if isinstance(source, ImageFiles):
+        return source
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
         if not path.exists():

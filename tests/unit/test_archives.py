@@ -269,6 +269,12 @@ def test_an_lmdb_hides_no_images_beside_it(photographs, tmp_path, make, beside):
         prepare(images_dataset(place), tmp_path / "other")
 
 
+def test_an_lmdb_deep_among_photographs_is_not_left_out(photographs, tmp_path):
+    files = {"1.png": png(photographs[0]), "a/b/c/data.mdb": b"whatever it holds"}
+    with pytest.raises(UserError, match=r"an LMDB among other files \(a/b/c/data.mdb\)"):
+        prepare(images_dataset(make_folder(tmp_path / "made", files)), tmp_path / "store")
+
+
 @pytest.mark.parametrize("make", [make_folder, make_zip])
 def test_a_mended_file_is_noticed(photographs, tmp_path, make):
     files = {"1.png": png(photographs[0]), "2.png": b"broken"}
@@ -282,6 +288,18 @@ def test_a_mended_file_is_noticed(photographs, tmp_path, make):
     with pytest.raises(UserError, match=r"without 2.png, which could not be read then .* delete"):
         prepare(dataset, tmp_path / "store")
     assert (tmp_path / "store/images.npy").read_bytes() == before
+
+
+def test_fewer_unreadable_images_may_be_allowed_once_they_are_gone(photographs, tmp_path):
+    files = {"1.png": png(photographs[0]), "2.png": b"broken", "3.png": b"broken"}
+    place = make_folder(tmp_path / "made", files)
+    prepare(images_dataset(place, max_unreadable=2), tmp_path / "store")
+    (place / "2.png").unlink()
+    with pytest.raises(UserError, match="without 1 images .* max_unreadable is 0 now"):
+        prepare(images_dataset(place), tmp_path / "store")
+    (place / "3.png").unlink()
+    manifest = prepare(images_dataset(place), tmp_path / "store")
+    assert (manifest.count, manifest.unreadable, manifest.not_taken) == (1, [], {})
 
 
 def test_what_an_earlier_version_did_not_look_into_changes_no_prepared_data_set(
