@@ -428,9 +428,10 @@ IMAGE_SUFFIXES = frozenset(
 ODD = re.compile(r"(^|/)[./]")
 """Names that need a closer look: few do, and there may be a million."""
 HIDDEN = re.compile(
-    r"(^|[/\\])(\.(?!\.[/\\])|(__MACOSX|@eaDir|@__thumb|@Recycle|@Recently-Snapshot|#recycle|RECYCLER|_vti_cnf|\$RECYCLE\.BIN|lost\+found"
-    r"|System Volume Information|Network Trash Folder|Temporary Items)[/\\]"
-    r"|(SYNO(PHOTO|FILE|VIDEO)_|(eh)?thumbs[^/\\]*\.db$|desktop\.ini$))",
+    r"(?:^|[/\\])(?:\.(?!\.[/\\])"
+    r"|(?:__MACOSX|@eaDir|@__thumb|@Recycle|@Recently-Snapshot|#recycle|RECYCLER|\$RECYCLE\.BIN"
+    r"|lost\+found|_vti_cnf|System Volume Information|Network Trash Folder|Temporary Items)[/\\]"
+    r"|SYNO(?:PHOTO|FILE|VIDEO)_|(?:eh)?thumbs[^/\\]*\.db$|desktop\.ini$)",
     re.IGNORECASE,
 )
 """What operating systems and file servers keep beside photographs: thumbnails, settings, bins."""

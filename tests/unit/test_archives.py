@@ -295,7 +295,7 @@ def test_fewer_unreadable_images_may_be_allowed_once_they_are_gone(photographs, 
     place = make_folder(tmp_path / "made", files)
     prepare(images_dataset(place, max_unreadable=2), tmp_path / "store")
     (place / "2.png").unlink()
-    with pytest.raises(UserError, match="without 1 images .* max_unreadable is 0 now"):
+    with pytest.raises(UserError, match=r"without 1 images .* max_unreadable is 0 now"):
         prepare(images_dataset(place), tmp_path / "store")
     (place / "3.png").unlink()
     manifest = prepare(images_dataset(place), tmp_path / "store")
