@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fpa.core.errors import UserError
 from fpa.core.registry import trust
 from fpa.evaluation import distances, sampling
 from fpa.evaluation import evaluate as evaluation
@@ -14,6 +15,9 @@ from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
 from fpa.models.interface import Model
 from fpa.runs.generators import restore
+
+LARGEST_SEED = 2**31 - 1
+"""As in a configuration."""
 
 
 def load(
@@ -25,25 +29,67 @@ def load(
     """A finished run's model, or an export's, its EMA generator ready to paint.
 
     folder: a run's folder (it holds weights.safetensors) or an export's. checkpoint: `best` (by the
-    training's quick score) or `last`. trust_class: a class `package.module:Class` of somebody
+    training's quick score) or `last`. device: auto, cpu, cuda, or a GPU by its number. trust_class: a class `package.module:Class` of somebody
     else, which may be imported if the folder names it. Raises fpa.core.errors.UserError when there
     is none.
     """
+    if checkpoint not in ("best", "last"):
+        raise UserError(f"checkpoint: expected best or last, found {checkpoint!r}")
+    place = _device(device)
     trust([trust_class] if trust_class else [])
     model = restore(Path(folder), checkpoint)
-    model.to(torch.device(device))
+    model.to(place)
     return model
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """auto, cpu, cuda, or a GPU by its number, as in cuda:1; UserError for what is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise UserError(
+            f"device: expected auto, cpu, or a GPU that torch can use (cuda, cuda:1), found {name!r}"
+        ) from error
+    if found.type not in ("cpu", "cuda"):
+        raise UserError(f"device: expected auto, cpu or cuda, found {name!r}")
+    return found
+
+
+def _whole(name: str, found: object, least: int, most: int | None = None) -> None:
+    """UserError unless it is a whole number from `least` to `most`."""
+    whole = isinstance(found, (int, np.integer)) and not isinstance(found, bool)
+    if not whole or found < least or (most is not None and found > most):  # type: ignore[operator]
+        expected = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise UserError(f"{name}: expected a whole number {expected}, found {found!r}")
 
 
 def paint(model: Model, count: int, seed: int = 0) -> np.ndarray:
     """`count` images, uint8 (count, C, H, W): the same that `python -m fpa sample` draws."""
+    _whole("count", count, 1)
+    _whole("seed", seed, 0, LARGEST_SEED)
     device = next(model.ema.parameters()).device
     return sampling.sample(model.ema, model.latent_dim, count, seed, device)
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     """Fréchet distance of two feature sets (N, d); in Inception-v3 features this is the FID."""
-    return distances.frechet_of(np.asarray(real), np.asarray(fake))
+    real, fake = np.asarray(real), np.asarray(fake)
+    for name, found in (("real", real), ("fake", fake)):
+        if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2:
+            raise UserError(
+                f"{name}: expected features, numbers (N, d) with N at least 2, found {found.dtype} "
+                f"{found.shape}"
+            )
+        if not np.isfinite(found).all():
+            raise UserError(f"{name}: expected finite features, found NaN or infinity")
+    if real.shape[1] != fake.shape[1]:
+        raise UserError(
+            f"real has {real.shape[1]} features, fake {fake.shape[1]}: they are of two networks"
+        )
+    return distances.frechet_of(real, fake)
 
 
 def evaluate(
@@ -71,6 +117,13 @@ def evaluate(
     `["metrics"]["fid"]` of the result has a `value` and its standard `error`. Raises
     fpa.core.errors.UserError for images that cannot be read or compared, and missing networks.
     """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device: expected auto, cpu or cuda, found {device!r}")
+    _whole("seed", seed, 0, LARGEST_SEED)
+    if isinstance(metrics, str):
+        raise UserError(
+            f"metrics: expected a list of names, found {metrics!r}; write [{metrics!r}]"
+        )
     place = evaluation.EvaluationContext(data, weights, device)
     score = evaluation.evaluate(
         images,

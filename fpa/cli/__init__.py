@@ -14,6 +14,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import NoReturn
 
+from fpa.cli import kinds
 from fpa.cli.options import IMPORTED
 from fpa.core.errors import Stopped, UserError
 from fpa.core.progress import log, start_logging
@@ -158,7 +159,9 @@ def make_parser(chosen: Collection[str] = tuple(VERBS)) -> argparse.ArgumentPars
         sub = verbs.add_parser(verb, help=help, description=help)
         if verb in chosen:
             import_group(group)
-            sub.add_argument("--log", metavar="FILE", help="also append messages to this file")
+            sub.add_argument(
+                "--log", type=kinds.log, metavar="FILE", help="also append messages to this file"
+            )
             IMPORTED[verb].arguments(sub.add_argument)
             sub.set_defaults(action=IMPORTED[verb].action)
     return parser

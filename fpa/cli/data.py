@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fpa.cli import kinds
 from fpa.cli.options import COUNT, Add, verb, whole
 from fpa.core import artifacts
 from fpa.core.files import save_array
@@ -21,7 +22,12 @@ from fpa.reporting.inspection import contact_sheet, describe
 def _download(add: Add) -> None:
     add("source", help="afhq_cat, afhq_dog, afhq_wild (one archive) or lsun_church")
     add("--config", default="config.yaml", help="the experiment (config.yaml)")
-    add("--out", metavar="FILE", help="default: archives/ in the experiment's data folder")
+    add(
+        "--out",
+        type=kinds.file,
+        metavar="FILE",
+        help="default: archives/ in the experiment's data folder",
+    )
 
 
 @verb(_download)
@@ -44,7 +50,12 @@ def _dataset(add: Add) -> None:
     )
     add("--config", default="config.yaml", help="the experiment (config.yaml)")
     add("--no-config", action="store_true", help="read no configuration: the settings say it all")
-    add("--out", metavar="DIR", help="folder of the prepared images, if not the usual one")
+    add(
+        "--out",
+        type=kinds.folder,
+        metavar="DIR",
+        help="folder of the prepared images, if not the usual one",
+    )
 
 
 def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
@@ -82,7 +93,12 @@ def prepare(options: argparse.Namespace) -> None:
 def _inspect(add: Add) -> None:
     _dataset(add)
     add("--count", type=COUNT, default=64, help="images on the contact sheet")
-    add("--sheet", metavar="PNG", help="default: contact-sheet.png in that folder")
+    add(
+        "--sheet",
+        type=kinds.output(kinds.PICTURE),
+        metavar="PNG",
+        help="default: contact-sheet.png in that folder",
+    )
 
 
 @verb(_inspect)
@@ -100,7 +116,13 @@ def inspect(options: argparse.Namespace) -> None:
 def _real_samples(add: Add) -> None:
     add("store", metavar="DIR", help="the prepared data set")
     add("--count", type=COUNT, default=64, help="number of images")
-    add("--out", metavar="FILE", required=True, help="the images, .npy")
+    add(
+        "--out",
+        type=kinds.output(kinds.IMAGES),
+        metavar="FILE",
+        required=True,
+        help="the images, .npy",
+    )
 
 
 @verb(_real_samples)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from fpa.cli import kinds
 from fpa.cli.options import COUNT, Add, add_checkpoint, add_device, add_seed, verb, whole
 from fpa.core import artifacts
 from fpa.core.errors import UserError
@@ -31,8 +32,19 @@ CONFIG = "config.yaml"
 
 def _extractor(add: Add) -> None:
     add("name", help="inception_v3, efficientnet_lite0-<n>px, dinov2_vitl14, ...")
-    add("--weights", metavar="DIR", help="folder with the network's files, if you have them")
-    add("--out", metavar="FILE", required=True, help="JSON file that describes the extractor")
+    add(
+        "--weights",
+        type=kinds.there,
+        metavar="DIR",
+        help="folder with the network's files, if you have them",
+    )
+    add(
+        "--out",
+        type=kinds.output(kinds.EXTRACTOR),
+        metavar="FILE",
+        required=True,
+        help="JSON file that describes the extractor",
+    )
 
 
 @verb(_extractor)
@@ -44,10 +56,22 @@ def extractor(options: argparse.Namespace) -> None:
 
 def _features(add: Add) -> None:
     add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
-    add("--extractor", metavar="FILE", required=True, help="from python -m fpa extractor")
+    add(
+        "--extractor",
+        type=kinds.existing(kinds.EXTRACTOR),
+        metavar="FILE",
+        required=True,
+        help="from python -m fpa extractor",
+    )
     add("--count", type=COUNT, default=0, help="only the first so many (all)")
     add("--space", default="efficientnet_lite0-96px.clean.array", help="EXTRACTOR.RESIZE.FORMAT")
-    add("--out", metavar="FILE", required=True, help=".npy; a .json goes beside it")
+    add(
+        "--out",
+        type=kinds.output(kinds.FEATURES),
+        metavar="FILE",
+        required=True,
+        help=".npy; a .json goes beside it",
+    )
     add_device(add)
 
 
@@ -64,10 +88,15 @@ def features(options: argparse.Namespace) -> None:
 
 
 def _radii(add: Add) -> None:
-    add("features", metavar="FILE", help="features of the real images, .npy")
+    add(
+        "features",
+        type=kinds.existing(kinds.FEATURES),
+        metavar="FILE",
+        help="features of the real images, .npy",
+    )
     add("--most", type=COUNT, default=10_000, help="images, drawn at random, at most")
     add_seed(add, "seed of the draw")
-    add("--out", metavar="FILE", required=True, help=".npz")
+    add("--out", type=kinds.output(kinds.RADII), metavar="FILE", required=True, help=".npz")
 
 
 @verb(_radii)
@@ -86,7 +115,12 @@ def _add_place(add: Add) -> None:
         metavar="DIR",
         help="folder of data sets and extractors (the experiment's, or data)",
     )
-    add("--weights", metavar="DIR", help="folder with the network's weights, if you have them")
+    add(
+        "--weights",
+        type=kinds.there,
+        metavar="DIR",
+        help="folder with the network's weights, if you have them",
+    )
     add("--digest", default="", metavar="SHA256", help="of the reference, or its beginning")
     add_device(add)
 
@@ -98,7 +132,10 @@ def _reference(add: Add) -> None:
     add_seed(add, "seed of their draw")
     _add_place(add)
     add(
-        "--out", metavar="FILE", help="default: references/ in the data folder, named by its digest"
+        "--out",
+        type=kinds.output(kinds.REFERENCE),
+        metavar="FILE",
+        help="default: references/ in the data folder, named by its digest",
     )
 
 
@@ -110,8 +147,6 @@ def reference(options: argparse.Namespace) -> None:
     made = evaluate.make_reference(real, protocol, place, name, options.most, options.seed)
     file = f"{name}-{protocol.space}-{made.digest[:10]}.npz"
     out = Path(options.out or place.data / "references" / file)
-    if out.suffix != ".npz":
-        raise UserError(f"--out: a reference is an .npz file, found {out.name}")
     references.save(out, made)
     log.info("%s: %s images, digest %s", out, f"{made.n_images:,}", made.digest)
 
@@ -121,15 +156,31 @@ def _score(add: Add) -> None:
     add("run", metavar="DIR", help="folder of the finished run; with --against, any images")
     add("--against", metavar="REAL", help="score images: a data set, folder or reference")
     _add_place(add)
-    add("--fake", metavar="FILE", help="features of the run's samples")
-    add("--real", metavar="FILE", help="features of the real images")
+    add(
+        "--fake",
+        type=kinds.existing(kinds.FEATURES),
+        metavar="FILE",
+        help="features of the run's samples",
+    )
+    add(
+        "--real",
+        type=kinds.existing(kinds.FEATURES),
+        metavar="FILE",
+        help="features of the real images",
+    )
     add(
         "--check",
         nargs=4,
+        type=kinds.existing(kinds.FEATURES),
         metavar="FILE",
         help="fake and real features of clean-fid's and of torch-fidelity's half of the check",
     )
-    add("--radii", metavar="FILE", help="from python -m fpa radii; computed if it is not given")
+    add(
+        "--radii",
+        type=kinds.existing(kinds.RADII),
+        metavar="FILE",
+        help="from python -m fpa radii; computed if it is not given",
+    )
     add("--protocol", help="with --against, how images are scored (quick); else a name for tables")
     add_checkpoint(add, "that was sampled from")
     add(
@@ -144,7 +195,12 @@ def _score(add: Add) -> None:
     add("--kid-subset-size", type=whole(2), default=1000, help="images a subset, at most")
     add("--groups", type=whole(2), default=10, help="parts of the samples, for sampling errors")
     add_seed(add, "seed of all random subsets")
-    add("--out", metavar="FILE", help=".json; with --against it may be left out")
+    add(
+        "--out",
+        type=kinds.output(kinds.SCORE),
+        metavar="FILE",
+        help=".json; with --against it may be left out",
+    )
 
 
 @verb(_score)
@@ -158,6 +214,12 @@ def score(options: argparse.Namespace) -> None:
                 f"scoring a run takes --{name} (python -m fpa score --help); to score a folder of "
                 "images, name what to compare it with by --against"
             )
+    chosen = [METRICS.find(name, "--metrics") for name in options.metrics or ("fid", "kid")]
+    if not any(m.of_features and (options.check or not m.needs_cross_check) for m in chosen):
+        raise UserError(
+            f"--metrics: {', '.join(m.name for m in chosen)} cannot be measured of these features; "
+            "path lengths take python -m fpa path-length, and what torch-fidelity measures --check"
+        )
     result = evaluate.score_run(
         Path(options.run),
         options.fake,
@@ -270,16 +332,28 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _neighbours(add: Add) -> None:
-    add("samples", metavar="FILE", help="samples, .npy")
-    add("--fake", metavar="FILE", required=True, help="their features")
-    add("--real", metavar="FILE", required=True, help="features of the real images")
+    add("samples", type=kinds.existing(kinds.IMAGES), metavar="FILE", help="samples, .npy")
+    add(
+        "--fake",
+        type=kinds.existing(kinds.FEATURES),
+        metavar="FILE",
+        required=True,
+        help="their features",
+    )
+    add(
+        "--real",
+        type=kinds.existing(kinds.FEATURES),
+        metavar="FILE",
+        required=True,
+        help="features of the real images",
+    )
     add(
         "--store",
         metavar="DIR",
         help="the prepared data set; without it, distances alone are saved",
     )
     add("--count", type=COUNT, default=10, help="samples that are shown")
-    add("--out", metavar="FILE", required=True, help=".npz")
+    add("--out", type=kinds.output(kinds.NEIGHBOURS), metavar="FILE", required=True, help=".npz")
 
 
 @verb(_neighbours)
@@ -287,5 +361,15 @@ def neighbours(options: argparse.Namespace) -> None:
     both = scores.pair(feature_files.load(options.real), feature_files.load(options.fake))
     images = open_store(options.store)[0] if options.store else None
     samples = load_array(options.samples, mmap_mode="r")
+    if len(samples) != len(both.fake.values):
+        raise UserError(
+            f"{options.samples} holds {len(samples):,} images, but {options.fake} the features of "
+            f"{len(both.fake.values):,}; compute the features of these samples"
+        )
+    if images is not None and len(images) != len(both.real.values):
+        raise UserError(
+            f"{options.store} holds {len(images):,} images, but {options.real} the features of "
+            f"{len(both.real.values):,}; compute the features of that data set"
+        )
     found = search(both.real.values, both.fake.values, images, samples, options.count)
     save_npz(options.out, **found)

@@ -102,8 +102,9 @@ def models(options: argparse.Namespace) -> None:
 
 def list_settings(name: str) -> Iterator[str]:
     """The settings of the model `package.module:Class`, with defaults and descriptions."""
+    settings = find_model(name, "class").settings
     yield name
-    yield from _settings(find_model(name, "class").settings, "  ")
+    yield from _settings(settings, "  ")
 
 
 def _settings(settings: type[BaseModel], indent: str) -> Iterator[str]:

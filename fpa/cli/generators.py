@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fpa.cli import kinds
 from fpa.cli.options import (
     COUNT,
     Add,
@@ -24,7 +25,7 @@ from fpa.evaluation import sampling
 from fpa.evaluation.evaluate import score_paths
 from fpa.evaluation.extractors import ExtractorInfo
 from fpa.evaluation.run_artifacts import ARTIFACTS, steps_of
-from fpa.reporting.model_card import export_run
+from fpa.reporting.model_card import check_place, export_run
 from fpa.runs import devices
 from fpa.runs.generators import restore_generator
 from fpa.training.import_official import import_official as import_checkpoint
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 def _export(add: Add) -> None:
     add("run", metavar="DIR", help="folder of a finished run")
     add_checkpoint(add)
-    add("--out", metavar="DIR", required=True, help="folder of the export")
+    add("--out", type=kinds.folder, metavar="DIR", required=True, help="folder of the export")
     add("--onnx", action="store_true", help="as ONNX too, compared with PyTorch by onnxruntime")
     add("--page", action="store_true", help="also as the report's page runs it")
     add("--licence", metavar="SPDX", help="of the weights, for the card, as in CC-BY-4.0")
@@ -47,6 +48,7 @@ def _export(add: Add) -> None:
 
 @verb(_export)
 def export(options: argparse.Namespace) -> None:
+    check_place(Path(options.out))
     export_run(
         Path(options.run),
         options.checkpoint,
@@ -59,9 +61,20 @@ def export(options: argparse.Namespace) -> None:
 
 
 def _import_official(add: Add) -> None:
-    add("checkpoint", metavar="CHECKPOINT.PT", help="a checkpoint of the paper's public code")
-    add("--args", metavar="FILE", required=True, help="the args.txt beside it")
-    add("--out", metavar="DIR", required=True, help="folder of the run that it becomes")
+    add(
+        "checkpoint",
+        type=kinds.file,
+        metavar="CHECKPOINT.PT",
+        help="a checkpoint of the paper's public code",
+    )
+    add("--args", type=kinds.file, metavar="FILE", required=True, help="the args.txt beside it")
+    add(
+        "--out",
+        type=kinds.folder,
+        metavar="DIR",
+        required=True,
+        help="folder of the run that it becomes",
+    )
     add(
         "--kimg",
         type=number,
@@ -89,7 +102,7 @@ def _generator(
 
 def _add_latents(add: Add) -> None:
     given = "latents (N, L), .npy, in place of --count and --seed"
-    add("--latents", metavar="FILE", help=given)
+    add("--latents", type=kinds.existing(kinds.LATENTS), metavar="FILE", help=given)
     add("--count", type=COUNT, help="number of images (64)")
 
 
@@ -111,6 +124,7 @@ def _sample(add: Add) -> None:
     )
     add(
         "--out",
+        type=kinds.output(kinds.SAMPLES),
         metavar="FILE",
         required=True,
         help="the images, .npy: uint8, and a .json beside it; of given latents float32, not clamped",
@@ -161,6 +175,7 @@ def artifact(options: argparse.Namespace) -> None:
 def _save(options: argparse.Namespace, name: str, *size: int) -> None:
     """Make an artifact of a finished run's generator."""
     made = ARTIFACTS.find(name, "artifact")
+    kinds.output(kinds.Kind(name, f".{made.ending}"))(options.out)
     model, device, _ = _generator(options)
     made.save(options.out, model, size, options.seed, device)
 
@@ -170,6 +185,7 @@ def _paint(add: Add) -> None:
     _add_latents(add)
     add(
         "--out",
+        type=kinds.output(kinds.PAINTINGS),
         metavar="FILE",
         required=True,
         help="the painting traces, .npz; of given latents with the pictures of all steps",
@@ -189,15 +205,21 @@ def paint(options: argparse.Namespace) -> None:
     log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
 
 
-def _add_artifact(add: Add, count: int, counted: str, out: str) -> None:
+def _add_artifact(add: Add, count: int, counted: str, out: kinds.Kind) -> None:
     add_run(add)
     add("--count", type=COUNT, default=count, help=counted)
-    add("--out", metavar="FILE", required=True, help=out)
+    add(
+        "--out",
+        type=kinds.output(out),
+        metavar="FILE",
+        required=True,
+        help=f"the {out.name}, {out.ending}",
+    )
     add_device(add)
 
 
 def _export_web(add: Add) -> None:
-    _add_artifact(add, 8, "latents that the page begins with", "the weights, .safetensors")
+    _add_artifact(add, 8, "latents that the page begins with", kinds.WEIGHTS)
 
 
 @verb(_export_web)
@@ -206,7 +228,7 @@ def export_web(options: argparse.Namespace) -> None:
 
 
 def _statistics(add: Add) -> None:
-    _add_artifact(add, 64, "number of images", "the statistics, .npz")
+    _add_artifact(add, 64, "number of images", kinds.STATISTICS)
 
 
 @verb(_statistics)
@@ -215,7 +237,7 @@ def statistics(options: argparse.Namespace) -> None:
 
 
 def _interpolate(add: Add) -> None:
-    _add_artifact(add, 3, "pairs of latents", "the images, .npy")
+    _add_artifact(add, 3, "pairs of latents", kinds.INTERPOLATIONS)
     add("--frames", type=whole(2), default=12, help="images from one latent to the other")
 
 
@@ -228,9 +250,21 @@ def _path_length(add: Add) -> None:
     add_run(add)
     add("--count", type=whole(2), default=50_000, help="random paths between latents")
     lpips = "from python -m fpa extractor lpips_vgg16"
-    add("--extractor", metavar="FILE", required=True, help=lpips)
+    add(
+        "--extractor",
+        type=kinds.existing(kinds.EXTRACTOR),
+        metavar="FILE",
+        required=True,
+        help=lpips,
+    )
     add("--protocol", default="ppl", help="name for tables (ppl)")
-    add("--out", metavar="FILE", required=True, help="score file, .json")
+    add(
+        "--out",
+        type=kinds.output(kinds.SCORE),
+        metavar="FILE",
+        required=True,
+        help="score file, .json",
+    )
     add_device(add)
 
 

@@ -81,6 +81,8 @@ def names(nothing: str) -> Callable[[str], list[str]]:
 
 
 COUNT = whole(1)
+MOST_THREADS = 1024
+"""More than a system gives end a process without a word."""
 SEED = whole(0, 2**31 - 1)
 """As in a configuration."""
 
@@ -91,7 +93,7 @@ SEED = whole(0, 2**31 - 1)
 def add_device(add: Add) -> None:
     """Where a verb computes."""
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
-    add("--threads", type=whole(0), default=0, help="CPU threads (0: all cores)")
+    add("--threads", type=whole(0, MOST_THREADS), default=0, help="CPU threads (0: all cores)")
 
 
 def add_execution(add: Add) -> None:

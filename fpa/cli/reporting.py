@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from fpa.cli import kinds
 from fpa.cli.options import Add, add_device, add_seed, add_trust, number, share, verb
 from fpa.core import artifacts
 from fpa.core.errors import UserError
@@ -26,8 +27,19 @@ def _table(add: Add) -> None:
         help="the experiment's results folder, for names as shown; of agreement, choices, health and "
         "targets all else comes from there",
     )
-    add("--published", metavar="CSV", help="published scores, for a column of their own")
-    add("--out", metavar="CSV", required=True, help="the .csv; .md and .tex go beside it")
+    add(
+        "--published",
+        type=kinds.file,
+        metavar="CSV",
+        help="published scores, for a column of their own",
+    )
+    add(
+        "--out",
+        type=kinds.output(kinds.TABLE),
+        metavar="CSV",
+        required=True,
+        help="the .csv; .md and .tex go beside it",
+    )
 
 
 @verb(_table)
@@ -50,7 +62,12 @@ def figure(options: argparse.Namespace) -> None:
 def _report(add: Add) -> None:
     add("results", metavar="DIR", help="the experiment's results folder")
     add("--as-is", action="store_true", help="make no table or figure, take those that are there")
-    add("--out", metavar="HTML", help="default: report.html in that folder")
+    add(
+        "--out",
+        type=kinds.output(kinds.PAGE),
+        metavar="HTML",
+        help="default: report.html in that folder",
+    )
 
 
 @verb(_report)
@@ -66,7 +83,12 @@ def _status(add: Add) -> None:
     add("--follow", action="store_true", help="again and again, until all runs are trained")
     add("--every", type=number, default=5, metavar="SECONDS", help="with --follow (5)")
     add("--json", action="store_true", help="as JSON; with --follow, one object a line")
-    add("--html", metavar="FILE", help="as a page, which with --follow reloads itself")
+    add(
+        "--html",
+        type=kinds.output(kinds.PAGE),
+        metavar="FILE",
+        help="as a page, which with --follow reloads itself",
+    )
 
 
 @verb(_status)
@@ -80,7 +102,12 @@ def status(options: argparse.Namespace) -> None:
 def _bundle(add: Add) -> None:
     add("results", metavar="DIR", help="the experiment's results folder")
     add("--weights", action="store_true", help="the trained networks as well")
-    add("--out", metavar="FILE", help="default: bundle.tar.gz in that folder")
+    add(
+        "--out",
+        type=kinds.output(kinds.BUNDLE),
+        metavar="FILE",
+        help="default: bundle.tar.gz in that folder",
+    )
 
 
 @verb(_bundle)
@@ -91,8 +118,13 @@ def bundle(options: argparse.Namespace) -> None:
 
 
 def _unpack(add: Add) -> None:
-    add("bundle", metavar="FILE", help="from `snakemake results/bundle.tar.gz` or `fpa bundle`")
-    add("--into", metavar="DIR", help="default: results/<experiment>")
+    add(
+        "bundle",
+        type=kinds.file,
+        metavar="FILE",
+        help="from `snakemake results/bundle.tar.gz` or `fpa bundle`",
+    )
+    add("--into", type=kinds.folder, metavar="DIR", help="default: results/<experiment>")
 
 
 @verb(_unpack)
@@ -106,7 +138,7 @@ def unpack(options: argparse.Namespace) -> None:
 
 def _publish(add: Add) -> None:
     add("results", metavar="DIR", help="the results folder of a finished experiment")
-    add("--out", metavar="DIR", required=True, help="a new folder")
+    add("--out", type=kinds.folder, metavar="DIR", required=True, help="a new folder")
     add(
         "--author",
         action="append",

@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from fpa.cli import kinds
 from fpa.cli.options import (
     COUNT,
     Add,
@@ -16,25 +17,41 @@ from fpa.cli.options import (
     seconds,
     verb,
 )
-from fpa.core.errors import Stopped
+from fpa.core.errors import Stopped, UserError
 from fpa.core.files import write_json
 from fpa.core.progress import log
 from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
 from fpa.runs.processes import StopSignal
-from fpa.runs.run import read_run
+from fpa.runs.run import Run, read_run
+from fpa.training.loggers import LOGGERS
 
 COMMAND = (sys.executable, "-m", "fpa")
 
 
 def _train(add: Add) -> None:
-    add("run", metavar="RUN.JSON", help="the resolved run (python -m fpa plan --write)")
-    add("--store", metavar="DIR", required=True, help="the prepared data set")
-    add("--out", metavar="DIR", help="default: the folder of RUN.JSON")
+    add(
+        "run",
+        type=kinds.existing(kinds.RUN),
+        metavar="RUN.JSON",
+        help="the resolved run (python -m fpa plan --write)",
+    )
+    add("--store", type=kinds.folder, metavar="DIR", required=True, help="the prepared data set")
+    add("--out", type=kinds.folder, metavar="DIR", help="default: the folder of RUN.JSON")
     add("--base", metavar="DIR", help="finished run to start from, for models that need one")
     add("--finished", metavar="DIR", help="finished run in the place of this training")
-    add("--real", metavar="FILE", help="features of the real images, for the quick scores")
-    add("--extractor", metavar="FILE", help="the extractor of --real (python -m fpa extractor)")
+    add(
+        "--real",
+        type=kinds.existing(kinds.FEATURES),
+        metavar="FILE",
+        help="features of the real images, for the quick scores",
+    )
+    add(
+        "--extractor",
+        type=kinds.existing(kinds.EXTRACTOR),
+        metavar="FILE",
+        help="the extractor of --real (python -m fpa extractor)",
+    )
     add("--log-every", type=COUNT, default=100, metavar="STEPS", help="steps between history rows")
     add(
         "--checkpoint-kimg",
@@ -70,6 +87,7 @@ def train(options: argparse.Namespace) -> None:
     # Before all that takes seconds to load: from here on, a signal is answered by saving.
     with StopSignal() as stop, requeue_at_time_limit(stop):
         run = read_run(options.run)
+        _check_named(options, run)
         if options.gpus > 1 and not processes.is_worker():
             _train_in_processes(options, stop)
             return
@@ -94,6 +112,16 @@ def train(options: argparse.Namespace) -> None:
         )
 
 
+def _check_named(options: argparse.Namespace, run: Run) -> None:
+    """UserError for a logger that nobody knows, and for finished runs that this one has no use for."""
+    for name in options.loggers:
+        LOGGERS.find(name, "--loggers")
+    if options.base and not run.base:
+        raise UserError(f"{run.model.name} starts from no finished run; leave out --base")
+    if options.finished and not run.is_finished:
+        raise UserError(f"{run.model.name} is to be trained; leave out --finished")
+
+
 def _train_in_processes(options: argparse.Namespace, stop: StopSignal) -> None:
     """Run this same command in one process for each GPU."""
     gpus = devices.assign_gpus(options.device, options.gpus)
@@ -110,9 +138,14 @@ def _execution(options: argparse.Namespace) -> Execution:
 
 
 def _cost(add: Add) -> None:
-    add("run", metavar="RUN.JSON", help="the resolved run (python -m fpa plan --write)")
+    add(
+        "run",
+        type=kinds.existing(kinds.RUN),
+        metavar="RUN.JSON",
+        help="the resolved run (python -m fpa plan --write)",
+    )
     add("--seconds", type=seconds, default=1, help="about how long to measure, each")
-    add("--out", metavar="FILE", required=True, help=".json")
+    add("--out", type=kinds.output(kinds.COST), metavar="FILE", required=True, help=".json")
     add_device(add)
     add_execution(add)
     add_trust(add)

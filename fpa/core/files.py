@@ -156,14 +156,31 @@ def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap
 
 
 def load_array(path: str | Path, mmap_mode: Literal["r"] | None = None) -> Any:
-    """`numpy.load` without pickles; UserError when the file is missing or not an array file."""
+    """One array of a .npy file; UserError when the file is missing or something else."""
+    found = _load(path, mmap_mode)
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise UserError(f"{path} holds several arrays (.npz), expected one (.npy)")
+    return found
+
+
+def load_arrays(path: str | Path) -> Any:
+    """The named arrays of an .npz file, to be closed; UserError when it is missing or something else."""
+    found = _load(path, None)
+    if isinstance(found, np.ndarray):
+        raise UserError(f"{path} holds one array (.npy), expected several (.npz)")
+    return found
+
+
+def _load(path: str | Path, mmap_mode: Literal["r"] | None) -> Any:
+    """`numpy.load` without pickles."""
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is not a NumPy array file ({error}); delete it and run again"
+            f"{path} is not a NumPy array file ({error}); name another file, or make it again"
         ) from error
 
 

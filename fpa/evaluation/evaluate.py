@@ -77,9 +77,13 @@ class EvaluationContext:
         info = found.info.model_copy(update={"format": protocol.format})
         return Features(values, None, info)
 
-    def real_features(self, real: Any, protocol: Protocol) -> tuple[Features, tuple[int, int]]:
-        """The features of real images and their height and width (px); kept for a prepared data set."""
-        images = open_images(real)
+    def real_features(
+        self, real: Any, protocol: Protocol, images: Any
+    ) -> tuple[Features, tuple[int, int]]:
+        """The features of real images and their height and width (px); kept for a prepared data set.
+
+        images: what `open_images` gave of them.
+        """
         size = _height_and_width(images)
         store = Path(real) if isinstance(real, (str, Path)) else None
         if store is None or not (store / artifacts.MANIFEST).exists():
@@ -125,11 +129,26 @@ def evaluate(
         )
     settings = settings or Settings(metrics_of_images())
     for metric in settings.metrics:
-        if METRICS.find(metric, "metrics").needs_cross_check:
+        named = METRICS.find(metric, "metrics")
+        if named.needs_cross_check:
             raise UserError(f"{metric} needs the cross-check of a workflow; leave it out here")
-    # Before images are read: weights may be missing.
-    context.extractor(protocol.extractor)
+        if not named.of_features:
+            raise UserError(f"{metric} does not follow from images; leave it out here")
+    kept = _is_reference(real)
+    if digest and not kept:
+        raise UserError("only a reference file has a digest to compare; leave it out here")
     opened = open_images(images)
+    if kept:
+        known = reference.load(real, digest)
+    else:
+        opened_real = open_images(real)
+        _check_count(opened_real, protocol)
+        _check_sizes(_height_and_width(opened), _height_and_width(opened_real))
+    n_fake = min(len(opened), protocol.n_fake)
+    found = Conditions.of(protocol, settings.groups, False)._replace(n_fake=n_fake)
+    check_computable(settings.metrics, found)
+    # Before all images are read: weights may be missing.
+    context.extractor(protocol.extractor)
     if len(opened) < protocol.n_fake:
         log.warning(
             "protocol %s takes %s images, found %s: this score does not compare with those of %s",
@@ -137,13 +156,7 @@ def evaluate(
         )
     elif len(opened) > protocol.n_fake:
         opened = first(opened, protocol.n_fake)
-    found = Conditions.of(protocol, settings.groups, False)._replace(n_fake=len(opened))
-    check_computable(settings.metrics, found)
-    kept = _is_reference(real)
-    if digest and not kept:
-        raise UserError("only a reference file has a digest to compare; leave it out here")
     if kept:
-        known = reference.load(real, digest)
         moments, count, real_features = known.moments, known.n_images, known.part
         against = real_features.info.name or ""
         # A reference is of square images.
@@ -154,15 +167,11 @@ def evaluate(
                 f"{protocol.n_real:,}; make it by that protocol"
             )
     else:
-        everything, size = context.real_features(real, protocol)
+        everything, size = context.real_features(real, protocol, opened_real)
         real_features = choose(everything, protocol.n_real, settings.seed)
         moments, count = None, len(real_features.values)
     own = _height_and_width(opened)
-    if size != own:
-        raise UserError(
-            f"the images are {own[1]} x {own[0]} px, the real ones {size[1]} x {size[0]} px; scores "
-            "need both at one size, since resizing changes every distance"
-        )
+    _check_sizes(own, size)
     fake_features = context.features(opened, protocol, name)
     main = pair(real_features, fake_features)
     metrics = measure(main, None, settings, None, moments)
@@ -195,8 +204,10 @@ def make_reference(
     name: of the images, for tables. most: features that are kept beside the moments, drawn at random.
     """
     protocol = resolve(protocol)
+    opened = open_images(real)
+    _check_count(opened, protocol)
     context.extractor(protocol.extractor)
-    found, (size, width) = context.real_features(real, protocol)
+    found, (size, width) = context.real_features(real, protocol, opened)
     if width != size:
         raise UserError(
             f"the images are {width} x {size} px, but a reference has one number for their size; "
@@ -213,6 +224,8 @@ def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
         return protocol
     if isinstance(protocol, str):
         return protocols.resolve(protocol, {}, "protocol")
+    if not isinstance(protocol, Mapping):
+        raise UserError(f"protocol: expected a name or settings, found {protocol!r}")
     settings = dict(protocol)
     name = settings.pop("name", "own")
     unknown = settings.keys() - Protocol.__dataclass_fields__.keys()
@@ -222,6 +235,24 @@ def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
             "n_fake, n_real, name"
         )
     return protocols.resolve(name, settings, "protocol")
+
+
+def _check_count(real: Any, protocol: Protocol) -> None:
+    """UserError for fewer real images than the protocol takes."""
+    if protocol.n_real is not None and protocol.n_real > len(real):
+        raise UserError(
+            f"n_real is {protocol.n_real:,}, but there are only {len(real):,} real images; lower it, "
+            "or leave it out for all"
+        )
+
+
+def _check_sizes(images: tuple[int, int], real: tuple[int, int]) -> None:
+    """UserError unless height and width (px) of images are those of the real ones."""
+    if images != real:
+        raise UserError(
+            f"the images are {images[1]} x {images[0]} px, the real ones {real[1]} x {real[0]} px; "
+            "scores need both at one size, since resizing changes every distance"
+        )
 
 
 def _is_reference(real: Any) -> bool:

@@ -33,7 +33,7 @@ from fpa.core.progress import Progress
 from fpa.core.provenance import STAGES
 from fpa.data.picture import open_picture
 from fpa.data.store import open_store
-from fpa.evaluation.extractors import Extractor
+from fpa.evaluation.extractors import Extractor, ExtractorInfo
 from fpa.evaluation.extractors import load as load_extractor
 from fpa.evaluation.protocols import CHECK, Space
 
@@ -180,6 +180,14 @@ def compute_file(
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
             f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
+        )
+    if not images.size:
+        raise UserError(f"{source} holds no images: {images.dtype} {images.shape}")
+    network = ExtractorInfo.read(extractor)
+    if network.name != space.extractor:
+        raise UserError(
+            f"{extractor} is of {network.name}, but the feature space {space} of {space.extractor}; "
+            f"name one of {network.name} by --space, or another extractor"
         )
     if count:
         if count > len(images):

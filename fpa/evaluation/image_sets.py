@@ -113,6 +113,8 @@ def open_images(source: Any) -> Any:
             f"{where}: found {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W) with "
             "values from 0 to 255"
         )
+    if not images.size:
+        raise UserError(f"{where}: there are no images in {images.dtype} {images.shape}")
     return images
 
 

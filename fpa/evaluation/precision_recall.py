@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fpa.core.errors import UserError
-from fpa.core.files import load_array, save_npz
+from fpa.core.files import load_arrays, save_npz
 from fpa.core.lazy import np
 from fpa.evaluation.protocols import MOST_COVERED
 
@@ -106,7 +106,9 @@ def save_real(
 
 def load_real(path: str | Path, features: np.ndarray, info: FeatureInfo) -> Manifold:
     """What `save_real` wrote of these features; UserError when it was of others."""
-    with load_array(path) as found:
+    with load_arrays(path) as found:
+        if not {"about", "rows", "radii"} <= {*found}:
+            raise UserError(f"{path} holds no radii; python -m fpa radii makes them")
         if str(found["about"]) != _identity(info):
             raise UserError(f"{path} holds radii of other features; delete it and run again")
         return Manifold(features[found["rows"]].astype(np.float64), found["radii"])

@@ -126,6 +126,15 @@ def resolve(name: str, settings: Mapping[str, Any], where: str) -> Protocol:
             f"{where}: '{name}' is not a known protocol{did_you_mean(name, list(KNOWN))}; "
             f"known are {', '.join(KNOWN)}; a protocol of another name needs at least an extractor"
         )
+    for key in ("extractor", "resize", "format"):
+        if not isinstance(given.get(key, ""), str):
+            raise UserError(f"{where}.{key}: expected a name, found {given[key]!r}")
+    for key in ("n_fake", "n_real"):
+        count = given.get(key, 2)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 2:
+            raise UserError(
+                f"{where}.{key}: expected a whole number of at least 2, found {count!r}"
+            )
     base = KNOWN[name if name in KNOWN else "clean"]
     protocol = replace(base, **{**given, "name": name})
     network, _ = find_extractor(protocol.extractor, f"{where}.extractor")
@@ -133,5 +142,9 @@ def resolve(name: str, settings: Mapping[str, Any], where: str) -> Protocol:
         raise UserError(
             f"{where}.resize: {protocol.extractor} takes {' or '.join(network.resizes)}, "
             f"found '{protocol.resize}'"
+        )
+    if protocol.format not in FORMATS:
+        raise UserError(
+            f"{where}.format: expected one of {', '.join(FORMATS)}, found '{protocol.format}'"
         )
     return protocol

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fpa.core.errors import UserError
-from fpa.core.files import canonical_json, load_array, save_npz
+from fpa.core.files import canonical_json, load_arrays, save_npz
 from fpa.evaluation.distances import (
     Gaussian,
     check_varied,
@@ -79,7 +79,7 @@ def load(path: str | Path, digest: str = "") -> Reference:
     digest: the one that it must have, or the beginning of it. UserError when it has another, and
     for a file that is damaged or no reference.
     """
-    with load_array(path) as found:
+    with load_arrays(path) as found:
         try:
             mean, covariance, values = (found[key] for key in ("mean", "covariance", "features"))
             about = json.loads(str(found["about"]))

@@ -7,6 +7,7 @@ same way. Nothing here imports torch before one is made.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,14 @@ class RunArtifact:
     """(model, *size, seed, device) -> arrays by name, an array, or the file's contents. size: how much
     of it, one number or more; the model is on the device. Heavy imports belong inside."""
 
+    @property
+    def sizes(self) -> int | None:
+        """How many numbers say how much of it; None where it takes any."""
+        taken = inspect.signature(self.make).parameters.values()
+        if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in taken):
+            return None
+        return len(taken) - len(("model", "seed", "device"))
+
     def file(self, checkpoint: str, *size: object, seed: object) -> str:
         """Its name in a run's folder."""
         return artifacts.of_generator(self.name, checkpoint, size, seed, self.ending)
@@ -47,7 +56,12 @@ class RunArtifact:
     def save(
         self, path: str | Path, model: Model, size: Sequence[int], seed: int, device: torch.device
     ) -> None:
-        """Make it and write its file."""
+        """Make it and write its file. UserError for another number of sizes than it takes."""
+        if (expected := self.sizes) not in (None, len(size)):
+            raise UserError(
+                f"{self.name} takes {expected} number{'s' if expected != 1 else ''}, found "
+                f"{' '.join(map(str, size))}"
+            )
         made = self.make(model, *size, seed, device)
         if isinstance(made, bytes):
             write_bytes(path, made)
@@ -145,6 +159,8 @@ def interpolate(
     generator: nn.Module, latent_dim: int, rows: int, frames: int, seed: int, device: torch.device
 ) -> np.ndarray:
     """uint8 images (rows, frames, C, H, W) between pairs of the sample's first latents."""
+    if frames < 2:
+        raise UserError(f"from one latent to another it takes at least 2 images, found {frames}")
     # Whole chunks, so that a pair does not change with the number of rows.
     chunks = [sample_latents(CHUNK, latent_dim, seed, i) for i in range(-(-2 * rows // CHUNK))]
     pairs = torch.cat(chunks)[: 2 * rows].unflatten(0, (rows, 2)).to(device)

@@ -109,6 +109,10 @@ def read_latents(path: str | Path, latent_dim: int) -> Tensor:
             f"{path} holds {found.dtype} {found.shape}, expected latents as floats "
             f"(N, {latent_dim})"
         )
+    if not len(found) or not np.isfinite(found).all():
+        raise UserError(
+            f"{path} holds {'no latents' if not len(found) else 'latents that are not finite'}"
+        )
     return torch.from_numpy(found.astype(np.float32))
 
 

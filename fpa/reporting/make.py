@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import atomic_path, read_json, write_text
+from fpa.core.files import atomic_path, write_text
 from fpa.core.progress import log
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment
@@ -48,8 +48,7 @@ def results_of_files(
             )
         results = replace(results, runs=read_runs(experiment, Path(folder)))
     elif of == "costs":
-        costs = [Cost.model_validate(read_json(path)) for path in inputs]
-        results = replace(results, costs=costs)
+        results = replace(results, costs=[Cost.read(path) for path in inputs])
     else:
         results = replace(results, scores=[Score.read(path) for path in inputs])
     if not (results.runs or results.costs or results.scores):

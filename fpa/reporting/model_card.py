@@ -66,6 +66,23 @@ class Exported(NamedTuple):
     """Largest difference of a pixel between PyTorch and ONNX, if there is ONNX."""
 
 
+EXPORT_FILES = {
+    *(artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION, artifacts.GENERATOR_ONNX),
+    *(artifacts.GENERATOR_PAGE, artifacts.CARD, artifacts.CARD_SAMPLES),
+}
+"""All that an export can hold."""
+
+
+def check_place(out: Path) -> None:
+    """UserError when a folder for an export holds something else; hidden files may be there."""
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    others = sorted(name for name in names - EXPORT_FILES if not name.startswith("."))
+    if others:
+        raise UserError(
+            f"{out} holds other files ({others[0]}); choose a new folder, or that of an export"
+        )
+
+
 def export_run(
     run_folder: Path,
     checkpoint: str,

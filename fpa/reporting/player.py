@@ -11,7 +11,7 @@ import safetensors
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import load_array
+from fpa.core.files import load_arrays
 from fpa.evaluation.trace import Trace, to_uint8
 from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures import Input, Spec, played_inputs
@@ -71,7 +71,7 @@ def players(experiment: Experiment, specs: Mapping[str, Spec], results: Path) ->
             place = f"weights-{len(found)}"
             found.append(Player({**title, "live": described, "weights": place}, text, None))
         elif (results / part.path).exists():
-            with load_array(results / part.path) as trace:
+            with load_arrays(results / part.path) as trace:
                 packed = pack(dict(trace))
             found.append(Player({**title, **packed}, None, note))
     return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import load_array, read_json
+from fpa.core.files import load_array, load_arrays, read_json
 from fpa.core.lazy import pd
 from fpa.core.progress import CONTROLS
 from fpa.evaluation.scores import Score, Status
@@ -72,11 +72,10 @@ def load_file(path: Path) -> Any:
         return read_json(path)
     if path.suffix == ".csv":
         return read_table(path)
-    found = load_array(path)
-    if isinstance(found, np.ndarray):
-        return found
+    if path.suffix == ".npy":
+        return load_array(path)
     try:
-        with found:
+        with load_arrays(path) as found:
             return dict(found)
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run again") from error

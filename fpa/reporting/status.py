@@ -19,7 +19,7 @@ from PIL import Image
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import load_array, write_text
+from fpa.core.files import load_arrays, write_text
 from fpa.data.picture import tile
 from fpa.evaluation.metrics import METRICS
 from fpa.experiment.experiment import Experiment, RunEntry
@@ -297,7 +297,7 @@ def newest_snapshot(path: Path) -> dict[str, object] | None:
 def _newest(path: Path, changed: int) -> dict[str, object] | None:
     """Read anew only when the file has changed."""
     try:
-        with load_array(path) as found:
+        with load_arrays(path) as found:
             images, kimg = found["images"][-1], float(found["kimg"][-1])
         sheet = tile(images, COLUMNS).transpose(1, 2, 0)
         picture = Image.fromarray(sheet.squeeze())

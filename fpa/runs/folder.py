@@ -149,6 +149,14 @@ class Cost(_Record):
     batch_size: int = 0
     hardware: Json = {}
 
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """A cost from its file; UserError when it is missing or no cost file."""
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            raise UserError(f"{path} is no cost file; python -m fpa cost makes them") from error
+
 
 State = Literal["training", "finished", "stopped", "failed"]
 Numbers = dict[str, float | None]

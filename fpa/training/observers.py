@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fpa.core.errors import Stopped, one_line
-from fpa.core.files import load_array, save_npz, write_text
+from fpa.core.files import load_arrays, save_npz, write_text
 from fpa.core.progress import log
 from fpa.runs.execution import unchanged_random_state
 from fpa.runs.folder import History, Numbers, RunFolder, State, Status
@@ -130,7 +130,7 @@ def _read_snapshots(path: Path) -> list[dict[str, np.ndarray]]:
     if not path.exists():
         return []
     try:
-        with load_array(path) as found:
+        with load_arrays(path) as found:
             arrays = {key: found[key] for key in ("step", "kimg", "fid", "images")}
         return [
             {key: array[i] for key, array in arrays.items()} for i in range(len(arrays["step"]))

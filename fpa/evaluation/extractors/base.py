@@ -185,7 +185,7 @@ def find_extractor(name: str, where: str) -> tuple[FeatureNetwork, int]:
 
     UserError, beginning with `where`, when there is no such network or its packages are missing.
     """
-    match = re.fullmatch(r"([a-z0-9_]+?)(?:-(\d+)px)?", name)
+    match = re.fullmatch(r"([a-z0-9_]+?)(?:-([1-9]\d*)px)?", name)
     network = EXTRACTORS.find(match[1] if match else name, where)
     size = int(match[2]) if match and match[2] else network.default_size
     low, high = network.sizes
