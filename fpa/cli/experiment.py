@@ -52,12 +52,12 @@ def _plan(add: Add) -> None:
 @verb(_plan)
 def plan(options: argparse.Namespace) -> None:
     experiment = Plan(read_config(options.config))
+    rates = read_rates(options.rate, experiment)
     check_before_start(experiment)
     for line in not_measured(experiment):
         log.info("%s", line)
     if options.write:
         experiment.write_runs()
-    rates = read_rates(options.rate, experiment)
     for run in experiment.runs:
         folder = experiment.results / run.folder
         state = "trained" if RunFolder(folder).weights.exists() else "to train"

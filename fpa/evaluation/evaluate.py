@@ -78,12 +78,13 @@ class EvaluationContext:
         return Features(values, None, info)
 
     def real_features(
-        self, real: Any, protocol: Protocol, images: Any
+        self, real: Any, protocol: Protocol, images: Any = None
     ) -> tuple[Features, tuple[int, int]]:
         """The features of real images and their height and width (px); kept for a prepared data set.
 
-        images: what `open_images` gave of them.
+        images: what `open_images` gave of them, if they are open already.
         """
+        images = open_images(real) if images is None else images
         size = _height_and_width(images)
         store = Path(real) if isinstance(real, (str, Path)) else None
         if store is None or not (store / artifacts.MANIFEST).exists():
@@ -142,13 +143,14 @@ def evaluate(
         known = reference.load(real, digest)
     else:
         opened_real = open_images(real)
-        _check_count(opened_real, protocol)
-        _check_sizes(_height_and_width(opened), _height_and_width(opened_real))
     n_fake = min(len(opened), protocol.n_fake)
     found = Conditions.of(protocol, settings.groups, False)._replace(n_fake=n_fake)
     check_computable(settings.metrics, found)
-    # Before all images are read: weights may be missing.
+    # Before images are read: weights may be missing.
     context.extractor(protocol.extractor)
+    if not kept:
+        _check_count(opened_real, protocol)
+        _check_sizes(_height_and_width(opened), _height_and_width(opened_real))
     if len(opened) < protocol.n_fake:
         log.warning(
             "protocol %s takes %s images, found %s: this score does not compare with those of %s",
@@ -205,8 +207,8 @@ def make_reference(
     """
     protocol = resolve(protocol)
     opened = open_images(real)
-    _check_count(opened, protocol)
     context.extractor(protocol.extractor)
+    _check_count(opened, protocol)
     found, (size, width) = context.real_features(real, protocol, opened)
     if width != size:
         raise UserError(
@@ -246,7 +248,7 @@ def _check_count(real: Any, protocol: Protocol) -> None:
         )
 
 
-def _check_sizes(images: tuple[int, int], real: tuple[int, int]) -> None:
+def _check_sizes(images: tuple[int, int], real: tuple[int | None, int | None]) -> None:
     """UserError unless height and width (px) of images are those of the real ones."""
     if images != real:
         raise UserError(

@@ -17,7 +17,7 @@ SEED = "a whole number from 0 to 2147483647"
         ("sample RUN --out x.npy --count 0", "at least 1"),
         ("sample RUN --out x.npy --count -3", "at least 1"),
         ("sample RUN --out x.npy --count many", "at least 1, found many"),
-        ("sample RUN --out x.npy --threads -1", "at least 0"),
+        ("sample RUN --out x.npy --threads -1", "from 0 to 1024"),
         ("interpolate RUN --out x.npy --frames 0", "at least 2"),
         ("path-length RUN --out x.json --extractor x --count 1", "at least 2"),
         ("score RUN --groups 0", "at least 2"),
