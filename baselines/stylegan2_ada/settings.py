@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from fpa.core.errors import UserError
 from fpa.models.settings import Decay, StrictSettings
 
 Preset = Literal["auto", "stylegan2", "paper256", "cifar"]
@@ -169,4 +170,10 @@ class StyleGAN2ADASettings(StrictSettings):
     augment: AugmentSettings = AugmentSettings()
 
     def check(self, image_size: int, channels: int, base: object) -> None:
-        """Every size of the schema will do."""
+        """UserError unless every layer has a channel at images of this size (px)."""
+        base = fill(self.networks, self.preset, image_size).channel_base
+        if base < image_size:
+            raise UserError(
+                f"networks.channel_base: {base} leaves no channel to layers of {image_size} px; set it "
+                f"to {image_size} or more"
+            )

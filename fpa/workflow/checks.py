@@ -216,6 +216,7 @@ def _check_run(plan: Plan, run: Run) -> None:
             f"images, and the data set {dataset.name} has {count}; have more, or set it to 0"
         )
     _check_strips(plan, run)
+    _check_passes(plan, run)
     check_processes(model.class_, batch_size, plan.config.runtime.gpus)
     check_ranking(run, plan.protocols.values())
     for protocol in plan.protocols.values():
@@ -240,6 +241,17 @@ def _check_strips(plan: Plan, run: Run) -> None:
         raise UserError(
             f"figures.strip_steps: none of {list(chosen)} is among the {steps} steps of "
             f"models.{run.model.name}; name steps from 1 to {steps}"
+        )
+
+
+def _check_passes(plan: Plan, run: Run) -> None:
+    """A batch, or each GPU's part of it, is shared evenly between the passes that it is computed in."""
+    passes = run.model.settings.get("recipe", {}).get("accumulation") or 1
+    share = run.training.batch_size // plan.config.runtime.gpus
+    if not run.is_finished and share % passes:
+        raise UserError(
+            f"models.{run.model.name}.settings.recipe.accumulation: {share} images (a batch on each "
+            f"GPU) cannot be shared evenly between {passes} passes; change it, or training.batch_size"
         )
 
 

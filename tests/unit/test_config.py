@@ -468,6 +468,20 @@ LATE = {
         "models.fpa.training.watch_kimg: a quick score needs 4 real images, and the data set mine "
         "has 3; have more, or set it to 0",
     ),
+    "a batch that passes cannot share": (
+        "models/lightgan/settings/recipe/accumulation",
+        3,
+        "settings.recipe.accumulation: 8 images (a batch on each GPU) cannot be shared evenly "
+        "between 3 passes; change it, or training.batch_size",
+    ),
+    "channels that no layer has": (
+        "models/lightgan",
+        {
+            "class": "baselines.stylegan2_ada:StyleGAN2ADA",
+            "settings": {"networks": {"channel_base": 15}},
+        },
+        "model lightgan on digits: networks.channel_base: 15 leaves no channel to layers of 16 px",
+    ),
     "a batch that GPUs cannot share": ("runtime/gpus", 3, "cannot be shared evenly by 3 GPUs"),
     "a step that no painter takes": (
         "figures/strip_steps",

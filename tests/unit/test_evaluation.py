@@ -458,6 +458,24 @@ def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
     assert all(np.isnan(value) for value in watch(Broken(painter)).values())
 
 
+@pytest.mark.parametrize(
+    ("n", "distinct", "message"),
+    [
+        (1, 1, "a quick score needs 4 images on either side, found 1 real"),
+        (3, 3, "a quick score needs 4 images on either side, found 3 real"),
+        (40, 1, "the features of all 40 real images are the same"),
+    ],
+)
+def test_real_images_that_say_nothing_are_told_before_a_training(
+    about, tmp_path, n, distinct, message
+):
+    real = noise_images(distinct).repeat(n // distinct, axis=0)
+    features.compute(real, SPACE, about, CPU, tmp_path / "real.npy", {})
+    values = features.load(tmp_path / "real.npy").values
+    with pytest.raises(UserError, match=message):
+        QuickScore(values, SPACE, about, 16, 70, 5, CPU)
+
+
 def test_samples_that_are_nan_have_no_nearest_training_image():
     draw = np.random.default_rng(0).normal
     real, fake = draw(size=(30, 4)), draw(size=(6, 4))

@@ -61,3 +61,14 @@ def test_a_new_column_of_the_tables_is_one_field():
     (nan,) = one.model_copy(update={"status": "nan", "metrics": {}}).rows()
     assert (nan["metric"], nan["n_real"]) == ("", 1797)
     assert math.isnan(nan["value"])
+
+
+def test_the_line_of_a_score_says_what_was_asked_for_and_could_not_be_computed():
+    about = {**SMALL, "n_fake": 64, "resize": "clean", "format": "array"}
+    asked = {"metrics": ["fid", "fid_infinity", "kid", "cmmd"]}
+    line = Score.model_validate({**about, "settings": asked}).summary()
+    assert line.endswith(
+        "fid 109.5 ± 2, kid 0.1; without fid_infinity (needs four samples for each dimension of the "
+        "features), cmmd (needs CLIP features (protocol clip))"
+    )
+    assert Score.model_validate(about).summary().endswith("kid 0.1")
