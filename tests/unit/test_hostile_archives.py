@@ -27,6 +27,7 @@ from PIL import EpsImagePlugin, Image
 
 from fpa.core.errors import UserError
 from fpa.data.prepare import prepare
+from fpa.evaluation.image_sets import open_images
 from fpa.reporting import bundle as bundles
 from fpa.reporting.bundle import pack, unpack
 
@@ -616,6 +617,13 @@ def test_a_hostile_image(kind, tmp_path, monkeypatch):
     assert re.search(message, entry.reason)
     assert "MemoryError" not in entry.reason
     assert len(entry.reason.splitlines()) == 1
+    # Scores open images in the same way.
+    with contained(tmp_path, tmp_path / "store"), pytest.raises(UserError) as caught:
+        open_images(place)[:]
+    assert re.search(message, str(caught.value)) or "bring all images to one size" in str(
+        caught.value
+    )
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def grey() -> Image.Image:
