@@ -93,9 +93,11 @@ By hand, what the workflow does:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code."""
     gc.set_threshold(GARBAGE)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # What a locale cannot show is escaped.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Text is UTF-8 whatever the locale; what a terminal's cannot show is escaped.
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     words[:1] = [ALIASES.get(word, word) for word in words[:1]]
     code = _run(words)

@@ -364,7 +364,7 @@ class _Limited:
 
 def open_tar(file: IO[bytes] | gzip.GzipFile, most: int | None = None) -> tarfile.TarFile:
     """Open an uncompressed tar, of which at most `most` bytes are ever read."""
-    return tarfile.open(fileobj=cast(Any, _Limited(file, most)), mode="r:")
+    return tarfile.open(fileobj=cast(Any, _Limited(file, most)), mode="r:", encoding="utf-8")
 
 
 def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

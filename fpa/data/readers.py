@@ -98,7 +98,8 @@ class FolderReader(Reader):
                     continue
                 raise UserError(f"cannot read {folder}: {error.strerror}") from error
             for entry in entries:
-                name = prefix + entry.name
+                # UTF-8 whatever the locale: a data set's identity has the names.
+                name = prefix + os.fsencode(entry.name).decode("utf-8", "surrogateescape")
                 if entry.is_symlink():
                     # A linked folder's images, if any, are missing: it is listed as one of them.
                     name += "/*.png" if entry.is_dir() else ""
