@@ -171,7 +171,7 @@ class StyleGAN2ADASettings(StrictSettings):
 
     def check(self, image_size: int, channels: int, base: object) -> None:
         """UserError unless every layer has a channel at images of this size (px)."""
-        base = fill(self.networks, self.preset, image_size).channel_base
+        base = self.networks.channel_base or PRESETS[self.preset]["channel_base"]
         if base < image_size:
             raise UserError(
                 f"networks.channel_base: {base} leaves no channel to layers of {image_size} px; set it "

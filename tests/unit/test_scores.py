@@ -64,7 +64,7 @@ def test_a_new_column_of_the_tables_is_one_field():
 
 
 def test_the_line_of_a_score_says_what_was_asked_for_and_could_not_be_computed():
-    about = {**SMALL, "n_fake": 64, "resize": "clean", "format": "array"}
+    about = {**SMALL, "n_real": 99, "n_fake": 64, "resize": "clean", "format": "array"}
     asked = {"metrics": ["fid", "fid_infinity", "kid", "cmmd"]}
     line = Score.model_validate({**about, "settings": asked}).summary()
     assert line.endswith(
