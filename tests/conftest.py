@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from PIL import Image
 from fpa.cli import main
 from fpa.core.progress import log
 from fpa.core.registry import PLUGINS, TRUSTED
+from fpa.data.picture import formats
 from fpa.data.prepare import prepare
 from fpa.data.sources import SOURCES, DatasetSpec, store_name
 from fpa.evaluation.extractors import EXTRACTORS
@@ -281,6 +283,25 @@ def photographs() -> list[np.ndarray]:
             top, left = 16 * i, 25 * i
             pieces.append(whole[top : top + height, left : left + width])
     return pieces
+
+
+@pytest.fixture
+def heic(monkeypatch) -> Iterator[Callable[[bool], None]]:
+    """Has the package that reads HEIC be there (a made-up one, whose images are all alike) or not."""
+
+    def register() -> None:
+        def opened(data: Any, name: Any) -> Image.Image:
+            return Image.new("RGB", (20, 20), (9, 99, 0))
+
+        monkeypatch.setitem(Image.OPEN, "HEIF", (opened, lambda start: start[4:8] == b"ftyp"))
+
+    def put(there: bool) -> None:
+        package = SimpleNamespace(register_heif_opener=register) if there else None
+        monkeypatch.setitem(sys.modules, "pillow_heif", package)
+        formats.cache_clear()
+
+    yield put
+    formats.cache_clear()
 
 
 def encode(pixels: np.ndarray, kind: str) -> bytes:

@@ -23,8 +23,8 @@ warnings.filterwarnings("ignore", message="Palette images with Transparency")
 
 
 @cache
-def _formats() -> tuple[str, ...]:
-    """Those of FORMATS that are installed."""
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that are read with what is installed."""
     with contextlib.suppress(ImportError, OSError):
         import_module("pillow_heif").register_heif_opener()
     Image.init()
@@ -41,10 +41,10 @@ def open_picture(data: bytes) -> Image.Image:
         raise ValueError(f"{len(data):,} bytes are too many for an image")
     kind = kind_of(data[:START])
     decoder = {"HEIC": "HEIF"}.get(kind, kind)
-    if kind in ADVICE and decoder not in _formats():
+    if kind in ADVICE and decoder not in formats():
         raise ValueError(f"{kind}; {ADVICE[kind]}")
     try:
-        picture = Image.open(io.BytesIO(data), formats=_formats())
+        picture = Image.open(io.BytesIO(data), formats=formats())
     except UnidentifiedImageError as error:
         reason = "cannot identify image file: no image, or of an unknown format"
         raise UnidentifiedImageError(reason) from error

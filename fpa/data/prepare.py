@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import PIL
 from PIL import UnidentifiedImageError
 
 from fpa.core import artifacts, provenance
@@ -40,7 +41,7 @@ from fpa.core.files import (
 )
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
-from fpa.data.picture import FILTERS, decode
+from fpa.data.picture import FILTERS, decode, formats
 from fpa.data.readers import Found, Listing, Reader, in_words, kinds, list_images
 from fpa.data.source_validation import check_source, stamp
 from fpa.data.sources import SOURCES, DatasetSpec, instructions
@@ -327,9 +328,9 @@ class Job:
 
 
 def _plan(dataset: DatasetSpec, reader: Reader, found: list[Found]) -> str:
-    """Digest that changes when the settings or the source do: then nothing is continued."""
+    """Digest that changes when the settings, the source or what can be read do: then nothing is continued."""
     path = reader.path
-    whole: list[Any] = [str(path)]
+    whole: list[Any] = [str(path), formats(), PIL.__version__]
     if path is not None and not path.is_dir():
         whole += [path.stat().st_size, path.stat().st_mtime_ns]
     files = ([f.name, f.size, repr(f.place), f.problem] for f in found)

@@ -188,10 +188,8 @@ def test_a_file_is_known_by_its_content(photographs, tmp_path, make):
 
 
 @pytest.mark.parametrize("name", ["{}.HEIC", "{}", "{}.jpg"])
-def test_photographs_of_a_phone_are_not_left_out_without_a_word(
-    photographs, tmp_path, name, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+def test_photographs_of_a_phone_are_not_left_out_without_a_word(photographs, tmp_path, name, heic):
+    heic(False)
     files = {f"{i}.JPG": jpeg(photographs[i]) for i in range(3)}
     files |= {name.format(f"IMG_{i}"): HEIC for i in range(7)} | {
         "1.AAE": b"<xml>",
@@ -216,6 +214,15 @@ def test_photographs_of_a_phone_are_not_left_out_without_a_word(
     done = prepared(6)
     assert done.returncode == 1
     assert "max_unreadable is 6 now; set datasets.mine.max_unreadable: 7" in done.stderr
+
+
+def test_what_a_message_says_to_install_helps_the_next_call(photographs, tmp_path, heic):
+    place = make_folder(tmp_path / "phone", {"1.jpg": jpeg(photographs[0]), "2.heic": HEIC})
+    heic(False)
+    with pytest.raises(UserError, match=r"1 HEIC \(pip install pillow-heif"):
+        prepare(images_dataset(place), tmp_path / "store")
+    heic(True)
+    assert prepare(images_dataset(place), tmp_path / "store").count == 2
 
 
 KEPT_BY_SYSTEMS = (

@@ -5,8 +5,6 @@ import io
 import json
 import re
 import struct
-import sys
-import types
 import zlib
 
 import numpy as np
@@ -151,24 +149,13 @@ def test_values_that_fill_16_bits_are_taken_as_such_whatever_the_file_says():
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1"])
-def test_heic_is_read_where_its_package_is_and_named_with_it_where_not(brand, monkeypatch):
+def test_heic_is_read_where_its_package_is_and_named_with_it_where_not(brand, heic):
     file = b"\0\0\0\x18ftyp" + brand + bytes(4) + b"mif1heic" + bytes(99)
-    picture._formats.cache_clear()
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    heic(False)
     with pytest.raises(ValueError, match="HEIC; pip install pillow-heif"):
         decode(file)
-
-    def register():
-        def opened(data, name):
-            return Image.new("RGB", (20, 20), (9, 99, 0))
-
-        monkeypatch.setitem(Image.OPEN, "HEIF", (opened, lambda start: start[4:8] == b"ftyp"))
-
-    picture._formats.cache_clear()
-    package = types.SimpleNamespace(register_heif_opener=register)
-    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    heic(True)
     assert decode(file)[:, 0, 0].tolist() == [9, 99, 0]
-    picture._formats.cache_clear()
 
 
 @pytest.mark.parametrize("raw", ["tags of a camera", "reduced"])
