@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fpa.cli import kinds
-from fpa.cli.options import COUNT, Add, verb, whole
+from fpa.cli.options import COUNT, MOST_THREADS, Add, verb, whole
 from fpa.core import artifacts
 from fpa.core.files import save_array
 from fpa.core.progress import log
@@ -66,7 +66,7 @@ def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
 
 def _prepare(add: Add) -> None:
     _dataset(add)
-    add("--workers", type=whole(0), default=0, help="processes (0: one a core)")
+    add("--workers", type=whole(0, MOST_THREADS), default=0, help="processes (0: one a core)")
     add("--verify", action="store_true", help="only check what is prepared, every byte")
 
 

@@ -191,7 +191,7 @@ def _score(add: Add) -> None:
     )
     add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
     add("--n-real", type=whole(2), help="real images, drawn at random (all)")
-    add("--kid-subsets", type=COUNT, default=100, help="subsets that KID averages over")
+    add("--kid-subsets", type=whole(1, 100_000), default=100, help="subsets that KID averages over")
     add("--kid-subset-size", type=whole(2), default=1000, help="images a subset, at most")
     add("--groups", type=whole(2), default=10, help="parts of the samples, for sampling errors")
     add_seed(add, "seed of all random subsets")

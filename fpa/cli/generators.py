@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fpa.cli import kinds
 from fpa.cli.options import (
     COUNT,
+    FEW,
     Add,
     add_checkpoint,
     add_device,
@@ -158,7 +159,7 @@ def _artifact(add: Add) -> None:
     add_run(add)
     add(
         "--count",
-        type=COUNT,
+        type=FEW,
         nargs="+",
         required=True,
         help="how much of it, as in its file's name",
@@ -207,7 +208,7 @@ def paint(options: argparse.Namespace) -> None:
 
 def _add_artifact(add: Add, count: int, counted: str, out: kinds.Kind) -> None:
     add_run(add)
-    add("--count", type=COUNT, default=count, help=counted)
+    add("--count", type=FEW, default=count, help=counted)
     add(
         "--out",
         type=kinds.output(out),
@@ -238,7 +239,7 @@ def statistics(options: argparse.Namespace) -> None:
 
 def _interpolate(add: Add) -> None:
     _add_artifact(add, 3, "pairs of latents", kinds.INTERPOLATIONS)
-    add("--frames", type=whole(2), default=12, help="images from one latent to the other")
+    add("--frames", type=whole(2, 10_000), default=12, help="images from one latent to the other")
 
 
 @verb(_interpolate)

@@ -97,7 +97,7 @@ def output(kind: Kind) -> Callable[[str], str]:
         path = Path(text)
         if not path.name.endswith(kind.ending):
             raise _Refused(
-                f"{kind.name}: written to a file that ends in {kind.ending}, found {text}"
+                f"expected a name that ends in {kind.ending} ({kind.name}), found {text}"
             )
         pairs = [(path, kind.fits)]
         if kind.beside:
@@ -151,7 +151,9 @@ def folder_above(text: str) -> str:
 
 
 def look(path: Path) -> Found:
-    """What is in a file."""
+    """What is in a file; None for one of another kind."""
+    if not path.is_file():
+        return None
     try:
         with open(path, "rb") as opened:
             start = opened.read(6)
@@ -160,6 +162,8 @@ def look(path: Path) -> Found:
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path) as archive:
                 return frozenset(name.removesuffix(".npy") for name in archive.namelist())
+        if start.lstrip()[:1] not in (b"{", b"["):
+            return None
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, EOFError, zipfile.BadZipFile):
         return None

@@ -50,21 +50,27 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
-def number(text: str, zero: bool = False) -> float:
-    """A finite number above 0, or from 0."""
+def number(text: str, zero: bool = False, most: float = math.inf) -> float:
+    """A finite number above 0, or from 0; at most `most`."""
     try:
         found = float(text)
     except ValueError:
         found = math.nan
-    if not math.isfinite(found) or found < 0 or (found == 0 and not zero):
+    if not math.isfinite(found) or not 0 <= found <= most or (found == 0 and not zero):
         expected = "of at least 0" if zero else "above 0"
+        expected += f" and at most {most:g}" if most < math.inf else ""
         raise argparse.ArgumentTypeError(f"expected a number {expected}, found {text}")
     return found
 
 
 def seconds(text: str) -> float:
-    """A finite number of at least 0."""
-    return number(text, zero=True)
+    """A time to measure, at most an hour."""
+    return number(text, zero=True, most=3600)
+
+
+def pause(text: str) -> float:
+    """The seconds between two looks, at most a day."""
+    return number(text, most=86400)
 
 
 def share(text: str) -> float:
@@ -81,6 +87,8 @@ def names(nothing: str) -> Callable[[str], list[str]]:
 
 
 COUNT = whole(1)
+FEW = whole(1, 10_000)
+"""Of what is kept in memory."""
 MOST_THREADS = 1024
 """More than a system gives end a process without a word."""
 SEED = whole(0, 2**31 - 1)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fpa.cli import kinds
-from fpa.cli.options import Add, add_device, add_seed, add_trust, number, share, verb
+from fpa.cli.options import Add, add_device, add_seed, add_trust, pause, share, verb
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.progress import log
@@ -81,7 +81,7 @@ def report(options: argparse.Namespace) -> None:
 def _status(add: Add) -> None:
     add("results", metavar="RESULTS", nargs="?", default="results", help="default: results")
     add("--follow", action="store_true", help="again and again, until all runs are trained")
-    add("--every", type=number, default=5, metavar="SECONDS", help="with --follow (5)")
+    add("--every", type=pause, default=5, metavar="SECONDS", help="with --follow (5)")
     add("--json", action="store_true", help="as JSON; with --follow, one object a line")
     add(
         "--html",

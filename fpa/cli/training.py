@@ -20,6 +20,7 @@ from fpa.cli.options import (
 from fpa.core.errors import Stopped, UserError
 from fpa.core.files import write_json
 from fpa.core.progress import log
+from fpa.models.loading import check_processes
 from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
 from fpa.runs.processes import StopSignal
@@ -113,9 +114,10 @@ def train(options: argparse.Namespace) -> None:
 
 
 def _check_named(options: argparse.Namespace, run: Run) -> None:
-    """UserError for a logger that nobody knows, and for finished runs that this one has no use for."""
+    """UserError for loggers, processes and finished runs that this training has no use for."""
     for name in options.loggers:
         LOGGERS.find(name, "--loggers")
+    check_processes(run.model.class_, run.training.batch_size, options.gpus)
     if options.base and not run.base:
         raise UserError(f"{run.model.name} starts from no finished run; leave out --base")
     if options.finished and not run.is_finished:

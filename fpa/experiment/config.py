@@ -410,6 +410,9 @@ def resolve_dataset(
     pairs = [word.partition("=") for word in words]
     if any(not sign for _, sign, _ in pairs):
         raise UserError(f"expected settings as key=value, found {' '.join(words)}")
+    keys = [key for key, _, _ in pairs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UserError(f"{name}.{twice} is given twice; leave one out")
     settings = {key: parse_value(value, key) for key, _, value in pairs}
     if name not in known and name not in SOURCES and "source" not in settings:
         near = did_you_mean(name, [*known, *SOURCES])

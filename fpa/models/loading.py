@@ -77,7 +77,7 @@ def lazily(
 def find_model(name: str, where: str) -> Declaration:
     """The model called `package.module:Class`; UserError says which part of the name is wrong."""
     module_name, _, class_name = name.partition(":")
-    if not module_name or not class_name:
+    if not module_name or not class_name or module_name.startswith("."):
         raise UserError(f"{where}: '{name}' does not name a class as 'package.module:Class'")
     try:
         module = importlib.import_module(module_name)

@@ -115,6 +115,7 @@ plan small.yaml --rate other=5 --cost
 plan small.yaml --watts inf
 plan small.yaml --watts -3
 plan small.yaml --together 1.5
+plan /dev/zero
 clean nowhere.yaml
 clean run
 clean text.txt
@@ -124,6 +125,7 @@ models nothing.at.all:FPA
 models fpa.core.files:digest
 models json:dumps
 models FPA
+models .models:FPA
 download celeb
 download digits
 download afhq_cat --config nowhere.yaml
@@ -139,6 +141,8 @@ prepare digits --config small.yaml resolution --out new
 prepare digits --config small.yaml --out text.txt
 prepare digits --config small.yaml --out samples.npy
 prepare digits --config small.yaml --workers 1e3
+prepare digits --config small.yaml --workers 1000000
+prepare digits --config small.yaml channels=1 channels=3 --out new
 prepare other --config small.yaml
 prepare mine --no-config path=text.txt resolution=16 --out new
 prepare mine --no-config path=nowhere resolution=16 --out new
@@ -174,6 +178,8 @@ train run.json --store samples.npy
 train run.json --store store --out text.txt
 train run.json --store store --log-every 0
 train run.json --store store --gpus -1
+train run.json --store store --gpus 3
+train /dev/zero --store store
 train run.json --store store --threads 1000000
 train run.json --store store --checkpoint-kimg -1
 train run.json --store store --precision half
@@ -190,6 +196,7 @@ cost run.json --out x.csv
 cost run.json --out empty
 cost run.json --out x.json --seconds inf
 cost run.json --out x.json --seconds -1
+cost run.json --out x.json --seconds 1e300
 cost run.json --out x.json --precision half
 export nowhere --out new
 export empty --out new
@@ -221,6 +228,7 @@ sample export --which raw --out x.npy
 sample run --which before_unet --out x.npy
 sample run --seed 1.5 --out x.npy
 sample run --count 2**3 --out x.npy
+sample run --count 100000000000000 --out x.npy
 sample run --latents nowhere.npy --out x.npy
 sample run --latents empty --out x.npy
 sample run --latents arrays.npz --out x.npy
@@ -253,10 +261,12 @@ export-web run --out x.json
 export-web store --out x.safetensors
 statistics run --out x.csv
 statistics run --count -1 --out x.npz
+export-web run --count 1000000000 --out x.safetensors
 statistics empty --out x.npz
 interpolate run --out x.npz
 interpolate run --frames 1 --out x.npy
 interpolate run --count 0 --out x.npy
+interpolate run --count 1000000000 --out x.npy
 path-length run --extractor network.json --count 4 --out x.json
 path-length run --extractor score.json --count 4 --out x.json
 path-length run --extractor fake.npy --count 4 --out x.json
@@ -344,6 +354,7 @@ score run SCORE --metrics inception_score --out x.json
 score run SCORE --n-real 0 --out x.json
 score run SCORE --n-real 100000 --out x.json
 score run SCORE --kid-subsets 0 --out x.json
+score run SCORE --kid-subsets 1000000000 --out x.json
 score run SCORE --frechet other --out x.json
 score run SCORE --check fake.npy real.npy --out x.json
 score run SCORE --check fake.npy real.npy samples.npy real.npy --out x.json
@@ -418,6 +429,7 @@ status run.json
 status fake.npy
 status nowhere
 status results --every nan --follow
+status results/tiny --every 1e300 --follow
 status results --json --html x.html
 status results --html x.json
 status results --html empty
