@@ -159,7 +159,7 @@ def _artifact(add: Add) -> None:
     add_run(add)
     add(
         "--count",
-        type=FEW,
+        type=whole(1, 1_000_000),
         nargs="+",
         required=True,
         help="how much of it, as in its file's name",
@@ -206,9 +206,11 @@ def paint(options: argparse.Namespace) -> None:
     log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
 
 
-def _add_artifact(add: Add, count: int, counted: str, out: kinds.Kind) -> None:
+def _add_artifact(
+    add: Add, count: int, counted: str, out: kinds.Kind, most: int = 1_000_000
+) -> None:
     add_run(add)
-    add("--count", type=FEW, default=count, help=counted)
+    add("--count", type=whole(1, most), default=count, help=counted)
     add(
         "--out",
         type=kinds.output(out),
@@ -220,7 +222,7 @@ def _add_artifact(add: Add, count: int, counted: str, out: kinds.Kind) -> None:
 
 
 def _export_web(add: Add) -> None:
-    _add_artifact(add, 8, "latents that the page begins with", kinds.WEIGHTS)
+    _add_artifact(add, 8, "latents that the page begins with", kinds.WEIGHTS, FEW)
 
 
 @verb(_export_web)
@@ -238,8 +240,8 @@ def statistics(options: argparse.Namespace) -> None:
 
 
 def _interpolate(add: Add) -> None:
-    _add_artifact(add, 3, "pairs of latents", kinds.INTERPOLATIONS)
-    add("--frames", type=whole(2, 10_000), default=12, help="images from one latent to the other")
+    _add_artifact(add, 3, "pairs of latents", kinds.INTERPOLATIONS, FEW)
+    add("--frames", type=whole(2, FEW), default=12, help="images from one latent to the other")
 
 
 @verb(_interpolate)

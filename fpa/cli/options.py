@@ -87,8 +87,8 @@ def names(nothing: str) -> Callable[[str], list[str]]:
 
 
 COUNT = whole(1)
-FEW = whole(1, 10_000)
-"""Of what is kept in memory."""
+FEW = 10_000
+"""Of what is kept in memory, at most."""
 MOST_THREADS = 1024
 """More than a system gives end a process without a word."""
 SEED = whole(0, 2**31 - 1)

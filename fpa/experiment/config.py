@@ -207,7 +207,7 @@ class EvaluationSettings(Section):
     function (clean_fid)."""
     seed: Seed = 0
     """Seed of the samples' latents and of all random subsets."""
-    kid_subsets: Count = 100
+    kid_subsets: int = Field(100, ge=1, le=100_000)
     """Random subsets that KID averages over."""
     kid_subset_size: int = Field(1000, ge=2)
     """Images in each subset, at most."""
@@ -238,7 +238,7 @@ class FigureSettings(Section):
     """Steps in a line of a painting strip."""
     statistics: Count = 256
     """Paintings behind the step statistics."""
-    interpolations: Count = 3
+    interpolations: int = Field(3, ge=1, le=10_000)
     """Pairs of latents that each model interpolates between."""
     frames: int = Field(12, ge=2)
     """Images from one latent to the other, both included."""
@@ -261,7 +261,7 @@ class RuntimeSettings(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
-    train_threads: Count = 2
+    train_threads: int = Field(2, ge=1, le=1024)
     """CPU threads of one training; another number rounds differently in the last bits."""
     gpus: Count = 1
     """GPUs of one training, which share every batch; on the CPU, processes. Changes nothing but
@@ -286,7 +286,7 @@ class RuntimeSettings(Section):
     """What else is told of every training's history and snapshots, beside the results folder:
     tensorboard, wandb, mlflow, or a plugin's. Each needs its package (`pip install
     fpa[tensorboard]`, ...). None can change or stop a training."""
-    cost_seconds: Positive = 1
+    cost_seconds: Annotated[Number, Field(gt=0, le=3600)] = 1
     """Seconds for which a model's speed is measured, in training and in sampling each."""
     log_every: Count = 100
     """Steps between two rows of a training history."""
