@@ -74,6 +74,7 @@ def _prepare(add: Add) -> None:
 def prepare(options: argparse.Namespace) -> None:
     spec, folder = _resolved(options)
     if options.verify:
+        store.check_dataset(store.read_manifest(folder), spec, folder)
         manifest = store.verify(folder)
         log.info("%s: %d images, as the manifest says", folder, manifest.count)
         return

@@ -9,7 +9,7 @@ from fpa.cli import kinds
 from fpa.cli.options import COUNT, Add, add_checkpoint, add_device, add_seed, verb, whole
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import load_array, save_npz
+from fpa.core.files import file_digest, load_array, save_npz
 from fpa.core.progress import log
 from fpa.core.registry import load_plugins
 from fpa.data.sources import store_name
@@ -331,6 +331,18 @@ def compare(options: argparse.Namespace) -> None:
     print(compare_runs(Path(options.one), Path(options.two)))
 
 
+def _check_features(
+    path: str, found: feature_files.Features, digest: str, count: int, images: str
+) -> None:
+    """UserError unless features are of these images: of all, or of the first of them."""
+    expected = found.info.count or count
+    if found.info.images_sha256 != digest or len(found.values) != expected or expected > count:
+        raise UserError(
+            f"{path} has the features of other images than {images} holds ({len(found.values):,} "
+            f"there, {count:,} here); make them of these by python -m fpa features"
+        )
+
+
 def _neighbours(add: Add) -> None:
     add("samples", type=kinds.existing(kinds.IMAGES), metavar="FILE", help="samples, .npy")
     add(
@@ -359,17 +371,12 @@ def _neighbours(add: Add) -> None:
 @verb(_neighbours)
 def neighbours(options: argparse.Namespace) -> None:
     both = scores.pair(feature_files.load(options.real), feature_files.load(options.fake))
-    images = open_store(options.store)[0] if options.store else None
+    images = None
+    if options.store:
+        images, manifest = open_store(options.store)
+        _check_features(options.real, both.real, manifest.images_sha256, len(images), options.store)
     samples = load_array(options.samples, mmap_mode="r")
-    if len(samples) != len(both.fake.values):
-        raise UserError(
-            f"{options.samples} holds {len(samples):,} images, but {options.fake} the features of "
-            f"{len(both.fake.values):,}; compute the features of these samples"
-        )
-    if images is not None and len(images) != len(both.real.values):
-        raise UserError(
-            f"{options.store} holds {len(images):,} images, but {options.real} the features of "
-            f"{len(both.real.values):,}; compute the features of that data set"
-        )
+    digest = file_digest(options.samples)
+    _check_features(options.fake, both.fake, digest, len(samples), options.samples)
     found = search(both.real.values, both.fake.values, images, samples, options.count)
     save_npz(options.out, **found)

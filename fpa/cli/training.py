@@ -45,7 +45,7 @@ def _train(add: Add) -> None:
         "--real",
         type=kinds.existing(kinds.FEATURES),
         metavar="FILE",
-        help="features of the real images, for the quick scores",
+        help="features of the real images, for the quick scores (found or made beside the store)",
     )
     add(
         "--extractor",

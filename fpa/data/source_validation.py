@@ -12,8 +12,8 @@ from fpa.core.progress import log
 from fpa.core.provenance import STAGES
 from fpa.data.picture import FILTERS, decode
 from fpa.data.readers import FORMERLY, Listing, Reader, list_images
-from fpa.data.sources import SOURCES, DatasetSpec, content
-from fpa.data.store import Manifest, read_manifest
+from fpa.data.sources import SOURCES, DatasetSpec
+from fpa.data.store import Manifest, check_dataset, read_manifest
 
 
 def stamp(reader: Reader, listing: Listing) -> str:
@@ -31,17 +31,18 @@ def stamp(reader: Reader, listing: Listing) -> str:
 def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     """Whether the data set is prepared in the folder, from the images that its source holds now.
 
-    UserError when more of them are unreadable than the data set allows now, and when one that was
-    unreadable has been mended. Reads the images only if names, sizes or times differ; then, if they are the same images, the
-    manifest gets the new times, and forgets unreadable ones that are gone. An official archive is taken to be what it was; so is a source that
-    is not there any more. UserError when the images are others: they are never prepared over those
+    Reads the images only if names, sizes or times differ; then, if they are the same images, the
+    manifest gets the new times, and forgets unreadable ones that are gone. An official archive is
+    taken to be what it was; so is a source that is not there any more. UserError when more images are
+    unreadable than the data set allows now, when one that was unreadable has been mended, when the
+    folder holds another data set, and when the images are others: they are never prepared over those
     that runs may have been trained on.
     """
     if not all((folder / name).exists() for name in (artifacts.MANIFEST, artifacts.IMAGES)):
         return False
     manifest = read_manifest(folder)
-    prepared = content(manifest.dataset), manifest.stages.get("prepare")
-    if prepared != (content(dataset), STAGES["prepare"]):
+    check_dataset(manifest, dataset, folder)
+    if manifest.stages.get("prepare") != STAGES["prepare"]:
         return False
     source, path = SOURCES[dataset.source], dataset.path
     if path is None or not source.needs_path or not Path(path).expanduser().exists():

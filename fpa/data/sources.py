@@ -3,6 +3,7 @@
 A plug-in registers a data set in SOURCES, with a reader if its images are not in a file.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, did_you_mean
-from fpa.core.files import digest
+from fpa.core.files import digest, read_json
 from fpa.core.provenance import STAGES
 from fpa.core.registry import Registry
 from fpa.data.readers import DigitsReader, Reader, open_path
@@ -142,6 +143,10 @@ SOURCES.register(
 SOURCES.register("folder", Source(description="your own images: a folder, zip or tar of them"))
 
 
+UNKNOWN = "unknown"
+"""In the place of a path: that of an imported run, whose images nobody knows."""
+
+
 class DatasetSpec(BaseModel):
     """A data set's complete settings, as `resolve` gives them."""
 
@@ -187,8 +192,8 @@ class DatasetSpec(BaseModel):
 def resolve(name: str, settings: Mapping[str, Any], data: Path, where: str) -> DatasetSpec:
     """A data set's complete settings: its source, expected count and the path of its images.
 
-    settings: as a configuration has them. data: the data folder, where archives are looked for.
-    where: how an error message begins. UserError for an unknown source and for settings that do not
+    settings: as a configuration has them. data: the data folder, where archives and prepared data
+    sets are looked for. However a path is spelt, the data set is the same (`_one_spelling`). where: how an error message begins. UserError for an unknown source and for settings that do not
     go together.
     """
     chosen = settings["source"] or name
@@ -209,12 +214,81 @@ def resolve(name: str, settings: Mapping[str, Any], data: Path, where: str) -> D
         path = str(archive_path(chosen, data))
     count = source.count if settings["count"] is None else settings["count"]
     found = {**settings, "name": name, "source": chosen, "count": count, "path": path}
-    return DatasetSpec.model_validate(found)
+    dataset = DatasetSpec.model_validate(found)
+    return _one_spelling(dataset, data) if source.needs_path else dataset
+
+
+def _one_spelling(dataset: DatasetSpec, data: Path) -> DatasetSpec:
+    """The data set with the one spelling of its path that its digest is taken of.
+
+    That of the data folder, where it is prepared already: as it is given, or in other words for the
+    same place. Else without what says nothing (`./photos`, `photos/`), and relative to the working
+    directory if it is below it.
+    """
+    usual = dataset.model_copy(update={"path": _usual_spelling(dataset.path or "")})
+    for known in (dataset, usual):
+        if (data / artifacts.store_manifest(store_name(known))).exists():
+            return known
+    for path in sorted(data.glob(artifacts.store_manifest("*"))):
+        if not path.parent.name.startswith(_store(dataset, "")):
+            continue
+        try:
+            prepared = DatasetSpec.from_json(read_json(path)["dataset"])
+        except (UserError, ValueError, TypeError, KeyError):
+            continue
+        # Its folder's name tells whether it is of this version.
+        if path.parent.name == store_name(prepared) and not difference(prepared, dataset):
+            return dataset.model_copy(update={"path": prepared.path})
+    return usual
+
+
+def _usual_spelling(path: str) -> str:
+    given, here = os.path.expanduser(path), os.getcwd()
+    whole = os.path.abspath(given)
+    if not path or (os.path.exists(given) and not os.path.samefile(given, whole)):
+        # It goes through a symbolic link and back.
+        return path
+    folder, name = os.path.split(whole)
+    for place in (whole, os.path.join(os.path.realpath(folder), name)):
+        if Path(place).is_relative_to(here):
+            return os.path.relpath(place, here)
+    # One that begins with ~ is the same for every user, one with .. for every copy of a project.
+    return os.path.normpath(path)
+
+
+def difference(found: DatasetSpec, expected: DatasetSpec) -> str:
+    """The first setting that makes two data sets different ones, as a phrase; empty if none does.
+
+    Names and the spelling of paths make no difference. Of images that nobody knows, which an imported
+    run was trained on, size and channels alone are compared.
+    """
+    one, two = content(found), content(expected)
+    keys = [*one, *(key for key in two if key not in one)]
+    if UNKNOWN in (found.path, expected.path):
+        keys = ["resolution", "channels"]
+    for key in keys:
+        ours, theirs = getattr(found, key), getattr(expected, key)
+        if ours == theirs or (key == "path" and _same_place(ours, theirs)):
+            continue
+        return f"{key} {_shown(ours)}, expected {_shown(theirs)}"
+    return ""
+
+
+def _same_place(one: str | None, two: str | None) -> bool:
+    if one is None or two is None:
+        return False
+    first, second = (os.path.realpath(os.path.expanduser(path)) for path in (one, two))
+    return first == second
+
+
+def _shown(value: object) -> str:
+    return "any" if value is None else str(value)
 
 
 def content(dataset: DatasetSpec) -> dict[str, Any]:
     """What a digest of the images covers: settings that differ from their defaults, not the name."""
-    defaults = {"channels": 3, "filter": "bilinear", "count": SOURCES[dataset.source].count}
+    source = SOURCES.get(dataset.source)
+    defaults = {"channels": 3, "filter": "bilinear", "count": source.count if source else None}
     return {
         key: value
         for key, value in dataset.as_json().items()
@@ -225,7 +299,11 @@ def content(dataset: DatasetSpec) -> dict[str, Any]:
 def store_name(dataset: DatasetSpec) -> str:
     """A prepared data set's folder name: its name and size for people, a digest for the rest."""
     made = digest({"stage": STAGES["prepare"], **content(dataset)})
-    return f"{dataset.name}-{dataset.resolution}px-{made[:10]}"
+    return _store(dataset, made[:10])
+
+
+def _store(dataset: DatasetSpec, made: str) -> str:
+    return f"{dataset.name}-{dataset.resolution}px-{made}"
 
 
 def downloadable(dataset: DatasetSpec, data: Path) -> bool:

@@ -14,7 +14,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import load_array, read_json
 from fpa.core.lazy import np
 from fpa.data.readers import kinds
-from fpa.data.sources import DatasetSpec
+from fpa.data.sources import DatasetSpec, difference
 
 
 class SourceRecord(BaseModel):
@@ -99,6 +99,15 @@ def open_store(folder: str | Path) -> tuple[np.memmap, Manifest]:
             f"uint8 {expected}); delete {folder} and prepare it again"
         )
     return images, manifest
+
+
+def check_dataset(manifest: Manifest, dataset: DatasetSpec, folder: str | Path) -> None:
+    """UserError unless a folder's manifest is of this data set, whatever both are called."""
+    if other := difference(manifest.dataset, dataset):
+        raise UserError(
+            f"{folder} holds another data set than {dataset.name}: {manifest.dataset.name} with "
+            f"{other}; name another folder"
+        )
 
 
 def image_digest(image: np.ndarray) -> str:

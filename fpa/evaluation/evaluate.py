@@ -311,6 +311,13 @@ def score_run(
         # Read once where the protocol's space is one of the check's, and measured once.
         same = [str(file) for file in check[:2]] == [str(fake), str(real)]
         libraries = (main if same else load(*check[:2]), load(*check[2:]))
+        for library in libraries:
+            for ours, theirs in zip(main, library, strict=True):
+                if ours.info.images_sha256 != theirs.info.images_sha256:
+                    raise UserError(
+                        "the features of the cross-check are of other images than those of the "
+                        "score; name the four that are of the same (--check)"
+                    )
     summary = RunFolder(run_folder).read_summary()
     if summary.images_sha256 != main.real.info.images_sha256:
         raise UserError(
@@ -454,6 +461,11 @@ def rescore(
         raise UserError(f"{model_folder}: its score file is not one of this version")
     space = Space.parse(f"{score.extractor}.{score.resize}.{score.format}")
     run = generators.read_exported_run(model_folder)
+    if run.digest != score.run:
+        raise UserError(
+            f"{model_folder} is the run {run.digest[:10]}, but its score file is of "
+            f"{score.run[:10]}; export that run again"
+        )
     store = data / run.store
     _, manifest = open_store(store)
     if manifest.images_sha256 != score.real_sha256:
@@ -467,6 +479,11 @@ def rescore(
         real = scratch / artifacts.real_features(store.name, space)
     if not real.exists():
         features.compute_file(store, space, extractor, device, real)
+    known = features.load(real)
+    if known.info.images_sha256 != manifest.images_sha256 or len(known.values) != manifest.count:
+        raise UserError(
+            f"{real} has features of other images than {store} holds; delete it and run again"
+        )
     model = generators.load_export(model_folder)
     model.to(device)
     images, fake = scratch / "samples.npy", scratch / f"features.{space}.npy"
@@ -475,7 +492,7 @@ def rescore(
     sampling.save(images, chunks, sampled, {}, bar)
     bar.close()
     features.compute_file(images, space, extractor, device, fake, score.n_fake)
-    both = pair(choose(features.load(real), score.n_real, settings.seed), features.load(fake))
+    both = pair(choose(known, score.n_real, settings.seed), features.load(fake))
     return Rescored(file_digest(images) == score.fake_sha256, measure(both, None, settings))
 
 

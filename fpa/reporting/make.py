@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ def results_of_files(
     folder: where the experiment is described, for names as shown. published: a CSV of published scores.
     """
     of = table_of(kind).of
+    _check_distinct(inputs)
     experiment = Experiment.read(folder) if folder else None
     results = Results.of(experiment, read_published(published) if published else None)
     if of == "runs":
@@ -50,10 +52,37 @@ def results_of_files(
     elif of == "costs":
         results = replace(results, costs=[Cost.read(path) for path in inputs])
     else:
-        results = replace(results, scores=[Score.read(path) for path in inputs])
+        scores = [Score.read(path) for path in inputs]
+        for place, score in enumerate(scores):
+            for earlier, path in zip(scores[:place], inputs, strict=False):
+                if _of_one_training(score, earlier):
+                    raise UserError(
+                        f"{path} and {inputs[place]} are scores of one training, which a table would "
+                        "show as two; name one of them"
+                    )
+        results = replace(results, scores=scores)
     if not (results.runs or results.costs or results.scores):
         raise UserError(f"nothing to make the table {kind} of; name files, in row order")
     return results
+
+
+def _check_distinct(paths: Sequence[str]) -> None:
+    """UserError where one file is named twice."""
+    places = [os.path.realpath(path) for path in paths]
+    for place, path in zip(places, paths, strict=True):
+        if places.count(place) > 1:
+            raise UserError(
+                f"{path} is named twice; a table would show it as two trainings: name it once"
+            )
+
+
+def _of_one_training(one: Score, two: Score) -> bool:
+    """Whether two scores are of the same samples of the same training, measured in the same way."""
+    keys = (
+        *("dataset", "resolution", "model", "seed", "run", "protocol", "extractor", "checkpoint"),
+        *("n_fake", "n_real", "fake_sha256", "real_sha256", "reference_sha256", "settings"),
+    )
+    return all(getattr(one, key) == getattr(two, key) for key in keys)
 
 
 def make_table(kind: str, results: Results, out: str | Path) -> str:

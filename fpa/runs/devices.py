@@ -19,6 +19,7 @@ from fpa.core.lazy import torch
 from fpa.runs import processes
 from fpa.runs.execution import set_precision
 
+NAMES = ("auto", "cpu", "cuda")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 # mallopt's parameters, from glibc's malloc.h.
@@ -34,6 +35,8 @@ def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torc
     On a machine with several GPUs, the one that the fewest other processes of this package use. UserError
     when there is none, or fewer than a training's processes need.
     """
+    if name not in NAMES:
+        raise UserError(f"there is no device '{name}'; expected {', '.join(NAMES)}")
     set_precision(precision)
     keep_freed_memory()
     if threads:

@@ -19,6 +19,7 @@ from fpa.core.errors import UserError, one_line
 from fpa.core.files import (
     atomic_path,
     canonical_json,
+    file_digest,
     read_json,
     write_bytes,
     write_json,
@@ -253,8 +254,16 @@ class RunFolder:
         """All that a finished run keeps (TrainingResult.weights): name -> tensors by name."""
         if not self.weights.exists():
             raise UserError(f"{self} holds no finished run; train it first")
+        tensors = read_tensors(self.weights)
+        if self.is_finished:
+            expected = self.read_summary().weights_sha256
+            if expected not in (None, file_digest(self.weights)):
+                raise UserError(
+                    f"{self.weights} is not the file that {self.summary} is about; put that one back, "
+                    "or delete the folder to train the run again"
+                )
         networks: dict[str, dict[str, Tensor]] = {}
-        for key, value in read_tensors(self.weights).items():
+        for key, value in tensors.items():
             network, _, name = key.partition(".")
             networks.setdefault(network, {})[name] = value
         return networks

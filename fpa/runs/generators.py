@@ -33,6 +33,8 @@ from fpa.models.unet import RefinedPainter
 from fpa.runs.folder import RunFolder, read_tensors
 from fpa.runs.run import Run, build_model
 
+CHECKPOINTS = ("best", "last")
+"""Of a finished run."""
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 ONNX_OPSET = 18
 ONNX_TOLERANCE = 1e-4
@@ -59,6 +61,10 @@ def restore_generator(
     which: `ema`; `raw`, the trained generator itself; or `before_unet`, the painter below the EMA's
     U-Net. UserError when there is none.
     """
+    if checkpoint not in CHECKPOINTS:
+        raise UserError(
+            f"there is no checkpoint '{checkpoint}'; expected {' or '.join(CHECKPOINTS)}"
+        )
     if is_export(folder):
         model = load_export(folder)
         if which == "raw":
@@ -71,7 +77,8 @@ def restore_generator(
     name = "best" if best else "ema"
     if name not in networks:
         raise UserError(
-            f"{folder} has no best checkpoint: its training was not watched; use --checkpoint last"
+            f"{folder} has no best checkpoint: its training was not watched; take the last one "
+            "(--checkpoint last), or delete the folder to train it with quick scores"
         )
     model = restored(run, networks[name], files.weights)
     if which == "raw":

@@ -11,7 +11,7 @@ from torch import Tensor
 from fpa.core.errors import UserError
 from fpa.core.files import digest, file_digest
 from fpa.core.progress import log
-from fpa.data.sources import DatasetSpec
+from fpa.data.sources import UNKNOWN, DatasetSpec
 from fpa.models.adversarial_training import load_optimizer_tensors
 from fpa.models.interface import StartsOthers
 from fpa.models.loading import check_settings, find_model, resolve_settings
@@ -121,7 +121,7 @@ def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
     dataset = DatasetSpec(
         name=NAME,
         source="folder",
-        path="unknown",
+        path=UNKNOWN,
         resolution=about.image_size,
         channels=about.channels,
     )

@@ -1,21 +1,25 @@
 """A training from and to its files: the run, its images, the quick score on the way, and what it leaves."""
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from fpa.core import distributed
+from fpa.core import artifacts, distributed
 from fpa.core.errors import UserError
 from fpa.core.files import locked
 from fpa.core.progress import log
+from fpa.core.provenance import STAGES
 from fpa.data.sampler import EpochSampler
-from fpa.data.store import open_store
-from fpa.evaluation import features
+from fpa.data.store import Manifest, check_dataset, open_store
+from fpa.evaluation import extractors, features
+from fpa.evaluation.features import FeatureInfo
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import QuickScore, Watch
 from fpa.evaluation.sampling import Snapshot, snapshot
+from fpa.models.interface import Weights
 from fpa.models.loading import shapes_only
 from fpa.runs import devices, processes
 from fpa.runs.execution import Execution
@@ -47,11 +51,19 @@ def train_run(
 
     base: folder of the finished run to start from. finished: that of one that stands in the place of
     this training and is taken over. real, extractor: features of the real images and
-    the description of their network, for quick scores. Raises Stopped, with everything saved, when
-    a signal asks for it.
+    the description of their network, for quick scores; where a run asks for these and neither is
+    given, they are looked for beside the store, as the workflow names them, and made if need be.
+    UserError, before anything is written, unless all of these belong to the run. Raises Stopped, with
+    everything saved, when a signal asks for it.
     """
     folder = RunFolder(out)
     images, manifest = open_store(store)
+    check_dataset(manifest, run.dataset, store)
+    if folder.is_finished and (other := folder.read_summary()).digest != run.digest:
+        raise UserError(
+            f"{out} holds another finished run, seed{other.run.get('seed')}-{other.digest[:10]}, not "
+            f"{run.name}; name another folder by --out"
+        )
     if folder.restore_finished(run, manifest.images_sha256):
         log.info("%s: trained already; delete the folder to train it again", out)
         return
@@ -67,11 +79,7 @@ def train_run(
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if processes.is_worker():
         distributed.init(chosen)
-    if real and features.load(real).info.images_sha256 != manifest.images_sha256:
-        raise UserError(
-            f"{real} is of other images than {store} holds; delete it, and it is made again"
-        )
-    watch, picture = _watch(run, real, extractor, chosen)
+    watch, picture = _watch(run, store, manifest, real, extractor, chosen)
     training = Training(
         run,
         EpochSampler(images, run.training.batch_size, run.seed),
@@ -79,7 +87,7 @@ def train_run(
         chosen,
         log_every,
         watch,
-        RunFolder(base).read_weights() if base and run.base else None,
+        _base_weights(run, base) if base and run.base else None,
         stop,
         checkpoint_kimg or CHECKPOINT_KIMG,
         execution,
@@ -108,17 +116,71 @@ def train(training: Training, folder: Path, loggers: Collection[str] = ()) -> No
             distributed.barrier()
 
 
+def _base_weights(run: Run, base: str) -> Weights:
+    """The weights of the finished run that a run starts from; UserError unless it is that one."""
+    folder = RunFolder(base)
+    weights, found = folder.read_weights(), folder.read_summary().digest
+    if run.base and found != run.base.digest:
+        raise UserError(
+            f"{base} holds another run ({found[:10]}) than {run.model.name} starts from "
+            f"({run.base.digest[:10]}); name {run.base.folder} of the results folder by --base"
+        )
+    return weights
+
+
 def _watch(
-    run: Run, real: str | None, extractor: str | None, device: torch.device
+    run: Run,
+    store: Path,
+    manifest: Manifest,
+    real: str | None,
+    extractor: str | None,
+    device: torch.device,
 ) -> tuple[Watch | None, Snapshot | None]:
-    """The quick score and its snapshots, if the run wants one and the real features are there."""
-    if not run.training.watch_kimg or not real or processes.rank():
+    """The quick score and its snapshots, if the run wants one.
+
+    UserError unless the real features are of the store's images, in the space of the quick scores.
+    """
+    if not run.training.watch_kimg or processes.rank():
         return None, None
-    if not extractor:
+    if real and not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")
+    space, count = Space.parse(run.training.watch_space), run.training.watch_images
+    if not real or not extractor:
+        real, extractor = _real_features(store, space, extractor, device)
+    found = features.load(real)
+    if found.info.images_sha256 != manifest.images_sha256 or len(found.values) != manifest.count:
+        raise UserError(
+            f"{real} is of other images than {store} holds; delete it, and it is made again"
+        )
+    _check_space(found.info, {**space._asdict()}, real)
     with shapes_only():
         latent_dim = build_model(run).latent_dim
-    budget, values = run.training, features.load(real).values
-    space, count = Space.parse(budget.watch_space), budget.watch_images
-    watch = QuickScore(values, space, extractor, latent_dim, count, run.seed, device)
+    watch = QuickScore(found.values, space, extractor, latent_dim, count, run.seed, device)
+    _check_space(found.info, watch.network.identity, real)
     return watch, snapshot(latent_dim, run.seed, device)
+
+
+def _real_features(
+    store: Path, space: Space, extractor: str | None, device: torch.device
+) -> tuple[str, str]:
+    """The features of a store's images and the description of their network, beside the store."""
+    store = Path(os.path.abspath(store))
+    described = Path(extractor or store.parent / artifacts.extractor(space.extractor))
+    if not extractor and not described.exists():
+        extractors.obtain(space.extractor, None, described)
+    path = store.parent / artifacts.real_features(store.name, space)
+    if not path.exists():
+        features.compute_file(store, space, described, device, path)
+    return str(path), str(described)
+
+
+def _check_space(info: FeatureInfo, expected: Mapping[str, str], path: str) -> None:
+    """UserError where features were made in another way than the run's quick scores are."""
+    for key, value in expected.items():
+        if (found := getattr(info, key)) != value:
+            raise UserError(
+                f"{path}: its features have {key} {found}, the quick scores of the run {value}; "
+                "make them as these are (python -m fpa features --space), or leave --real out"
+            )
+    if info.stages.get("features") != STAGES["features"]:
+        raise UserError(f"{path} is of another version of this code; delete it and run again")

@@ -563,7 +563,8 @@ def test_symbolic_links_are_not_followed(photographs, tmp_path):
         (zipped, ["2.png"]),
         (tarred, ["2.png"]),
     ):
-        manifest = prepare(images_dataset(path, max_unreadable=3), tmp_path / "store")
+        store = tmp_path / f"store of {path.name}"
+        manifest = prepare(images_dataset(path, max_unreadable=3), store)
         assert manifest.names == ["1.png"]
         assert [e.name for e in manifest.unreadable] == names
         assert all("link" in e.reason for e in manifest.unreadable)

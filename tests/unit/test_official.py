@@ -377,9 +377,9 @@ GREY = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
-    """The digits at 16 px, grey."""
+    """The tiny experiment's digits, at 16 px, grey."""
     folder = tmp_path_factory.mktemp("digits")
-    words = ("resolution=16", "channels=1", "--no-config", "--out", "store")
+    words = ("resolution=16", "channels=1", "filter=bicubic", "--no-config", "--out", "store")
     done = fpa("prepare", "digits", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "store"
