@@ -210,6 +210,11 @@ def _check_run(plan: Plan, run: Run) -> None:
             f"models.{model.name}.training.batch_size: {batch_size} is larger than the data "
             f"set {dataset.name} ({count:,} images)"
         )
+    if count == 1:
+        raise UserError(
+            f"datasets.{dataset.name}: a single image, where every distance needs two on either "
+            "side; have more images"
+        )
     if count and run.training.watch_kimg and not run.is_finished and count <= NEIGHBOURS:
         raise UserError(
             f"models.{model.name}.training.watch_kimg: a quick score needs {NEIGHBOURS + 1} real "

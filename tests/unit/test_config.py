@@ -457,6 +457,16 @@ LATE = {
         {"source": "folder", "path": "/", "count": 3, "resolution": 16, "channels": 1},
         "evaluation.protocols.quick: 4 images on either side are needed for precision and recall",
     ),
+    "a single image": (
+        "",
+        {
+            "datasets": {"mine": {"source": "folder", "path": "/", "count": 1, "resolution": 16}},
+            "models": {"fpa": TINY["models"]["fpa"]},
+            "evaluation": {**TINY["evaluation"], "metrics": ["fid"], "checkpoint": "last"},
+            "training": {"kimg": 1, "batch_size": 1, "watch_kimg": 0},
+        },
+        "datasets.mine: a single image, where every distance needs two on either side",
+    ),
     "a quick score of three images": (
         "",
         {
