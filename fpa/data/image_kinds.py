@@ -16,6 +16,7 @@ ADVICE = {
     "JPEG XL": "save it as PNG or JPEG",
     "JPEG 2000": "save it as PNG or JPEG",
     "raw photograph": "develop it, or leave it out",
+    "placeholder of iCloud": "download the photograph itself",
 }
 """Kinds of images that are not read, or not by every installation, and what to do about them."""
 

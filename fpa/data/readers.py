@@ -464,7 +464,7 @@ def kinds(left_out: Iterable[tuple[str, str]]) -> dict[str, int]:
             found[Path(name.rpartition("/")[2]).suffix.lower() or "without a suffix"] += 1
         else:
             kind = reason.partition(";")[0]
-            found[kind if kind in ADVICE else "unreadable"] += 1
+            found["links" if "link" in kind else kind if kind in ADVICE else "unreadable"] += 1
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -531,7 +531,8 @@ def _tidy(name: str) -> str:
 def _not_an_image(found: Found, reader: Reader) -> str:
     """Why a file is not to be read; empty for an image."""
     if HIDDEN.search(found.name):
-        return HIDDEN_FILE
+        kind = "placeholder of iCloud"
+        return f"{kind}; {ADVICE[kind]}" if found.name.endswith(".icloud") else HIDDEN_FILE
     if found.name.rpartition(".")[2].lower() in IMAGE_SUFFIXES:
         return ""
     if found.problem:

@@ -216,6 +216,14 @@ def test_photographs_of_a_phone_are_not_left_out_without_a_word(photographs, tmp
     assert "max_unreadable is 6 now; set datasets.mine.max_unreadable: 7" in done.stderr
 
 
+def test_links_and_photographs_that_are_elsewhere_are_told(photographs, tmp_path):
+    files = {"1.jpg": jpeg(photographs[0]), ".IMG_2.HEIC.icloud": b"bplist00"}
+    place = make_folder(tmp_path / "phone", files)
+    (place / "3").symlink_to("1.jpg")
+    manifest = prepare(images_dataset(place), tmp_path / "store")
+    assert manifest.not_taken == {"links": 1, "placeholder of iCloud": 1}
+
+
 def test_what_a_message_says_to_install_helps_the_next_call(photographs, tmp_path, heic):
     place = make_folder(tmp_path / "phone", {"1.jpg": jpeg(photographs[0]), "2.heic": HEIC})
     heic(False)
