@@ -94,7 +94,9 @@ class EvaluationContext:
             network = self.extractor(protocol.extractor)
             features.compute_file(store, protocol.space, network, self.device, path)
         found = features.load(path)
-        if found.info.images_sha256 != open_store(store)[1].images_sha256:
+        manifest = open_store(store)[1]
+        whole = len(found.values) == manifest.count
+        if found.info.images_sha256 != manifest.images_sha256 or not whole:
             raise UserError(f"{path} has features of other images; delete it and run again")
         return found, size
 

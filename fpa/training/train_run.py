@@ -140,18 +140,17 @@ def _watch(
 
     UserError unless the real features are of the store's images, in the space of the quick scores.
     """
-    if not run.training.watch_kimg or processes.rank():
-        return None, None
     if real and not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")
+    if real:
+        _check_images(real, store, manifest)
+    if not run.training.watch_kimg or processes.rank():
+        return None, None
     space, count = Space.parse(run.training.watch_space), run.training.watch_images
     if not real or not extractor:
         real, extractor = _real_features(store, space, extractor, device)
+        _check_images(real, store, manifest)
     found = features.load(real)
-    if found.info.images_sha256 != manifest.images_sha256 or len(found.values) != manifest.count:
-        raise UserError(
-            f"{real} is of other images than {store} holds; delete it, and it is made again"
-        )
     _check_space(found.info, {**space._asdict()}, real)
     with shapes_only():
         latent_dim = build_model(run).latent_dim
@@ -172,6 +171,15 @@ def _real_features(
     if not path.exists():
         features.compute_file(store, space, described, device, path)
     return str(path), str(described)
+
+
+def _check_images(path: str, store: Path, manifest: Manifest) -> None:
+    """UserError unless a file of features is of all images of the store."""
+    found = features.load(path)
+    if found.info.images_sha256 != manifest.images_sha256 or len(found.values) != manifest.count:
+        raise UserError(
+            f"{path} is of other images than {store} holds; delete it, and it is made again"
+        )
 
 
 def _check_space(info: FeatureInfo, expected: Mapping[str, str], path: str) -> None:

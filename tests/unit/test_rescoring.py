@@ -51,6 +51,24 @@ def scored(small, tmp_path):
     return tmp_path / "export", Score.read(folder / "score.json"), data
 
 
+def test_a_score_of_another_run_is_not_made_again(scored, tmp_path):
+    model, score, data = scored
+    other = score.model_copy(update={"run": "0" * 64})
+    with pytest.raises(UserError, match="but its score file is of 0000000000"):
+        rescore(model, other, 32, data, tmp_path, torch.device("cpu"))
+
+
+def test_features_of_other_images_are_not_scored_against_again(scored, tmp_path):
+    model, score, data = scored
+    (store,) = (path.parent for path in data.glob("*/manifest.json"))
+    path = store / "features.thumbnails-16px.clean.array.npy"
+    words = ("--extractor", data / "extractors/thumbnails-16px.json", "--count", 8)
+    space = ("--space", "thumbnails-16px.clean.array")
+    assert fpa("features", store, *words, *space, "--out", path, cwd=tmp_path).returncode == 0
+    with pytest.raises(UserError, match="has features of other images"):
+        rescore(model, score, 32, data, tmp_path, torch.device("cpu"))
+
+
 def test_a_score_made_again_is_the_same(scored, tmp_path):
     model, score, data = scored
     (tmp_path / "scratch").mkdir()
