@@ -52,7 +52,7 @@ def _dataset(add: Add) -> None:
     add("--no-config", action="store_true", help="read no configuration: the settings say it all")
     add(
         "--out",
-        type=kinds.folder,
+        type=kinds.folder_for("a prepared data set"),
         metavar="DIR",
         help="folder of the prepared images, if not the usual one",
     )

@@ -214,6 +214,8 @@ def score(options: argparse.Namespace) -> None:
                 f"scoring a run takes --{name} (python -m fpa score --help); to score a folder of "
                 "images, name what to compare it with by --against"
             )
+    if options.digest:
+        raise UserError("--digest is of a reference; name that by --against, or leave it out")
     chosen = [METRICS.find(name, "--metrics") for name in options.metrics or ("fid", "kid")]
     if not any(m.of_features and (options.check or not m.needs_cross_check) for m in chosen):
         raise UserError(

@@ -71,7 +71,7 @@ def _import_official(add: Add) -> None:
     add("--args", type=kinds.file, metavar="FILE", required=True, help="the args.txt beside it")
     add(
         "--out",
-        type=kinds.folder,
+        type=kinds.folder_for("a run"),
         metavar="DIR",
         required=True,
         help="folder of the run that it becomes",

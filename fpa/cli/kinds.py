@@ -120,6 +120,27 @@ def folder(text: str) -> str:
     return folder_above(text)
 
 
+FOLDERS = {
+    "a prepared data set": artifacts.MANIFEST,
+    "a run": artifacts.SUMMARY,
+    "an export": artifacts.GENERATOR_CONFIGURATION,
+    "an experiment's results": artifacts.EXPERIMENT,
+}
+"""What a folder is, by a file in it."""
+
+
+def folder_for(kind: str) -> Callable[[str], str]:
+    """The name of a folder that is written: a new one, or not one of another kind."""
+
+    def read(text: str) -> str:
+        for other, name in FOLDERS.items():
+            if other != kind and (Path(text) / name).exists():
+                raise _Refused(f"{text} holds {other}, expected a folder for {kind}")
+        return folder(text)
+
+    return read
+
+
 def file(text: str) -> str:
     """The name of a file of any kind, if it exists."""
     if Path(text).is_dir():

@@ -38,7 +38,12 @@ def _train(add: Add) -> None:
         help="the resolved run (python -m fpa plan --write)",
     )
     add("--store", type=kinds.folder, metavar="DIR", required=True, help="the prepared data set")
-    add("--out", type=kinds.folder, metavar="DIR", help="default: the folder of RUN.JSON")
+    add(
+        "--out",
+        type=kinds.folder_for("a run"),
+        metavar="DIR",
+        help="default: the folder of RUN.JSON",
+    )
     add("--base", metavar="DIR", help="finished run to start from, for models that need one")
     add("--finished", metavar="DIR", help="finished run in the place of this training")
     add(

@@ -124,12 +124,7 @@ def evaluate(
     way than the protocol's, and networks that cannot be had. Features that are not finite give the
     status `nan` and no metrics.
     """
-    protocol = resolve(protocol)
-    if protocol.of_paths:
-        raise UserError(
-            f"protocol {protocol.name} measures paths between a generator's latents, which images do "
-            "not show; use python -m fpa path-length for a finished run"
-        )
+    protocol = _of_images(protocol)
     settings = settings or Settings(metrics_of_images())
     for metric in settings.metrics:
         named = METRICS.find(metric, "metrics")
@@ -207,7 +202,7 @@ def make_reference(
 
     name: of the images, for tables. most: features that are kept beside the moments, drawn at random.
     """
-    protocol = resolve(protocol)
+    protocol = _of_images(protocol)
     opened = open_images(real)
     context.extractor(protocol.extractor)
     _check_count(opened, protocol)
@@ -239,6 +234,17 @@ def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
             "n_fake, n_real, name"
         )
     return protocols.resolve(name, settings, "protocol")
+
+
+def _of_images(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
+    """A protocol that scores images; UserError for one that measures paths between latents."""
+    found = resolve(protocol)
+    if found.of_paths:
+        raise UserError(
+            f"protocol {found.name} measures paths between a generator's latents, which images do "
+            "not show; use python -m fpa path-length for a finished run"
+        )
+    return found
 
 
 def _check_count(real: Any, protocol: Protocol) -> None:

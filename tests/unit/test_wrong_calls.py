@@ -140,6 +140,8 @@ prepare digits --config small.yaml sharpness=2 --out new
 prepare digits --config small.yaml resolution --out new
 prepare digits --config small.yaml --out text.txt
 prepare digits --config small.yaml --out samples.npy
+prepare digits --config small.yaml --out run
+prepare digits --config small.yaml --out export
 prepare digits --config small.yaml --workers 1e3
 prepare digits --config small.yaml --workers 1000000
 prepare digits --config small.yaml channels=1 channels=3 --out new
@@ -176,6 +178,8 @@ train run.json --store nowhere
 train run.json --store run
 train run.json --store samples.npy
 train run.json --store store --out text.txt
+train run.json --store store --out store
+train run.json --store store --out export
 train run.json --store store --log-every 0
 train run.json --store store --gpus -1
 train run.json --store store --gpus 3
@@ -327,6 +331,7 @@ radii real.npy --most 3 --out x.npz
 radii real.npy --out x.npy
 radii real.npy --seed -1 --out x.npz
 reference nowhere
+reference samples.npy --protocol ppl --config small.yaml --out x.npz
 reference text.txt
 reference run --config small.yaml
 reference samples.npy --protocol smal --config small.yaml
@@ -351,6 +356,7 @@ score run SCORE --radii radii.npz --metrics precision_recall --out x.json
 score run SCORE --metrics nothing --out x.json
 score run SCORE --metrics ppl --out x.json
 score run SCORE --metrics inception_score --out x.json
+score run SCORE --digest abc --out x.json
 score run SCORE --n-real 0 --out x.json
 score run SCORE --n-real 100000 --out x.json
 score run SCORE --kid-subsets 0 --out x.json
