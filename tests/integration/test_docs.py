@@ -5,11 +5,14 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
 from pathlib import Path
+from subprocess import DEVNULL
 
 import made_up
 import numpy as np
@@ -17,7 +20,17 @@ import official
 import pytest
 import torch
 import yaml
-from conftest import ROOT, fpa, jpeg, run_snakemake, snakemake
+from conftest import (
+    ROOT,
+    environment,
+    fpa,
+    jpeg,
+    plugins_dropped,
+    run,
+    run_snakemake,
+    snakemake,
+    started,
+)
 
 from fpa.cli import VERBS, make_parser
 from fpa.core.errors import UserError
@@ -39,43 +52,55 @@ from fpa.reporting.tables import table_names
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
 DOCS = ["README.md", "CONTRIBUTING.md", *PAGES]
-# These need finished or broken runs, a cache, archives, conda or an environment: here they are only
+# These need a cache, archives, weights, conda, a cluster or an environment, or have dots: here they are only
 # read by the parser that would run them. Other files run their verbs and options.
 NOT_RUN_HERE = """
-snakemake --unlock
-snakemake --report report.html
 snakemake --cores all --cache
 snakemake --sdm conda
 snakemake --profile slurm --configfile experiments/paper.yaml
 snakemake --cores all --configfile experiments/photographs.yaml
 python -m fpa
-python -m fpa compare RUN_A RUN_B
 python -m fpa train RUN.json --gpus 4 ...
-python -m fpa table fid score.json --results results --out fid.csv
-python -m fpa plan experiments/paper.yaml --disk
-python -m fpa clean config.yaml --yes
-python -m fpa unpack bundle.tar.gz
-python -m fpa export RUN --out my-painter
-python -m fpa sample my-painter --count 64 --out images.npy
-python -m fpa sample results/published/cats/fpa_unet --count 64 --seed 1 --out cats.npy
-python -m fpa sample EXPORT --trust-class their_models:Painter --out samples.npy
 python -m fpa train RUN/run.json ... --trust-class my_models:Mine
-python -m fpa status results/paper
 python -m fpa score my-samples/ --against celeba --protocol paper --out my-samples.json
 python -m fpa score my-samples/ --against real-photographs/ --protocol quick
 python -m fpa score my-samples/ --against celeba-....npz --protocol paper --digest 0123456789
 python -m fpa extractor lpips_vgg16 --out data/extractors/lpips_vgg16.json
 python -m fpa path-length RUN --extractor data/extractors/lpips_vgg16.json --checkpoint best --out score-ppl.json
 python -m fpa reference celeba --protocol paper
-python -m fpa publish results --out published --author "Family, Given" --licence CC-BY-4.0
-python -m fpa checklist published
-python -m fpa verify published
-python -m fpa verify published --rescore 0.1 --data data
 python docs/performance.py
 pip install .
 pip install -e .[dev]
 pip install .[tensorboard]
 pip install .[onnx]
+pip install pillow-heif
+""".strip().splitlines()
+# These are run as they are printed, in this order, on what `snakemake` has made in a clone.
+RUN_ON_RESULTS = """
+python -m fpa compare RUN_A RUN_B
+python -m fpa table fid score.json --results results --out fid.csv
+python -m fpa plan experiments/paper.yaml --disk
+python -m fpa export RUN --out my-painter
+python -m fpa sample my-painter --count 64 --out images.npy
+python -m fpa sample EXPORT --trust-class their_models:Painter --out samples.npy
+python -m fpa sample results/published/cats/fpa_unet --count 64 --seed 1 --out cats.npy
+python -m fpa status results
+python -m fpa status results/paper
+python -m fpa publish results --out published --author "Family, Given" --licence CC-BY-4.0
+python -m fpa checklist published
+python -m fpa verify published
+python -m fpa verify published --rescore 0.1 --data data
+python -m fpa unpack bundle.tar.gz
+python -m fpa report results
+python -m fpa clean config.yaml --yes
+""".strip().splitlines()
+KILLED = "snakemake --cores all results/tables/fid.csv"
+AFTER_IT = """
+snakemake --unlock
+snakemake --cores all results/tables/fid.csv
+snakemake --cores all results/bundle.tar.gz
+snakemake --cores all
+snakemake --report report.html
 """.strip().splitlines()
 PROGRAMS = r"(?:make|snakemake|python|fpa|pip|mkdocs)"
 
@@ -96,8 +121,11 @@ def commands() -> list[str]:
 
 
 def of(*programs: str) -> list[str]:
-    """The commands of some programs that are run here."""
-    return [c for c in commands() if c.startswith(programs) and c not in NOT_RUN_HERE]
+    """The commands of some programs that are run here, without results."""
+    others = {*NOT_RUN_HERE, *RUN_ON_RESULTS, *AFTER_IT} - {KILLED, "python -m fpa report results"}
+    others -= {"python -m fpa status results", "snakemake --cores all"}
+    others.discard("snakemake --cores all results/bundle.tar.gz")
+    return [c for c in commands() if c.startswith(programs) and c not in others]
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -110,7 +138,9 @@ def blocks(name: str, language: str) -> list[str]:
 def test_every_command_is_run_here_or_understood():
     found = commands()
     assert {"make fid", "make test", "python -m fpa --help"} <= set(found)
-    assert set(found) - set(of("make", "python -m fpa", "fpa", "snakemake")) == set(NOT_RUN_HERE)
+    run_here = {*of("make", "python -m fpa", "fpa", "snakemake"), *RUN_ON_RESULTS, *AFTER_IT}
+    assert set(found) - run_here == set(NOT_RUN_HERE)
+    assert {*RUN_ON_RESULTS, *AFTER_IT} <= set(found)
     extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
     for command in NOT_RUN_HERE:
         program, *words = (word for word in shlex.split(command) if word != "...")
@@ -163,6 +193,48 @@ def test_python_commands_run_in_the_order_of_the_documents(tmp_path, photographs
             continue
         done = fpa(*words, cwd=tmp_path)
         assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert done.stdout + done.stderr
+
+
+def test_what_follows_a_kill_and_a_finished_run_is_run_as_it_is_printed(tmp_path, small):
+    """In a clone whose default experiment is small; RUN and the like are its one run."""
+    for name in ("fpa", "baselines", "workflow", "profiles", "experiments", "Snakefile"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    small |= {"experiment": "default", "results": "results"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(small))
+    env = environment()
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    with started(*shlex.split(KILLED), cwd=tmp_path, env=env, stdout=DEVNULL, stderr=DEVNULL) as it:
+        while not list(tmp_path.glob(".snakemake/locks/*")):
+            assert it.poll() is None
+            time.sleep(0.05)
+    # It was killed at the block's end.
+    assert "LockException" in run(*shlex.split(KILLED), cwd=tmp_path, env=env).stderr
+    for command in AFTER_IT:
+        done = run(*shlex.split(command), cwd=tmp_path, env=env)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+    (folder,) = tmp_path.glob("results/runs/*/*/seed*")
+    (tmp_path / "results/published/cats").mkdir(parents=True)
+    for name in ("RUN", "RUN_A", "RUN_B", "EXPORT", "results/published/cats/fpa_unet"):
+        (tmp_path / name).symlink_to(folder)
+    # Those of the paper's archives that are fetched by hand.
+    (tmp_path / "data/archives").mkdir()
+    for name in ("img_align_celeba.zip", "images.zip"):
+        (tmp_path / "data/archives" / name).touch()
+    (score,) = folder.glob("score-*.json")
+    shutil.copy(score, tmp_path / "score.json")
+    shutil.copy(tmp_path / "results/bundle.tar.gz", tmp_path)
+    with plugins_dropped():
+        Plan({**small, "experiment": "paper"}).experiment.write(tmp_path / "results/paper")
+    for command in RUN_ON_RESULTS:
+        with plugins_dropped():
+            # What is published names no module that is to be imported.
+            importlib.import_module("thumbnails")
+            done = fpa(*shlex.split(command)[3:], cwd=tmp_path)
+        # The checklist of one small training has something to say.
+        expected = 1 if " checklist " in command else 0
+        assert done.returncode == expected, f"{command}: {done.stdout}{done.stderr}"
         assert done.stdout + done.stderr
 
 
@@ -447,8 +519,8 @@ def test_the_recipes_work_from_outside(plugins, tiny):
     assert experiment.datasets["flowers"].count == 8_189
 
     z = torch.randn(3, small["painter"]["latent_dim"], generator=torch.Generator().manual_seed(0))
-    for run in experiment.runs[:2]:
-        model = build(run.model.class_, run.model.settings, 16, 1)
+    for planned in experiment.runs[:2]:
+        model = build(planned.model.class_, planned.model.settings, 16, 1)
         painting = model.ema.paint(z)
         left, right = painting.rule_output.left, painting.rule_output.right
         torch.testing.assert_close(painting.rule_output.matrix, left.transpose(-1, -2) @ right)
