@@ -27,7 +27,7 @@ Trace = Mapping[str, np.ndarray]
 
 def load(folder: Path) -> tuple[Trace, Trace]:
     """A painting trace and the statistics of many paintings, as numpy arrays by name."""
-    from fpa.core.files import load_array
+    from fpa.core.files import load_arrays
     from fpa.experiment.experiment import Experiment
     from fpa.reporting.bundle import unpack
     from fpa.reporting.figures import Context
@@ -36,7 +36,7 @@ def load(folder: Path) -> tuple[Trace, Trace]:
     context = Context(Experiment.read(results))
     (trace,) = context.traces("digits", "fpa")
     (many,) = context.statistics("digits", ["fpa"])
-    return tuple(dict(load_array(results / part.path)) for part in (trace, many))  # type: ignore[return-value]
+    return tuple(dict(load_arrays(results / part.path)) for part in (trace, many))  # type: ignore[return-value]
 
 
 def written(trace: Trace, n: int, delta: bool) -> np.ndarray:

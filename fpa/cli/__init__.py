@@ -12,6 +12,7 @@ import gc
 import io
 import sys
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 from fpa.cli import kinds
@@ -115,6 +116,9 @@ def _run(words: list[str]) -> int:
         load_inherited_plugins()
         trust(getattr(options, "trust_class", None) or ())
         options.action(options)
+    except UsageError as error:
+        start_logging(verb, _log_among(words))
+        return _fail(verb, str(error), 2)
     except Stopped as reason:
         log.warning("stopped by %s", reason)
         return Stopped.EXIT_CODE
@@ -132,6 +136,18 @@ def _run(words: list[str]) -> int:
     return 0
 
 
+def _log_among(words: Sequence[str]) -> str | None:
+    """The log that a call names whose options are wrong: the workflow looks there for what was wrong.
+
+    None where there is none, or where it is the mistake.
+    """
+    named = next((file for word, file in pairwise(words) if word == "--log"), None)
+    try:
+        return named and kinds.log(named)
+    except argparse.ArgumentTypeError:
+        return None
+
+
 def _fail(verb: str, message: str, code: int) -> int:
     if log.handlers:
         log.error("error: %s", "\n".join(" ".join(line.split()) for line in message.splitlines()))
@@ -140,11 +156,22 @@ def _fail(verb: str, message: str, code: int) -> int:
     return code
 
 
+class UsageError(SystemExit):
+    """A verb or an option that cannot be taken; ends a program that does not catch it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(2)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
+        raise UsageError(f"{message} ({self.prog} --help)")
 
 
 def make_parser(chosen: Collection[str] = tuple(VERBS)) -> argparse.ArgumentParser:

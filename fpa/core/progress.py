@@ -34,7 +34,7 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
     log.setLevel(logging.INFO if first else logging.ERROR)
     log.handlers.clear()
     screen = logging.StreamHandler()
-    screen.setFormatter(_Printable(f"fpa {verb}: %(message)s"))
+    screen.setFormatter(_Printable(f"{'fpa ' + verb if verb else 'fpa'}: %(message)s"))
     log.addHandler(screen)
     if log_file and first:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)

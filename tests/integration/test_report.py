@@ -13,7 +13,7 @@ import pytest
 from browsing import opened, pixels
 from conftest import fpa, modules_loaded_by
 
-from fpa.core.files import load_array
+from fpa.core.files import load_arrays
 from fpa.evaluation import trace
 from fpa.reporting.make import make_report
 from fpa.reporting.player import pack
@@ -218,7 +218,7 @@ def move_slider(page, step: int) -> None:
 
 def saved_trace(made, name: str) -> dict[str, np.ndarray]:
     _, specs, results, _ = made
-    with load_array(results / specs[name].inputs[0].path) as arrays:
+    with load_arrays(results / specs[name].inputs[0].path) as arrays:
         return dict(arrays)
 
 

@@ -5,6 +5,7 @@ from conftest import fpa, modules_loaded_by
 
 from fpa.cli import VERBS, make_parser
 from fpa.cli.options import IMPORTED
+from fpa.workflow.snakemake_internals import says_what_is_wrong
 
 SEED = "a whole number from 0 to 2147483647"
 
@@ -73,3 +74,12 @@ def test_help_and_mistakes_come_before_torch(command):
     code = f"from fpa.cli import main\ntry: main({command.split()})\nexcept SystemExit: pass"
     slow = {"torch", "scipy", "pandas", "matplotlib", "sklearn"}
     assert not slow & modules_loaded_by(code)
+
+
+def test_a_mistake_in_the_options_is_in_the_log_too(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    words = ("cost", "run.json", "--out", "cost.json", "--log", "log")
+    done = fpa(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert says_what_is_wrong([tmp_path / "log"], since=0)
+    assert done.stderr.partition("error: ")[2] in (tmp_path / "log").read_text(encoding="utf-8")

@@ -227,7 +227,7 @@ def test_a_job_that_says_what_is_wrong_is_not_tried_again(disturbed, slurm, tmp_
         said, _ = process.communicate(timeout=HANGING)
     assert process.returncode == 1, said
     (log,) = (tmp_path / "results/tiny/logs/cost").iterdir()
-    assert log.read_text().count("is not a resolved run of this version") == 1
+    assert log.read_text().count("expected a resolved run") == 1
     ((job,),) = jobs_of(slurm, tmp_path).values()
     assert job["JobState"] == "FAILED"
 
