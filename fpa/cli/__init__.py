@@ -12,6 +12,7 @@ import gc
 import io
 import sys
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from itertools import pairwise
 from typing import NoReturn
 
@@ -187,27 +188,11 @@ def make_parser(chosen: Collection[str] = tuple(VERBS)) -> argparse.ArgumentPars
         help = GROUPS[group][verb]
         sub = verbs.add_parser(verb, help=help, description=help)
         if verb in chosen:
-            import_group(group)
+            import_module(f"fpa.cli.{group}")
             sub.add_argument(
                 "--log", type=kinds.log, metavar="FILE", help="also append messages to this file"
             )
-            IMPORTED[verb].arguments(sub.add_argument)
+            for option in IMPORTED[verb].options:
+                option(sub.add_argument)
             sub.set_defaults(action=IMPORTED[verb].action)
     return parser
-
-
-def import_group(name: str) -> None:
-    """Import the module of a group of verbs, which registers them."""
-    match name:
-        case "experiment":
-            from fpa.cli import experiment  # noqa: F401
-        case "data":
-            from fpa.cli import data  # noqa: F401
-        case "training":
-            from fpa.cli import training  # noqa: F401
-        case "generators":
-            from fpa.cli import generators  # noqa: F401
-        case "evaluation":
-            from fpa.cli import evaluation  # noqa: F401
-        case "reporting":
-            from fpa.cli import reporting  # noqa: F401

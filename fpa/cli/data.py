@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fpa.cli import kinds
-from fpa.cli.options import COUNT, MOST_THREADS, Add, verb, whole
+from fpa.cli.options import CONFIG, COUNT, MOST_THREADS, folder, option, verb, whole, writes
 from fpa.core import artifacts
 from fpa.core.files import save_array
 from fpa.core.progress import log
@@ -19,18 +19,16 @@ from fpa.experiment.config import check_config, read_config, resolve_dataset
 from fpa.reporting.inspection import contact_sheet, describe
 
 
-def _download(add: Add) -> None:
-    add("source", help="afhq_cat, afhq_dog, afhq_wild (one archive) or lsun_church")
-    add("--config", default="config.yaml", help="the experiment (config.yaml)")
-    add(
+@verb(
+    option("source", "afhq_cat, afhq_dog, afhq_wild (one archive) or lsun_church"),
+    CONFIG,
+    option(
         "--out",
+        "default: archives/ in the experiment's data folder",
         type=kinds.file,
         metavar="FILE",
-        help="default: archives/ in the experiment's data folder",
-    )
-
-
-@verb(_download)
+    ),
+)
 def download(options: argparse.Namespace) -> None:
     SOURCES.find(options.source)
     out = options.out
@@ -40,22 +38,22 @@ def download(options: argparse.Namespace) -> None:
     fetch_archive(options.source, Path(out))
 
 
-def _dataset(add: Add) -> None:
-    add("dataset", help="a data set of the configuration or of this project (celeba, ...)")
-    add(
+DATASET = (
+    option("dataset", "a data set of the configuration or of this project (celeba, ...)"),
+    option(
         "settings",
+        "settings that replace the configuration's, as in path=photos.zip resolution=32",
         nargs="*",
         metavar="KEY=VALUE",
-        help="settings that replace the configuration's, as in path=photos.zip resolution=32",
-    )
-    add("--config", default="config.yaml", help="the experiment (config.yaml)")
-    add("--no-config", action="store_true", help="read no configuration: the settings say it all")
-    add(
+    ),
+    CONFIG,
+    option("--no-config", "read no configuration: the settings say it all", action="store_true"),
+    folder(
         "--out",
+        "folder of the prepared images, if not the usual one",
         type=kinds.folder_for("a prepared data set"),
-        metavar="DIR",
-        help="folder of the prepared images, if not the usual one",
-    )
+    ),
+)
 
 
 def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
@@ -64,13 +62,11 @@ def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
     return spec, Path(options.out) if options.out else folder
 
 
-def _prepare(add: Add) -> None:
-    _dataset(add)
-    add("--workers", type=whole(0, MOST_THREADS), default=0, help="processes (0: one a core)")
-    add("--verify", action="store_true", help="only check what is prepared, every byte")
-
-
-@verb(_prepare)
+@verb(
+    *DATASET,
+    option("--workers", "processes (0: one a core)", type=whole(0, MOST_THREADS), default=0),
+    option("--verify", "only check what is prepared, every byte", action="store_true"),
+)
 def prepare(options: argparse.Namespace) -> None:
     spec, folder = _resolved(options)
     if options.verify:
@@ -91,18 +87,16 @@ def prepare(options: argparse.Namespace) -> None:
     )
 
 
-def _inspect(add: Add) -> None:
-    _dataset(add)
-    add("--count", type=COUNT, default=64, help="images on the contact sheet")
-    add(
+@verb(
+    *DATASET,
+    option("--count", "images on the contact sheet", type=COUNT, default=64),
+    option(
         "--sheet",
+        "default: contact-sheet.png in that folder",
         type=kinds.output(kinds.PICTURE),
         metavar="PNG",
-        help="default: contact-sheet.png in that folder",
-    )
-
-
-@verb(_inspect)
+    ),
+)
 def inspect(options: argparse.Namespace) -> None:
     folder = Path(options.dataset)
     if not (folder / artifacts.MANIFEST).exists():
@@ -114,19 +108,11 @@ def inspect(options: argparse.Namespace) -> None:
     print(f"{'contact sheet':<14} {sheet}")
 
 
-def _real_samples(add: Add) -> None:
-    add("store", metavar="DIR", help="the prepared data set")
-    add("--count", type=COUNT, default=64, help="number of images")
-    add(
-        "--out",
-        type=kinds.output(kinds.IMAGES),
-        metavar="FILE",
-        required=True,
-        help="the images, .npy",
-    )
-
-
-@verb(_real_samples)
+@verb(
+    folder("store", "the prepared data set"),
+    option("--count", "number of images", type=COUNT, default=64),
+    writes(kinds.IMAGES, "the images, .npy"),
+)
 def real_samples(options: argparse.Namespace) -> None:
     images, _ = store.open_store(options.store)
     save_array(options.out, np.asarray(images[: options.count]))

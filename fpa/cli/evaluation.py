@@ -6,7 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from fpa.cli import kinds
-from fpa.cli.options import COUNT, Add, add_checkpoint, add_device, add_seed, verb, whole
+from fpa.cli.options import (
+    COUNT,
+    DEVICE,
+    WEIGHTS,
+    checkpoint,
+    folder,
+    option,
+    reads,
+    seed,
+    verb,
+    whole,
+    writes,
+)
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest, load_array, save_npz
@@ -30,52 +42,25 @@ from fpa.runs import devices
 CONFIG = "config.yaml"
 
 
-def _extractor(add: Add) -> None:
-    add("name", help="inception_v3, efficientnet_lite0-<n>px, dinov2_vitl14, ...")
-    add(
-        "--weights",
-        type=kinds.there,
-        metavar="DIR",
-        help="folder with the network's files, if you have them",
-    )
-    add(
-        "--out",
-        type=kinds.output(kinds.EXTRACTOR),
-        metavar="FILE",
-        required=True,
-        help="JSON file that describes the extractor",
-    )
-
-
-@verb(_extractor)
+@verb(
+    option("name", "inception_v3, efficientnet_lite0-<n>px, dinov2_vitl14, ..."),
+    WEIGHTS,
+    writes(kinds.EXTRACTOR, "JSON file that describes the extractor"),
+)
 def extractor(options: argparse.Namespace) -> None:
     found = obtain(options.name, options.weights, Path(options.out))
     for file in found.weights.values():
         log.info("%s: %s (SHA-256 %s...)", found.name, file.path, file.sha256[:12])
 
 
-def _features(add: Add) -> None:
-    add("images", help="uint8 .npy of shape (N, C, H, W), or a prepared data set's folder")
-    add(
-        "--extractor",
-        type=kinds.existing(kinds.EXTRACTOR),
-        metavar="FILE",
-        required=True,
-        help="from python -m fpa extractor",
-    )
-    add("--count", type=COUNT, default=0, help="only the first so many (all)")
-    add("--space", default="efficientnet_lite0-96px.clean.array", help="EXTRACTOR.RESIZE.FORMAT")
-    add(
-        "--out",
-        type=kinds.output(kinds.FEATURES),
-        metavar="FILE",
-        required=True,
-        help=".npy; a .json goes beside it",
-    )
-    add_device(add)
-
-
-@verb(_features)
+@verb(
+    option("images", "uint8 .npy of shape (N, C, H, W), or a prepared data set's folder"),
+    reads("--extractor", kinds.EXTRACTOR, "from python -m fpa extractor", required=True),
+    option("--count", "only the first so many (all)", type=COUNT, default=0),
+    option("--space", "EXTRACTOR.RESIZE.FORMAT", default="efficientnet_lite0-96px.clean.array"),
+    writes(kinds.FEATURES, ".npy; a .json goes beside it"),
+    *DEVICE,
+)
 def features(options: argparse.Namespace) -> None:
     feature_files.compute_file(
         Path(options.images),
@@ -87,59 +72,43 @@ def features(options: argparse.Namespace) -> None:
     )
 
 
-def _radii(add: Add) -> None:
-    add(
-        "features",
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        help="features of the real images, .npy",
-    )
-    add("--most", type=COUNT, default=10_000, help="images, drawn at random, at most")
-    add_seed(add, "seed of the draw")
-    add("--out", type=kinds.output(kinds.RADII), metavar="FILE", required=True, help=".npz")
-
-
-@verb(_radii)
+@verb(
+    reads("features", kinds.FEATURES, "features of the real images, .npy"),
+    option("--most", "images, drawn at random, at most", type=COUNT, default=10_000),
+    seed("seed of the draw"),
+    writes(kinds.RADII, ".npz"),
+)
 def radii(options: argparse.Namespace) -> None:
     real = feature_files.load(options.features)
     save_real(options.out, real.values, real.info, options.most, options.seed)
 
 
-def _add_place(add: Add) -> None:
-    """Where data sets, networks and protocols come from."""
-    add(
-        "--config", default=CONFIG, help=f"experiment that names data sets ({CONFIG}, if it exists)"
-    )
-    add(
-        "--data",
-        metavar="DIR",
-        help="folder of data sets and extractors (the experiment's, or data)",
-    )
-    add(
-        "--weights",
-        type=kinds.there,
-        metavar="DIR",
-        help="folder with the network's weights, if you have them",
-    )
-    add("--digest", default="", metavar="SHA256", help="of the reference, or its beginning")
-    add_device(add)
+# Where data sets, networks and protocols come from.
+PLACE = (
+    option(
+        "--config",
+        f"experiment that names data sets ({CONFIG}, if it exists)",
+        default=CONFIG,
+    ),
+    folder("--data", "folder of data sets and extractors (the experiment's, or data)"),
+    WEIGHTS,
+    option("--digest", "of the reference, or its beginning", default="", metavar="SHA256"),
+    *DEVICE,
+)
 
 
-def _reference(add: Add) -> None:
-    add("real", metavar="REAL", help="a data set, or a folder, archive or .npy file of images")
-    add("--protocol", default="quick", help="paper, clean, quick or one of the experiment's")
-    add("--most", type=whole(0), default=10_000, help="features that are kept beside the moments")
-    add_seed(add, "seed of their draw")
-    _add_place(add)
-    add(
-        "--out",
-        type=kinds.output(kinds.REFERENCE),
-        metavar="FILE",
-        help="default: references/ in the data folder, named by its digest",
-    )
-
-
-@verb(_reference)
+@verb(
+    option("real", "a data set, or a folder, archive or .npy file of images", metavar="REAL"),
+    option("--protocol", "paper, clean, quick or one of the experiment's", default="quick"),
+    option("--most", "features that are kept beside the moments", type=whole(0), default=10_000),
+    seed("seed of their draw"),
+    *PLACE,
+    writes(
+        kinds.REFERENCE,
+        "default: references/ in the data folder, named by its digest",
+        required=False,
+    ),
+)
 def reference(options: argparse.Namespace) -> None:
     config = _configured(options)
     place, protocol = _place(options, config), _protocol(config, options.protocol)
@@ -151,59 +120,36 @@ def reference(options: argparse.Namespace) -> None:
     log.info("%s: %s images, digest %s", out, f"{made.n_images:,}", made.digest)
 
 
-def _score(add: Add) -> None:
-    checked = [name for name, metric in METRICS.items() if metric.needs_cross_check]
-    add("run", metavar="DIR", help="folder of the finished run; with --against, any images")
-    add("--against", metavar="REAL", help="score images: a data set, folder or reference")
-    _add_place(add)
-    add(
-        "--fake",
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        help="features of the run's samples",
-    )
-    add(
-        "--real",
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        help="features of the real images",
-    )
-    add(
+@verb(
+    folder("run", "folder of the finished run; with --against, any images"),
+    option("--against", "score images: a data set, folder or reference", metavar="REAL"),
+    *PLACE,
+    reads("--fake", kinds.FEATURES, "features of the run's samples"),
+    reads("--real", kinds.FEATURES, "features of the real images"),
+    reads(
         "--check",
+        kinds.FEATURES,
+        "fake and real features of clean-fid's and of torch-fidelity's half of the check",
         nargs=4,
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        help="fake and real features of clean-fid's and of torch-fidelity's half of the check",
-    )
-    add(
-        "--radii",
-        type=kinds.existing(kinds.RADII),
-        metavar="FILE",
-        help="from python -m fpa radii; computed if it is not given",
-    )
-    add("--protocol", help="with --against, how images are scored (quick); else a name for tables")
-    add_checkpoint(add, "that was sampled from")
-    add(
+    ),
+    reads("--radii", kinds.RADII, "from python -m fpa radii; computed if it is not given"),
+    option("--protocol", "with --against, how images are scored (quick); else a name for tables"),
+    checkpoint("that was sampled from"),
+    option(
         "--metrics",
-        nargs="+",
-        help=f"{', '.join(metrics_of_images())}, and, with --check, {', '.join(checked)} "
+        f"{', '.join(metrics_of_images())}, and, with --check, "
+        f"{', '.join(name for name, metric in METRICS.items() if metric.needs_cross_check)} "
         "(fid and kid; with --against, all but the last)",
-    )
-    add("--frechet", choices=["symmetric", "clean_fid"], default="symmetric", help="its form")
-    add("--n-real", type=whole(2), help="real images, drawn at random (all)")
-    add("--kid-subsets", type=whole(1, 100_000), default=100, help="subsets that KID averages over")
-    add("--kid-subset-size", type=whole(2), default=1000, help="images a subset, at most")
-    add("--groups", type=whole(2), default=10, help="parts of the samples, for sampling errors")
-    add_seed(add, "seed of all random subsets")
-    add(
-        "--out",
-        type=kinds.output(kinds.SCORE),
-        metavar="FILE",
-        help=".json; with --against it may be left out",
-    )
-
-
-@verb(_score)
+        nargs="+",
+    ),
+    option("--frechet", "its form", choices=["symmetric", "clean_fid"], default="symmetric"),
+    option("--n-real", "real images, drawn at random (all)", type=whole(2)),
+    option("--kid-subsets", "subsets that KID averages over", type=whole(1, 100_000), default=100),
+    option("--kid-subset-size", "images a subset, at most", type=whole(2), default=1000),
+    option("--groups", "parts of the samples, for sampling errors", type=whole(2), default=10),
+    seed("seed of all random subsets"),
+    writes(kinds.SCORE, ".json; with --against it may be left out", required=False),
+)
 def score(options: argparse.Namespace) -> None:
     if options.against:
         _score_images(options)
@@ -323,12 +269,10 @@ def _real(
     return str(folder), named
 
 
-def _compare(add: Add) -> None:
-    add("one", metavar="A", help="a scored run's folder, or one of its score files")
-    add("two", metavar="B", help="another")
-
-
-@verb(_compare)
+@verb(
+    option("one", "a scored run's folder, or one of its score files", metavar="A"),
+    option("two", "another", metavar="B"),
+)
 def compare(options: argparse.Namespace) -> None:
     print(compare_runs(Path(options.one), Path(options.two)))
 
@@ -345,32 +289,14 @@ def _check_features(
         )
 
 
-def _neighbours(add: Add) -> None:
-    add("samples", type=kinds.existing(kinds.IMAGES), metavar="FILE", help="samples, .npy")
-    add(
-        "--fake",
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        required=True,
-        help="their features",
-    )
-    add(
-        "--real",
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        required=True,
-        help="features of the real images",
-    )
-    add(
-        "--store",
-        metavar="DIR",
-        help="the prepared data set; without it, distances alone are saved",
-    )
-    add("--count", type=COUNT, default=10, help="samples that are shown")
-    add("--out", type=kinds.output(kinds.NEIGHBOURS), metavar="FILE", required=True, help=".npz")
-
-
-@verb(_neighbours)
+@verb(
+    reads("samples", kinds.IMAGES, "samples, .npy"),
+    reads("--fake", kinds.FEATURES, "their features", required=True),
+    reads("--real", kinds.FEATURES, "features of the real images", required=True),
+    folder("--store", "the prepared data set; without it, distances alone are saved"),
+    option("--count", "samples that are shown", type=COUNT, default=10),
+    writes(kinds.NEIGHBOURS, ".npz"),
+)
 def neighbours(options: argparse.Namespace) -> None:
     both = scores.pair(feature_files.load(options.real), feature_files.load(options.fake))
     images = None

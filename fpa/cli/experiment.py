@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from fpa.cli.options import COUNT, Add, number, verb
+from fpa.cli.options import COUNT, number, option, verb
 from fpa.core.progress import log
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Plan
@@ -32,24 +32,22 @@ SHIPPED = [
 ]
 
 
-def _plan(add: Add) -> None:
-    add("config", nargs="?", default="config.yaml", help="the experiment (config.yaml)")
-    add("--write", action="store_true", help="write each run's run.json below the results folder")
-    add("--disk", action="store_true", help="show the disk space that the experiment takes")
-    add("--cost", action="store_true", help="show steps, hours and energy of what is to be trained")
-    add(
+@verb(
+    option("config", "the experiment (config.yaml)", nargs="?", default="config.yaml"),
+    option("--write", "write each run's run.json below the results folder", action="store_true"),
+    option("--disk", "show the disk space that the experiment takes", action="store_true"),
+    option("--cost", "show steps, hours and energy of what is to be trained", action="store_true"),
+    option(
         "--rate",
+        "speed of training, for --cost; without it, that of measured runs",
         nargs="+",
         default=[],
         metavar="[MODEL=]IMAGES/S",
-        help="speed of training, for --cost; without it, that of measured runs",
-    )
-    add("--measure", action="store_true", help="measure unknown speeds here, some seconds a model")
-    add("--watts", type=number, help="power that one training takes, for --cost")
-    add("--together", type=COUNT, default=1, help="runs at a time, for --cost and --disk (1)")
-
-
-@verb(_plan)
+    ),
+    option("--measure", "measure unknown speeds here, some seconds a model", action="store_true"),
+    option("--watts", "power that one training takes, for --cost", type=number),
+    option("--together", "runs at a time, for --cost and --disk (1)", type=COUNT, default=1),
+)
 def plan(options: argparse.Namespace) -> None:
     experiment = Plan(read_config(options.config))
     rates = read_rates(options.rate, experiment)
@@ -74,12 +72,10 @@ def plan(options: argparse.Namespace) -> None:
             print(line)
 
 
-def _clean(add: Add) -> None:
-    add("configs", nargs="*", default=["config.yaml"], help="every experiment that is still needed")
-    add("--yes", action="store_true", help="delete what is listed")
-
-
-@verb(_clean)
+@verb(
+    option("configs", "every experiment that is still needed", nargs="*", default=["config.yaml"]),
+    option("--yes", "delete what is listed", action="store_true"),
+)
 def clean(options: argparse.Namespace) -> None:
     found = list(leftovers([Plan(read_config(path)) for path in options.configs]))
     for line in list_leftovers(found, options.yes):
@@ -89,11 +85,7 @@ def clean(options: argparse.Namespace) -> None:
             remove(leftover)
 
 
-def _models(add: Add) -> None:
-    add("classes", nargs="*", default=SHIPPED, help="package.module:Class")
-
-
-@verb(_models)
+@verb(option("classes", "package.module:Class", nargs="*", default=SHIPPED))
 def models(options: argparse.Namespace) -> None:
     for name in options.classes:
         for line in list_settings(name):

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 from fpa.cli import kinds
 from fpa.cli.options import (
     COUNT,
+    DEVICE,
     FEW,
-    Add,
-    add_checkpoint,
-    add_device,
-    add_run,
-    add_trust,
+    GENERATOR,
+    TRUST,
+    Option,
+    checkpoint,
+    folder,
     number,
+    option,
+    reads,
     verb,
     whole,
+    writes,
 )
 from fpa.core.errors import UserError
 from fpa.core.files import save_array, save_npz
@@ -37,17 +41,15 @@ if TYPE_CHECKING:
     from fpa.models.interface import Model
 
 
-def _export(add: Add) -> None:
-    add("run", metavar="DIR", help="folder of a finished run")
-    add_checkpoint(add)
-    add("--out", type=kinds.folder, metavar="DIR", required=True, help="folder of the export")
-    add("--onnx", action="store_true", help="as ONNX too, compared with PyTorch by onnxruntime")
-    add("--page", action="store_true", help="also as the report's page runs it")
-    add("--licence", metavar="SPDX", help="of the weights, for the card, as in CC-BY-4.0")
-    add_trust(add)
-
-
-@verb(_export)
+@verb(
+    folder("run", "folder of a finished run"),
+    checkpoint(),
+    folder("--out", "folder of the export", type=kinds.folder, required=True),
+    option("--onnx", "as ONNX too, compared with PyTorch by onnxruntime", action="store_true"),
+    option("--page", "also as the report's page runs it", action="store_true"),
+    option("--licence", "of the weights, for the card, as in CC-BY-4.0", metavar="SPDX"),
+    TRUST,
+)
 def export(options: argparse.Namespace) -> None:
     check_place(Path(options.out))
     export_run(
@@ -61,29 +63,23 @@ def export(options: argparse.Namespace) -> None:
     log.info("%s: `python -m fpa sample` paints from it", options.out)
 
 
-def _import_official(add: Add) -> None:
-    add(
+@verb(
+    option(
         "checkpoint",
+        "a checkpoint of the paper's public code",
         type=kinds.file,
         metavar="CHECKPOINT.PT",
-        help="a checkpoint of the paper's public code",
-    )
-    add("--args", type=kinds.file, metavar="FILE", required=True, help="the args.txt beside it")
-    add(
-        "--out",
-        type=kinds.folder_for("a run"),
-        metavar="DIR",
-        required=True,
-        help="folder of the run that it becomes",
-    )
-    add(
+    ),
+    option("--args", "the args.txt beside it", type=kinds.file, metavar="FILE", required=True),
+    folder(
+        "--out", "folder of the run that it becomes", type=kinds.folder_for("a run"), required=True
+    ),
+    option(
         "--kimg",
+        "thousand images that it is to be trained on in all (default: what it has seen)",
         type=number,
-        help="thousand images that it is to be trained on in all (default: what it has seen)",
-    )
-
-
-@verb(_import_official)
+    ),
+)
 def import_official(options: argparse.Namespace) -> None:
     run = import_checkpoint(
         Path(options.checkpoint), Path(options.args), Path(options.out), options.kimg
@@ -101,10 +97,10 @@ def _generator(
     return model, device, generator
 
 
-def _add_latents(add: Add) -> None:
-    given = "latents (N, L), .npy, in place of --count and --seed"
-    add("--latents", type=kinds.existing(kinds.LATENTS), metavar="FILE", help=given)
-    add("--count", type=COUNT, help="number of images (64)")
+LATENTS = (
+    reads("--latents", kinds.LATENTS, "latents (N, L), .npy, in place of --count and --seed"),
+    option("--count", "number of images (64)", type=COUNT),
+)
 
 
 def _count(options: argparse.Namespace) -> int:
@@ -114,26 +110,21 @@ def _count(options: argparse.Namespace) -> int:
     return options.count or 64
 
 
-def _sample(add: Add) -> None:
-    add_run(add)
-    _add_latents(add)
-    add(
+@verb(
+    *GENERATOR,
+    *LATENTS,
+    option(
         "--which",
+        "EMA generator, the trained one itself, or the EMA's painter below its U-Net",
         choices=["ema", "raw", "before_unet"],
         default="ema",
-        help="EMA generator, the trained one itself, or the EMA's painter below its U-Net",
-    )
-    add(
-        "--out",
-        type=kinds.output(kinds.SAMPLES),
-        metavar="FILE",
-        required=True,
-        help="the images, .npy: uint8, and a .json beside it; of given latents float32, not clamped",
-    )
-    add_device(add)
-
-
-@verb(_sample)
+    ),
+    writes(
+        kinds.SAMPLES,
+        "the images, .npy: uint8, and a .json beside it; of given latents float32, not clamped",
+    ),
+    *DEVICE,
+)
 def sample(options: argparse.Namespace) -> None:
     count = _count(options)
     model, device, generator = _generator(options, options.which)
@@ -154,21 +145,19 @@ def sample(options: argparse.Namespace) -> None:
     bar.close()
 
 
-def _artifact(add: Add) -> None:
-    add("name", help=", ".join(ARTIFACTS))
-    add_run(add)
-    add(
+@verb(
+    option("name", ", ".join(ARTIFACTS)),
+    *GENERATOR,
+    option(
         "--count",
+        "how much of it, as in its file's name",
         type=whole(1, 1_000_000),
         nargs="+",
         required=True,
-        help="how much of it, as in its file's name",
-    )
-    add("--out", metavar="FILE", required=True, help="the artifact")
-    add_device(add)
-
-
-@verb(_artifact)
+    ),
+    option("--out", "the artifact", metavar="FILE", required=True),
+    *DEVICE,
+)
 def artifact(options: argparse.Namespace) -> None:
     _save(options, options.name, *options.count)
 
@@ -181,20 +170,15 @@ def _save(options: argparse.Namespace, name: str, *size: int) -> None:
     made.save(options.out, model, size, options.seed, device)
 
 
-def _paint(add: Add) -> None:
-    add_run(add)
-    _add_latents(add)
-    add(
-        "--out",
-        type=kinds.output(kinds.PAINTINGS),
-        metavar="FILE",
-        required=True,
-        help="the painting traces, .npz; of given latents with the pictures of all steps",
-    )
-    add_device(add)
-
-
-@verb(_paint)
+@verb(
+    *GENERATOR,
+    *LATENTS,
+    writes(
+        kinds.PAINTINGS,
+        "the painting traces, .npz; of given latents with the pictures of all steps",
+    ),
+    *DEVICE,
+)
 def paint(options: argparse.Namespace) -> None:
     count = _count(options)
     if not options.latents:
@@ -206,72 +190,48 @@ def paint(options: argparse.Namespace) -> None:
     log.info("%s: %d paintings of %s", options.out, len(latents), options.latents)
 
 
-def _add_artifact(
-    add: Add, count: int, counted: str, out: kinds.Kind, most: int = 1_000_000
-) -> None:
-    add_run(add)
-    add("--count", type=whole(1, most), default=count, help=counted)
-    add(
-        "--out",
-        type=kinds.output(out),
-        metavar="FILE",
-        required=True,
-        help=f"the {out.name}, {out.ending}",
+def _artifact(
+    kind: kinds.Kind, count: int, counted: str, most: int = 1_000_000
+) -> tuple[Option, ...]:
+    return (
+        *GENERATOR,
+        option("--count", counted, type=whole(1, most), default=count),
+        writes(kind, f"the {kind.name}, {kind.ending}"),
+        *DEVICE,
     )
-    add_device(add)
 
 
-def _export_web(add: Add) -> None:
-    _add_artifact(add, 8, "latents that the page begins with", kinds.WEIGHTS, FEW)
-
-
-@verb(_export_web)
+@verb(*_artifact(kinds.WEIGHTS, 8, "latents that the page begins with", FEW))
 def export_web(options: argparse.Namespace) -> None:
     _save(options, "live", options.count)
 
 
-def _statistics(add: Add) -> None:
-    _add_artifact(add, 64, "number of images", kinds.STATISTICS)
-
-
-@verb(_statistics)
+@verb(*_artifact(kinds.STATISTICS, 64, "number of images"))
 def statistics(options: argparse.Namespace) -> None:
     _save(options, "statistics", options.count)
 
 
-def _interpolate(add: Add) -> None:
-    _add_artifact(add, 3, "pairs of latents", kinds.INTERPOLATIONS, FEW)
-    add("--frames", type=whole(2, FEW), default=12, help="images from one latent to the other")
-
-
-@verb(_interpolate)
+@verb(
+    *_artifact(kinds.INTERPOLATIONS, 3, "pairs of latents", FEW),
+    option("--frames", "images from one latent to the other", type=whole(2, FEW), default=12),
+)
 def interpolate(options: argparse.Namespace) -> None:
     _save(options, "interpolations", options.count, options.frames)
 
 
-def _path_length(add: Add) -> None:
-    add_run(add)
-    add("--count", type=whole(2), default=50_000, help="random paths between latents")
-    lpips = "from python -m fpa extractor lpips_vgg16"
-    add(
+@verb(
+    *GENERATOR,
+    option("--count", "random paths between latents", type=whole(2), default=50_000),
+    reads(
         "--extractor",
-        type=kinds.existing(kinds.EXTRACTOR),
-        metavar="FILE",
+        kinds.EXTRACTOR,
+        "from python -m fpa extractor lpips_vgg16",
         required=True,
-        help=lpips,
-    )
-    add("--protocol", default="ppl", help="name for tables (ppl)")
-    add(
-        "--out",
-        type=kinds.output(kinds.SCORE),
-        metavar="FILE",
-        required=True,
-        help="score file, .json",
-    )
-    add_device(add)
-
-
-@verb(_path_length)
+    ),
+    option("--protocol", "name for tables (ppl)", default="ppl"),
+    writes(kinds.SCORE, "score file, .json"),
+    *DEVICE,
+)
 def path_length(options: argparse.Namespace) -> None:
     model, device, generator = _generator(options)
     found = paths.perceptual_path_length(

@@ -3,29 +3,32 @@
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
-Add = Callable[..., Any]
-"""argparse's add_argument."""
+from fpa.cli import kinds
+
 Action = Callable[[argparse.Namespace], None]
+Option = Callable[[Callable[..., Any]], object]
+"""Adds itself by argparse's add_argument."""
 
 
 class Verb(NamedTuple):
-    """What a verb does, and what adds its options."""
+    """What a verb does, and what it takes."""
 
     action: Action
-    arguments: Callable[[Add], None]
+    options: tuple[Option, ...]
 
 
 IMPORTED: dict[str, Verb] = {}
 """The verbs of the groups that have been imported."""
 
 
-def verb(arguments: Callable[[Add], None]) -> Callable[[Action], Action]:
-    """Make a function the verb of its name; `arguments` adds what it takes. Its help is in fpa.cli."""
+def verb(*options: Option) -> Callable[[Action], Action]:
+    """Make a function the verb of its name, with these options. Its help is in fpa.cli."""
 
     def register(action: Action) -> Action:
-        IMPORTED[action.__name__.replace("_", "-")] = Verb(action, arguments)
+        IMPORTED[action.__name__.replace("_", "-")] = Verb(action, options)
         return action
 
     return register
@@ -63,14 +66,10 @@ def number(text: str, zero: bool = False, most: float = math.inf) -> float:
     return found
 
 
-def seconds(text: str) -> float:
-    """A time to measure, at most an hour."""
-    return number(text, zero=True, most=3600)
-
-
-def pause(text: str) -> float:
-    """The seconds between two looks, at most a day."""
-    return number(text, most=86400)
+seconds = partial(number, zero=True, most=3600)
+"""A time to measure, at most an hour."""
+pause = partial(number, most=86400)
+"""The seconds between two looks, at most a day."""
 
 
 def share(text: str) -> float:
@@ -95,62 +94,89 @@ SEED = whole(0, 2**31 - 1)
 """As in a configuration."""
 
 
-# Options that several verbs take --------------------------------------------------------------
+# Options --------------------------------------------------------------------------------------
 
 
-def add_device(add: Add) -> None:
-    """Where a verb computes."""
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if any")
-    add("--threads", type=whole(0, MOST_THREADS), default=0, help="CPU threads (0: all cores)")
+def option(name: str, help: str, **settings: Any) -> Option:
+    """An option or argument, with argparse's settings."""
+    return lambda add: add(name, help=help, **settings)
 
 
-def add_execution(add: Add) -> None:
-    """How training steps are computed (fpa.runs.execution)."""
-    add(
+def folder(name: str, help: str, **settings: Any) -> Option:
+    """A folder."""
+    return option(name, help, metavar="DIR", **settings)
+
+
+def reads(name: str, kind: kinds.Kind, help: str, **settings: Any) -> Option:
+    """A file of this kind that is read."""
+    return option(name, help, type=kinds.existing(kind), metavar="FILE", **settings)
+
+
+def writes(kind: kinds.Kind, help: str, required: bool = True, metavar: str = "FILE") -> Option:
+    """The file of this kind that a verb writes."""
+    return option("--out", help, type=kinds.output(kind), metavar=metavar, required=required)
+
+
+def checkpoint(help: str = "of the EMA generator") -> Option:
+    """Which of a run's two checkpoints."""
+    return option("--checkpoint", help, choices=["best", "last"], default="last")
+
+
+def seed(help: str) -> Option:
+    """What randomness comes from."""
+    return option("--seed", help, type=SEED, default=0)
+
+
+CONFIG = option("--config", "the experiment (config.yaml)", default="config.yaml")
+RESULTS = folder("results", "the experiment's results folder")
+RESOLVED = option(
+    "run",
+    "the resolved run (python -m fpa plan --write)",
+    type=kinds.existing(kinds.RUN),
+    metavar="RUN.JSON",
+)
+TRUST = option(
+    "--trust-class",
+    "import package.module:Class where a file names it (this project's own always are)",
+    action="append",
+    metavar="CLASS",
+)
+WEIGHTS = folder(
+    "--weights", "folder with the network's weights, if you have them", type=kinds.there
+)
+
+# What a finished run's generator is taken from.
+GENERATOR = (
+    folder("run", "folder of a finished run, or of an export"),
+    checkpoint(),
+    seed("seed of the latents"),
+    TRUST,
+)
+# Where a verb computes.
+DEVICE = (
+    option("--device", "auto: a GPU if any", choices=["auto", "cpu", "cuda"], default="auto"),
+    option("--threads", "CPU threads (0: all cores)", type=whole(0, MOST_THREADS), default=0),
+)
+# How training steps are computed (fpa.runs.execution).
+EXECUTION = (
+    option(
         "--precision",
+        "what may be less exact, separated by commas: tf32_matmul, tf32_convolution, "
+        "tf32_lstm, autocast_bfloat16 (default: float32, which is nothing)",
         type=names("float32"),
         default=[],
         metavar="NAMES",
-        help="what may be less exact, separated by commas: tf32_matmul, tf32_convolution, "
-        "tf32_lstm, autocast_bfloat16 (default: float32, which is nothing)",
-    )
-    add(
+    ),
+    option(
         "--memory-format",
+        "order in which convolutions get their maps",
         choices=["contiguous", "channels_last"],
         default="contiguous",
-        help="order in which convolutions get their maps",
-    )
-    add(
+    ),
+    option(
         "--compile",
+        "networks as CUDA graphs, or through torch's compiler; as they are where that fails",
         choices=["none", "graphs", "compile"],
         default="none",
-        help="networks as CUDA graphs, or through torch's compiler; as they are where that fails",
-    )
-
-
-def add_trust(add: Add) -> None:
-    """Classes that a file may name although they are not this project's."""
-    add(
-        "--trust-class",
-        action="append",
-        metavar="CLASS",
-        help="import package.module:Class where a file names it (this project's own always are)",
-    )
-
-
-def add_checkpoint(add: Add, help: str = "of the EMA generator") -> None:
-    """Which of a run's two checkpoints."""
-    add("--checkpoint", choices=["best", "last"], default="last", help=help)
-
-
-def add_seed(add: Add, help: str) -> None:
-    """What randomness comes from."""
-    add("--seed", type=SEED, default=0, help=help)
-
-
-def add_run(add: Add) -> None:
-    """The finished run that a verb takes its generator from."""
-    add("run", metavar="DIR", help="folder of a finished run, or of an export")
-    add_checkpoint(add)
-    add_seed(add, "seed of the latents")
-    add_trust(add)
+    ),
+)

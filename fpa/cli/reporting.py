@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fpa.cli import kinds
-from fpa.cli.options import Add, add_device, add_seed, add_trust, pause, share, verb
+from fpa.cli.options import DEVICE, RESULTS, TRUST, folder, option, pause, seed, share, verb, writes
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.progress import log
@@ -15,62 +15,44 @@ from fpa.reporting.status import show
 from fpa.runs import devices
 
 
-def _table(add: Add) -> None:
-    add(
+@verb(
+    option(
         "kind",
-        help="claims, fid, kid, scores, comparisons, agreement, choices, health, targets, models",
-    )
-    add("inputs", nargs="*", metavar="JSON", help="score files, or cost files for models")
-    add(
+        "claims, fid, kid, scores, comparisons, agreement, choices, health, targets, models",
+    ),
+    option("inputs", "score files, or cost files for models", nargs="*", metavar="JSON"),
+    folder(
         "--results",
-        metavar="DIR",
-        help="the experiment's results folder, for names as shown; of agreement, choices, health and "
+        "the experiment's results folder, for names as shown; of agreement, choices, health and "
         "targets all else comes from there",
-    )
-    add(
+    ),
+    option(
         "--published",
+        "published scores, for a column of their own",
         type=kinds.file,
         metavar="CSV",
-        help="published scores, for a column of their own",
-    )
-    add(
-        "--out",
-        type=kinds.output(kinds.TABLE),
-        metavar="CSV",
-        required=True,
-        help="the .csv; .md and .tex go beside it",
-    )
-
-
-@verb(_table)
+    ),
+    writes(kinds.TABLE, "the .csv; .md and .tex go beside it", metavar="CSV"),
+)
 def table(options: argparse.Namespace) -> None:
     out = Path(options.out)
     results = results_of_files(options.kind, options.inputs, options.results, options.published)
     print(f"\n{make_table(options.kind, results, out)}\n{out}", flush=True)
 
 
-def _figure(add: Add) -> None:
-    add("results", metavar="DIR", help="the experiment's results folder")
-    add("name", help="the figure's name: samples-<data set>, painting-<data set>-<model>, ...")
-
-
-@verb(_figure)
+@verb(
+    RESULTS,
+    option("name", "the figure's name: samples-<data set>, painting-<data set>-<model>, ..."),
+)
 def figure(options: argparse.Namespace) -> None:
     make_figure(Path(options.results), options.name)
 
 
-def _report(add: Add) -> None:
-    add("results", metavar="DIR", help="the experiment's results folder")
-    add("--as-is", action="store_true", help="make no table or figure, take those that are there")
-    add(
-        "--out",
-        type=kinds.output(kinds.PAGE),
-        metavar="HTML",
-        help="default: report.html in that folder",
-    )
-
-
-@verb(_report)
+@verb(
+    RESULTS,
+    option("--as-is", "make no table or figure, take those that are there", action="store_true"),
+    writes(kinds.PAGE, "default: report.html in that folder", required=False, metavar="HTML"),
+)
 def report(options: argparse.Namespace) -> None:
     results = Path(options.results)
     out = Path(options.out or results / artifacts.REPORT)
@@ -78,20 +60,18 @@ def report(options: argparse.Namespace) -> None:
     log.info("%s: %.1f MB; open it in a browser", out, out.stat().st_size / 1e6)
 
 
-def _status(add: Add) -> None:
-    add("results", metavar="RESULTS", nargs="?", default="results", help="default: results")
-    add("--follow", action="store_true", help="again and again, until all runs are trained")
-    add("--every", type=pause, default=5, metavar="SECONDS", help="with --follow (5)")
-    add("--json", action="store_true", help="as JSON; with --follow, one object a line")
-    add(
+@verb(
+    option("results", "default: results", metavar="RESULTS", nargs="?", default="results"),
+    option("--follow", "again and again, until all runs are trained", action="store_true"),
+    option("--every", "with --follow (5)", type=pause, default=5, metavar="SECONDS"),
+    option("--json", "as JSON; with --follow, one object a line", action="store_true"),
+    option(
         "--html",
+        "as a page, which with --follow reloads itself",
         type=kinds.output(kinds.PAGE),
         metavar="FILE",
-        help="as a page, which with --follow reloads itself",
-    )
-
-
-@verb(_status)
+    ),
+)
 def status(options: argparse.Namespace) -> None:
     if options.json and options.html:
         raise UserError("--json and --html are two ways to show the same; choose one")
@@ -99,35 +79,26 @@ def status(options: argparse.Namespace) -> None:
     show(Path(options.results), options.json, page, options.every if options.follow else None)
 
 
-def _bundle(add: Add) -> None:
-    add("results", metavar="DIR", help="the experiment's results folder")
-    add("--weights", action="store_true", help="the trained networks as well")
-    add(
-        "--out",
-        type=kinds.output(kinds.BUNDLE),
-        metavar="FILE",
-        help="default: bundle.tar.gz in that folder",
-    )
-
-
-@verb(_bundle)
+@verb(
+    RESULTS,
+    option("--weights", "the trained networks as well", action="store_true"),
+    writes(kinds.BUNDLE, "default: bundle.tar.gz in that folder", required=False),
+)
 def bundle(options: argparse.Namespace) -> None:
     out = Path(options.out or Path(options.results) / artifacts.BUNDLE)
     count = bundles.pack(Path(options.results), out, options.weights)
     log.info("%s: %d files, %.1f MB", out, count, out.stat().st_size / 1e6)
 
 
-def _unpack(add: Add) -> None:
-    add(
+@verb(
+    option(
         "bundle",
+        "from `snakemake results/bundle.tar.gz` or `fpa bundle`",
         type=kinds.file,
         metavar="FILE",
-        help="from `snakemake results/bundle.tar.gz` or `fpa bundle`",
-    )
-    add("--into", type=kinds.folder, metavar="DIR", help="default: results/<experiment>")
-
-
-@verb(_unpack)
+    ),
+    folder("--into", "default: results/<experiment>", type=kinds.folder),
+)
 def unpack(options: argparse.Namespace) -> None:
     folder = bundles.unpack(Path(options.bundle), Path(options.into) if options.into else None)
     log.info(
@@ -136,21 +107,19 @@ def unpack(options: argparse.Namespace) -> None:
     )
 
 
-def _publish(add: Add) -> None:
-    add("results", metavar="DIR", help="the results folder of a finished experiment")
-    add("--out", type=kinds.folder, metavar="DIR", required=True, help="a new folder")
-    add(
+@verb(
+    folder("results", "the results folder of a finished experiment"),
+    folder("--out", "a new folder", type=kinds.folder, required=True),
+    option(
         "--author",
+        "'Family, Given', or a group's name; repeat it for several",
         action="append",
         default=[],
         metavar="NAME",
-        help="'Family, Given', or a group's name; repeat it for several",
-    )
-    add("--licence", metavar="SPDX", help="of the results and models, as in CC-BY-4.0")
-    add_trust(add)
-
-
-@verb(_publish)
+    ),
+    option("--licence", "of the results and models, as in CC-BY-4.0", metavar="SPDX"),
+    TRUST,
+)
 def publish(options: argparse.Namespace) -> None:
     # Only here: what exports models needs torch.
     from fpa.reporting.publish import publish
@@ -161,11 +130,7 @@ def publish(options: argparse.Namespace) -> None:
     log.info("%s: %d files, %.1f MB; `python -m fpa checklist %s`", out, len(files), size, out)
 
 
-def _checklist(add: Add) -> None:
-    add("folder", metavar="DIR", help="from python -m fpa publish")
-
-
-@verb(_checklist)
+@verb(folder("folder", "from python -m fpa publish"))
 def checklist(options: argparse.Namespace) -> None:
     found = publication.missing(Path(options.folder))
     if found:
@@ -173,22 +138,20 @@ def checklist(options: argparse.Namespace) -> None:
     log.info("%s: nothing is missing", options.folder)
 
 
-def _verify(add: Add) -> None:
-    add("folder", metavar="DIR", help="from python -m fpa publish")
-    add(
+@verb(
+    folder("folder", "from python -m fpa publish"),
+    option(
         "--rescore",
+        "also sample from this share of the models, drawn at random, and score them again",
         type=share,
         default=0.0,
         metavar="SHARE",
-        help="also sample from this share of the models, drawn at random, and score them again",
-    )
-    add("--data", metavar="DIR", default="data", help="the folder with the prepared images (data)")
-    add_seed(add, "seed of the draw")
-    add_device(add)
-    add_trust(add)
-
-
-@verb(_verify)
+    ),
+    folder("--data", "the folder with the prepared images (data)", default="data"),
+    seed("seed of the draw"),
+    *DEVICE,
+    TRUST,
+)
 def verify(options: argparse.Namespace) -> None:
     folder, rescore = Path(options.folder), options.rescore
     device = devices.choose(options.device, options.threads) if rescore else None

@@ -8,14 +8,18 @@ from pathlib import Path
 from fpa.cli import kinds
 from fpa.cli.options import (
     COUNT,
-    Add,
-    add_device,
-    add_execution,
-    add_trust,
+    DEVICE,
+    EXECUTION,
+    RESOLVED,
+    TRUST,
+    folder,
     names,
     number,
+    option,
+    reads,
     seconds,
     verb,
+    writes,
 )
 from fpa.core.errors import Stopped, UserError
 from fpa.core.files import write_json
@@ -30,63 +34,43 @@ from fpa.training.loggers import LOGGERS
 COMMAND = (sys.executable, "-m", "fpa")
 
 
-def _train(add: Add) -> None:
-    add(
-        "run",
-        type=kinds.existing(kinds.RUN),
-        metavar="RUN.JSON",
-        help="the resolved run (python -m fpa plan --write)",
-    )
-    add("--store", type=kinds.folder, metavar="DIR", required=True, help="the prepared data set")
-    add(
-        "--out",
-        type=kinds.folder_for("a run"),
-        metavar="DIR",
-        help="default: the folder of RUN.JSON",
-    )
-    add("--base", metavar="DIR", help="finished run to start from, for models that need one")
-    add("--finished", metavar="DIR", help="finished run in the place of this training")
-    add(
+@verb(
+    RESOLVED,
+    folder("--store", "the prepared data set", type=kinds.folder, required=True),
+    folder("--out", "default: the folder of RUN.JSON", type=kinds.folder_for("a run")),
+    folder("--base", "finished run to start from, for models that need one"),
+    folder("--finished", "finished run in the place of this training"),
+    reads(
         "--real",
-        type=kinds.existing(kinds.FEATURES),
-        metavar="FILE",
-        help="features of the real images, for the quick scores (found or made beside the store)",
-    )
-    add(
-        "--extractor",
-        type=kinds.existing(kinds.EXTRACTOR),
-        metavar="FILE",
-        help="the extractor of --real (python -m fpa extractor)",
-    )
-    add("--log-every", type=COUNT, default=100, metavar="STEPS", help="steps between history rows")
-    add(
+        kinds.FEATURES,
+        "features of the real images, for the quick scores (found or made beside the store)",
+    ),
+    reads("--extractor", kinds.EXTRACTOR, "the extractor of --real (python -m fpa extractor)"),
+    option("--log-every", "steps between history rows", type=COUNT, default=100, metavar="STEPS"),
+    option(
         "--checkpoint-kimg",
+        "thousand images between checkpoints (20)",
         type=number,
         metavar="KIMG",
-        help="thousand images between checkpoints (20)",
-    )
-    add(
+    ),
+    option(
         "--loggers",
+        "what else is told of history and snapshots, separated by commas: tensorboard, wandb, "
+        "mlflow (default: none)",
         type=names("none"),
         default=[],
         metavar="NAMES",
-        help="what else is told of history and snapshots, separated by commas: tensorboard, wandb, "
-        "mlflow (default: none)",
-    )
-    add(
-        "--gpus", type=COUNT, default=1, help="GPUs (or processes on the CPU) that share each batch"
-    )
-    add(
+    ),
+    option("--gpus", "GPUs (or processes on the CPU) that share each batch", type=COUNT, default=1),
+    option(
         "--requeue",
+        "in a Slurm job: have it queued again when its time limit comes (on SIGUSR1)",
         action="store_true",
-        help="in a Slurm job: have it queued again when its time limit comes (on SIGUSR1)",
-    )
-    add_device(add)
-    add_execution(add)
-    add_trust(add)
-
-
-@verb(_train)
+    ),
+    *DEVICE,
+    *EXECUTION,
+    TRUST,
+)
 def train(options: argparse.Namespace) -> None:
     requeues = options.requeue and not processes.is_worker()
     requeue_at_time_limit = processes.requeue_at_time_limit if requeues else nullcontext
@@ -144,21 +128,14 @@ def _execution(options: argparse.Namespace) -> Execution:
     return Execution(options.precision, channels_last, options.compile)
 
 
-def _cost(add: Add) -> None:
-    add(
-        "run",
-        type=kinds.existing(kinds.RUN),
-        metavar="RUN.JSON",
-        help="the resolved run (python -m fpa plan --write)",
-    )
-    add("--seconds", type=seconds, default=1, help="about how long to measure, each")
-    add("--out", type=kinds.output(kinds.COST), metavar="FILE", required=True, help=".json")
-    add_device(add)
-    add_execution(add)
-    add_trust(add)
-
-
-@verb(_cost)
+@verb(
+    RESOLVED,
+    option("--seconds", "about how long to measure, each", type=seconds, default=1),
+    writes(kinds.COST, ".json"),
+    *DEVICE,
+    *EXECUTION,
+    TRUST,
+)
 def cost(options: argparse.Namespace) -> None:
     run = read_run(options.run)
     from fpa.training.cost import cost_of, summary_line
