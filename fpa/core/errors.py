@@ -2,8 +2,8 @@
 
 import difflib
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
@@ -19,6 +19,15 @@ class Stopped(Exception):
 
     EXIT_CODE = 75
     """EX_TEMPFAIL: try again later."""
+
+
+@contextmanager
+def said_of(where: object) -> Iterator[None]:
+    """UserErrors of this block begin with `where`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def one_line(error: object) -> str:

@@ -7,16 +7,17 @@ results reads it. The folder can be moved to another machine.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, said_of
 from fpa.core.files import read_json, write_json
 from fpa.evaluation.metrics import METRICS
-from fpa.evaluation.protocols import Protocol, Space
+from fpa.evaluation.protocols import Protocol
 from fpa.experiment.config import Config, Number, check_section
 from fpa.experiment.yaml_safety import read_yaml
 from fpa.runs.run import Json
@@ -60,14 +61,8 @@ class RunEntry(Entry):
     painter_steps: int | None
 
 
-class ProtocolEntry(Entry):
-    name: str
-    extractor: str
-    resize: str
-    format: str
-    n_fake: int
-    n_real: int | None
-    """None for all real images."""
+@dataclass(frozen=True)
+class ProtocolEntry(Protocol):
     score: str
     """The name of a run's score file, without its ending."""
 
@@ -75,21 +70,6 @@ class ProtocolEntry(Entry):
     def score_file(self) -> str:
         """A run's score by this protocol, in the run's folder."""
         return f"{self.score}.json"
-
-    @property
-    def protocol(self) -> Protocol:
-        """The protocol itself."""
-        return Protocol(**self.model_dump(exclude={"score"}))
-
-    @property
-    def space(self) -> Space:
-        """Its feature space; str() is its name in file names."""
-        return self.protocol.space
-
-    @property
-    def of_paths(self) -> bool:
-        """Whether paths between latents are measured, and neither features nor real images are."""
-        return self.protocol.of_paths
 
 
 class Claim(Entry):
@@ -192,11 +172,6 @@ class Experiment(Entry):
         return [model.name for model in self.models if model.paints]
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """Seeds of the trainings."""
-        return self.config.seeds
-
-    @property
     def first_seed(self) -> int:
         """The one whose runs are shown, compared with training images and measured."""
         return self.config.seeds[0]
@@ -222,11 +197,6 @@ class Experiment(Entry):
     def first_protocol(self) -> ProtocolEntry:
         """The first of them."""
         return self.by_features[0]
-
-    @property
-    def target_distance(self) -> float | None:
-        """The distance that the table of targets asks for, if the configuration names one."""
-        return self.config.figures.target
 
     @property
     def samples_file(self) -> str:
@@ -262,10 +232,8 @@ def read_claims(path: str | Path) -> list[Claim]:
     claims = []
     for number, entry in enumerate(found, start=1):
         name = entry.get("name", number) if isinstance(entry, dict) else number
-        try:
+        with said_of(f"{path}, claim {name}"):
             claims.append(check_section(Claim, entry))
-        except UserError as error:
-            raise UserError(f"{path}, claim {name}: {error}") from error
     names = [claim.name for claim in claims]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{path} has two claims called {twice}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean, said_of
 from fpa.core.files import digest, read_json
 from fpa.core.provenance import STAGES
 from fpa.core.registry import load_plugins, trust
@@ -58,11 +58,12 @@ class Plan:
                 f"evaluation.protocols: {', '.join(self.protocols)} alone cannot be; quick scores and "
                 "nearest images need features, so add another protocol, such as quick"
             )
-        self._finished = {
-            name: _read_finished(Path(model.run), f"models.{name}.run")
-            for name, model in self.config.models.items()
-            if model.run is not None
-        }
+        self._finished: dict[str, TrainingSummary] = {}
+        made_by = "python -m fpa import-official` or `python -m fpa train"
+        for name, model in self.config.models.items():
+            if model.run is not None:
+                with said_of(f"models.{name}.run"):
+                    self._finished[name] = RunFolder(Path(model.run)).read_summary(made_by)
         self.config = self._resolve_config()
         self.models, self.evaluation = self.config.models, self.config.evaluation
         self._settings = {name: self._resolve_model(name) for name in self.models}
@@ -247,8 +248,12 @@ class Plan:
                 Dataset(name=name, store=store_name(spec)) for name, spec in self.datasets.items()
             ),
             models=tuple(
-                ModelEntry(name=name, label=self.label(name), paints=self.paints(name))
-                for name in self.models
+                ModelEntry(
+                    name=name,
+                    label=model.label or name,
+                    paints=find_model(self.class_of(name), name).paints,
+                )
+                for name, model in self.models.items()
             ),
             runs=tuple(
                 RunEntry(
@@ -295,36 +300,14 @@ class Plan:
         evaluation = self.config.evaluation
         return artifacts.samples(evaluation.checkpoint, count, evaluation.seed)
 
-    def finished_weights(self, model: str) -> str | None:
-        """The weights of the finished run in the place of a model's training, if there is one."""
-        run = self.models[model].run
-        return f"{run}/{artifacts.WEIGHTS}" if run is not None else None
-
     def class_of(self, model: str) -> str:
         """What builds a model, as package.module:Class."""
         return self.models[model].class_ or ""
-
-    def paints(self, model: str) -> bool:
-        """Whether a model shows how it paints."""
-        return find_model(self.class_of(model), model).paints
 
     def score_file(self, protocol: str) -> str:
         """A run's score file by a protocol."""
         digest = score_digest(self.protocols[protocol], self.evaluation)
         return artifacts.score(protocol, digest)
-
-    def label(self, model: str) -> str:
-        """A model's name in tables and figures."""
-        return self.models[model].label or model
-
-
-def _read_finished(folder: Path, where: str) -> TrainingSummary:
-    """What a finished run in the place of a training says of itself; UserError when there is none."""
-    made_by = "python -m fpa import-official` or `python -m fpa train"
-    try:
-        return RunFolder(folder).read_summary(made_by)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
 
 
 def _as_ours(

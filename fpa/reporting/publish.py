@@ -214,7 +214,7 @@ def _summary(experiment: Experiment, trainings: Sequence[TrainingRecord]) -> str
     for row in trainings:
         hours[row.machine] = hours.get(row.machine, 0) + row.hours
     where = "; ".join(f"{hours[name]:.1f} hours on {name}" for name in sorted(hours))
-    seeds = ", ".join(map(str, experiment.seeds))
+    seeds = ", ".join(map(str, experiment.config.seeds))
     images = sum(row.images for row in trainings)
     return escape_markdown(
         f"Trainings: {len(trainings)}; seeds: {seeds}; images seen in all: {images:,}; {where}."
@@ -236,7 +236,7 @@ def _data(source: DataSource) -> str:
 def _protocol(experiment: Experiment, protocol: ProtocolEntry) -> str:
     evaluation = experiment.config.evaluation
     return "- " + escape_markdown(
-        f"Protocol {protocol.name}: {counted(protocol.model_dump())}; {evaluation.checkpoint} "
+        f"Protocol {protocol.name}: {counted(protocol.as_dict())}; {evaluation.checkpoint} "
         f"checkpoint, seed {evaluation.seed}"
     )
 

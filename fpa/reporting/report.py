@@ -137,7 +137,7 @@ def _notes(experiment: Experiment, runs: Sequence[RunRow], results: Results) -> 
                 )
             )
     notes += health.notes(results)
-    if len(experiment.seeds) == 1:
+    if len(experiment.config.seeds) == 1:
         notes.append(
             "One training seed a model: ± and error bars are standard errors of sampling from the "
             "same trained model. Another training can differ by several times as much, so these "

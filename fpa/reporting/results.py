@@ -138,7 +138,7 @@ class Results:
             experiment.name,
             experiment.labels,
             experiment.claims,
-            experiment.target_distance,
+            experiment.config.figures.target,
             published,
         )
 
@@ -181,7 +181,9 @@ def missing_score(run: RunEntry, protocol: ProtocolEntry, checkpoint: str, statu
     """What stands in for the score of a run that has none; status: why."""
     return Score(
         **{key: getattr(run, key) for key in ("dataset", "resolution", "model", "seed")},
-        **protocol.model_dump(exclude={"name", "score"}),
+        **{key: getattr(protocol, key) for key in ("extractor", "resize", "format")},
+        n_fake=protocol.n_fake,
+        n_real=protocol.n_real,
         protocol=protocol.name,
         checkpoint=checkpoint,
         status=status,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, said_of
 from fpa.core.files import canonical_json, read_json
 from fpa.core.registry import check_trusted
 from fpa.data.sources import DatasetSpec, store_name
@@ -183,7 +183,7 @@ def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]
 
 def build_model(run: Run) -> Model:
     """Construct a run's model for its images."""
-    try:
+    with said_of(f"model {run.model.name} on {run.dataset.name}"):
         return loading.build(
             run.model.class_,
             run.model.settings,
@@ -191,5 +191,3 @@ def build_model(run: Run) -> Model:
             run.dataset.channels,
             run.base.model.settings if run.base else None,
         )
-    except UserError as error:
-        raise UserError(f"model {run.model.name} on {run.dataset.name}: {error}") from error

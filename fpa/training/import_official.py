@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, said_of
 from fpa.core.files import digest, file_digest
 from fpa.core.progress import log
 from fpa.data.sources import UNKNOWN, DatasetSpec
@@ -48,10 +48,8 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     if folder.is_finished:
         raise UserError(f"{out} holds a finished run; choose another folder")
     about = read_arguments(_arguments(args), str(args))
-    try:
+    with said_of(args):
         check_settings(about.model, about.settings, about.image_size, about.channels, about.base)
-    except UserError as error:
-        raise UserError(f"{args}: {error}") from error
     found = read_checkpoint(path)
     steps = _steps(found, about)
     run = _run(about, steps, kimg, file_digest(path))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, said_of
 from fpa.data.source_validation import check_source
 from fpa.data.sources import SOURCES, DatasetSpec, downloadable, instructions, store_name
 from fpa.data.store import read_manifest
@@ -53,14 +53,12 @@ def check_before_start(plan: Plan) -> None:
 def _check_labels(plan: Plan) -> None:
     """Rows, curves and legends know a model by its label."""
     owners: dict[str, str] = {}
-    for model in plan.models:
-        label = plan.label(model)
-        if label in owners:
+    for model, label in plan.experiment.labels.items():
+        if (other := owners.setdefault(label, model)) != model:
             raise UserError(
-                f"models.{model}.label: '{label}' is what models.{owners[label]} is called too; "
+                f"models.{model}.label: '{label}' is what models.{other} is called too; "
                 "give each model a label of its own"
             )
-        owners[label] = model
 
 
 def _check_metrics(plan: Plan) -> None:
@@ -232,10 +230,8 @@ def _check_run(plan: Plan, run: Run) -> None:
             )
     base = run.base.model.settings if run.base else None
     size = dataset.resolution
-    try:
+    with said_of(f"model {model.name} on {dataset.name}"):
         check_settings(model.class_, model.settings, size, dataset.channels, base)
-    except UserError as error:
-        raise UserError(f"model {model.name} on {dataset.name}: {error}") from error
 
 
 def _check_strips(plan: Plan, run: Run) -> None:

@@ -75,13 +75,22 @@ class Workflow:
         self.stores = {store_name(spec): spec for spec in plan.datasets.values()}
         self.about = self.experiment.as_json()
         self.drawn = figures(self.experiment)
-        self.protocols = {plan.score_file(name): p for name, p in plan.protocols.items()}
+        self.protocols = {p.score_file: p for p in self.experiment.protocols}
         # As text, because resources are words or whole numbers.
         self.precision = ",".join(self.runtime.precision) or "float32"
         self.memory_format = "channels_last" if self.runtime.channels_last else "contiguous"
         # What a job that can use a GPU asks for.
         self.gpus = 0 if self.runtime.device == "cpu" else 1
         self.kept = frozenset(kept_files(plan.results, self.runs.values(), self.protocols))
+        # Patterns of files in a run's folder.
+        self.finished_run = {
+            "weights": self.in_run(artifacts.WEIGHTS),
+            "summary": self.in_run(artifacts.SUMMARY),
+        }
+        self.samples, self.shown = self.in_run(plan.sampled), self.in_run(plan.shown)
+        self.features = self.in_run(
+            artifacts.features(self.checkpoint, "{images}", self.seed, "{space}")
+        )
         self._claiming = threading.Lock()
 
     @classmethod
@@ -139,11 +148,9 @@ class Workflow:
     # Files --------------------------------------------------------------------------------------
 
     def in_results(self, *parts: str) -> str:
-        """A path below the results folder."""
         return "/".join([self.results, *parts])
 
     def in_data(self, *parts: str) -> str:
-        """A path below the data folder."""
         return "/".join([self.data, *parts])
 
     def in_run(self, file: str) -> str:
@@ -151,30 +158,9 @@ class Workflow:
         return self.in_results(RUN, file)
 
     def log(self, *parts: str) -> str:
-        """The pattern of a job's log."""
         return self.in_results(artifacts.LOGS, *parts)
 
-    def finished_run(self) -> dict[str, str]:
-        """What a finished training leaves, as patterns."""
-        return {
-            "weights": self.in_run(artifacts.WEIGHTS),
-            "summary": self.in_run(artifacts.SUMMARY),
-        }
-
-    def samples(self) -> str:
-        """The pattern of the samples that a run is scored by."""
-        return self.in_run(self.plan.sampled)
-
-    def shown(self) -> str:
-        """The pattern of the samples that the figures show."""
-        return self.in_run(self.plan.shown)
-
-    def features(self, count: object = "{images}", space: object = "{space}") -> str:
-        """The pattern of a run's features."""
-        return self.in_run(artifacts.features(self.checkpoint, count, self.seed, space))
-
     def tables(self) -> list[str]:
-        """Every table's files."""
         return [
             self.in_results(artifacts.table(name, ending))
             for name in table_names(self.experiment)
@@ -182,7 +168,6 @@ class Workflow:
         ]
 
     def figures(self) -> list[str]:
-        """Every figure's files."""
         return [self.in_results(file) for spec in self.drawn.values() for file in spec.files]
 
     def scores(self) -> list[str]:
@@ -193,16 +178,14 @@ class Workflow:
 
     def costs(self) -> list[str]:
         """A cost file for every model and data set."""
-        first = self.config.seeds[0]
-        runs = [run for run in self.plan.runs if run.seed == first]
-        return [self.in_results(run.folder, artifacts.COST) for run in runs]
+        first = self.experiment.runs_of(seed=self.experiment.first_seed)
+        return [self.in_results(run.folder, artifacts.COST) for run in first]
 
     def summaries(self) -> list[str]:
         """What every finished training says of itself."""
         return [self.in_results(r.folder, artifacts.SUMMARY) for r in self.plan.runs]
 
     def bundled(self) -> list[str]:
-        """What a bundle holds."""
         names = bundle.contents(self.experiment, self.config.bundle.weights)
         return [self.in_results(name) for name in names]
 
@@ -225,10 +208,6 @@ class Workflow:
         fetched = downloadable(dataset, self.plan.data)
         return [ancient(str(dataset.path))] if fetched else []
 
-    def dataset(self, wildcards: Wildcards) -> list[str]:
-        """A data set's name and settings, as `python -m fpa prepare` takes them."""
-        return self.stores[wildcards.store].as_words()
-
     def extractor_options(self, wildcards: Wildcards) -> list[str]:
         """The folder of the extractor's files, where the configuration names one."""
         folder = self.config.inception_weights
@@ -241,7 +220,7 @@ class Workflow:
 
     def extractors(self, wildcards: Wildcards) -> list[str]:
         """Those that the experiment's scores need."""
-        return [self._extractor(p.extractor) for p in self.plan.protocols.values()]
+        return [self._extractor(p.extractor) for p in self.experiment.protocols]
 
     def _extractor(self, name: str) -> str:
         return ancient(self.in_data(artifacts.extractor(name)))
@@ -270,10 +249,6 @@ class Workflow:
         """The run that a job's wildcards name."""
         return self.runs[artifacts.run_folder(wildcards.dataset, wildcards.model, wildcards.run)]
 
-    def run_digest(self, wildcards: Wildcards) -> str:
-        """What makes a run's description out of date."""
-        return self.run(wildcards).digest
-
     def write_run(self, wildcards: Wildcards, path: str, log: str) -> None:
         """Write a resolved run, and the experiment's description if it is not there.
 
@@ -293,8 +268,9 @@ class Workflow:
         """
         run = self.run(wildcards)
         inputs = self.store(wildcards)
-        if weights := self.plan.finished_weights(run.model.name):
-            return {**inputs, "finished": ancient(weights)}
+        if run.is_finished:
+            finished = self.plan.models[run.model.name].run
+            return {**inputs, "finished": ancient(f"{finished}/{artifacts.WEIGHTS}")}
         if run.training.watch_kimg:
             space = Space.parse(run.training.watch_space)
             inputs["real"] = self.real_features(run.store, space)
@@ -313,10 +289,6 @@ class Workflow:
             options += [f"--{name}", str(Path(input[name]).parent)]
         return options
 
-    def checkpoint_kimg(self, wildcards: Wildcards) -> str:
-        """How often a training saves its state; as text, because resources are whole numbers."""
-        return str(self.config.models[wildcards.model].training.checkpoint_kimg)
-
     def train_gpus(self, global_gpus: int | None) -> tuple[int, int | None]:
         """(what a training asks for, what the machine has), in shares of a GPU.
 
@@ -332,9 +304,9 @@ class Workflow:
 
     # Scores -------------------------------------------------------------------------------------
 
-    def protocol(self, wildcards: Wildcards) -> Protocol:
-        """The protocol of a score file."""
-        return self.protocols[f"{wildcards.score}.json"]
+    def protocol(self, score: str) -> Protocol:
+        """The protocol of a score file, which is named without its ending."""
+        return self.protocols[f"{score}.json"]
 
     def _pair(self, run: Run, count: int, space: object) -> list[str]:
         file = artifacts.features(self.checkpoint, count, self.seed, space)
@@ -342,12 +314,12 @@ class Workflow:
 
     def score_inputs(self, wildcards: Wildcards) -> Inputs:
         """The features that a run is scored by, and for the cross-check those of both libraries."""
-        run, protocol = self.run(wildcards), self.protocol(wildcards)
+        run, protocol = self.run(wildcards), self.protocol(wildcards.score)
         n, spaces = protocol.n_fake, protocol.checked_spaces
         inputs: Inputs = {"features": self._pair(run, n, protocol.space)}
         if self.evaluation.cross_check:
             inputs["check"] = [path for space in spaces for path in self._pair(run, n, space)]
-        if run.seed == self.config.seeds[0] and protocol == self.plan.by_features[0]:
+        if run.seed == self.experiment.first_seed and protocol == self.experiment.first_protocol:
             # Not read. It is made of the same features, which go with the last job that needs them.
             name = self.experiment.neighbours_file
             inputs["compared"] = self.in_results(run.folder, name)
@@ -357,7 +329,7 @@ class Workflow:
 
     def score_options(self, wildcards: Wildcards, input: Any) -> list[str]:
         """How a run is measured, on the command line."""
-        protocol = self.protocol(wildcards)
+        protocol = self.protocol(wildcards.score)
         options = ["--fake", input.features[0], "--real", input.features[1]]
         if self.evaluation.cross_check:
             options += ["--check", *input.check]
@@ -369,17 +341,13 @@ class Workflow:
             options += [f"--{key.replace('_', '-')}", str(getattr(self.evaluation, key))]
         return options
 
-    def path_protocol(self, wildcards: Wildcards) -> Protocol:
-        """The protocol of a score file for paths between latents."""
-        return self.protocols[f"{wildcards.paths}.json"]
-
     def path_network(self, wildcards: Wildcards) -> str:
-        """The description of the network that compares images along them."""
-        return self._extractor(self.path_protocol(wildcards).extractor)
+        """The description of the network that compares images along paths between latents."""
+        return self._extractor(self.protocol(wildcards.paths).extractor)
 
     def neighbour_features(self, wildcards: Wildcards) -> Inputs:
         """The features by which samples are compared with training images: the first protocol's."""
-        protocol = self.plan.by_features[0]
+        protocol = self.experiment.first_protocol
         fake, real = self._pair(self.run(wildcards), protocol.n_fake, protocol.space)
         return {"fake": fake, "real": real}
 
@@ -388,28 +356,10 @@ class Workflow:
         shown = self.config.figures.real_images
         return ["--store", str(Path(input.images).parent)] if shown else []
 
-    # Figures ------------------------------------------------------------------------------------
-
     def figure_inputs(self, wildcards: Wildcards) -> list[str]:
         """The artifacts that a figure shows."""
         inputs = self.drawn[wildcards.figure].inputs
         return [self.in_results(part.path) for part in inputs if not part.optional]
-
-    def figure_spec(self, wildcards: Wildcards) -> dict[str, object]:
-        """All else that a figure depends on: a change draws it again."""
-        return self.drawn[wildcards.figure].as_json()
-
-    def figure_caption(self, wildcards: Wildcards) -> str:
-        """What a figure shows and what made it."""
-        return self.drawn[wildcards.figure].caption
-
-    def figure_category(self, wildcards: Wildcards) -> str:
-        """A figure's place in Snakemake's report."""
-        return self.drawn[wildcards.figure].category
-
-    def figure_labels(self, wildcards: Wildcards) -> dict[str, str]:
-        """A figure's row in Snakemake's report."""
-        return dict(self.drawn[wildcards.figure].labels)
 
 
 def _one_of_names(names: Iterable[str]) -> str:

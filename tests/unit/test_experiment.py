@@ -67,7 +67,7 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, change, message):
 
 def test_runs_are_found_by_data_set_model_and_seed():
     experiment = Plan({**TINY, "seeds": [3, 1]}).experiment
-    assert (experiment.seeds, experiment.first_seed) == ((3, 1), 3)
+    assert (experiment.config.seeds, experiment.first_seed) == ((3, 1), 3)
     assert {run.seed for run in experiment.runs_of(model="fpa")} == {1, 3}
     (run,) = experiment.runs_of("digits", "lightgan", 1)
     assert run.folder.startswith("runs/digits/lightgan/seed1-")

@@ -44,7 +44,7 @@ rule prepare:
         mem_mb=8000,
         runtime=240,
     params:
-        dataset=FPA.dataset,
+        dataset=lambda wildcards: FPA.stores[wildcards.store].as_words(),
         folder=subpath(output.images, parent=True),
     message:
         "Preparing {wildcards.store}"

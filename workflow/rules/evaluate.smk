@@ -5,10 +5,10 @@
 
 rule sample:
     input:
-        **FPA.finished_run(),
+        **FPA.finished_run,
     output:
-        images=temp(FPA.samples()),
-        about=str(artifacts.describing(FPA.samples())),
+        images=temp(FPA.samples),
+        about=str(artifacts.describing(FPA.samples)),
     log:
         FPA.log("sample", f"{OF_RUN}.log"),
     cache: CACHE
@@ -36,8 +36,8 @@ rule sample:
 
 use rule sample as shown with:
     output:
-        images=FPA.shown(),
-        about=str(artifacts.describing(FPA.shown())),
+        images=FPA.shown,
+        about=str(artifacts.describing(FPA.shown)),
     log:
         FPA.log("shown", f"{OF_RUN}.log"),
     params:
@@ -56,12 +56,12 @@ ruleorder: shown > sample
 
 rule features:
     input:
-        images=FPA.samples(),
-        about=str(artifacts.describing(FPA.samples())),
+        images=FPA.samples,
+        about=str(artifacts.describing(FPA.samples)),
         extractor=FPA.extractor,
     output:
-        features=temp(FPA.features()),
-        about=str(artifacts.describing(FPA.features())),
+        features=temp(FPA.features),
+        about=str(artifacts.describing(FPA.features)),
     log:
         FPA.log("features", f"{OF_RUN}-n{{images}}-{{space}}.log"),
     cache: CACHE
@@ -115,7 +115,7 @@ rule score:
 # Paths between latents, instead of samples and their features.
 rule path_length:
     input:
-        **FPA.finished_run(),
+        **FPA.finished_run,
         extractor=FPA.path_network,
     output:
         FPA.in_run("{paths}.json"),
@@ -133,8 +133,8 @@ rule path_length:
         gpu=FPA.gpus,
     params:
         folder=subpath(input.weights, parent=True),
-        paths=lambda wildcards: FPA.path_protocol(wildcards).n_fake,
-        protocol=lambda wildcards: FPA.path_protocol(wildcards).name,
+        paths=lambda wildcards: FPA.protocol(wildcards.paths).n_fake,
+        protocol=lambda wildcards: FPA.protocol(wildcards.paths).name,
         checkpoint=FPA.checkpoint,
         seed=FPA.seed,
         version=STAGES["score"],

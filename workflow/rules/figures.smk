@@ -3,7 +3,7 @@
 
 rule run_artifact:
     input:
-        **FPA.finished_run(),
+        **FPA.finished_run,
     output:
         FPA.in_run(
             artifacts.of_generator(
@@ -36,7 +36,7 @@ rule neighbours:
     input:
         unpack(FPA.store),
         unpack(FPA.neighbour_features),
-        samples=FPA.samples(),
+        samples=FPA.samples,
     output:
         FPA.in_run(
             artifacts.neighbours(FPA.checkpoint, "{number}", FPA.seed, "{space}")
@@ -92,8 +92,8 @@ rule figure:
         png=report(
             FPA.in_results(artifacts.figure("{figure}")),
             caption="../report/figure.rst",
-            category=FPA.figure_category,
-            labels=FPA.figure_labels,
+            category=lambda wildcards: FPA.drawn[wildcards.figure].category,
+            labels=lambda wildcards: FPA.drawn[wildcards.figure].labels,
         ),
         pdf=FPA.in_results(artifacts.figure("{figure}", "pdf")),
     log:
@@ -106,39 +106,22 @@ rule figure:
         mem_mb=2000,
         runtime=10,
     params:
-        results=subpath(output.png, ancestor=2),
-        spec=FPA.figure_spec,
-        caption=FPA.figure_caption,
+        results=subpath(output[0], ancestor=2),
+        spec=lambda wildcards: FPA.drawn[wildcards.figure].as_json(),
+        caption=lambda wildcards: FPA.drawn[wildcards.figure].caption,
     message:
         "Drawing {wildcards.figure}"
     shell:
         "python -m fpa figure {params.results:q} {wildcards.figure:q} --log {log:q}"
 
 
-rule animation:
-    input:
-        FPA.figure_inputs,
+use rule figure as animation with:
     output:
         report(
             FPA.in_results(artifacts.figure("{figure}", "gif")),
             caption="../report/figure.rst",
-            category=FPA.figure_category,
-            labels=FPA.figure_labels,
+            category=lambda wildcards: FPA.drawn[wildcards.figure].category,
+            labels=lambda wildcards: FPA.drawn[wildcards.figure].labels,
         ),
-    log:
-        FPA.log("figures/{figure}.log"),
-    localrule: True
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        results=subpath(output[0], ancestor=2),
-        spec=FPA.figure_spec,
-        caption=FPA.figure_caption,
     message:
         "Animating {wildcards.figure}"
-    shell:
-        "python -m fpa figure {params.results:q} {wildcards.figure:q} --log {log:q}"

@@ -16,7 +16,7 @@ rule plan_run:
         mem_mb=500,
         runtime=5,
     params:
-        digest=FPA.run_digest,
+        digest=lambda wildcards: FPA.run(wildcards).digest,
     message:
         "Planning {wildcards.model} on {wildcards.dataset}, {wildcards.run}"
     run:
@@ -28,7 +28,7 @@ rule train:
         unpack(FPA.train_inputs),
         run=ancient(FPA.in_run(artifacts.RUN)),
     output:
-        **FPA.finished_run(),
+        **FPA.finished_run,
         history=FPA.in_run(artifacts.HISTORY),
     log:
         FPA.in_results(artifacts.train_log("{dataset}", "{model}", "{run}")),
@@ -44,7 +44,10 @@ rule train:
         processes=RUNTIME.gpus,
         threads_each=RUNTIME.train_threads,
         log_every=RUNTIME.log_every,
-        checkpoint_kimg=FPA.checkpoint_kimg,
+        # As text, because resources are whole numbers.
+        checkpoint_kimg=lambda wildcards: str(
+            FPA.plan.models[wildcards.model].training.checkpoint_kimg
+        ),
         precision=FPA.precision,
         memory_format=FPA.memory_format,
         compile=RUNTIME.compile,

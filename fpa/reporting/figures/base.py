@@ -99,7 +99,7 @@ class Context:
         self.config = experiment.config
         self.shown = self.config.figures
         self.labels = experiment.labels
-        self.seeds = list(experiment.seeds)
+        self.seeds = list(self.config.seeds)
         self.checkpoint = self.config.evaluation.checkpoint
         self.sample_seed = self.config.evaluation.seed
         self.stores = {dataset.name: dataset.store for dataset in experiment.datasets}

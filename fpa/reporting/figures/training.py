@@ -158,7 +158,7 @@ register("progress", progress_specs, draw_progress)
 def targets_specs(context: Context) -> Iterator[Spec]:
     """One, where models are scored while they train."""
     if context.experiment.watched:
-        target = context.experiment.target_distance
+        target = context.shown.target
         which = f"of {target:g}" if target else "that the mean training of every model reaches"
         yield context.spec(
             "targets",
