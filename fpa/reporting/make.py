@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 from fpa.core import artifacts
@@ -17,19 +18,9 @@ from fpa.reporting.figures import FIGURES, Animation, Spec, figures
 from fpa.reporting.figures.theme import as_drawn, save_figure, use_theme
 from fpa.reporting.report import render
 from fpa.reporting.results import Results, read_results, read_runs
-from fpa.reporting.tables import PUBLISHED, build, makeable, read_published, table_of
+from fpa.reporting.tables import PUBLISHED, Made, build, makeable, read_published, table_of
 from fpa.reporting.tables.rendering import to_latex, to_markdown
 from fpa.runs.folder import Cost
-
-__all__ = [
-    "draw",
-    "draw_missing",
-    "make_figure",
-    "make_report",
-    "make_table",
-    "make_tables",
-    "results_of_files",
-]
 
 
 def results_of_files(
@@ -40,7 +31,12 @@ def results_of_files(
     folder: where the experiment is described, for names as shown. published: a CSV of published scores.
     """
     of = table_of(kind).of
-    _check_distinct(inputs)
+    places = [os.path.realpath(path) for path in inputs]
+    for path, place in zip(inputs, places, strict=True):
+        if places.count(place) > 1:
+            raise UserError(
+                f"{path} is named twice; a table would show it as two trainings: name it once"
+            )
     experiment = Experiment.read(folder) if folder else None
     results = Results.of(experiment, read_published(published) if published else None)
     if of == "runs":
@@ -52,28 +48,16 @@ def results_of_files(
     elif of == "costs":
         results = replace(results, costs=[Cost.read(path) for path in inputs])
     else:
-        scores = [Score.read(path) for path in inputs]
-        for place, score in enumerate(scores):
-            for earlier, path in zip(scores[:place], inputs, strict=False):
-                if _of_one_training(score, earlier):
-                    raise UserError(
-                        f"{path} and {inputs[place]} are scores of one training, which a table would "
-                        "show as two; name one of them"
-                    )
-        results = replace(results, scores=scores)
+        results = replace(results, scores=[Score.read(path) for path in inputs])
+        for (one, a), (two, b) in combinations(zip(inputs, results.scores, strict=True), 2):
+            if _of_one_training(a, b):
+                raise UserError(
+                    f"{one} and {two} are scores of one training, which a table would show as two; "
+                    "name one of them"
+                )
     if not (results.runs or results.costs or results.scores):
         raise UserError(f"nothing to make the table {kind} of; name files, in row order")
     return results
-
-
-def _check_distinct(paths: Sequence[str]) -> None:
-    """UserError where one file is named twice."""
-    places = [os.path.realpath(path) for path in paths]
-    for place, path in zip(places, paths, strict=True):
-        if places.count(place) > 1:
-            raise UserError(
-                f"{path} is named twice; a table would show it as two trainings: name it once"
-            )
 
 
 def _of_one_training(one: Score, two: Score) -> bool:
@@ -92,26 +76,39 @@ def make_table(kind: str, results: Results, out: str | Path) -> str:
             "no claim is about the models of this experiment; name a file of claims in its "
             "configuration, as in 'claims: experiments/claims.yaml'"
         )
-    made = build(kind, results)
-    caption = made.whole_caption(results.experiment)
+    return _write_table(build(kind, results), results.experiment, Path(out))
+
+
+def _write_table(made: Made, experiment: str, out: Path) -> str:
+    caption = made.whole_caption(experiment)
     texts = {
         ".md": to_markdown(made.shown, caption),
         ".tex": to_latex(made.shown, caption),
         ".csv": made.frame.to_csv(index=False),
     }
     for ending, text in texts.items():
-        path = Path(out).with_suffix(ending)
+        path = out.with_suffix(ending)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             write_text(path, text)
     return texts[".md"]
 
 
-def make_tables(experiment: Experiment, folder: Path) -> None:
-    """Write every table that has an entry, with words for the runs that have no score."""
-    published = read_published(experiment.config.published or PUBLISHED)
-    results = read_results(experiment, folder, published)
-    for kind in makeable(experiment, folder):
-        make_table(kind, results, folder / artifacts.table(kind))
+def make_tables(
+    experiment: Experiment, folder: Path, as_is: bool = False
+) -> tuple[Results, dict[str, Made]]:
+    """Every table that has an entry, with words for the runs that have no score, and what they are of.
+
+    They are written into the results folder, unless `as_is`: then the list of published scores may be
+    missing too, as it is where a folder has come from another machine.
+    """
+    published = Path(experiment.config.published or PUBLISHED)
+    known = None if as_is and not published.exists() else read_published(published)
+    results = read_results(experiment, folder, known)
+    made = {kind: build(kind, results) for kind in makeable(experiment, folder)}
+    if not as_is:
+        for kind, table in made.items():
+            _write_table(table, experiment.name, folder / artifacts.table(kind))
+    return results, made
 
 
 def make_figure(results: str | Path, name: str) -> None:
@@ -129,23 +126,14 @@ def draw(spec: Spec, results: Path) -> None:
     use_theme("".join(spec.models.values()))
     spec = replace(spec, models={name: as_drawn(label) for name, label in spec.models.items()})
     drawn = FIGURES.find(spec.kind).draw(spec, results)
-    if isinstance(drawn, Animation):
-        _save_animation(drawn, results / spec.files[0])
-    else:
-        save_figure(drawn, [results / file for file in spec.files])
-
-
-def _save_animation(animation: Animation, path: Path) -> None:
-    first, *others = animation.frames
-    with atomic_path(path) as temporary:
-        first.save(
-            temporary,
-            format="GIF",
-            save_all=True,
-            append_images=others,
-            duration=[round(1000 * seconds) for seconds in animation.seconds],
-            loop=0,
-        )
+    files = [results / file for file in spec.files]
+    if not isinstance(drawn, Animation):
+        save_figure(drawn, files)
+        return
+    first, *others = drawn.frames
+    times = [round(1000 * seconds) for seconds in drawn.seconds]
+    with atomic_path(files[0]) as temporary:
+        first.save(temporary, "GIF", save_all=True, append_images=others, duration=times, loop=0)
 
 
 def draw_missing(specs: Mapping[str, Spec], results: Path) -> dict[str, str]:
@@ -165,10 +153,9 @@ def _is_current(spec: Spec, results: Path) -> bool:
     """Whether a figure is newer than all that it shows, and than the experiment's description."""
     files = [results / file for file in spec.files]
     inputs = [results / artifacts.EXPERIMENT]
-    for part in spec.inputs:
-        path = results / part.path
-        if path.exists() or not part.optional:
-            inputs.append(path)
+    inputs += [
+        path for part in spec.inputs if (path := results / part.path).exists() or not part.optional
+    ]
     # Without all inputs nobody knows what an older figure was drawn from.
     if not all(path.exists() for path in [*files, *inputs]):
         return False
@@ -182,15 +169,13 @@ def make_report(results: str | Path, out: str | Path | None = None, as_is: bool 
     Tables and figures that are missing or out of date are made first from what is there, unless
     `as_is`.
     """
-    results = Path(results)
-    experiment = Experiment.read(results)
+    folder = Path(results)
+    experiment = Experiment.read(folder)
     specs = figures(experiment)
-    not_drawn: dict[str, str] = {}
-    if not as_is:
-        make_tables(experiment, results)
-        not_drawn = draw_missing(specs, results)
+    found, tables = make_tables(experiment, folder, as_is)
+    not_drawn = {} if as_is else draw_missing(specs, folder)
     for name, reason in not_drawn.items():
         log.warning("%s is not drawn: %s", name, reason)
-    path = Path(out or results / artifacts.REPORT)
-    write_text(path, render(experiment, specs, results, not_drawn))
+    path = Path(out or folder / artifacts.REPORT)
+    write_text(path, render(experiment, found, tables, specs, folder, not_drawn))
     return path

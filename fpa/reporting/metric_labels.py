@@ -22,9 +22,9 @@ def measure(name: str, extractors: Iterable[str]) -> str:
     return FRECHET if other else METRICS[name].label
 
 
-def heading(name: str, label: str, times: str) -> str:
-    """A label with the factor by which the shown values are multiplied."""
-    scale = METRICS[name].scale
+def heading(name: str, extractors: Iterable[str], times: str = "x") -> str:
+    """A metric's label with the factor by which the shown values are multiplied."""
+    label, scale = measure(name, extractors), METRICS[name].scale
     return label if scale == 1 else f"{label} {times} {scale:g}"
 
 
@@ -36,9 +36,8 @@ def directions(evaluation: EvaluationSettings) -> str:
         if name in evaluation.metrics
         and (evaluation.cross_check or not METRICS[name].needs_cross_check)
     ]
-    names = {metric.name: FRECHET if metric.name == "fid" else metric.label for metric in drawn}
     lower, higher = (
-        in_words([names[metric.name] for metric in drawn if metric.lower_is_better == direction])
+        in_words([measure(m.name, ()) for m in drawn if m.lower_is_better == direction])
         for direction in (True, False)
     )
     parts = [f"{lower}: lower is better"] if lower else []

@@ -17,14 +17,15 @@ from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.data.picture import open_picture
 from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.figures import Spec
 from fpa.reporting.figures.theme import DPI, TEXT_WIDTH
-from fpa.reporting.player import Player, players
-from fpa.reporting.results import Results, read_results, read_table, status_of
-from fpa.reporting.tables import PUBLISHED, build, health, makeable, read_published, table_names
+from fpa.reporting.player import players
+from fpa.reporting.results import Results, RunResults, by_name, read_table, status_of
+from fpa.reporting.tables import Made, health, table_names
 from fpa.reporting.tables.rendering import Rows, to_rows
-from fpa.runs.folder import RunFolder, TrainingSummary
+from fpa.runs.folder import TrainingSummary
 
 PLAYER_SCRIPTS = (
     *("tensors.js", "programs.js", "sequences.js", "rules.js", "unet.js", "latents.js"),
@@ -35,27 +36,33 @@ MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
 
 def render(
-    experiment: Experiment, specs: Mapping[str, Spec], folder: Path, not_drawn: Mapping[str, str]
+    experiment: Experiment,
+    results: Results,
+    tables: Mapping[str, Made],
+    specs: Mapping[str, Spec],
+    folder: Path,
+    not_drawn: Mapping[str, str],
 ) -> str:
-    """The page of what is in a results folder; the same folder gives the same page."""
-    published = Path(experiment.config.published or PUBLISHED)
-    # A folder from another machine has come without it.
-    known = read_published(published) if published.exists() else None
-    results = read_results(experiment, folder, known)
-    runs = [_run(run, folder) for run in experiment.runs]
-    tables = {table.name: table for table in _tables(experiment, results, folder)}
-    repeated = [name for name, table in tables.items() if "scores" in tables and table.repeats]
+    """The page of what is in a results folder; the same folder gives the same page.
+
+    results: what the folder's runs left. tables: the experiment's, made of these. not_drawn: why, by
+    figure.
+    """
+    runs = [RunRow.of(run, folder) for run in results.runs]
+    summaries = [row.summary for row in runs if row.summary]
+    parts = {part.name: part for part in _tables(tables, folder)}
+    repeated = [name for name, part in parts.items() if "scores" in parts and part.repeats]
     return template("report.html").render(
         experiment=experiment,
         scripts=("tables.js", *PLAYER_SCRIPTS),
-        **PlayerPart.of(experiment, specs, folder)._asdict(),
+        players=players(experiment, specs, folder),
         config=yaml.safe_dump(experiment.configuration(), sort_keys=False, allow_unicode=True),
         labels=experiment.labels,
         runs=runs,
-        notes=_notes(experiment, runs, results),
-        versions=_versions(runs),
-        claims=tables.pop("claims", None),
-        tables=[table for name, table in tables.items() if name not in repeated],
+        notes=_notes(experiment, runs, results, tables),
+        versions=dict(sorted(by_name(summary.versions for summary in summaries).items())),
+        claims=parts.pop("claims", None),
+        tables=[part for name, part in parts.items() if name not in repeated],
         repeated=repeated,
         figures=_plates(specs, folder, not_drawn),
     )
@@ -63,8 +70,8 @@ def render(
 
 def render_painters(experiment: Experiment, specs: Mapping[str, Spec], folder: Path) -> str:
     """A page with the report's painters alone, to be embedded in others."""
-    part = PlayerPart.of(experiment, specs, folder)
-    return template("painters.html").render(scripts=PLAYER_SCRIPTS, **part._asdict())
+    found = players(experiment, specs, folder)
+    return template("painters.html").render(scripts=PLAYER_SCRIPTS, players=found)
 
 
 def template(name: str) -> jinja2.Template:
@@ -78,21 +85,6 @@ def template(name: str) -> jinja2.Template:
     ).get_template(name)
 
 
-class PlayerPart(NamedTuple):
-    """What the player's part of a page shows."""
-
-    players: Sequence[Player]
-    player_title: str
-    painting_here: int
-    """How many of the painters the page itself runs."""
-
-    @classmethod
-    def of(cls, experiment: Experiment, specs: Mapping[str, Spec], folder: Path) -> PlayerPart:
-        found = players(experiment, specs, folder)
-        here = sum(player.weights is not None for player in found)
-        return cls(found, "Paint it yourself" if here else "Watch it paint", here)
-
-
 class RunRow(NamedTuple):
     """A run in the table of runs."""
 
@@ -102,17 +94,18 @@ class RunRow(NamedTuple):
     """Of a trained one."""
     machine: str
 
+    @classmethod
+    def of(cls, found: RunResults, folder: Path) -> RunRow:
+        status, reason = status_of(found.run, folder)
+        hardware = found.summary.hardware if found.summary else {}
+        machine = f"{processor(hardware)}, {cpu_threads(hardware['threads'])}" if hardware else ""
+        state = "trained" if status == "ok" else f"{status}: {reason}"
+        return cls(found.run, state, found.summary, machine or "not known")
 
-def _run(run: RunEntry, folder: Path) -> RunRow:
-    status, reason = status_of(run, folder)
-    summary = RunFolder(folder / run.folder).read_summary() if status == "ok" else None
-    hardware = summary.hardware if summary else {}
-    machine = f"{processor(hardware)}, {cpu_threads(hardware['threads'])}" if hardware else ""
-    state = "trained" if status == "ok" else f"{status}: {reason}"
-    return RunRow(run, state, summary, machine or "not known")
 
-
-def _notes(experiment: Experiment, runs: Sequence[RunRow], results: Results) -> list[str]:
+def _notes(
+    experiment: Experiment, runs: Sequence[RunRow], results: Results, tables: Mapping[str, Made]
+) -> list[str]:
     """What a reader needs to know before the numbers."""
     notes = []
     unfinished = [row for row in runs if row.summary is None]
@@ -121,22 +114,16 @@ def _notes(experiment: Experiment, runs: Sequence[RunRow], results: Results) -> 
             f"Partial results: {len(unfinished)} of {len(runs)} runs are not finished. "
             "Tables and figures show what there is."
         )
-        notes += [
-            f"{results.label(run.model)} on {run.dataset}, seed {run.seed}: {state}"
-            for run, state, _, _ in unfinished
-        ]
+    notes += [f"{_name(row.run, results)}: {row.state}" for row in unfinished]
     for score in results.scores:
         if score.status == "nan":
+            images = f"{score.not_finite:,} of {score.n_fake:,} images are not finite"
             notes.append(
-                f"{results.label(score.model)} on {score.dataset}, seed {score.seed}: its scores "
-                f"are NaN (protocol {score.protocol}): "
-                + (
-                    f"{score.not_finite:,} of {score.n_fake:,} images are not finite"
-                    if score.not_finite
-                    else "its images have no finite features"
-                )
+                f"{_name(score, results)}: its scores are NaN (protocol {score.protocol}): "
+                + (images if score.not_finite else "its images have no finite features")
             )
-    notes += health.notes(results)
+    if "health" in tables:
+        notes += health.notes(tables["health"].frame, results)
     if len(experiment.config.seeds) == 1:
         notes.append(
             "One training seed a model: ± and error bars are standard errors of sampling from the "
@@ -146,13 +133,8 @@ def _notes(experiment: Experiment, runs: Sequence[RunRow], results: Results) -> 
     return notes
 
 
-def _versions(runs: Sequence[RunRow]) -> dict[str, list[str]]:
-    """Every version of each library that a training ran with."""
-    found: dict[str, set[str]] = {}
-    for row in runs:
-        for name, version in (row.summary.versions if row.summary else {}).items():
-            found.setdefault(name, set()).add(version)
-    return {name: sorted(versions) for name, versions in sorted(found.items())}
+def _name(one: RunEntry | Score, results: Results) -> str:
+    return f"{results.label(one.model)} on {one.dataset}, seed {one.seed}"
 
 
 class TablePart(NamedTuple):
@@ -169,20 +151,18 @@ class TablePart(NamedTuple):
     published values are only in the metric's own."""
 
 
-def _tables(experiment: Experiment, results: Results, folder: Path) -> list[TablePart]:
+def _tables(tables: Mapping[str, Made], folder: Path) -> list[TablePart]:
     """Each table whose CSV file is there; those of others than the experiment's have no layout."""
     paths = sorted((folder / artifacts.table("any")).parent.glob("*.csv"))
     # The experiment's tables come first, others follow by name.
     rank = {name: i for i, name in enumerate(table_names())}
     paths.sort(key=lambda path: rank.get(path.stem, len(rank)))
-    own = makeable(experiment, folder)
     found = []
     for path in paths:
         name, frame = path.stem, read_table(path)
-        caption, shown = "", Rows([], [])
-        if name in own:
-            made = build(name, results)
-            caption, shown = made.whole_caption(""), to_rows(made.shown)
+        made = tables.get(name)
+        caption = made.whole_caption("") if made else ""
+        shown = to_rows(made.shown) if made else Rows([], [])
         repeats = name in METRICS and bool(frame["published"].isna().all())
         found.append(TablePart(name, caption, shown, _whole(frame), repeats))
     return found
@@ -204,11 +184,8 @@ def _whole(frame: pd.DataFrame) -> Rows:
 class Plate(NamedTuple):
     """A figure on the page."""
 
-    name: str
+    spec: Spec
     title: str
-    caption: str
-    lines: bool
-    film: bool
     source: str | None
     """A data URL, where it is drawn."""
     width: int
@@ -225,24 +202,14 @@ def _plates(
     # Films, one for each model, stand side by side at a section's end.
     for name, spec in sorted(specs.items(), key=lambda item: "gif" in item[1].endings):
         path = folder / spec.files[0]
-        aspects = [text for aspect, text in spec.labels.items() if aspect != "figure"]
-        title = ", ".join([spec.labels["figure"], *aspects])
+        title = ", ".join(spec.labels.values())
         source, width = None, 100
         if path.exists() and name not in not_drawn:
             content = base64.b64encode(path.read_bytes()).decode()
             source = f"data:{MEDIA[path.suffix]};base64,{content}"
             with open_picture(path.read_bytes()) as picture:
                 width = min(100, round(100 * picture.width / (TEXT_WIDTH * DPI)))
-        found[spec.category].append(
-            Plate(
-                name=name,
-                title=title[0].upper() + title[1:],
-                caption=spec.caption,
-                lines=spec.lines,
-                film="gif" in spec.endings,
-                source=source,
-                width=width,
-                reason=not_drawn.get(name, "it has not been drawn"),
-            )
-        )
+        reason = not_drawn.get(name, "it has not been drawn")
+        title = title[0].upper() + title[1:]
+        found[spec.category].append(Plate(spec, title, source, width, reason))
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -54,6 +54,18 @@ def last_lines(path: Path, count: int) -> tuple[str, ...]:
         return ()
     lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
     return tuple(CONTROLS.sub(lambda found: ascii(found[0])[1:-1], line) for line in lines[-count:])
+
+
+T = TypeVar("T", int, str)
+
+
+def by_name(found: Iterable[Mapping[str, T]]) -> dict[str, list[T]]:
+    """Every version that each library or stage has in any of them, sorted."""
+    versions: dict[str, set[T]] = {}
+    for one in found:
+        for name, version in one.items():
+            versions.setdefault(name, set()).add(version)
+    return {name: sorted(several) for name, several in versions.items()}
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from fpa.reporting.figures import (
 from fpa.reporting.figures.base import load_needed
 from fpa.reporting.make import draw, draw_missing, make_report
 from fpa.reporting.metric_labels import drawn_metrics
+from fpa.reporting.results import Results
 
 PAPER = ("celeba", "lsun_church", "afhq_cat", "afhq_dog", "afhq_wild", "metfaces")
 
@@ -468,8 +469,8 @@ def test_a_page_without_played_figures_plays_nothing(tmp_path):
     about, specs, results = made_up.fill(tmp_path, made_up.experiment())
     assert {spec.kind for spec in specs.values() if spec.played} == {"painting", "refined"}
     silent = {name: dataclasses.replace(spec, played=False) for name, spec in specs.items()}
-    assert 'id="player"' in report.render(about, specs, results, {})
-    assert 'id="player"' not in report.render(about, silent, results, {})
+    assert 'id="player"' in report.render(about, Results(), {}, specs, results, {})
+    assert 'id="player"' not in report.render(about, Results(), {}, silent, results, {})
 
 
 def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):

@@ -15,7 +15,7 @@ from test_golden import MODELS, built
 from fpa.core.files import read_json, write_json
 from fpa.evaluation.memorisation import LEVEL, memorisation, p_of_count
 from fpa.models.loading import blind_loss
-from fpa.reporting import report
+from fpa.reporting.make import make_report
 from fpa.reporting.results import Results
 from fpa.reporting.tables import table_names
 from fpa.reporting.tables.health import (
@@ -160,7 +160,7 @@ def test_the_table_shows_the_worst_training_and_says_in_how_many():
     assert shown.loc["b"].tolist() == ["—", "0.300", "—", "—", "—", "—", "nothing"]
     assert "tested in 0 of 3 trainings" in caption
     assert "where a training was too early to count them" in caption
-    assert notes(results) == [
+    assert notes(frame, results) == [
         f"A on digits: {LOST} (in 1 of 2 trainings) and {RELOADED} (in 1 of 2 trainings). See the "
         "table health."
     ]
@@ -168,12 +168,13 @@ def test_the_table_shows_the_worst_training_and_says_in_how_many():
 
 def test_without_a_finished_training_the_table_says_so():
     results = Results(runs=[replace(run(), summary=None)])
-    assert health_table(results).shown.loc["every model", "noticed"] == "no finished training"
-    assert notes(results) == []
+    frame, shown, *_ = health_table(results)
+    assert shown.loc["every model", "noticed"] == "no finished training"
+    assert notes(frame, results) == []
 
 
 def test_tables_and_page_of_an_experiment_say_what_was_noticed(tmp_path):
-    about, specs, results = made_up.fill(tmp_path, made_up.experiment(models=("fpa", "dcgan")))
+    about, _, results = made_up.fill(tmp_path, made_up.experiment(models=("fpa", "dcgan")))
     for run, recall in zip(about.runs, (0.5, 0.01), strict=True):
         path = results / run.folder / about.protocols[0].score_file
         score = read_json(path)
@@ -186,8 +187,7 @@ def test_tables_and_page_of_an_experiment_say_what_was_noticed(tmp_path):
         assert out.with_suffix(".md").read_text() in done.stdout
     table = pd.read_csv(tmp_path / "health.csv", keep_default_na=False)
     assert table["noticed"].tolist() == ["", LOST]
-    assert f"DCGAN on digits: {LOST}. See the table health." in report.render(
-        about, specs, results, {}
-    )
+    page = make_report(results, as_is=True).read_text()
+    assert f"DCGAN on digits: {LOST}. See the table health." in page
     without = fpa("table", "health", "--out", "x.csv", cwd=tmp_path)
     assert "name the experiment's folder by --results" in without.stderr

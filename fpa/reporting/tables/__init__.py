@@ -41,7 +41,7 @@ __all__ = [
     "table_of",
 ]
 
-ORDER = ("claims", "scores", "comparisons", "agreement", "choices", "health", "targets", "models")
+ORDER = ("scores", "comparisons", "agreement", "choices", "health", "targets", "models")
 """Of the project's own tables on the page; those of metrics follow the claims, others come last."""
 
 
@@ -65,13 +65,9 @@ def makeable(experiment: Experiment, folder: Path) -> list[str]:
 def build(kind: str, results: Results) -> Made:
     """A table, with a warning where it mixes versions of a stage."""
     table = table_of(kind)
-    made = table.make(results)
-    stages = (
-        [getattr(cost, "stages", None) for cost in results.costs] if table.of == "costs" else []
-    )
-    if table.of == "scores":
-        stages = [score.stages for score in results.scores]
-    return made._replace(warning=mixed_stages(stages))
+    scored_or_measured = {"scores": results.scores, "costs": results.costs}.get(table.of, ())
+    stages = [getattr(one, "stages", None) for one in scored_or_measured]
+    return table.make(results)._replace(warning=mixed_stages(stages))
 
 
 def table_names(experiment: Experiment | None = None, of: str | None = None) -> list[str]:
@@ -84,7 +80,8 @@ def table_names(experiment: Experiment | None = None, of: str | None = None) -> 
     names = [
         name for name, table in TABLES.items() if experiment is None or table.belongs(experiment)
     ]
-    names.sort(key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
-    first = [name for name in names if name == "claims"]
-    found = [*first, *metrics, *names[len(first) :]]
+    order = ["claims", *METRICS, *ORDER]
+    found = sorted(
+        [*metrics, *names], key=lambda name: order.index(name) if name in order else len(order)
+    )
     return [name for name in found if of is None or table_of(name).of == of]

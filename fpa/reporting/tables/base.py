@@ -16,7 +16,7 @@ from fpa.core.registry import Registry
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment
-from fpa.reporting.results import Results, cost_files, files_of_runs, score_files
+from fpa.reporting.results import Results, by_name, cost_files, files_of_runs, score_files
 
 FILES: Mapping[str, Callable[[Experiment], list[str]]] = {
     "scores": score_files,
@@ -69,19 +69,41 @@ def sentence(parts: Iterable[str]) -> str:
     return "; ".join(filter(None, parts)) + "."
 
 
-def cell(value: float, spread: float, metric: str) -> str:
-    """A value of a metric and its spread, scaled and rounded as the metric says."""
+def number(value: float, form: str) -> str:
+    """A number as text; a dash where it is unknown."""
+    return "—" if pd.isna(value) else format(float(value), form)
+
+
+def scaled(value: float, metric: str, sign: str = "") -> str:
+    """A value of a metric, scaled and rounded as the metric says."""
+    return number(METRICS[metric].scale * value, f"{sign}.{METRICS[metric].digits}f")
+
+
+def cell(value: float, spread: float, metric: str, unknown: str = "NaN") -> str:
+    """A value of a metric and its spread."""
     if pd.isna(value):
-        return "NaN"
-    scale, digits = METRICS[metric].scale, METRICS[metric].digits
-    text = f"{scale * value:.{digits}f}"
-    return text if pd.isna(spread) else f"{text} ± {scale * spread:.{digits}f}"
+        return unknown
+    text = scaled(value, metric)
+    return text if pd.isna(spread) else f"{text} ± {scaled(spread, metric)}"
 
 
-def row_names(frame: pd.DataFrame, results: Results) -> pd.Series:
-    """A row's name: the model's label, and the protocol where there are several."""
+def row_names(frame: pd.DataFrame, results: Results, *places: str) -> pd.Series:
+    """A row's name: the model's label, and each of the places (columns) that there are several of."""
     names = frame["model"].map(results.label)
-    return names + ", " + frame["protocol"] if frame["protocol"].nunique() > 1 else names
+    for place in places:
+        if frame[place].nunique() > 1:
+            names = names + ", " + frame[place]
+    return names
+
+
+def own_columns(frame: pd.DataFrame, row: pd.Series) -> dict[str, str]:
+    """A row's data set and protocol by the names of their columns, where the table has several."""
+    columns = {"dataset": "data set", "protocol": "protocol"}
+    return {
+        title: row[key]
+        for key, title in columns.items()
+        if key in frame and frame[key].nunique() > 1
+    }
 
 
 def sample_counts(frame: pd.DataFrame) -> str:
@@ -135,13 +157,9 @@ def mixed_stages(found: Iterable[Mapping[str, int] | None]) -> str:
 
     found: the versions of each. Who does not say them was made by nobody knows which.
     """
-    versions: dict[str, set[int]] = {}
-    for stages in found:
-        for stage, version in (stages or {}).items():
-            versions.setdefault(stage, set()).add(version)
     mixed = [
-        f"versions {in_words([str(version) for version in sorted(several)])} of stage {stage}"
-        for stage, several in versions.items()
+        f"versions {in_words([str(version) for version in several])} of stage {stage}"
+        for stage, several in by_name(filter(None, found)).items()
         if len(several) > 1
     ]
     if not mixed:

@@ -15,11 +15,11 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 from fpa.core.lazy import pd, stats
-from fpa.evaluation.metrics import METRICS, Metric
+from fpa.evaluation.metrics import METRICS
 from fpa.experiment.experiment import Claim
-from fpa.reporting.metric_labels import heading, measure
+from fpa.reporting.metric_labels import heading
 from fpa.reporting.results import Results
-from fpa.reporting.tables.base import TABLES, Made, Table, sentence
+from fpa.reporting.tables.base import TABLES, Made, Table, number, own_columns, scaled, sentence
 from fpa.reporting.tables.scores import published_for, tidy_scores
 
 FEWEST = 3
@@ -115,7 +115,7 @@ def _family(values: Mapping[str, list[float]], lower_is_better: bool) -> list[di
     pairs = list(combinations(values, 2))
     found = [difference(values[a], values[b]) for a, b in pairs]
     corrected = holm([one.p for one in found])
-    rows = []
+    rows: list[dict[str, object]] = []
     for (a, b), one, p in zip(pairs, found, corrected, strict=True):
         better = ""
         if p < LEVEL:
@@ -134,50 +134,46 @@ def _pairs_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame({"verdict": [TOO_FEW]}, pd.Index(["every pair"], name="A"))
     shown = frame[frame["metric"].map(lambda name: METRICS[name].table)]
-    columns: dict[str, list[str]] = {}
-
-    def put(column: str, text: str) -> None:
-        columns.setdefault(column, []).append(text)
-
-    names = []
-    for row in shown.to_dict("records"):
-        metric = METRICS[row["metric"]]
-        a, b = (results.label(row[key]) for key in ("model_a", "model_b"))
-        names.append(a)
-        put("B", b)
-        for key in ("dataset", "protocol"):
-            if frame[key].nunique() > 1:
-                put(key.replace("dataset", "data set"), row[key])
-        put("metric", heading(row["metric"], measure(row["metric"], [row["extractor"]]), "x"))
-        low, value, high = (
-            "—" if pd.isna(row[key]) else f"{metric.scale * row[key]:+.{metric.digits}f}"
-            for key in ("low", "difference", "high")
-        )
-        put("A - B", value)
-        put("95% interval", "—" if pd.isna(row["low"]) else f"{low} to {high}")
-        for column, key in (("p", "p"), ("p (Holm)", "p_holm")):
-            put(column, _p(row[key]))
-        better = row["better"]
-        put("verdict", f"{results.label(better)} is better" if better else row["verdict"])
-    return pd.DataFrame(columns, pd.Index(names, name="A"))
+    rows = [
+        {
+            "B": results.label(row["model_b"]),
+            **own_columns(frame, row),
+            "metric": heading(row["metric"], [row["extractor"]]),
+            "A - B": scaled(row["difference"], row["metric"], "+"),
+            "95% interval": _interval(row),
+            "p": _p(row["p"]),
+            "p (Holm)": _p(row["p_holm"]),
+            "verdict": f"{results.label(row['better'])} is better"
+            if row["better"]
+            else row["verdict"],
+        }
+        for _, row in shown.iterrows()
+    ]
+    return pd.DataFrame(rows, pd.Index(shown["model_a"].map(results.label), name="A"))
 
 
 def _p(value: float) -> str:
-    return "—" if pd.isna(value) else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+    return "< 0.0001" if value < 1e-4 else number(value, ".4f")
+
+
+def _interval(row: pd.Series) -> str:
+    low, high = (scaled(row[end], row["metric"], "+") for end in ("low", "high"))
+    return low if pd.isna(row["low"]) else f"{low} to {high}"
 
 
 def _pairs_caption(frame: pd.DataFrame, seeds: int) -> str:
     """How models were compared, or why they could not be."""
     if frame.empty:
         trainings = "one training" if seeds == 1 else f"{seeds} trainings"
-        parts = [
+        return (
             f"Comparing models takes at least {FEWEST} trainings (seeds) of each: from {trainings}, a "
-            "difference between models cannot be told from the spread between trainings of one model"
-        ]
-        return sentence(parts)
+            "difference between models cannot be told from the spread between trainings of one model."
+        )
     pairs = frame.groupby(KEYS, sort=False).size().max()
+    counts = {*frame["n_a"], *frame["n_b"]}
+    n = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else max(counts)
     parts = [
-        f"Differences between models, of their means over {_numbers(frame)} trainings (seeds) of each",
+        f"Differences between models, of their means over {n} trainings (seeds) of each",
         "p by Welch's t-test, two-sided, unpaired; p (Holm) corrected for "
         f"the {pairs} pairs of a data set, protocol and metric",
         f"a model is called better where that is below {LEVEL:g}; '{NO_DIFFERENCE}' does not mean "
@@ -185,11 +181,6 @@ def _pairs_caption(frame: pd.DataFrame, seeds: int) -> str:
         "the 95% interval is of each difference alone",
     ]
     return sentence(parts)
-
-
-def _numbers(frame: pd.DataFrame) -> str:
-    counts = {*frame["n_a"], *frame["n_b"]}
-    return str(counts.pop()) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
 TABLES.register("comparisons", Table(comparisons_table))
@@ -209,12 +200,6 @@ TABLES.register("comparisons", Table(comparisons_table))
 # number: of forty true ties, one is expected on either side.
 
 GROUP = ["dataset", "resolution", "protocol", "extractor"]
-CLAIM_COLUMNS = [
-    *("claim", "says", "source", *GROUP, "metric", "better", "than"),
-    *("mean_better", "mean_than", "n_better", "n_than", "paired"),
-    *("advantage", "low", "high", "relative", "alike", "verdict"),
-    *("published_better", "published_than", "experiment"),
-]
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 
 
@@ -242,12 +227,10 @@ def claims_frame(
             row = {"claim": claim.name, "says": claim.says, "source": claim.source, **place}
             row |= {"metric": claim.metric, **_judge(claim, scores)._asdict()}
             for side in ("better", "than"):
-                wanted = {**place, "model": row[side]}
-                found = published_for(wanted, claim.metric, published)["published"]
-                row[f"published_{side}"] = found
+                found = published_for({**place, "model": row[side]}, claim.metric, published)
+                row[f"published_{side}"] = found["published"]
             rows.append(row)
-    frame = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
-    return frame.assign(experiment=tidy["experiment"].iloc[0])
+    return pd.DataFrame(rows).assign(experiment=tidy["experiment"].iloc[0])
 
 
 class Pair(NamedTuple):
@@ -276,19 +259,15 @@ def _judge(claim: Claim, scores: Mapping[str, pd.Series]) -> Pair:
         _pair(claim, a, b, scores.get(a, none), scores.get(b, none))
         for a, b in product(claim.better, claim.than)
     ]
-    verdicts = [pair.verdict for pair in pairs]
-    if NOT_SUPPORTED in verdicts:
-        verdict = NOT_SUPPORTED
-    else:
-        verdict = UNDECIDED if UNDECIDED in verdicts else SUPPORTED
-    deciding = [pair for pair in pairs if pair.verdict == verdict]
+    found = {pair.verdict for pair in pairs}
+    verdict = next(v for v in (NOT_SUPPORTED, UNDECIDED, SUPPORTED) if v in found)
 
     def strength(pair: Pair) -> float:
         if math.isnan(pair.relative):
             return -math.inf
         return -abs(pair.relative) if claim.alike else pair.relative
 
-    return min(deciding, key=strength)
+    return min((pair for pair in pairs if pair.verdict == verdict), key=strength)
 
 
 def _pair(claim: Claim, a: str, b: str, of_a: pd.Series, of_b: pd.Series) -> Pair:
@@ -325,37 +304,19 @@ def _claims_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     """The same as text: claims down."""
     rows = []
     measures = _measures(frame)
-    for row, measured in zip(frame.to_dict("records"), measures, strict=True):
-        metric = METRICS[row["metric"]]
-
-        def number(value: float, form: str = "", metric: Metric = metric) -> str:
-            if pd.isna(value):
-                return "—"
-            return format(metric.scale * value, f"{form}.{metric.digits}f")
-
-        shown = {"verdict": row["verdict"]}
-        for key in ("dataset", "protocol"):
-            if frame[key].nunique() > 1:
-                shown[key.replace("dataset", "data set")] = row[key]
+    for (_, row), measured in zip(frame.iterrows(), measures, strict=True):
+        shown = {"verdict": row["verdict"], **own_columns(frame, row)}
         if len(set(measures)) > 1:
             shown["measure"] = measured
         for side, column in (("better", "claimed better"), ("than", "than")):
-            model = results.label(row[side])
-            value = number(row[f"mean_{side}"])
-            if not pd.isna(row[f"published_{side}"]):
-                value += f" ({number(row[f'published_{side}'])})"
-            shown[column] = f"{model}: {value}"
-        shown["advantage"] = number(row["advantage"], "+")
-        shown["95% interval"] = (
-            "—"
-            if pd.isna(row["low"])
-            else f"{number(row['low'], '+')} to {number(row['high'], '+')}"
-        )
-        shown["trainings"] = (
-            str(row["n_better"])
-            if row["n_better"] == row["n_than"]
-            else f"{row['n_better']} and {row['n_than']}"
-        )
+            mean, known = (
+                scaled(row[f"{of}_{side}"], row["metric"]) for of in ("mean", "published")
+            )
+            value = mean if pd.isna(row[f"published_{side}"]) else f"{mean} ({known})"
+            shown[column] = f"{results.label(row[side])}: {value}"
+        shown["advantage"] = scaled(row["advantage"], row["metric"], "+")
+        shown["95% interval"] = _interval(row)
+        shown["trainings"] = " and ".join(dict.fromkeys([str(row["n_better"]), str(row["n_than"])]))
         rows.append(shown)
     return pd.DataFrame(rows, pd.Index(frame["says"], name="Claim"))
 
@@ -363,24 +324,24 @@ def _claims_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
 def _measures(frame: pd.DataFrame) -> list[str]:
     """What each claim is judged by."""
     pairs = zip(frame["metric"], frame["extractor"], strict=True)
-    return [heading(metric, measure(metric, [extractor]), "x") for metric, extractor in pairs]
+    return [heading(metric, [extractor]) for metric, extractor in pairs]
 
 
 def _claims_caption(frame: pd.DataFrame) -> str:
     """How claims are judged, and how many were."""
     counts = frame["verdict"].value_counts()
     found = ", ".join(f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, NOT_SUPPORTED, UNDECIDED))
+    measures = set(_measures(frame))
     parts = [
         f"Claims about the models, and what this experiment finds: {found}",
-        f"by {one[0]}" if len(one := sorted(set(_measures(frame)))) == 1 else "",
+        f"by {measures.pop()}" if len(measures) == 1 else "",
         "the advantage is the difference of means over trainings (seeds), positive where the claim "
         "holds, with its 95% interval",
         f"supported: the interval is above zero; not supported: below; else, or with fewer than "
         f"{FEWEST} trainings, undecided",
     ]
     if frame["alike"].notna().any():
-        margins = sorted(frame["alike"].dropna().unique())
-        shares = " or ".join(f"{share:.0%}" for share in margins)
+        shares = " or ".join(f"{s:.0%}" for s in sorted(frame["alike"].dropna().unique()))
         parts.append(f"models claimed to be alike: within {shares} of each other's mean")
     if frame["published_better"].notna().any() or frame["published_than"].notna().any():
         parts.append("in brackets the published value")

@@ -9,7 +9,15 @@ from fpa.core.errors import cpu_threads, in_words
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.reporting.results import Results, RunResults
-from fpa.reporting.tables.base import TABLES, Made, Table, sentence
+from fpa.reporting.tables.base import (
+    TABLES,
+    Made,
+    Table,
+    number,
+    own_columns,
+    row_names,
+    sentence,
+)
 from fpa.runs.folder import Cost
 
 # Size and speed ----------------------------------------------------------------------------------
@@ -23,15 +31,15 @@ def models_table(results: Results) -> Made:
 
 def models_frame(costs: Sequence[Cost]) -> pd.DataFrame:
     """One row for each data set and model: size, multiply-adds for one image, images per second."""
-    places = [cost.hardware for cost in costs]
-    return (
-        pd.DataFrame([dict(sorted(cost.as_json().items())) for cost in costs])
-        .assign(
-            device=[processor(place) for place in places],
-            threads=[place["threads"] for place in places],
-        )
-        .drop(columns=["hardware", "versions", "stages"], errors="ignore")
-    )
+    rows = [
+        {
+            **dict(sorted(cost.as_json().items())),
+            "device": processor(cost.hardware),
+            "threads": cost.hardware["threads"],
+        }
+        for cost in costs
+    ]
+    return pd.DataFrame(rows).drop(columns=["hardware", "versions", "stages"], errors="ignore")
 
 
 def _models_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
@@ -44,30 +52,22 @@ def _models_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     def millions(value: float) -> str:
         return short(value / 1e6)
 
-    names = [results.label(m) for m in frame["model"]]
-    if frame["dataset"].nunique() > 1:
-        names = [f"{n}, {d}" for n, d in zip(names, frame["dataset"], strict=True)]
-    return pd.DataFrame(
-        {
-            "G parameters (M)": frame["generator_parameters"].map(millions),
-            "D parameters (M)": frame["discriminator_parameters"].map(millions),
-            "G multiply-adds (M)": frame["generator_multiply_adds"].map(millions),
-            "D multiply-adds (M)": frame["discriminator_multiply_adds"].map(millions),
-            "training images/s": frame["training_images_per_second"].map(short),
-            "sampling images/s": frame["sampling_images_per_second"].map(short),
-            "budget (kimg)": frame["kimg"].map(short),
-        }
-    ).set_index(pd.Index(names, name="Model"))
+    columns = {
+        "G parameters (M)": frame["generator_parameters"].map(millions),
+        "D parameters (M)": frame["discriminator_parameters"].map(millions),
+        "G multiply-adds (M)": frame["generator_multiply_adds"].map(millions),
+        "D multiply-adds (M)": frame["discriminator_multiply_adds"].map(millions),
+        "training images/s": frame["training_images_per_second"].map(short),
+        "sampling images/s": frame["sampling_images_per_second"].map(short),
+        "budget (kimg)": frame["kimg"].map(short),
+    }
+    return pd.DataFrame(columns).set_index(row_names(frame, results, "dataset").rename("Model"))
 
 
 def _models_caption(frame: pd.DataFrame) -> str:
     """What the numbers are and where they were measured."""
-    places = " and ".join(
-        f"{device}, {cpu_threads(threads)}"
-        for device, threads in frame[["device", "threads"]]
-        .drop_duplicates()
-        .itertuples(index=False)
-    )
+    machines = dict.fromkeys(zip(frame["device"], frame["threads"], strict=True))
+    places = " and ".join(f"{device}, {cpu_threads(threads)}" for device, threads in machines)
     sizes = ", ".join(map(str, frame["batch_size"].unique()))
     return (
         "Size and cost of the models: parameters (frozen ones included), multiply-adds of "
@@ -128,10 +128,10 @@ def targets_frame(
         reached = quick.loc[quick["fid"] <= goal, "kimg"]
         kimg = float(reached.iloc[0]) if len(reached) else math.nan
         speed = speeds.get(key, math.nan)
-        before = 0.0
-        if found.base:
-            painter = run.dataset, found.base
-            before = _hours(budgets.get(painter, math.nan), speeds.get(painter, math.nan))
+        base = run.dataset, found.base or ""
+        before = (
+            _hours(budgets.get(base, math.nan), speeds.get(base, math.nan)) if found.base else 0
+        )
         rows.append(
             {
                 "experiment": experiment,
@@ -156,43 +156,40 @@ def _hours(kimg: float, images_per_second: float) -> float:
 def _targets_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     """The same as text, one row for each model and data set: means over the trainings that got there."""
     rows, names = [], []
-    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
+    for (_, model), group in frame.groupby(["dataset", "model"], sort=False):
         names.append(results.label(model))
-        row: dict[str, object] = {"data set": dataset} if frame["dataset"].nunique() > 1 else {}
-        row["target"] = f"{group['target'].iloc[0]:.1f}"
-        reached = group.dropna(subset="kimg")
-        if len(reached):
-            row["thousand images"] = _range(reached["kimg"], ".0f")
-            row["hours"] = _range(reached["hours"], ".3g")
-        else:
-            row["thousand images"] = f"more than {group['budget_kimg'].max():g}"
-            row["hours"] = "—"
-        speed = group["images_per_second"].iloc[0]
-        row["images/s"] = "—" if math.isnan(speed) else f"{speed:.3g}"
-        rows.append({**row, "reached": f"{len(reached)} of {len(group)}"})
+        first, reached = group.iloc[0], group.dropna(subset="kimg")
+        budget = f"more than {group['budget_kimg'].max():g}"
+        row = {
+            **own_columns(frame, first),
+            "target": f"{first['target']:.1f}",
+            "thousand images": _range(reached["kimg"], ".0f") if len(reached) else budget,
+            "hours": _range(reached["hours"], ".3g"),
+            "images/s": number(first["images_per_second"], ".3g"),
+            "reached": f"{len(reached)} of {len(group)}",
+        }
+        rows.append(row)
     return pd.DataFrame(rows, pd.Index(names, name="Model"))
 
 
 def _range(values: pd.Series, form: str) -> str:
     """The mean, and the ends where they differ."""
-    if values.isna().all():
-        return "—"
-    mean, low, high = (format(v, form) for v in (values.mean(), values.min(), values.max()))
+    mean, low, high = (number(v, form) for v in (values.mean(), values.min(), values.max()))
     return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def _targets_caption(frame: pd.DataFrame, results: Results) -> str:
     """What was to be reached, and what counts."""
     lowest = "the lowest that the mean training of every model reaches"
-    what = lowest if results.target is None else "given"
+    hardware = [name for name in frame["hardware"].unique() if name]
     refiners = frame.loc[frame["base"].notna(), "model"].drop_duplicates()
     parts = [
         "Images and hours of training to a Fréchet distance, by the quick scores of the EMA generator: "
-        f"the target is {what}",
+        f"the target is {lowest if results.target is None else 'given'}",
         "mean (lowest to highest) over the trainings that reached it, at the first quick score not "
         "above it",
         "hours at the measured speed of training steps alone"
-        + (f", on {in_words(hardware)}" if (hardware := _hardware(frame)) else ""),
+        + (f", on {in_words(hardware)}" if hardware else ""),
     ]
     if len(refiners):
         names = in_words([results.label(name) for name in refiners])
@@ -200,10 +197,6 @@ def _targets_caption(frame: pd.DataFrame, results: Results) -> str:
             f"those of {names} include the whole training of its painter, the images do not"
         )
     return sentence(parts)
-
-
-def _hardware(frame: pd.DataFrame) -> list[str]:
-    return [name for name in frame["hardware"].unique() if name]
 
 
 TABLES.register(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from fpa.core.errors import in_words
 from fpa.core.lazy import pd
-from fpa.evaluation.memorisation import CLOSE, LEVEL, Memorisation, memorisation
+from fpa.evaluation.memorisation import CLOSE, LEVEL, memorisation
 from fpa.models.loading import blind_loss
 from fpa.reporting.results import Results, RunResults
-from fpa.reporting.tables.base import TABLES, Made, Table, sentence
+from fpa.reporting.tables.base import TABLES, Made, Table, number, row_names, sentence
 
 COLLAPSED = 0.05
 """Recall below which a generator is said to have lost most of what it should show."""
@@ -31,12 +32,14 @@ COPIES, LOST, UNBALANCED, SEES_NOTHING, DECLINED = (
     "became worse",
 )
 RELOADED, BROKEN = "went back from NaN", "images that are not finite"
-COLUMNS = [
-    *("dataset", "resolution", "model", "seed", "noticed"),
+MEMORISED = (
     *("close", "close_low", "close_expected", "closest", "close_p", "n_samples", "n_held_out"),
-    *("recall", "d_loss_share", "d_loss_over_blind", "best_quick", "last_quick", "nan_reloads"),
-    *("not_finite", "run"),
-    "experiment",
+)
+"""Columns of what `memorisation` finds, in its order."""
+HISTORY = ("d_loss_share", "d_loss_over_blind", "best_quick", "last_quick")
+COLUMNS = [
+    *("dataset", "resolution", "model", "seed", "noticed", *MEMORISED),
+    *("recall", *HISTORY, "nan_reloads", "not_finite", "run", "experiment"),
 ]
 
 
@@ -53,11 +56,9 @@ def health_frame(runs: Sequence[RunResults], experiment: str) -> pd.DataFrame:
 
 
 def _health(run: RunResults) -> dict[str, object]:
-    row = {**run.place, "run": run.run.digest}
     near = run.neighbours
     test = None if near is None else memorisation(near["distance"], near["real_distance"])
-    if test is not None:
-        row |= _memorised(test)
+    memorised = dict(zip(MEMORISED, test, strict=True)) if test else {}
     scores = list(run.scores.values())
     recalls = [score.metrics["recall"].value for score in scores if "recall" in score.metrics]
     recall = min((value for value in recalls if not math.isnan(value)), default=math.nan)
@@ -74,27 +75,22 @@ def _health(run: RunResults) -> dict[str, object]:
         RELOADED: bool(reloads),
         BROKEN: not_finite > 0,
     }
-    row |= {"recall": recall, "not_finite": not_finite, **training, "nan_reloads": reloads}
-    return row | {"noticed": "; ".join(words for words, found in signs.items() if found)}
-
-
-def _memorised(test: Memorisation) -> dict[str, object]:
     return {
-        "close": test.share,
-        "close_low": test.low,
-        "close_expected": test.expected,
-        "closest": test.closest,
-        "close_p": test.p,
-        "n_samples": test.n_samples,
-        "n_held_out": test.n_held_out,
+        **run.place,
+        **memorised,
+        **training,
+        "run": run.run.digest,
+        "recall": recall,
+        "not_finite": not_finite,
+        "nan_reloads": reloads,
+        "noticed": "; ".join(words for words, found in signs.items() if found),
     }
 
 
 def _training(run: RunResults) -> dict[str, float]:
     """Loss balance and quick scores, from a training's history."""
     history = run.history
-    names = ("d_loss_share", "d_loss_over_blind", "best_quick", "last_quick")
-    found = dict.fromkeys(names, math.nan)
+    found = dict.fromkeys(HISTORY, math.nan)
     if history is None:
         return found
     if "d_loss" in history:
@@ -112,47 +108,39 @@ def _training(run: RunResults) -> dict[str, float]:
     return found
 
 
-def counts_noticed(frame: pd.DataFrame) -> dict[str, int]:
+def counts_noticed(frame: pd.DataFrame) -> Counter[str]:
     """What was noticed in some rows, and in how many of them."""
-    found: dict[str, int] = {}
-    for text in frame["noticed"]:
-        for words in filter(None, text.split("; ")):
-            found[words] = found.get(words, 0) + 1
-    return found
+    return Counter(words for text in frame["noticed"] for words in text.split("; ") if words)
+
+
+def _noticed(group: pd.DataFrame, share: str) -> list[str]:
+    """What was noticed; of several trainings, in which share of them, as in '({} of {})'."""
+    return [
+        f"{words} {share.format(n, len(group))}" if len(group) > 1 else words
+        for words, n in counts_noticed(group).items()
+    ]
 
 
 def _health_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     """One row for each model and data set: the worst of its trainings, as text."""
-    rows, names = [], []
-    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
-        label = results.label(model)
-        names.append(f"{label}, {dataset}" if frame["dataset"].nunique() > 1 else label)
-        ratio = (group["last_quick"] / group["best_quick"]).max()
-        rows.append(
-            {
-                "close to training images": _text(100 * group["close"].max(), "{:.1f}%"),
-                "recall": _text(group["recall"].min(), "{:.3f}"),
-                "discriminator loss": _text(100 * group["d_loss_share"].min(), "{:.0f}%"),
-                "of a blind one's": _text(100 * group["d_loss_over_blind"].max(), "{:.0f}%"),
-                "last / best quick score": _text(ratio, "{:.2f}"),
-                "NaN reloads": _text(group["nan_reloads"].sum(min_count=1), "{:.0f}"),
-                "noticed": _words(group),
-            }
-        )
-    if not rows:
-        rows, names = [{"noticed": "no finished training"}], ["every model"]
-    return pd.DataFrame(rows, pd.Index(names, name="Model"))
-
-
-def _text(value: float, form: str) -> str:
-    return "—" if pd.isna(value) else form.format(float(value))
-
-
-def _words(group: pd.DataFrame) -> str:
-    found = counts_noticed(group)
-    if len(group) == 1:
-        return ", ".join(found) or "nothing"
-    return ", ".join(f"{words} ({n} of {len(group)})" for words, n in found.items()) or "nothing"
+    frame = frame.assign(Model=row_names(frame, results, "dataset"))
+    rows = [
+        {
+            "Model": group["Model"].iloc[0],
+            "close to training images": number(group["close"].max(), ".1%"),
+            "recall": number(group["recall"].min(), ".3f"),
+            "discriminator loss": number(group["d_loss_share"].min(), ".0%"),
+            "of a blind one's": number(group["d_loss_over_blind"].max(), ".0%"),
+            "last / best quick score": number(
+                (group["last_quick"] / group["best_quick"]).max(), ".2f"
+            ),
+            "NaN reloads": number(group["nan_reloads"].sum(min_count=1), ".0f"),
+            "noticed": ", ".join(_noticed(group, "({} of {})")) or "nothing",
+        }
+        for _, group in frame.groupby(["dataset", "model"], sort=False)
+    ]
+    nothing = {"Model": "every model", "noticed": "no finished training"}
+    return pd.DataFrame(rows or [nothing]).set_index("Model")
 
 
 def _health_caption(frame: pd.DataFrame) -> str:
@@ -175,21 +163,13 @@ def _health_caption(frame: pd.DataFrame) -> str:
     return sentence(parts)
 
 
-def notes(results: Results) -> list[str]:
+def notes(frame: pd.DataFrame, results: Results) -> list[str]:
     """What a reader of the page needs to know before the numbers: one line for each model."""
-    found = []
-    frame = health_frame(results.runs, results.experiment)
-    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
-        counts = counts_noticed(group)
-        if counts:
-            name = f"{results.label(model)} on {dataset}"
-            several = len(group) > 1
-            words = [
-                f"{what} (in {n} of {len(group)} trainings)" if several else what
-                for what, n in counts.items()
-            ]
-            found.append(f"{name}: {in_words(words)}. See the table health.")
-    return found
+    return [
+        f"{results.label(model)} on {dataset}: {in_words(words)}. See the table health."
+        for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False)
+        if (words := _noticed(group, "(in {} of {} trainings)"))
+    ]
 
 
 TABLES.register("health", Table(health_table, of="runs"))

@@ -10,7 +10,15 @@ from fpa.core.lazy import pd, stats
 from fpa.evaluation.metrics import METRICS
 from fpa.reporting.metric_labels import measure
 from fpa.reporting.results import Results, RunResults
-from fpa.reporting.tables.base import TABLES, Made, Table, sentence
+from fpa.reporting.tables.base import (
+    TABLES,
+    Made,
+    Table,
+    number,
+    own_columns,
+    row_names,
+    sentence,
+)
 
 FEWEST = 5
 """Observations without which a rank correlation is not worth a number: of four, one in 24 orders
@@ -28,9 +36,10 @@ SCOPES = {
 
 # Agreement ---------------------------------------------------------------------------------------
 
+BOTH = ("spearman", "kendall")
 AGREEMENT_COLUMNS = [
     *("dataset", "resolution", "scope", "score_a", "score_b", "extractor_a", "extractor_b"),
-    *("n", "spearman", "kendall", "experiment"),
+    *("n", *BOTH, "experiment"),
 ]
 
 
@@ -68,29 +77,22 @@ def agreement_frame(runs: Sequence[RunResults], experiment: str) -> pd.DataFrame
 def _final(runs: Sequence[RunResults]) -> Iterator[dict[str, object]]:
     """Pairs of the finished models' scores, and of their best quick score."""
     observed = pd.DataFrame([_scores_of(run) for run in runs], dtype=float)
-    extractors: dict[str, str] = {}
-    for run in runs:
-        by_protocol = {protocol: score.extractor for protocol, score in run.scores.items()}
-        extractors |= {name: by_protocol.get(_protocol(name), "") for name in _scores_of(run)}
-    names = [str(name) for name in observed]
-    several = len({_protocol(name) for name in names if name != QUICK_BEST}) > 1
-    for a, b in combinations(names, 2):
+    extractors = {p: score.extractor for run in runs for p, score in run.scores.items()}
+    protocols = {name: name.partition(":")[2] for name in map(str, observed)}
+    several = len({*protocols.values()} - {""}) > 1
+    for a, b in combinations(protocols, 2):
         both = observed[[a, b]].dropna()
         spearman, kendall = rank_correlations(both[a].tolist(), both[b].tolist())
         yield {
             "scope": FINAL,
             "score_a": a if several else a.partition(":")[0],
             "score_b": b if several else b.partition(":")[0],
-            "extractor_a": extractors[a],
-            "extractor_b": extractors[b],
+            "extractor_a": extractors.get(protocols[a], ""),
+            "extractor_b": extractors.get(protocols[b], ""),
             "n": len(both),
             "spearman": spearman,
             "kendall": kendall,
         }
-
-
-def _protocol(name: str) -> str:
-    return name.partition(":")[2]
 
 
 def _scores_of(run: RunResults) -> dict[str, float]:
@@ -120,15 +122,13 @@ def _checkpoints(runs: Sequence[RunResults]) -> Iterator[dict[str, object]]:
     together = pd.concat(each)
     for a, b in combinations(QUICK, 2):
         row = {"score_a": a, "score_b": b, "extractor_a": "", "extractor_b": ""}
-        pooled = rank_correlations(together[a].tolist(), together[b].tolist())
-        numbers = dict(zip(("spearman", "kendall"), pooled, strict=True))
-        yield {**row, "scope": CHECKPOINTS, "n": len(together), **numbers}
-        found = pd.DataFrame(
-            [rank_correlations(part[a].tolist(), part[b].tolist()) for part in each],
-            columns=["spearman", "kendall"],
-        ).dropna()
-        means = {name: found[name].mean() for name in ("spearman", "kendall")}
-        yield {**row, "scope": WITHIN, "n": len(found), **means}
+        pooled, *found = (
+            dict(zip(BOTH, rank_correlations(part[a].tolist(), part[b].tolist()), strict=True))
+            for part in (together, *each)
+        )
+        yield {**row, "scope": CHECKPOINTS, "n": len(together), **pooled}
+        within = pd.DataFrame(found).dropna()
+        yield {**row, "scope": WITHIN, "n": len(within), **within.mean()}
 
 
 def score_label(name: str, extractor: str) -> str:
@@ -143,43 +143,34 @@ def score_label(name: str, extractor: str) -> str:
 
 def _agreement_layout(frame: pd.DataFrame) -> pd.DataFrame:
     """The same as text, of the pairs with the first score of a scope; the CSV has all."""
-    columns: dict[str, list[str]] = {}
-    names = []
-    for (dataset, scope), group in frame.groupby(["dataset", "scope"], sort=False):
-        for row in group[group["score_a"] == group["score_a"].iloc[0]].to_dict("records"):
-            names.append(score_label(row["score_a"], row["extractor_a"]))
-            cells = {"and": score_label(row["score_b"], row["extractor_b"]), "of": str(scope)}
-            if frame["dataset"].nunique() > 1:
-                cells["data set"] = str(dataset)
-            cells |= {
-                "n": f"{row['n']:,}",
-                "Spearman": _number(row["spearman"]),
-                "Kendall": _number(row["kendall"]),
-            }
-            for column, text in cells.items():
-                columns.setdefault(column, []).append(text)
-    if not names:
-        return pd.DataFrame({"n": ["0"]}, pd.Index(["no scores"], name="Score"))
-    return pd.DataFrame(columns, pd.Index(names, name="Score"))
-
-
-def _number(value: float) -> str:
-    return "—" if pd.isna(value) else f"{value:+.2f}"
+    rows = [
+        {
+            "Score": score_label(row["score_a"], row["extractor_a"]),
+            "and": score_label(row["score_b"], row["extractor_b"]),
+            "of": row["scope"],
+            **own_columns(frame, row),
+            "n": f"{row['n']:,}",
+            "Spearman": number(row["spearman"], "+.2f"),
+            "Kendall": number(row["kendall"], "+.2f"),
+        }
+        for _, group in frame.groupby(["dataset", "scope"], sort=False)
+        for _, row in group[group["score_a"] == group["score_a"].iloc[0]].iterrows()
+    ]
+    return pd.DataFrame(rows or [{"Score": "no scores", "n": "0"}]).set_index("Score")
 
 
 def _agreement_caption(frame: pd.DataFrame) -> str:
     """What was compared, and where there was too little."""
-    scopes = list(frame["scope"].unique())
+    if frame.empty:
+        return "Rank correlation of scores: no run has a score or a history."
     parts = [
         "Rank correlation of scores: 1 where two scores put everything in the same order of quality, "
         "-1 in the opposite one",
-        *(f"{scope}: {SCOPES[scope]}" for scope in scopes),
+        *(f"{scope}: {SCOPES[scope]}" for scope in frame["scope"].unique()),
         "checkpoints of one training resemble each other, so many of them are fewer independent "
         "observations",
     ]
-    if frame.empty:
-        parts = ["Rank correlation of scores: no run has a score or a history"]
-    elif bool(frame["spearman"].isna().any()):
+    if bool(frame["spearman"].isna().any()):
         parts.append(f"— where there are fewer than {FEWEST} to rank, or all are the same")
     return sentence(parts)
 
@@ -231,39 +222,33 @@ def _choices_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Models and scores down: what a score would have chosen, means over trainings, as text."""
     if frame.empty:
         return pd.DataFrame({"chosen by": ["no quick scores"]}, pd.Index(["every model"]))
-    columns: dict[str, list[str]] = {}
-    names = []
-    for (dataset, model), group in frame.groupby(["dataset", "model"], sort=False):
-        for name in QUICK:
-            rows = group[group["score"] == name]
-            label = results.label(model)
-            several = frame["dataset"].nunique() > 1
-            names.append(f"{label}, {dataset}" if several else label)
-            cells = {
-                "chosen by": measure(name, [""]),
-                "kimg": f"{rows['kimg'].mean():.4g}",
-                "same as by Fréchet distance": f"{int(rows['same'].sum())} of {len(rows)}",
-                "Fréchet distance": f"{rows['fid'].mean():.2f}",
-                "precision": f"{rows['precision'].mean():.3f}",
-                "recall": f"{rows['recall'].mean():.3f}",
-            }
-            for column, text in cells.items():
-                columns.setdefault(column, []).append(text)
-    return pd.DataFrame(columns, pd.Index(names, name="Model"))
+    frame = frame.assign(Model=row_names(frame, results, "dataset"))
+    rows = [
+        {
+            "Model": group["Model"].iloc[0],
+            "chosen by": measure(str(score), [""]),
+            "kimg": f"{group['kimg'].mean():.4g}",
+            "same as by Fréchet distance": f"{group['same'].sum()} of {len(group)}",
+            "Fréchet distance": f"{group['fid'].mean():.2f}",
+            "precision": f"{group['precision'].mean():.3f}",
+            "recall": f"{group['recall'].mean():.3f}",
+        }
+        for (_, _, score), group in frame.groupby(["dataset", "model", "score"], sort=False)
+    ]
+    return pd.DataFrame(rows).set_index("Model")
 
 
 def _choices_caption(frame: pd.DataFrame) -> str:
     """What the rows are."""
     if frame.empty:
         return "Which checkpoint each quick score would have chosen: no run has a history with all."
-    counts = sorted({*frame["n_checkpoints"]})
-    words = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    parts = [
+    fewest, most = frame["n_checkpoints"].min(), frame["n_checkpoints"].max()
+    words = f"{fewest} to {most}" if most > fewest else f"{most}"
+    return (
         f"Which checkpoint each quick score would have chosen among the {words} of a training, and "
-        "its quick scores, means over trainings",
-        "the best checkpoint is the one that the Fréchet distance chooses",
-    ]
-    return sentence(parts)
+        "its quick scores, means over trainings; the best checkpoint is the one that the Fréchet "
+        "distance chooses."
+    )
 
 
 TABLES.register("choices", Table(choices_table, of="runs"))

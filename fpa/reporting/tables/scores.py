@@ -11,7 +11,7 @@ from fpa.core.lazy import pd
 from fpa.evaluation.distances import Estimate
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.scores import Score
-from fpa.reporting.metric_labels import heading, measure
+from fpa.reporting.metric_labels import heading
 from fpa.reporting.results import Results
 from fpa.reporting.tables.base import (
     STATUS_WORDS,
@@ -22,6 +22,7 @@ from fpa.reporting.tables.base import (
     cell,
     row_names,
     sample_counts,
+    scaled,
     sentence,
     spread,
 )
@@ -55,12 +56,10 @@ def published_for(
     """The published value of a row's data set, protocol and model, and its source."""
     if published is not None:
         wanted = {key: row[key] for key in ("dataset", "model", "protocol")} | {"metric": metric}
-        found = published
-        for key, value in wanted.items():
-            found = found[found[key] == value]
+        found = published[(published[list(wanted)] == pd.Series(wanted)).all(axis=1)]
         if len(found):
             return {"published": found["value"].iloc[0], "source": found["source"].iloc[0]}
-    return {"published": float("nan"), "source": ""}
+    return {"published": math.nan, "source": ""}
 
 
 # Every score -------------------------------------------------------------------------------------
@@ -102,16 +101,14 @@ def scores_table(results: Results) -> Made:
 
 def _scores_layout(tidy: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Means over seeds, as text."""
-    named = tidy.assign(Model=row_names(tidy, results))
-    if tidy["dataset"].nunique() > 1:
-        named["Model"] = named["Model"] + ", " + named["dataset"]
+    named = tidy.assign(Model=row_names(tidy, results, "protocol", "dataset"))
     measured = set(tidy["metric"])
     several = _trainings(tidy).max() > 1
     columns = {}
     for name in METRICS:
         if name in measured:
             rows = named[named["metric"] == name].groupby("Model", sort=False)
-            columns[heading(name, measure(name, tidy["extractor"]), "x")] = {
+            columns[heading(name, tidy["extractor"])] = {
                 model: cell(
                     group["value"].mean(),
                     group["value"].std() if several else group["error"].mean(),
@@ -152,13 +149,13 @@ def metric_table(metric: str, results: Results) -> Made:
     """The table of one metric."""
     frame = metric_frame(metric, results)
     extractors = list(frame["extractor"].unique())
-    label = heading(metric, measure(metric, extractors), "x")
-    if metric == "fid" and label == METRICS["fid"].label:
-        title = f"{label} (Inception-v3 features)"
-    elif metric == "fid":
-        title = f"{label} in {', '.join(extractors)} features (not an Inception FID)"
-    else:
-        title = f"{label} in {', '.join(extractors)} features"
+    label = heading(metric, extractors)
+    title = f"{label} in {', '.join(extractors)} features"
+    if metric == "fid":
+        inception = label == METRICS["fid"].label
+        title = (
+            f"{label} (Inception-v3 features)" if inception else f"{title} (not an Inception FID)"
+        )
     trainings = (frame["n_seeds"] - frame["n_failed"]).tolist()
     shown = spread(trainings, bool(frame[f"{metric}_error"].notna().any()))
     better = "lower" if METRICS[metric].lower_is_better else "higher"
@@ -221,7 +218,6 @@ def _statuses(group: Sequence[Score]) -> str:
 
 def _metric_layout(frame: pd.DataFrame, metric: str, results: Results) -> pd.DataFrame:
     """Models down, data sets across; cells as text, published values in brackets."""
-    scale, digits = METRICS[metric].scale, METRICS[metric].digits
     # One meaning of ± in a table.
     shown = "std" if (frame["n_seeds"] - frame["n_failed"]).max() > 1 else "error"
     texts = []
@@ -235,12 +231,12 @@ def _metric_layout(frame: pd.DataFrame, metric: str, results: Results) -> pd.Dat
             counts = row["status"].split(", ")
             text = counts[0].partition(" ")[2] if len(counts) == 1 else row["status"]
         if not pd.isna(row["published"]):
-            text += f" ({scale * row['published']:.{digits}f})"
+            text += f" ({scaled(row['published'], metric)})"
         if 0 < row["n_failed"] < row["n_seeds"]:
             text += f", {row['status']}"
         texts.append(text)
     cells = frame.assign(
-        Model=row_names(frame, results),
+        Model=row_names(frame, results, "protocol"),
         column=frame["dataset"] + " " + frame["resolution"].astype(str) + " px",
         cell=texts,
     )
