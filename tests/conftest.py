@@ -107,6 +107,18 @@ def tiny() -> dict:
     return copy.deepcopy(TINY)
 
 
+def changed(config: dict, changes: dict[str, Any]) -> dict:
+    """A copy with other values, by keys with dots."""
+    config = copy.deepcopy(config)
+    for key, value in changes.items():
+        *way, last = key.split(".")
+        part = config
+        for name in way:
+            part = part.setdefault(name, {})
+        part[last] = value
+    return config
+
+
 REGISTRIES = (RULES, INPUTS, SEQUENCES, METRICS, EXTRACTORS, SOURCES, FIGURES, TABLES, LOGGERS)
 
 
@@ -220,6 +232,20 @@ def fpa(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         os.environ.update(before[2])
         log.handlers[:] = before[3]
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def fpa_ok(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """The same; it must succeed."""
+    done = fpa(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def fpa_refused(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+    """The same; it must end with exit code 1 and say why in one line."""
+    done = fpa(*arguments, cwd=cwd)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    return done
 
 
 @contextmanager

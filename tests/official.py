@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from conftest import fpa_ok
 from torch import Tensor, nn
 
 ARGS = {
@@ -317,3 +318,9 @@ def write(folder: Path, saved: dict, args: dict) -> list[object]:
     torch.save(saved, checkpoint)
     arguments.write_text(json.dumps(args, indent=2))
     return [checkpoint, "--args", arguments, "--out", folder / "run"]
+
+
+def imported(folder: Path, saved: dict, args: dict, *more: object) -> Path:
+    """The run that such a checkpoint becomes."""
+    fpa_ok("import-official", *write(folder, saved, args), *more, cwd=folder)
+    return folder / "run"

@@ -62,19 +62,6 @@ ATTENTION = [
     (r"norm\.g$", "norm.gain"),
     (r"norm\.b$", "norm.shift"),
 ]
-DISCRIMINATOR = [
-    # The vectors' 32 px discriminator: attention, halving, halving.
-    (r"^residual_layers\.0\.1\.", "features.0."),
-    (r"^residual_layers\.0\.0\.", "features.1."),
-    (r"^residual_layers\.1\.0\.", "features.2."),
-    (r"branches\.0\.", "convs."),
-    (r"branches\.1\.", "pool."),
-    (r"^decoder1\.layers\.(\d)\.1\.", lambda m: f"decoder.{3 * int(m[1]) + 1}."),
-    (r"^to_logits\.", "to_logit."),
-    (r"^to_shape_disc_out\.", "view_to_logit."),
-    (r"(view_to_logit\.[13])\.fn\.", r"\1."),
-    *ATTENTION,
-]
 LIGHTGAN = [
     (r"^initial_conv\.", "start."),
     (r"^layers\.(\d)\.0\.2\.1\.", lambda m: f"grow.{int(m[1]) + 2}.conv."),
@@ -125,23 +112,13 @@ class Reference:
     def __getitem__(self, name: str) -> Tensor:
         return self.arrays[name]
 
-    def load(self, module: nn.Module, names: list, prefix: str = "") -> None:
-        """Put the published parameters under `prefix` into `module`; every one must find its place."""
-        state = {}
-        for key, value in self.arrays.items():
-            key = key.removeprefix("state/") if key.startswith("state/") else ""
-            foreign = (
-                re.match(r"mod_dict\.|u_net\.", key) if not prefix else not key.startswith(prefix)
-            )
-            # Blur kernels are constants and noise is drawn, neither is state, with us.
-            if not key or foreign or key.endswith((".f", "resample_filter", "noise_const")):
-                continue
-            key = key.removeprefix(prefix)
-            key = renamed(key, names)
-            # R_q (1, heads, E, E), ... of the recurrent fast weights; r_b (1, heads, 1, E).
-            if ".R_" in key:
-                value = value[0]
-            elif key.endswith(".r_b"):
-                value = value[0].transpose(1, 2)
-            state[key] = value
-        module.load_state_dict(state, strict=True)
+    def load(self, module: nn.Module, names: list) -> None:
+        """Put the published parameters into `module`; every one must find its place."""
+        # Blur kernels are constants and noise is drawn: neither is state, with us.
+        module.load_state_dict(
+            {
+                renamed(key.removeprefix("state/"), names): value
+                for key, value in self.arrays.items()
+                if key.startswith("state/") and not key.endswith(("resample_filter", "noise_const"))
+            }
+        )

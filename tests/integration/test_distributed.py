@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import HANGING, ROOT, environment, fpa, fpa_process, run, started
+from conftest import HANGING, ROOT, environment, fpa_ok, fpa_process, run, started
 from distributed_worker import RECIPES
 
 from fpa.core.errors import UserError
@@ -156,7 +156,7 @@ def running(pid: int) -> bool:
 
 def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, trained_by):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert fpa(*trained_by(alone), cwd=ROOT).returncode == 0
+    fpa_ok(*trained_by(alone), cwd=ROOT)
     with start(trained_by(shared, "--gpus", "2")) as process:
         wait_for_checkpoint(shared, process)
         workers = children(process.pid)
@@ -167,8 +167,7 @@ def test_a_training_changes_the_number_of_its_processes_on_the_way(tmp_path, tra
     assert said.count("SIGTERM: saved step") == 1
     assert "Traceback" not in said
     assert not any(map(running, workers))
-    done = fpa(*trained_by(shared, "--gpus", "1"), cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok(*trained_by(shared, "--gpus", "1"), cwd=ROOT)
     assert "resuming from step" in done.stderr
     for name in ("history.csv", "train.json", "weights.safetensors"):
         assert (shared / name).exists()

@@ -6,7 +6,7 @@ import official
 import pandas as pd
 import torch
 import yaml
-from conftest import fpa
+from conftest import fpa_ok
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
@@ -23,8 +23,7 @@ def test_an_imported_run_has_a_row_in_the_table_and_on_the_page(small, tmp_path,
     (tmp_path / "imported").mkdir()
 
     def run(*words: object) -> None:
-        done = fpa(*words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        fpa_ok(*words, cwd=tmp_path)
 
     torch.manual_seed(0)
     saved = official.contents(official.gan(ARGS))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from browsing import opened, pixels, wait_until
-from conftest import DISCRIMINATOR, fpa
+from conftest import DISCRIMINATOR, fpa_ok, fpa_refused
 
 from fpa.evaluation import live, trace
 from fpa.evaluation.sampling import CHUNK, sample_latents
 from fpa.experiment.plan import Plan
-from fpa.models.learning_rules import additive_loop, delta_loop, gated_delta_loop, rank_r_delta_loop
+from fpa.models.learning_rules import additive_loop, delta_loop, gated_delta_loop
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.player import live_files
 from fpa.runs.run import build_model
@@ -88,8 +88,7 @@ def fill(folder, config: dict) -> dict:
         with mock.patch.object(live, "CHECKED", 20):
             (results / path).write_bytes(live.pack(model, 3, seed=0))
         models[part.model] = model
-    done = fpa("report", results, "--as-is", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("report", results, "--as-is", cwd=folder)
     return models
 
 
@@ -201,48 +200,6 @@ def test_rules_are_swapped_and_updates_left_out_as_in_torch(browser, painted):
             assert page.eval_on_selector_all("#rule option", options) == rules
         slide(page, "#step", 5)
         assert page.inner_text("#position") == "update 5 of 12, in step 2"
-
-
-def test_every_rule_writes_what_a_plain_loop_writes(page):
-    random = torch.Generator().manual_seed(0)
-    keys = torch.randn(3, 6, 8, generator=random).softmax(-1)
-    values = torch.randn(3, 6, 8, generator=random)
-    rates = torch.rand(3, 6, 1, generator=random)
-    decays = torch.rand(6, generator=random)
-    initial = torch.randn(3, 8, 8, generator=random)
-
-    def oja(keys, values, rates, initial):
-        W = initial.clone()
-        for t in range(keys.shape[2]):
-            k, v, b = keys[0, :, t], values[0, :, t], rates[0, :, t]
-            r = (k - torch.einsum("cij,ci->cj", W, v)).softmax(-1)
-            W = W + torch.einsum("ci,cj->cij", b * v, r)
-        return W
-
-    batch = [array[None] for array in (keys, values, rates)]
-    delta = delta_loop(*batch, initial)[0][0]
-    expected = {
-        "delta": delta,
-        "additive": additive_loop(batch[0], batch[2] * batch[1], initial)[0],
-        "oja": oja(*batch, initial),
-        "gated_delta": gated_delta_loop(*batch, decays.log()[None, None, :, None], initial)[0][0],
-        "delta_product": delta,
-        "rank_r_delta": rank_r_delta_loop(*batch, 2, initial)[0][0],
-    }
-    code = """([rule, keys, values, rates, decays, initial]) => {
-        const flat = (array) => Float64Array.from(array.flat(3));
-        const sequence = { keys: flat(keys), values: flat(values), rates: flat(rates), decays, ofStep: [0, 0, 1, 1, 2, 2] };
-        const start = flat(initial);
-        const factors = write(RULES[rule], sequence, 3, 8, start, { softmax_keys: true });
-        const parts = { channels: 3, steps: 6, size: 8, initial: start, values: sequence.values };
-        return Array.from(new Painting({ ...parts, ...factors, rates: [] }).partials[5]);
-    }"""
-    assert {*expected} == {*live.PARTS["rule"]}
-    for rule, matrix in expected.items():
-        arrays = [array.tolist() for array in (keys, values, rates, decays, initial)]
-        found = np.array(page.evaluate(code, [rule, *arrays])).reshape(3, 8, 8)
-        # Float32 against float64.
-        np.testing.assert_allclose(found, matrix.numpy(), atol=1e-5)
 
 
 def test_rank_and_spectrum_are_those_of_the_statistics(page, colour):
@@ -670,7 +627,7 @@ def test_a_page_takes_no_more_weights_than_it_can_hold(tmp_path, monkeypatch):
     path = tmp_path / "results" / "report.html"
     weights = path.read_text().split('id="weights-0">')[1].partition("<")[0]
     monkeypatch.setattr("fpa.reporting.player.MOST_WEIGHTS", len(base64.b64decode(weights)) + 100)
-    assert fpa("report", tmp_path / "results", "--as-is", cwd=tmp_path).returncode == 0
+    fpa_ok("report", tmp_path / "results", "--as-is", cwd=tmp_path)
     page = path.read_text()
     entries = json.loads(page.split('id="paintings-data">')[1].partition("<")[0])
     assert ["live" in entry for entry in entries] == [True, False, False]
@@ -682,7 +639,5 @@ def test_a_broken_file_is_one_line(tmp_path):
     about, specs, results = made_up.fill(tmp_path, experiment(1, {"v2": {}}))
     path = next(iter(live_files(about, specs).values()))
     (results / path).write_bytes(b"no tensors")
-    done = fpa("report", results, "--as-is", cwd=tmp_path)
-    assert done.returncode == 1
+    done = fpa_refused("report", results, "--as-is", cwd=tmp_path)
     assert f"{path} is not a painter as `python -m fpa live` writes it" in done.stderr
-    assert len(done.stderr.splitlines()) == 1

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import fpa
+from conftest import fpa_ok
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
@@ -53,8 +53,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
 
     def run(*words: object) -> str:
-        done = fpa(*words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = fpa_ok(*words, cwd=tmp_path)
         return done.stdout
 
     run("plan", "--write")

@@ -7,7 +7,7 @@ import made_up
 import pytest
 import torch
 import yaml
-from conftest import TINY, fpa
+from conftest import TINY, fpa, fpa_ok
 
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Plan
@@ -57,8 +57,7 @@ def _score(folder, run, out):
     """Prepare the data in `data` below the folder, and score the run's samples on them."""
 
     def call(*words):
-        done = fpa(*words, cwd=folder)
-        assert done.returncode == 0, done.stderr
+        fpa_ok(*words, cwd=folder)
 
     store, name = f"data/{run.store}", "efficientnet_lite0-32px"
     words = ("digits", "resolution=16", "channels=1", "filter=bicubic", "--no-config")
@@ -86,8 +85,7 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("publication")
     results = made(folder / "made")
     words = ("--author", "Irie, Kazuki", "--licence", "CC-BY-4.0")
-    done = fpa("publish", results, "--out", "out", *words, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("publish", results, "--out", "out", *words, cwd=folder)
     return folder / "out"
 
 
@@ -147,8 +145,7 @@ def test_a_publication_is_not_written_over_something(published):
 
 
 def test_what_was_published_is_made_again_file_for_file(published, tmp_path):
-    done = fpa("verify", published, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("verify", published, cwd=tmp_path)
     assert "everything is as published" in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -199,8 +196,7 @@ def test_a_damaged_bundle_and_missing_files_are_named(copy):
 
 def test_scores_are_made_again(published, tmp_path):
     data = published.parent / "made" / "data"
-    done = fpa("verify", published, "--rescore", 0.1, "--data", data, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("verify", published, "--rescore", 0.1, "--data", data, cwd=tmp_path)
     assert "the same samples; its scores are as published" in done.stderr
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from browsing import opened, pixels, wait_until
-from conftest import ROOT, fpa
+from conftest import ROOT, fpa_ok
 from PIL import Image
 
 from fpa.experiment.experiment import Experiment
@@ -26,10 +26,8 @@ def remade(tmp_path_factory):
     """The results folder that `make digits` fills, in a place of its own."""
     folder = tmp_path_factory.mktemp("published")
     results = folder / "results" / "digits-seeds"
-    done = fpa("unpack", DIGITS / "bundle.tar.gz", "--into", results, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    done = fpa("report", results, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("unpack", DIGITS / "bundle.tar.gz", "--into", results, cwd=folder)
+    fpa_ok("report", results, cwd=folder)
     yield results
     shutil.rmtree(folder)
 
@@ -72,8 +70,7 @@ def rows_of(path: Path) -> list[str]:
 def test_other_kept_tables_are_what_their_bundle_gives(place, trainings, tmp_path):
     """Their figures and pages are made by `make digits-ablations` and `make cats` alone."""
     results = tmp_path / "results"
-    done = fpa("unpack", place / "bundle.tar.gz", "--into", results, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("unpack", place / "bundle.tar.gz", "--into", results, cwd=tmp_path)
     make_tables(Experiment.read(results), results)
     for name in (*TABLES, "models"):
         check_table(name, results / "tables", place)
@@ -89,8 +86,7 @@ def test_other_kept_tables_are_what_their_bundle_gives(place, trainings, tmp_pat
 def cats(tmp_path_factory):
     """The results folder of their bundle."""
     results = tmp_path_factory.mktemp("cats") / "results"
-    done = fpa("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=results.parent)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("unpack", CATS / "bundle.tar.gz", "--into", results, cwd=results.parent)
     return results
 
 
@@ -108,8 +104,7 @@ def test_no_photograph_is_kept(cats):
 def test_the_kept_generators_paint_the_kept_samples(model, cats, tmp_path):
     (kept,) = (cats / "runs" / "afhq_cat" / model).glob("*/samples-best-n64-*.npy")
     out = tmp_path / "cats.npy"
-    done = fpa("sample", CATS / model, "--count", 64, "--seed", 0, "--out", out, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("sample", CATS / model, "--count", 64, "--seed", 0, "--out", out, cwd=tmp_path)
     # Another processor rounds otherwise.
     assert np.abs(np.load(out).astype(int) - np.load(kept)).max() <= 1
 

@@ -3,8 +3,6 @@
 benchmarks/soak_users.py makes hundreds of longer ones.
 """
 
-import shutil
-
 import pytest
 import users
 from conftest import plugins_dropped
@@ -25,39 +23,3 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize("seed", range(20))
 def test_no_finished_work_is_removed_or_made_again_unasked(finished, tmp_path, seed):
     print(*users.sequence(finished, tmp_path, seed, actions=1))
-
-
-@pytest.fixture
-def made(finished, tmp_path):
-    """A copy that has not changed."""
-    shutil.copytree(finished, tmp_path / "work")
-    copied = users.Users(tmp_path / "work", 0)
-    copied.finished = copied.artifacts()
-    copied.check(copied.made_once())
-    copied.check_table()
-    return copied
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "history.csv", "score-small-*.json"])
-def test_the_check_notices_a_finished_file_that_is_gone(made, name):
-    next(made.folder.rglob(name)).unlink()
-    with pytest.raises(AssertionError, match="lost"):
-        made.check({})
-
-
-def test_the_check_notices_a_file_that_is_made_again(made):
-    before = made.made_once()
-    path = next(made.folder.rglob("state/finished/history.csv"))
-    shutil.copy(path, path.with_suffix(".new"))
-    path.with_suffix(".new").rename(path)
-    with pytest.raises(AssertionError, match="made again"):
-        made.check(before)
-
-
-def test_the_check_notices_a_number_that_its_inputs_do_not_have(made):
-    path = made.folder / users.TABLE
-    table = users.pd.read_csv(path)
-    table["value"] *= 1.01
-    table.to_csv(path)
-    with pytest.raises(AssertionError):
-        made.check_table()

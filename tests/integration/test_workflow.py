@@ -1,7 +1,6 @@
 """The whole way through Snakemake, on a tiny experiment: what is made, made again, and refused."""
 
 import base64
-import copy
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import conftest
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, environment, fpa, run_snakemake, snakemake, started
+from conftest import ROOT, changed, environment, fpa, fpa_ok, run_snakemake, snakemake, started
 
 from fpa.core.files import file_digest
 from fpa.core.provenance import STAGES
@@ -62,16 +61,6 @@ def jobs_of_a_dry_run(config: dict, folder, *arguments) -> dict[str, int]:
         if len(words) == 2 and words[1].isdigit() and words[0] not in ("total", "jobid:"):
             found[words[0]] = int(words[1])
     return found
-
-
-def changed(path: str, value) -> dict:
-    config = copy.deepcopy(TINY)
-    part = config
-    *way, last = path.split("/")
-    for key in way:
-        part = part[key]
-    part[last] = value
-    return config
 
 
 def drawn(results) -> list[Spec]:
@@ -122,25 +111,11 @@ def test_the_table_states_everything_behind_a_number(finished):
     assert score["metrics"]["fid_difference"]["value"] < 1e-3
     # The samples are gone, and the same ones can be had again.
     words = ("--checkpoint", "best", "--count", 32, "--out", folder / "samples.npy")
-    assert fpa("sample", run, *words, cwd=folder).returncode == 0
+    fpa_ok("sample", run, *words, cwd=folder)
     assert score["fake_sha256"] == file_digest(folder / "samples.npy")
     assert score["versions"]["fpa"]
     assert score["stages"] == STAGES
     assert score["n_precision_recall"] == 32
-
-
-def test_two_finished_runs_are_compared(finished):
-    results = finished[0] / "results/tiny"
-    runs = [next((results / "runs/digits" / model).iterdir()) for model in ("fpa", "fpa_unet")]
-    done = fpa("compare", *runs, cwd=finished[0])
-    assert done.returncode == 0, done.stderr
-    assert "A: digits fpa seed 0" in done.stdout
-    (row,) = (line for line in done.stdout.splitlines() if line.startswith("| fid "))
-    a, b, apart = (float(cell.split("±")[0]) for cell in row.split("|")[2:5])
-    assert apart == pytest.approx(a - b, abs=0.02)
-    missing = fpa("compare", runs[0], finished[0], cwd=finished[0])
-    assert missing.returncode == 1
-    assert "holds no score" in missing.stderr
 
 
 def test_snakemakes_own_report_holds_every_table_and_figure(finished):
@@ -212,28 +187,24 @@ def test_it_takes_the_room_that_the_plan_shows(finished):
     assert not list((folder / "results").rglob("features-*.npy"))
 
 
-def test_run_again_it_does_nothing(finished):
-    assert jobs_of_a_dry_run(TINY, finished[0]) == {}
-
-
 @pytest.mark.parametrize(
-    ("path", "value", "expected"),
+    ("key", "value", "expected"),
     [
-        ("runtime/log_every", 1, {}),
-        ("runtime/train_threads", 2, {}),
-        ("models/fpa_unet/settings/unet", {"max_multiplier": 2}, {"train": 1, "score": 1}),
-        ("models/fpa/settings/painter", {"steps": 5}, {"train": 2, "score": 2}),
+        ("runtime.log_every", 1, {}),
+        ("runtime.train_threads", 2, {}),
+        ("models.fpa_unet.settings.unet", {"max_multiplier": 2}, {"train": 1, "score": 1}),
+        ("models.fpa.settings.painter", {"steps": 5}, {"train": 2, "score": 2}),
         ("seeds", [0, 1], {"train": 2, "score": 2}),
-        ("evaluation/protocols/quick/n_fake", 40, {"sample": 2, "score": 2}),
-        ("evaluation/kid_subsets", 6, {"score": 2}),
-        ("figures/grid", 4, {"real_samples": 1, "figure": 1, "report_page": 1}),
-        ("figures/strips", [1], {"figure": 3, "report_page": 1}),
-        ("figures/frames", 5, {"run_artifact": 2, "figure": 1, "report_page": 1}),
-        ("models/fpa/label", "Painter", {"scores_table": 4, "models_table": 1}),
+        ("evaluation.protocols.quick.n_fake", 40, {"sample": 2, "score": 2}),
+        ("evaluation.kid_subsets", 6, {"score": 2}),
+        ("figures.grid", 4, {"real_samples": 1, "figure": 1, "report_page": 1}),
+        ("figures.strips", [1], {"figure": 3, "report_page": 1}),
+        ("figures.frames", 5, {"run_artifact": 2, "figure": 1, "report_page": 1}),
+        ("models.fpa.label", "Painter", {"scores_table": 4, "models_table": 1}),
     ],
 )
-def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, path, value, expected):
-    jobs = jobs_of_a_dry_run(changed(path, value), finished[0])
+def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, key, value, expected):
+    jobs = jobs_of_a_dry_run(changed(TINY, {key: value}), finished[0])
     heavy = ("prepare", "extractor", "real_features", "train", "sample", "score")
     shown = {k: n for k, n in jobs.items() if k in heavy or k in expected}
     if "sample" not in expected:
@@ -248,7 +219,7 @@ def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(finish
     shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
     for path in copied.glob(gone):
         shutil.rmtree(path)
-    jobs = jobs_of_a_dry_run(changed("seeds", [0, 1]), copied)
+    jobs = jobs_of_a_dry_run(changed(TINY, {"seeds": [0, 1]}), copied)
     assert {rule: jobs[rule] for rule in ("plan_run", "train", "score")} == {
         **dict.fromkeys(("plan_run", "train", "score"), 2)
     }
@@ -266,7 +237,7 @@ def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(finished, tmp_p
     copied = tmp_path / "copy"
     shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
     shutil.rmtree(copied / "results" / "tiny" / "tables")
-    everything = jobs_of_a_dry_run(changed("seeds", [0, 1]), copied)
+    everything = jobs_of_a_dry_run(changed(TINY, {"seeds": [0, 1]}), copied)
     assert everything["train"] == 2
     for path in copied.glob("data/*/features*"):
         path.touch()
@@ -275,9 +246,9 @@ def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(finished, tmp_p
     incomplete.mkdir(exist_ok=True)
     for path in (plan, *(str(p.relative_to(copied)) for p in copied.rglob("run.json"))):
         (incomplete / base64.b64encode(path.encode()).decode()).touch()
-    assert jobs_of_a_dry_run(changed("seeds", [0, 1]), copied) == everything
+    assert jobs_of_a_dry_run(changed(TINY, {"seeds": [0, 1]}), copied) == everything
     # Whoever asks for one rule alone is told that the rest is missing.
-    done = snakemake(changed("seeds", [0, 1]), copied, "-R", "extractor")
+    done = snakemake(changed(TINY, {"seeds": [0, 1]}), copied, "-R", "extractor")
     assert done.returncode == 1
     assert "files are not made yet" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -295,7 +266,7 @@ def test_a_call_for_one_table_leaves_no_features_to_be_made_again(tmp_path):
 
 def test_neighbours_are_saved_without_real_images_where_none_may_be_shown(tmp_path):
     for shown in (True, False):
-        done = snakemake(changed("figures/real_images", shown), tmp_path, "-n", "-p")
+        done = snakemake(changed(TINY, {"figures.real_images": shown}), tmp_path, "-n", "-p")
         assert done.returncode == 0, done.stderr
         said = done.stdout + done.stderr
         commands = re.findall(r"python -m fpa neighbours .*", said)
@@ -340,28 +311,6 @@ def test_a_comment_in_the_code_or_the_configuration_makes_nothing_again(finished
         os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_tables_figures_and_report_are_made_again_without_data_or_weights(finished, tmp_path):
-    folder, _ = finished
-    copied = tmp_path / "copy"
-    shutil.copytree(folder, copied, copy_function=shutil.copy2)
-    shutil.rmtree(copied / "data")
-    results = copied / "results" / "tiny"
-    for path in copied.rglob("weights.safetensors"):
-        path.unlink()
-    # Some figures stand for all; the test of the bundle makes each of them from less.
-    figures = [*(results / "figures").glob("s*.png"), *(results / "figures").glob("s*.pdf")]
-    assert {path.stem for path in figures} == {"samples-digits", "scores", "steps"}
-    made = [*(results / "tables").iterdir(), *figures, results / "report.html"]
-    before = {path: file_digest(path) for path in made}
-    for path in made:
-        path.unlink()
-    done = snakemake(TINY, copied)
-    assert done.returncode == 0, done.stderr
-    assert {path: file_digest(path) for path in made} == before
-    assert not list(copied.rglob("weights.safetensors"))
-    assert not (copied / "data").exists()
-
-
 def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_path):
     folder, _ = finished
     done = snakemake(TINY, folder, "results/tiny/bundle.tar.gz")
@@ -381,8 +330,7 @@ def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_pat
     for way in ("report", "snakemake"):
         clone = tmp_path / way
         clone.mkdir()
-        done = fpa("unpack", bundle, cwd=clone)
-        assert done.returncode == 0, done.stderr
+        done = fpa_ok("unpack", bundle, cwd=clone)
         assert not list(clone.rglob("weights.safetensors")) + list(clone.rglob("report.html"))
         if way == "report":
             done = fpa("report", "results/tiny", cwd=clone)
@@ -400,38 +348,16 @@ def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_pat
         assert not list(clone.rglob("weights.safetensors"))
 
 
-def test_an_exported_generator_paints_what_its_run_does(finished, tmp_path):
-    folder, _ = finished
-    (run,) = (path.parent for path in folder.glob("results/tiny/runs/digits/fpa_unet/*/train.json"))
-    done = fpa("export", run, "--checkpoint", "best", "--out", "export", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    names = {p.name for p in (tmp_path / "export").iterdir()}
-    assert names == {"generator.safetensors", "generator.json", "README.md", "samples.png"}
-    ways = {"run": [run, "--checkpoint", "best"], "export": ["export"]}
-    for name, words in ways.items():
-        done = fpa("sample", *words, "--count", 5, "--out", f"{name}.npy", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run.npy").read_bytes() == (tmp_path / "export.npy").read_bytes()
-    weights = tmp_path / "export" / "generator.safetensors"
-    *content, last = weights.read_bytes()
-    weights.write_bytes(bytes([*content, last ^ 1]))
-    done = fpa("sample", "export", "--out", "no.npy", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "not the file that was exported" in done.stderr
-    assert not (tmp_path / "no.npy").exists()
-
-
 def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_path):
     folder, _ = finished
     copied = tmp_path / "copy"
     shutil.copytree(folder, copied, copy_function=shutil.copy2)
     rate = {**TINY["models"]["fpa_unet"]["settings"]["recipe"], "learning_rate": 1e30}
-    config = changed("models/fpa_unet/settings/recipe", rate)
+    config = changed(TINY, {"models.fpa_unet.settings.recipe": rate})
     config["models"]["fpa"]["settings"]["painter"]["steps"] = 5
     done = snakemake(config, copied, "--keep-going", "--until", "score", "run_artifact")
     assert done.returncode != 0
-    done = fpa("report", "results/tiny", cwd=copied)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("report", "results/tiny", cwd=copied)
     page = (copied / "results/tiny/report.html").read_text()
     assert "1 of 2 runs are not finished" in page
     assert "fpa_unet on digits, seed 0: failed: a loss or quick score was NaN" in page
@@ -459,33 +385,21 @@ def test_another_experiment_shares_no_run_and_touches_no_artifact(finished, smal
 
 # Every mistake is in tests/unit/test_config.py; here are one of each moment in which they are found.
 @pytest.mark.parametrize(
-    ("path", "value", "message"),
+    ("key", "value", "message"),
     [
-        ("training/batchsize", 3, "training.batchsize: unknown key; did you mean 'batch_size'?"),
-        ("datasets/digits/resolution", 8, "model fpa on digits: the discriminator takes images of"),
+        ("training.batchsize", 3, "training.batchsize: unknown key; did you mean 'batch_size'?"),
+        ("datasets.digits.resolution", 8, "model fpa on digits: the discriminator takes images of"),
         ("results", "/proc/no", "results: cannot make /proc/no"),
     ],
 )
-def test_a_mistake_is_one_line_before_anything_runs(tmp_path, path, value, message):
-    done = snakemake(changed(path, value), tmp_path)
+def test_a_mistake_is_one_line_before_anything_runs(tmp_path, key, value, message):
+    done = snakemake(changed(TINY, {key: value}), tmp_path)
     assert done.returncode != 0
     said = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
     assert len(said) == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "data").exists()
-
-
-def test_an_extractor_that_cannot_be_had_stops_the_work_before_any_training(tmp_path):
-    config = changed("evaluation/protocols/clean", {"n_fake": 32})
-    config["inception_weights"] = "nothing"
-    done = snakemake(config, tmp_path)
-    assert done.returncode != 0
-    assert (
-        "inception_weights: there is no inception-2015-12-05.pt in the folder nothing"
-        in done.stdout + done.stderr
-    )
-    assert not list(tmp_path.rglob("step-*.pt"))
 
 
 def test_a_workflow_killed_in_training_goes_on_and_ends_with_the_same_bits(finished, tmp_path):

@@ -142,41 +142,6 @@ def test_the_page_on_speed_has_the_numbers_of_the_results():
     assert performance.load("cpu")["growth"]
 
 
-def test_the_page_writes_numbers_with_three_digits():
-    performance = page()
-    written = [performance.duration(s) for s in (123.4, 12.34, 1.234, 0.01234, 1.5e-4, 1e-9)]
-    assert written == ["123 s", "12.3 s", "1.23 s", "12.3 ms", "150 µs", "0.00 µs"]
-    row = {"stage": "feeding", "name": "a", "size": "b", "work": "c", "plain_form": ""}
-    row |= {"seconds": 2.0, "spread": [1.8, 2.2], "ratio": None}
-    (line,) = performance.others([row], ["feeding"]).splitlines()[2:]
-    assert line == "| feeding | a | b | c | none | 2.00 s | ± 10% |  |"
-
-
-def test_the_page_compares_versions_by_the_mean_of_a_round_of_steps():
-    first = {"steps": [2.0, 4.0], "penalised": 7.0, "cycle": 4}
-    this = {"steps": [1.0, 1.0], "penalised": 1.0, "cycle": 4}
-    rows = {"rows": [{"model": "fpa", "first": first, "this": this}]}
-    line = page().versions(rows).splitlines()[2]
-    assert line == "| fpa | 3.00 s | 7.00 s | 1.00 s | 1.00 s | 4.00 |"
-
-
-def test_the_page_compares_the_default_experiment_of_two_versions():
-    def version(seconds, fid):
-        stage = {"seconds": seconds, "cpu_seconds": 2 * seconds}
-        stages = {"everything else": stage, "table of scores": stage}
-        return {"stages": stages, "scores": {"fpa": fid}}
-
-    found = {
-        "first": version(200.0, 84.75),
-        "same_training": version(100.0, 80.0),
-        "this": version(50.0, 76.35),
-    }
-    lines = page().whole(found).splitlines()[2:]
-    assert lines[0] == "| table of scores | 200 s | 100 s | 50 s | 0.50 | 0.25 |"
-    assert lines[3] == "| everything else, CPU | 400 s | 200 s | 100 s | 0.50 | 0.25 |"
-    assert lines[4] == "| Fréchet distance, fpa | 84.8 | 80.0 | 76.3 |  |  |"
-
-
 def test_the_training_of_version_0_1_is_an_experiment_of_the_same_models():
     first, now = (
         Plan(read_config(ROOT / path)) for path in ("benchmarks/first.yaml", "config.yaml")

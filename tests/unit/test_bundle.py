@@ -7,7 +7,6 @@ from pathlib import Path
 
 import made_up
 import pytest
-from conftest import fpa
 
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
@@ -95,16 +94,6 @@ def test_a_folder_that_leads_elsewhere_is_left_alone(results, bundle, tmp_path):
     with pytest.raises(UserError, match="leads out of"):
         unpack(bundle, tmp_path / "linked")
     assert not list((tmp_path / "elsewhere").iterdir())
-
-
-@pytest.mark.parametrize("cut", [0.0, 0.01, 0.5, 0.99])
-def test_a_broken_download_is_refused(bundle, tmp_path, cut):
-    data = bundle.read_bytes()
-    bundle.write_bytes(data[: int(len(data) * cut)])
-    done = fpa("unpack", bundle, "--into", "into", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert not [p for p in (tmp_path / "into").rglob("*") if p.is_file()]
 
 
 def test_a_python_whose_tarfile_has_no_filters_is_told_in_one_line(bundle, tmp_path, monkeypatch):

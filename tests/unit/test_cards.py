@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 import yaml
-from conftest import fpa
+from conftest import fpa_ok
 from PIL import Image
 
 from fpa.core.errors import UserError
@@ -16,13 +16,7 @@ from fpa.experiment.plan import Plan
 from fpa.reporting.model_card import export_run, scores_of
 from fpa.reporting.player import read_live
 from fpa.runs.folder import RunFolder
-from fpa.runs.generators import (
-    ONNX_PACKAGES,
-    ONNX_TOLERANCE,
-    export_onnx,
-    painting_steps,
-    restore,
-)
+from fpa.runs.generators import ONNX_PACKAGES, ONNX_TOLERANCE, export_onnx, painting_steps, restore
 from fpa.runs.run import build_model
 from fpa.training.loop import Training
 
@@ -68,8 +62,9 @@ def card_of(folder):
 
 
 def test_the_three_lines_of_a_card_load_the_exported_generator(run_folder, tmp_path, monkeypatch):
-    done = fpa("export", run_folder, "--out", "my-painter", "--licence", "CC-BY-4.0", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("export", run_folder, "--out", "my-painter", "--licence", "CC-BY-4.0", cwd=tmp_path)
+    names = {path.name for path in (tmp_path / "my-painter").iterdir()}
+    assert names == {"generator.safetensors", "generator.json", "README.md", "samples.png"}
     front, body = card_of(tmp_path / "my-painter")
     (code,) = re.findall(r"```python\n(.*?)```", body, flags=re.S)
     lines = [line for line in code.splitlines() if line]
@@ -199,8 +194,7 @@ def test_an_export_says_the_version_that_made_it(run_folder, tmp_path):
 
 
 def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
-    done = fpa("export", run_folder, "--out", "out", "--page", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("export", run_folder, "--out", "out", "--page", cwd=tmp_path)
     about, weights = read_live(tmp_path / "out/painter.safetensors")
     assert about["left_out"] is None
     assert len(weights) > 1000

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import yaml
-from conftest import TINY, fpa
+from conftest import TINY, fpa, fpa_ok
 
 from fpa.core.files import write_json, write_text
 from fpa.data.sources import store_name
@@ -47,8 +47,7 @@ def files(folder):
 
 def test_it_lists_and_deletes_nothing_unless_told_to(folder):
     before = files(folder)
-    done = fpa("clean", "one.yaml", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("clean", "one.yaml", cwd=folder)
     assert files(folder) == before
     assert "finished run of no model here" in done.stdout
     assert "(--yes deletes them)" in done.stdout.splitlines()[-1]
@@ -56,8 +55,7 @@ def test_it_lists_and_deletes_nothing_unless_told_to(folder):
 
 def test_with_every_configuration_only_what_can_be_made_again_goes(folder):
     before = files(folder)
-    done = fpa("clean", "one.yaml", "two.yaml", "--yes", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("clean", "one.yaml", "two.yaml", "--yes", cwd=folder)
     gone = before - files(folder)
     kinds = {"step-000000012.pt", "samples-best-n32-seed0.npy", "features-best-n32-seed0.x.npy"}
     assert {path.rpartition("/")[2] for path in gone} == kinds | {".old.npy.host.1.part"}
@@ -68,7 +66,7 @@ def test_with_every_configuration_only_what_can_be_made_again_goes(folder):
 
 def test_runs_and_stores_of_a_configuration_that_is_not_given_go(folder):
     before = files(folder)
-    assert fpa("clean", "two.yaml", "--yes", cwd=folder).returncode == 0
+    fpa_ok("clean", "two.yaml", "--yes", cwd=folder)
     left = files(folder)
     assert {path for path in left if path.startswith("data/digits-16px")} == set()
     assert not [path for path in left if "/seed0-" in path]
@@ -79,5 +77,5 @@ def test_runs_and_stores_of_a_configuration_that_is_not_given_go(folder):
 def test_an_unfinished_run_keeps_its_checkpoints(folder):
     (summary,) = folder.rglob("seed0-*/train.json")
     summary.unlink()
-    assert fpa("clean", "one.yaml", "two.yaml", "--yes", cwd=folder).returncode == 0
+    fpa_ok("clean", "one.yaml", "two.yaml", "--yes", cwd=folder)
     assert (summary.parent / "state" / "step-000000012.pt").exists()

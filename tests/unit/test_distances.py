@@ -1,19 +1,16 @@
 """Distances and metrics: known answers, other libraries, sampling errors that are true."""
 
-import io
 import math
 
 import numpy as np
 import pytest
 import torch
 from cleanfid import fid as clean
-from PIL import Image, ImageFilter
 
 from fpa.core.errors import UserError
 from fpa.evaluation import (
     cross_check,
     distances,
-    extractors,
     kernel_distances,
     precision_recall,
     scores,
@@ -39,12 +36,6 @@ def test_the_symmetric_frechet_distance_equals_clean_fids_and_torch_fidelitys(n,
     tolerance = 1e-6 if min(n, m) > d else 1e-3
     assert distances.frechet_of(real, fake, "clean_fid") == pytest.approx(ours, rel=tolerance)
     assert cross_check.frechet(real, fake) == pytest.approx(ours, rel=tolerance)
-
-
-def test_frechet_distance_of_two_gaussians_is_the_closed_form():
-    real, fake = gaussian(200_000, 4, 0), gaussian(200_000, 4, 1, 1.5, 2)
-    # |difference of means|^2 + d (1 - 2)^2 for isotropic covariances.
-    assert distances.frechet_of(real, fake) == pytest.approx(4 * 1.5**2 + 4, rel=0.02)
 
 
 @pytest.mark.parametrize("n", [500, 10])
@@ -196,80 +187,6 @@ def test_the_inception_scores_error_is_that_of_repeated_draws():
 # Real photographs, made worse step by step.
 
 
-@pytest.fixture(scope="module")
-def crops():
-    """300 pieces of each of two photographs, (600, 32, 32, 3) uint8: first one, then the other."""
-    from sklearn.datasets import load_sample_images
-
-    rng = np.random.default_rng(0)
-    found = []
-    for photograph in load_sample_images().images:
-        small = np.asarray(Image.fromarray(photograph).resize((320, 214)))
-        for _ in range(300):
-            top, left = rng.integers(0, 214 - 32), rng.integers(0, 320 - 32)
-            found.append(small[top : top + 32, left : left + 32])
-    return np.stack(found)
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    path = tmp_path_factory.mktemp("extractor") / "e.json"
-    extractors.obtain(NAME, None, path)
-    return extractors.load(path, "clean", CPU)
-
-
-def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
-
-
-def blurred(image: np.ndarray, radius: float) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
-
-
-def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
-    noise = np.random.default_rng(int(image.sum())).normal(0, sigma, image.shape)
-    return (image + noise).clip(0, 255).astype(np.uint8)
-
-
-WORSE = {
-    "blur": (blurred, (0.5, 1, 2)),
-    "noise": (noisy, (5, 15, 40)),
-    "JPEG": (jpeg, (80, 30, 8)),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", WORSE)
-def test_distances_rise_with_damage(kind, crops, network):
-    damage, amounts = WORSE[kind]
-    real = network.features(crops[::2])
-    fid, kid = [], []
-    for amount in amounts:
-        fake = network.features(np.stack([damage(image, amount) for image in crops[1::2]]))
-        fid.append(distances.frechet_of(real, fake))
-        kid.append(kernel_distances.kid(real, fake, 5, 300, 0))
-    clean = distances.frechet_of(real, network.features(crops[1::2]))
-    assert clean < fid[0] < fid[1] < fid[2]
-    assert kid[0] < kid[1] < kid[2]
-
-
-def test_distances_rise_with_class_imbalance(crops, network):
-    values = network.features(crops)
-    one, two = values[:300], values[300:]
-    real = np.concatenate([one[::2], two[::2]])
-    fid = []
-    for share in (0.5, 0.7, 0.9, 1.0):
-        first = round(150 * share)
-        fid.append(
-            distances.frechet_of(
-                real, np.concatenate([one[1::2][:first], two[1::2][: 150 - first]])
-            )
-        )
-    assert fid == sorted(fid)
-
-
 # Scores put together.
 
 
@@ -302,7 +219,7 @@ def test_a_score_holds_both_libraries_numbers_and_their_difference():
     assert found["fid_difference"].value < 1e-5
     assert found["fid"].error > 0
     assert set(measured(gaussian(300, 8, 0), gaussian(200, 8, 1), metrics=["kid"])) == {
-        *("kid", "kid_torch_fidelity"),
+        *("kid", "kid_torch_fidelity")
     }
     alone = measured(gaussian(300, 8, 0), gaussian(200, 8, 1), libraries=False)
     assert set(alone) == {"fid", "fid_infinity", "kid", "precision", "recall"}
@@ -404,12 +321,6 @@ def test_a_registered_metric_is_computed_when_it_is_named(toy):
     assert found["toy"] == (pytest.approx(gap), pytest.approx(math.nan, nan_ok=True))
     assert found["toy_count"] == (200.0, 0.0)
     assert set(measured(real, fake, metrics=["kid"], libraries=False)) == {"kid"}
-
-
-def test_an_unknown_metric_is_an_error_with_a_suggestion():
-    values = gaussian(30, 8, 0)
-    with pytest.raises(UserError, match=r"evaluation.metrics: unknown metric 'kidd'.* 'kid'\?"):
-        measured(values, values, metrics=["kidd"])
 
 
 def test_libraries_that_disagree_end_the_run_with_both_numbers(monkeypatch):

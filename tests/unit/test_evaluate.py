@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import fpa, jpeg, png
+from conftest import fpa, fpa_ok, jpeg, png
 from PIL import Image
 
 import fpa as library
@@ -240,8 +240,7 @@ def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
 
 def prepared(folder):
     words = ["digits", "resolution=16", "channels=1", "--no-config", "--workers", "1"]
-    done = fpa("prepare", *words, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("prepare", *words, cwd=folder)
     return next((folder / "data").glob("digits-16px-*"))
 
 
@@ -259,19 +258,18 @@ def test_a_folder_is_scored_on_the_command_line_and_against_a_shipped_reference(
     assert missing.returncode == 1
     assert "is not prepared at 16 px; run python -m fpa prepare digits" in missing.stderr
     store = prepared(tmp_path)
-    done = fpa("score", "fakes", "--against", "digits", *options, "--out", "a.json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok(
+        "score", "fakes", "--against", "digits", *options, "--out", "a.json", cwd=tmp_path
+    )
     assert done.stdout.startswith("digits fakes, protocol small (thumbnails-16px features, ")
     # The features of a prepared data set are where a workflow keeps them.
     assert (store / "features.thumbnails-16px.clean.array.npy").exists()
-    done = fpa("reference", "digits", *options, "--most", "100", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("reference", "digits", *options, "--most", "100", cwd=tmp_path)
     (file,) = (tmp_path / "data" / "references").iterdir()
     digest = reference.load(file).digest
     assert file.name == f"digits-thumbnails-16px.clean.array-{digest[:10]}.npz"
     against = ("--against", file, "--digest", digest)
-    done = fpa("score", "fakes", *against, *options, "--out", "b.json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("score", "fakes", *against, *options, "--out", "b.json", cwd=tmp_path)
     one, two = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
     assert value(one) == pytest.approx(value(two), rel=1e-10)
     assert one["dataset"] == two["dataset"] == "digits"
@@ -280,8 +278,7 @@ def test_a_folder_is_scored_on_the_command_line_and_against_a_shipped_reference(
     # Score files of folders go into tables and comparisons as those of runs do.
     done = fpa("compare", "a.json", "b.json", cwd=tmp_path)
     assert "A: digits fakes (" in done.stdout
-    done = fpa("table", "fid", "a.json", "b.json", "--out", "fid.csv", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("table", "fid", "a.json", "b.json", "--out", "fid.csv", cwd=tmp_path)
     assert "fakes" in done.stdout
     other = fpa("score", "fakes", "--against", "digitz", *options, cwd=tmp_path)
     assert "did you mean 'digits'" in other.stderr

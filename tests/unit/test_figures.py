@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import modules_loaded_by
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -191,10 +190,6 @@ def test_paintings_and_steps_are_chosen_by_configuration():
     config["figures"]["strips"] = [0, 2]
     with pytest.raises(UserError, match=r"no painting 2 .* among the 2"):
         Plan(config)
-
-
-def test_captions_say_how_pictures_are_scaled():
-    assert "Frobenius norm of the finished image" in figures_of()["painting-digits-fpa"].caption
 
 
 @pytest.mark.parametrize(
@@ -459,12 +454,6 @@ def test_a_figure_of_a_plugin_is_drawn_and_on_the_page(mosaic, tmp_path):
     assert page.count("<option>fpa on digits</option>") == 1
 
 
-def test_two_figures_cannot_have_one_name(mosaic):
-    register("again", mosaic.specs, mosaic.draw)
-    with pytest.raises(UserError, match="two figures are called 'mosaic-digits-fpa'"):
-        figures_of()
-
-
 def test_a_page_without_played_figures_plays_nothing(tmp_path):
     about, specs, results = made_up.fill(tmp_path, made_up.experiment())
     assert {spec.kind for spec in specs.values() if spec.played} == {"painting", "refined"}
@@ -494,18 +483,6 @@ def test_real_images_are_not_shown_where_they_may_not_be_passed_on(tmp_path):
     drawn = FIGURES["neighbours"].draw(specs["neighbours-digits"], results)
     assert [ax.get_title("left") for ax in drawn.axes[::2]] == models
     assert [len(ax.get_yticks()) for ax in drawn.axes[::2]] == [1] * len(models)
-
-
-def test_specifications_need_no_heavy_library(tmp_path):
-    Plan(made_up.experiment()).experiment.write(tmp_path)
-    code = """
-from fpa.experiment.experiment import Experiment
-from fpa.reporting import bundle, tables
-from fpa.reporting.figures import figures
-assert figures(Experiment.read("."))
-"""
-    heavy = {"torch", "matplotlib", "seaborn", "pandas", "scipy", "sklearn"}
-    assert not heavy & modules_loaded_by(code, tmp_path)
 
 
 def test_scores_over_steps_are_of_painters_that_differ_in_nothing_else():

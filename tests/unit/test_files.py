@@ -3,8 +3,6 @@
 import errno
 import json
 import os
-import resource
-import subprocess
 import sys
 import tarfile
 
@@ -12,7 +10,7 @@ import made_up
 import numpy as np
 import pytest
 import yaml
-from conftest import environment, fpa_process, images_dataset, png, run
+from conftest import environment, images_dataset, png, run
 
 from fpa.core import files
 from fpa.core.errors import UserError
@@ -41,43 +39,6 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"cannot write .*x\.json: No space left on device; free"):
         files.write_json(tmp_path / "x.json", {})
     assert os.listdir(tmp_path) == []
-
-
-def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_says_so(tmp_path):
-    """A real limit of the operating system on what the process may write to a file."""
-    script = (
-        "import torch; from fpa.runs.folder import RunFolder\n"
-        "from fpa.core.errors import UserError\n"
-        "folder = RunFolder('.')\n"
-        "folder.save_checkpoint(1, {'x': torch.zeros(10)})\n"
-        "try:\n"
-        "    folder.save_checkpoint(2, {'x': torch.zeros(10**6)})\n"
-        "except UserError as error:\n"
-        "    print(error)\n"
-        "print(sorted(p.name for p in folder.state.iterdir()), folder.load_checkpoint()['x'].shape)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
-    )
-    assert "cannot write state/step-000000002.pt: File too large" in done.stdout, done.stderr
-    assert "['step-000000001.pt'] torch.Size([10])" in done.stdout
-
-
-def test_a_verb_on_a_full_disk_ends_in_one_line_and_leaves_nothing(tmp_path):
-    done = fpa_process(
-        *("prepare", "digits", "resolution=64", "filter=box", "--no-config", "--out", "store"),
-        cwd=tmp_path,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
-    )
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "fpa prepare: error: cannot write store: File too large" in line
-    assert not (tmp_path / "store").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import fpa
+from conftest import fpa, fpa_ok
 from test_golden import MODELS, built
 
 from fpa.core.files import read_json, write_json
@@ -182,8 +182,7 @@ def test_tables_and_page_of_an_experiment_say_what_was_noticed(tmp_path):
         write_json(path, score)
     for kind in table_names(about, "runs"):
         out = tmp_path / f"{kind}.csv"
-        done = fpa("table", kind, "--results", results, "--out", out, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = fpa_ok("table", kind, "--results", results, "--out", out, cwd=tmp_path)
         assert out.with_suffix(".md").read_text() in done.stdout
     table = pd.read_csv(tmp_path / "health.csv", keep_default_na=False)
     assert table["noticed"].tolist() == ["", LOST]

@@ -12,7 +12,7 @@ import jinja2
 import made_up
 import pandas as pd
 import pytest
-from conftest import ROOT, fpa
+from conftest import ROOT, fpa_ok
 
 from fpa.reporting.tables.rendering import to_latex, to_markdown, to_rows
 
@@ -131,15 +131,14 @@ def test_snakemakes_report_shows_the_caption_as_it_is(kind):
 @pytest.mark.filterwarnings("ignore:.*missing from font")
 def test_a_report_with_such_labels_shows_them_all(tmp_path):
     # A few: every model is drawn in every figure.
-    chosen = ("image", "formula", "pipes")
+    chosen = ("script", "image", "formula", "pipes")
     labels = {f"dcgan_{kind}": in_one_line(LABELS[kind]) for kind in chosen}
     config = made_up.experiment(models=tuple(labels))
     for name, label in labels.items():
         config["models"][name]["label"] = label
     _, specs, results = made_up.fill(tmp_path, config)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    done = fpa("report", "results", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    fpa_ok("report", "results", cwd=tmp_path)
     page = (results / "report.html").read_text()
     shown = html.unescape(page)
     for label in labels.values():

@@ -1,13 +1,16 @@
 """Large libraries are imported when they are used, and not before."""
 
-import subprocess
-import sys
+import json
 
-from conftest import ROOT
+import made_up
+import numpy as np
+import pytest
+import yaml
+from conftest import TINY, modules_loaded_by
 
+from fpa.experiment.plan import Plan
 
-def test_a_library_is_imported_by_the_first_use_of_its_names():
-    code = """
+USE = """
 import sys
 from fpa.core.lazy import F, linalg, mpl, pd, plt, sns, stats, torch
 
@@ -26,4 +29,86 @@ except AttributeError as error:
 else:
     raise AssertionError
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_library_is_imported_by_the_first_use_of_its_names():
+    assert "torch" in modules_loaded_by(USE)
+
+
+PLAN = """
+import yaml
+from fpa.workflow.workflow import Workflow
+Workflow.start(yaml.safe_load(open("config.yaml")))
+from fpa.experiment.experiment import Experiment
+from fpa.reporting import bundle, tables
+from fpa.reporting.figures import figures
+assert figures(Experiment.read("results"))
+"""
+REGISTRIES = "import fpa.evaluation.extractors, fpa.evaluation.metrics, fpa.evaluation.protocols"
+TABLES = """
+from fpa.evaluation.scores import Score
+from fpa.reporting.make import make_table
+from fpa.reporting.results import Results
+from pathlib import Path
+scores = [Score.read(path) for path in Path("results").rglob("score-*.json")]
+for kind in ("fid", "scores"):
+    make_table(kind, Results(scores=scores), f"{kind}.csv")
+"""
+FEATURES = """
+from fpa.evaluation import distances, features, memorisation, scores
+both = scores.pair(features.load("f.npy"), features.load("f.npy"))
+assert abs(distances.frechet_of(both.real.values, both.fake.values)) < 1e-9
+memorisation.search(both.real.values, both.fake.values, both.real.values, both.real.values, 2)
+"""
+SHAPES = """
+from fpa.models import loading
+with loading.shapes_only():
+    for name in ("fpa.models:FPA", "baselines.lightgan:LightGAN", "baselines.stylegan2_ada:StyleGAN2ADA"):
+        loading.build(name, {}, 32, 3)
+"""
+STATUS = """
+from fpa.cli import main
+main(["status", "results"])
+main(["status", "results", "--html", "x.html"])
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A configuration, the made-up results of another one, and features."""
+    place = tmp_path_factory.mktemp("lazy")
+    made_up.fill(place, made_up.experiment(models=("fpa", "dcgan")))
+    config = {**TINY, "results": "planned", "claims": None}
+    (place / "config.yaml").write_text(yaml.safe_dump(config))
+    np.save(place / "f.npy", np.random.default_rng(0).normal(size=(20, 3)))
+    (place / "f.json").write_text(json.dumps({"features": 3}))
+    assert Plan(config).runs
+    return place
+
+
+def verb(words: str) -> str:
+    return f"from fpa.cli import main\ntry: main({words.split()})\nexcept SystemExit: pass"
+
+
+SLOW = "torch scipy pandas matplotlib sklearn"
+
+
+@pytest.mark.parametrize(
+    ("code", "needed", "heavy"),
+    [
+        (PLAN, "", SLOW + " seaborn"),
+        (REGISTRIES, "", "torch torch_fidelity scipy cleanfid numpy"),
+        (TABLES, "pandas", "torch scipy sklearn matplotlib.pyplot"),
+        (FEATURES, "sklearn", "torch torchvision torch_fidelity cleanfid"),
+        (SHAPES, "torch", "torch._dynamo"),
+        (STATUS, "fpa.reporting.status", "torch matplotlib pandas"),
+        *((verb(words), "", SLOW) for words in ("--help", "plan --help", "score --help")),
+        *((verb(f"{words} no"), "", SLOW) for words in ("train no --store", "checklist", "verify")),
+    ],
+    ids=lambda value: value.splitlines()[-1][:30] if value else "",
+)
+def test_what_needs_no_large_library_imports_none(code, needed, heavy, folder):
+    """Planning, help, mistakes, tables and what runs do: what users wait for answers at once."""
+    loaded = modules_loaded_by(code, folder)
+    assert {*needed.split()} <= loaded
+    assert not {*heavy.split()} & loaded

@@ -143,11 +143,7 @@ def hinge_of_more_fakes(real: Tensor, fake: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("changes", "fakes", "adversarial"),
     [
-        (
-            {"partial_images": 3, "scale_partial_images": True},
-            partial_too,
-            hinge_of_more_fakes,
-        ),
+        ({"partial_images": 3, "scale_partial_images": True}, partial_too, hinge_of_more_fakes),
         (
             {"refining": {"painter": "trained", "gradient_into_painter": True}},
             through_both,

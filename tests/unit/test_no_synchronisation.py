@@ -18,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.stylegan2_ada.augment import _margins
 from fpa.core import distributed, torch_utils
-from fpa.core.torch_utils import to_device
 from fpa.data.sampler import EpochSampler
 from fpa.evaluation import extractors
 from fpa.evaluation.protocols import Space
@@ -147,23 +146,6 @@ def test_processes_on_gpus_talk_of_anything_but_tensors_from_host_to_host(monkey
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: asked.append(backend))
     distributed.init(torch.device("cuda", 0))
     assert asked == ["cpu:gloo,cuda:nccl"]
-
-
-def test_the_device_notices_both():
-    there = torch.ones(2, device=META)
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        there.sum().item()
-    with pytest.raises(RuntimeError):
-        there + torch.ones(2)
-
-
-def test_the_guard_notices_copies(no_waiting):
-    with no_waiting:
-        to_device(torch.ones(2), META)
-        with pytest.raises(AssertionError, match="waits for a copy"):
-            torch.ones(2).to(META)
-        with pytest.raises(AssertionError, match="copy of numbers"):
-            torch.ones(2, device=META).new_tensor([1.0, 2.0])
 
 
 def test_margins_that_nobody_asks_the_device_for_are_wide_enough():

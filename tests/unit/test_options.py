@@ -1,7 +1,7 @@
 """The command line: what its options refuse, and what it imports to answer."""
 
 import pytest
-from conftest import fpa, modules_loaded_by
+from conftest import fpa
 
 from fpa.cli import VERBS, make_parser
 from fpa.cli.options import IMPORTED
@@ -61,19 +61,6 @@ def test_every_verb_is_registered_by_its_group():
     parser = make_parser()
     (verbs,) = (action for action in parser._actions if action.dest == "verb")
     assert list(verbs.choices) == list(VERBS) == list(dict.fromkeys([*VERBS, *IMPORTED]))
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("--help", "plan --help", "status --help", "score --help"),
-        *("train no.json --store no", "cost no.json --out x.json", "checklist no", "verify no"),
-    ],
-)
-def test_help_and_mistakes_come_before_torch(command):
-    code = f"from fpa.cli import main\ntry: main({command.split()})\nexcept SystemExit: pass"
-    slow = {"torch", "scipy", "pandas", "matplotlib", "sklearn"}
-    assert not slow & modules_loaded_by(code)
 
 
 def test_a_mistake_in_the_options_is_in_the_log_too(tmp_path):

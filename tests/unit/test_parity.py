@@ -1,97 +1,153 @@
-"""Our networks against numbers printed by the published implementations.
+"""Our networks, imported from checkpoints in the published format, against numbers printed by the published
+implementations.
 
 Tolerances are the project's promise: 1e-5 absolute on images, 1e-4 relative on losses. Both sides
 compute in float32, so the difference is rounding in another order of operations.
 """
 
-from pathlib import Path
-
+import numpy as np
+import official
 import pytest
 import torch
-from reference import DATA, DISCRIMINATOR, LIGHTGAN, PAINTER, UNET, Reference
+from conftest import fpa_ok
+from official import imported
+from reference import Reference
 
 from baselines.lightgan.model import Generator
 from baselines.lightgan.settings import GeneratorSettings
-from fpa.evaluation.trace import step_pictures
 from fpa.models.adversarial_training import d_hinge, g_loss, gradient_penalty
 from fpa.models.discriminator import Discriminator, DiscriminatorOutput
 from fpa.models.painter import Painter
 from fpa.models.settings import DiscriminatorSettings, PainterSettings, UNetSettings
-from fpa.models.unet import RefinedPainter, UNet
+from fpa.models.unet import UNet
+from fpa.runs.folder import RunFolder
+from fpa.runs.generators import restore
 
-IMAGE = {"atol": 1e-5, "rtol": 0}
 LOSS = {"atol": 0, "rtol": 1e-4}
-LARGEST = 1e-4
-"""Relative to an image's largest value: some vectors hold images of small numbers."""
-OPTIONS = {
-    "num_decoding_steps": "steps",
-    "latent_dim": "latent_dim",
-    "rnn_hidden_size": "hidden_size",
-    "num_layers": "layers",
-    "mini_latent_dim": "mini_latent_dim",
-    "mini_input_size": "mini_input_size",
-    "v2_input_sigmoid": "mini_tanh",
-    "use_latent_to_init": "latent_to_state",
-    "use_pos_enc": "position_codes",
-    "use_softmax": "softmax_keys",
-    "val_tanh": "tanh_values",
-    "vect_lr": "vector_rates",
-    "use_learned_init": "learned_initial",
-    "wide_out_dim": "wide_dim",
-    "out_tanh": "tanh_image",
-    "num_heads": "heads",
-    "dim_feedforward": "feedforward_size",
+VECTORS = {
+    "fpa_v1": "lstm_delta",
+    "fpa_v2": "lstm_delta_split_v2",
+    "fpa_v2_options": "lstm_delta_split_v2",
+    "fpa_v2_intermediate": "lstm_delta_split_v2",
+    "fpa_v2_unet": "lstm_delta_split_v2_unet",
+    "fpa_split": "lstm_delta_split",
+    "fpa_oja_v2": "lstm_oja_split_v2",
+    "fpa_oja_v2_plain": "lstm_oja_split_v2",
+    "fpa_transformer_split": "trafo_delta_split",
+    "fpa_rfwp": "rfwp_delta",
+    "lightgan_generator": "base",
 }
-"""The published constructors' arguments and our settings; what is not given is off."""
-OFF = {"mini_tanh": False, "latent_to_state": False, "softmax_keys": False, "tanh_image": False}
-PAINTERS = {
-    "fpa_v1": {"inputs": "v1"},
-    "fpa_v2": {"inputs": "v2"},
-    "fpa_v2_options": {"inputs": "v2"},
-    "fpa_v2_intermediate": {"inputs": "v2"},
-    "fpa_split": {"inputs": "split"},
-    "fpa_oja_v2": {"rule": "oja"},
-    "fpa_oja_v2_plain": {"rule": "oja"},
-    "fpa_transformer_split": {
-        "inputs": "split",
-        "sequence": "transformer",
-        # The pieces of the latent are mapped to the model's width at once.
-        "mini_input_size": 32,
-    },
-    "fpa_rfwp": {"inputs": "v1", "sequence": "rfwp"},
-}
-"""Vectors of painters, and the combination of parts that each is."""
+OFF = {name: False for name, value in official.ARGS.items() if isinstance(value, bool)}
 
 
-def painter_of(reference: Reference, **parts) -> Painter:
-    config = reference.config
-    given = {ours: config[name] for name, ours in OPTIONS.items() if name in config}
-    painter = Painter(config["image_size"], 3, PainterSettings(**{**OFF, **given, **parts}))
-    reference.load(painter, PAINTER)
-    return painter
+def sampled(run, z: torch.Tensor, *options: object) -> torch.Tensor:
+    np.save(run.parent / "z.npy", z.numpy())
+    out = run.parent / "images.npy"
+    words = ("--latents", "z.npy", "--out", out, "--device", "cpu", *options)
+    fpa_ok("sample", run, *words, cwd=run.parent)
+    images = np.load(out)
+    assert images.dtype == np.float32
+    return torch.from_numpy(images)
 
 
-def assert_published(image, published):
-    """1e-5 absolute, and 1e-4 of the largest value."""
-    torch.testing.assert_close(image, published, **IMAGE)
-    assert (image - published).abs().max() <= LARGEST * published.abs().max()
-
-
-@pytest.mark.parametrize("name", list(PAINTERS))
-def test_painter_paints_the_published_image(name):
+def of_vector(name: str) -> tuple[Reference, dict, torch.nn.Module]:
+    """A vector's weights as the average of a published model; its generator has others."""
     reference = Reference(name)
-    painter = painter_of(reference, **PAINTERS[name])
-    assert_published(painter(reference["z"]), reference["image"])
+    config = dict(reference.config)
+    config["ff_dim"] = config.pop("dim_feedforward", 20)
+    args = {**official.ARGS, **OFF, **config, "model_type": VECTORS[name]}
+    torch.manual_seed(0)
+    gan = official.gan(args)
+    state = {k.removeprefix("state/"): v for k, v in reference.arrays.items() if "/" in k}
+    gan.GE.load_state_dict(state, strict=True)
+    return reference, args, gan
 
 
-def test_a_painters_partial_images_are_the_published_ones():
-    reference = Reference("fpa_v2_intermediate")
-    painter = painter_of(reference, inputs="v2")
-    count, scaled = (
-        reference.config[name] for name in ("use_intermed_loss", "scale_intermed_loss")
-    )
+def assert_images(found: torch.Tensor, published: torch.Tensor) -> None:
+    # The promise: 1e-5, and 1e-4 of the largest value, because some hold small numbers.
+    torch.testing.assert_close(found, published, atol=1e-5, rtol=0)
+    assert (found - published).abs().max() <= 1e-4 * published.abs().max()
+
+
+@pytest.mark.parametrize("name", list(VECTORS))
+def test_an_imported_checkpoint_makes_the_published_images(name, tmp_path):
+    reference, args, gan = of_vector(name)
+    run = imported(tmp_path, official.contents(gan), args)
+    z = reference["z"]
+    assert_images(sampled(run, z), reference["image"])
+    if name == "fpa_v2_unet":
+        before = sampled(run, z, "--which", "before_unet")
+        assert_images(before, reference["image_before_unet"])
+
+
+def test_the_trained_generator_is_there_beside_its_average(tmp_path):
+    reference, args, gan = of_vector("fpa_v2_unet")
+    gan.G.load_state_dict({**gan.GE.state_dict()})
+    gan.GE.load_state_dict({name: torch.zeros_like(v) for name, v in gan.G.state_dict().items()})
+    run, z = imported(tmp_path, official.contents(gan), args), reference["z"]
+    assert_images(sampled(run, z, "--which", "raw"), reference["image"])
+    assert sampled(run, z).abs().max() == 0
+    assert sampled(run, z, "--checkpoint", "best").abs().max() == 0
+    assert sampled(run, z, "--which", "before_unet").abs().max() == 0
+
+
+def test_its_paintings_are_the_published_ones_step_by_step(tmp_path):
+    reference, args, gan = of_vector("fpa_v2")
+    run = imported(tmp_path, official.contents(gan), args)
+    np.save(tmp_path / "z.npy", reference["z"].numpy())
+    words = ("--latents", "z.npy", "--out", "steps.npz", "--device", "cpu")
+    fpa_ok("paint", run, *words, cwd=tmp_path)
+    with np.load(tmp_path / "steps.npz") as steps:
+        first = np.concatenate([steps["updates"][0], steps["partial"][0]])
+        assert steps["partial"].shape == (3, args["num_decoding_steps"], 3, 16, 16)
+        assert_images(torch.from_numpy(steps["image"]), reference["image"])
+    assert_images(torch.from_numpy(first), reference["steps_first_image"])
+
+
+def test_its_discriminator_and_all_losses_are_the_published_ones(tmp_path):
+    reference = Reference("discriminator")
+    args = {**official.ARGS, "image_size": 32, "fmap_max": 32}
+    gan = official.gan(args)
+    state = {k.removeprefix("state/"): v for k, v in reference.arrays.items() if "/" in k}
+    gan.D.load_state_dict(state, strict=True)
+    saved = official.contents(gan)
+    weights = RunFolder(imported(tmp_path, saved, args)).read_weights()
+    model = restore(tmp_path / "run")
+    model.discriminator.load_state_dict(weights["discriminator"])
+    images = reference["real"].clone().requires_grad_()
+    real = model.discriminator(images, reconstruct=len(images))
+    fake = model.discriminator(reference["fake"])
+    for ours, published in {
+        real.logits: "logits",
+        real.view_logits: "logits_32",
+        fake.logits: "fake_logits",
+        fake.view_logits: "fake_logits_32",
+        real.reconstruction: "aux_loss",
+        d_hinge(real, fake): "d_hinge",
+        g_loss(fake): "g_loss",
+        gradient_penalty(images, real): "gradient_penalty",
+    }.items():
+        torch.testing.assert_close(ours, reference[published].view_as(ours), **LOSS)
+    # Adam's moments lie with the same parameters: found by value, whatever their names.
+    first = {
+        tuple(state["exp_avg"].flatten()[:3].tolist()): tuple(parameter.flatten()[:3].tolist())
+        for state, parameter in zip(
+            saved["D_opt"]["state"].values(), gan.D.parameters(), strict=True
+        )
+    }
+    moments = {k: v for k, v in weights["discriminator_optimizer"].items() if "exp_avg." in k}
+    assert len(moments) == len(first)
+    for name, moment in moments.items():
+        value = weights["discriminator"][name.removeprefix("exp_avg.")]
+        assert first[tuple(moment.flatten()[:3].tolist())] == tuple(value.flatten()[:3].tolist())
+
+
+def test_its_partial_images_are_the_published_ones(tmp_path):
+    reference, args, gan = of_vector("fpa_v2_intermediate")
+    painter = restore(imported(tmp_path, official.contents(gan), args)).ema
+    count, scaled = (reference.config[f"{name}_intermed_loss"] for name in ("use", "scale"))
     images = painter(reference["z"], count, scaled)
-    assert_published(images, reference["images_with_partial"])
+    assert_images(images, reference["images_with_partial"])
     unscaled = painter(reference["z"], count, False)
     assert not torch.allclose(unscaled[0], images[0])
     assert torch.equal(unscaled[-3:], images[-3:])
@@ -106,68 +162,6 @@ def test_pooled_hinge_is_the_published_one():
     # The second logits, all zero, give a loss of 1.
     loss = d_hinge(real, fake, pooled=True) - 1
     torch.testing.assert_close(loss, reference["loss"], **LOSS)
-
-
-def test_every_vector_is_met():
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    for path in DATA.glob("reference_*.npz"):
-        name = path.stem.removeprefix("reference_")
-        assert name in PAINTERS or f'Reference("{name}")' in tests, name
-
-
-def test_step_pictures_are_the_published_ones():
-    reference = Reference("fpa_v2")
-    painter = painter_of(reference, inputs="v2")
-    trace = painter.trace(reference["z"][:1])
-    pictures = step_pictures({name: part.detach().numpy() for name, part in trace.items()})
-    updates, partial = (torch.from_numpy(picture[0]).float() for picture in pictures)
-    torch.testing.assert_close(
-        torch.cat([updates, partial]), reference["steps_first_image"], **IMAGE
-    )
-
-
-def test_unet_refines_as_published():
-    reference = Reference("fpa_v2_unet")
-    painter = painter_of(reference, inputs="v2")
-    unet = UNet(16, 3, UNetSettings(max_multiplier=reference.config["max_unet_dim"]))
-    reference.load(unet, UNET, prefix="u_net.")
-    painted = painter(reference["z"])
-    torch.testing.assert_close(painted, reference["image_before_unet"], **IMAGE)
-    torch.testing.assert_close(
-        RefinedPainter(painter, unet)(reference["z"]), reference["image"], **IMAGE
-    )
-
-
-def test_discriminator_and_all_losses_are_the_published_ones():
-    reference = Reference("discriminator")
-    discriminator = Discriminator(
-        32, 3, DiscriminatorSettings(fmap_max=reference.config["fmap_max"])
-    )
-    reference.load(discriminator, DISCRIMINATOR)
-    images = reference["real"].clone().requires_grad_()
-    real = discriminator(images, reconstruct=len(images))
-    fake = discriminator(reference["fake"])
-    for ours, published in [
-        (real.logits, reference["logits"].flatten()),
-        (real.view_logits, reference["logits_32"].flatten()),
-        (fake.logits, reference["fake_logits"].flatten()),
-        (fake.view_logits, reference["fake_logits_32"].flatten()),
-        (real.reconstruction, reference["aux_loss"]),
-        (d_hinge(real, fake), reference["d_hinge"]),
-        (g_loss(fake), reference["g_loss"]),
-        (gradient_penalty(images, real), reference["gradient_penalty"]),
-    ]:
-        torch.testing.assert_close(ours, published, **LOSS)
-
-
-def test_lightgan_generates_the_published_image():
-    reference = Reference("lightgan_generator")
-    settings = GeneratorSettings(
-        latent_dim=reference.config["latent_dim"], fmap_max=reference.config["fmap_max"]
-    )
-    generator = Generator(32, 3, settings)
-    reference.load(generator, LIGHTGAN)
-    torch.testing.assert_close(generator.eval()(reference["z"]), reference["image"], **IMAGE)
 
 
 def entries(module: torch.nn.Module) -> int:

@@ -407,9 +407,7 @@ def test_a_model_is_not_ranked_by_a_network_that_it_trains_with(tiny, monkeypatc
     with pytest.raises(UserError, match=refused):
         check_before_start(Plan(tiny))
     refiner = dataclasses.replace(
-        run,
-        base=run,
-        model=dataclasses.replace(run.model, class_="fpa.models:FPA", name="refiner"),
+        run, base=run, model=dataclasses.replace(run.model, class_="fpa.models:FPA", name="refiner")
     )
     with pytest.raises(UserError, match=r"models.refiner: .*Projected trains with"):
         check_ranking(refiner, protocols.values())

@@ -5,7 +5,6 @@ import json
 import made_up
 import numpy as np
 import pytest
-from conftest import modules_loaded_by
 
 from fpa.core.errors import UserError
 from fpa.evaluation.metrics import METRICS
@@ -376,18 +375,3 @@ def test_runs_are_compared_by_the_protocols_that_they_share(tmp_path):
     (none / "other.json").write_text("[]")
     with pytest.raises(UserError, match="is no score file"):
         compare_runs(one, none / "other.json")
-
-
-def test_a_table_is_made_without_heavy_libraries(entries, tmp_path):
-    for place, entry in enumerate(entries):
-        (tmp_path / f"{place}.json").write_text(json.dumps(entry))
-    code = f"""
-from fpa.evaluation.scores import Score
-from fpa.reporting.make import make_table
-from fpa.reporting.results import Results
-scores = [Score.read(f"{{place}}.json") for place in range({len(entries)})]
-for kind in ("fid", "scores"):
-    make_table(kind, Results(scores=scores), f"{{kind}}.csv")
-"""
-    heavy = {"torch", "scipy", "sklearn", "matplotlib.pyplot"}
-    assert not heavy & modules_loaded_by(code, tmp_path)

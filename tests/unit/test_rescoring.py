@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import fpa
+from conftest import fpa_ok
 
 from fpa.core.errors import UserError
 from fpa.evaluation.distances import Estimate
@@ -26,8 +26,7 @@ def scored(small, tmp_path):
     store = data / run.store
 
     def call(*words):
-        done = fpa(*words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        fpa_ok(*words, cwd=tmp_path)
 
     call(
         *("prepare", "digits", "resolution=16", "channels=1", "filter=bicubic"),
@@ -64,7 +63,7 @@ def test_features_of_other_images_are_not_scored_against_again(scored, tmp_path)
     path = store / "features.thumbnails-16px.clean.array.npy"
     words = ("--extractor", data / "extractors/thumbnails-16px.json", "--count", 8)
     space = ("--space", "thumbnails-16px.clean.array")
-    assert fpa("features", store, *words, *space, "--out", path, cwd=tmp_path).returncode == 0
+    fpa_ok("features", store, *words, *space, "--out", path, cwd=tmp_path)
     with pytest.raises(UserError, match="has features of other images"):
         rescore(model, score, 32, data, tmp_path, torch.device("cpu"))
 

@@ -12,7 +12,7 @@ import time
 import made_up
 import numpy as np
 import pytest
-from conftest import fpa, modules_loaded_by
+from conftest import fpa, fpa_ok
 from PIL import Image
 
 from fpa.core import artifacts
@@ -180,8 +180,7 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path):
 
 def test_json_has_all_runs_and_no_nan(planned):
     put(planned, 0, status(slurm_job="4711"))
-    done = fpa("status", planned[1], "--json", cwd=planned[1])
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("status", planned[1], "--json", cwd=planned[1])
     found = json.loads(done.stdout, parse_constant=pytest.fail)
     assert found["experiment"] == "made-up"
     assert len(found["runs"]) == 6
@@ -207,8 +206,7 @@ def naps(monkeypatch, planned):
 
 
 def test_following_ends_when_all_runs_are_trained(planned, naps):
-    done = fpa("status", planned[1], "--json", "--follow", "--every", 2, cwd=planned[1])
-    assert done.returncode == 0, done.stderr
+    done = fpa_ok("status", planned[1], "--json", "--follow", "--every", 2, cwd=planned[1])
     assert naps == 6 * [2]
     looks = [json.loads(line)["runs"] for line in done.stdout.splitlines()]
     assert [sum(r["state"] == "trained" for r in runs) for runs in looks] == [*range(7)]
@@ -271,31 +269,6 @@ def test_the_page_runs_nothing_that_a_log_says(planned):
     assert "<script" not in text
     assert "&lt;b&gt;&amp;" in text
     assert "default-src 'none'" in text
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--json", "--html", "x.html"), "--json and --html are two ways"),
-        (("nowhere",), "cannot read nowhere/experiment.json"),
-    ],
-)
-def test_mistakes_are_one_line(tmp_path, words, message):
-    done = fpa("status", *words, cwd=tmp_path)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_looking_imports_no_torch(planned, tmp_path):
-    code = (
-        "from fpa.cli import main\n"
-        f"main(['status', {str(planned[1])!r}])\n"
-        f"main(['status', {str(planned[1])!r}, '--html', {str(tmp_path / 'x.html')!r}])"
-    )
-    loaded = modules_loaded_by(code)
-    assert "fpa.reporting.status" in loaded
-    assert not {"torch", "matplotlib", "pandas"} & loaded
 
 
 def test_what_is_no_status_is_none(tmp_path):

@@ -48,7 +48,7 @@ def experiment() -> dict:
     """From prepare to fid.csv with one model."""
     config = copy.deepcopy(TINY)
     config["models"] = {
-        "sliced": {"class": "sliced:Sliced", "settings": {"width": 8, "latent_dim": 8}},
+        "sliced": {"class": "sliced:Sliced", "settings": {"width": 8, "latent_dim": 8}}
     }
     config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 100, "watch_kimg": 0}
     protocol = {"extractor": "thumbnails-16px", "n_fake": 32}
