@@ -184,7 +184,6 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_images(options: argparse.Namespace) -> None:
-    """Score a set of images against a data set, other images, or a reference."""
     for name in ("fake", "real", "check", "radii"):
         if getattr(options, name):
             raise UserError(f"--{name} is for a run's features; leave it out with --against")
@@ -237,7 +236,6 @@ def _place(options: argparse.Namespace, config: Config | None) -> evaluate.Evalu
 
 
 def _protocol(config: Config | None, name: str) -> Protocol:
-    """A protocol of the experiment, or a known one."""
     own = config.evaluation.protocols.get(name) if config else None
     return protocols.resolve(name, own.model_dump() if own else {}, "--protocol")
 

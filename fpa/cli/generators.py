@@ -104,7 +104,6 @@ LATENTS = (
 
 
 def _count(options: argparse.Namespace) -> int:
-    """The number of images, where no latents are given."""
     if options.latents and options.count:
         raise UserError("--latents says how many images there are; leave out --count")
     return options.count or 64
@@ -163,7 +162,6 @@ def artifact(options: argparse.Namespace) -> None:
 
 
 def _save(options: argparse.Namespace, name: str, *size: int) -> None:
-    """Make an artifact of a finished run's generator."""
     made = ARTIFACTS.find(name, "artifact")
     kinds.output(kinds.Kind(name, f".{made.ending}"))(options.out)
     model, device, _ = _generator(options)

@@ -22,8 +22,6 @@ Found = Any
 
 
 class Kind(NamedTuple):
-    """A kind of file."""
-
     name: str
     ending: str
     fits: Callable[[Found], bool] = lambda found: True
@@ -44,7 +42,6 @@ def _array(types: str, *dimensions: int) -> Callable[[Found], bool]:
 
 
 def _arrays(*names: str) -> Callable[[Found], bool]:
-    """Several arrays, these among them."""
     return lambda found: isinstance(found, frozenset) and found >= {*names}
 
 

@@ -73,7 +73,6 @@ pause = partial(number, most=86400)
 
 
 def share(text: str) -> float:
-    """A number from 0 to 1."""
     found = number(text, zero=True)
     if found > 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text}")
@@ -103,7 +102,6 @@ def option(name: str, help: str, **settings: Any) -> Option:
 
 
 def folder(name: str, help: str, **settings: Any) -> Option:
-    """A folder."""
     return option(name, help, metavar="DIR", **settings)
 
 
@@ -118,12 +116,10 @@ def writes(kind: kinds.Kind, help: str, required: bool = True, metavar: str = "F
 
 
 def checkpoint(help: str = "of the EMA generator") -> Option:
-    """Which of a run's two checkpoints."""
     return option("--checkpoint", help, choices=["best", "last"], default="last")
 
 
 def seed(help: str) -> Option:
-    """What randomness comes from."""
     return option("--seed", help, type=SEED, default=0)
 
 

@@ -114,7 +114,6 @@ def _check_named(options: argparse.Namespace, run: Run) -> None:
 
 
 def _train_in_processes(options: argparse.Namespace, stop: StopSignal) -> None:
-    """Run this same command in one process for each GPU."""
     gpus = devices.assign_gpus(options.device, options.gpus)
     code = processes.launch([*COMMAND, *options.arguments], options.gpus, stop, gpus)
     if code == Stopped.EXIT_CODE:

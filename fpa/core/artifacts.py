@@ -23,17 +23,14 @@ def archive(name: str) -> str:
 
 
 def store_images(store: str) -> str:
-    """A prepared data set's images, below the data folder."""
     return f"{store}/{IMAGES}"
 
 
 def store_manifest(store: str) -> str:
-    """A prepared data set's manifest, below the data folder."""
     return f"{store}/{MANIFEST}"
 
 
 def real_features(store: str, space: object) -> str:
-    """Features of a prepared data set's images, below the data folder."""
     return f"{store}/features.{space}.npy"
 
 
@@ -57,7 +54,6 @@ LOGS = "logs"
 
 
 def table(name: str, ending: str = "csv") -> str:
-    """A table (csv, md or tex)."""
     return f"tables/{name}.{ending}"
 
 
@@ -67,7 +63,6 @@ def figure(name: str, ending: str = "png") -> str:
 
 
 def real_samples(store: str, count: object) -> str:
-    """The first real images of a data set, for the figures."""
     return f"real/{store}-{count}.npy"
 
 
@@ -82,7 +77,6 @@ def run_name(seed: int, digest: str) -> str:
 
 
 def train_log(dataset: str, model: str, run: str) -> str:
-    """The log of a training."""
     return f"{LOGS}/train/{dataset}-{model}-{run}.log"
 
 
@@ -123,7 +117,6 @@ KEPT = "finished"
 
 
 def samples(checkpoint: str, count: object, seed: object) -> str:
-    """Generated images."""
     return f"samples-{checkpoint}-n{count}-seed{seed}.npy"
 
 
@@ -149,26 +142,6 @@ def of_generator(
     if not isinstance(size, str):
         size = f"n{size[0]}" if len(size) == 1 else "x".join(map(str, size))
     return f"{name}-{checkpoint}-{size}-seed{seed}.{ending}"
-
-
-def paintings(checkpoint: str, count: object, seed: object) -> str:
-    """Painting traces: the factors of every update of a few paintings."""
-    return of_generator("paintings", checkpoint, [count], seed, "npz")
-
-
-def live_painter(checkpoint: str, count: object, seed: object) -> str:
-    """A painter's weights as the report's page runs them, with the first latents of a sample."""
-    return of_generator("live", checkpoint, [count], seed, "safetensors")
-
-
-def step_statistics(checkpoint: str, count: object, seed: object) -> str:
-    """Numbers of every step of many paintings."""
-    return of_generator("statistics", checkpoint, [count], seed, "npz")
-
-
-def interpolations(checkpoint: str, rows: object, frames: object, seed: object) -> str:
-    """Images between pairs of latents."""
-    return of_generator("interpolations", checkpoint, [rows, frames], seed, "npy")
 
 
 def neighbours(checkpoint: str, count: object, seed: object, space: object) -> str:

@@ -30,7 +30,6 @@ def init(device: torch.device) -> None:
 
 
 def shut_down() -> None:
-    """Leave them."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -57,7 +56,6 @@ def single_process() -> Iterator[None]:
 
 
 def barrier() -> None:
-    """Until all processes are here."""
     if world_size() > 1:
         dist.barrier()
 
@@ -109,7 +107,6 @@ def all_reduce(x: Tensor) -> Tensor:
 
 
 def all_reduce_mean(x: Tensor) -> Tensor:
-    """The mean of x over all processes."""
     return all_reduce(x) / world_size() if world_size() > 1 else x
 
 

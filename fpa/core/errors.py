@@ -136,7 +136,6 @@ def _hint(kind: str, value: object) -> str:
 
 
 def _known_keys(model: "type[BaseModel]", loc: "list[int | str]") -> list[str]:
-    """The keys that a part of a model may have."""
     part: Any = model
     for step in loc:
         if fields := getattr(part, "model_fields", None):

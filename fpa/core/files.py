@@ -7,7 +7,6 @@ import fcntl
 import gzip
 import hashlib
 import json
-import math
 import os
 import socket
 import tarfile
@@ -98,13 +97,11 @@ def atomic_open(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
-    """Write bytes atomically."""
     with atomic_open(path) as file:
         file.write(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text (UTF-8) atomically."""
     write_bytes(path, text.encode())
 
 
@@ -125,7 +122,6 @@ def read_json(path: str | Path, made_by: str = "") -> Any:
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
-    """Save one array (.npy) atomically."""
     with atomic_open(path) as file:
         np.save(file, array)
 
@@ -142,17 +138,10 @@ def new_array(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap
     OSError when there is not enough. Without this, the first write into a page that finds no space
     would kill the process (SIGBUS).
     """
-    with open(path, "wb") as file:
-        about = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-            "fortran_order": False,
-            "shape": shape,
-        }
-        np.lib.format.write_array_header_1_0(file, about)
-        file.flush()
-        size = file.tell() + math.prod(shape) * np.dtype(dtype).itemsize
-        os.posix_fallocate(file.fileno(), 0, size)
-    return np.lib.format.open_memmap(path, "r+")
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, Path(path).stat().st_size)
+    return array
 
 
 def load_array(path: str | Path, mmap_mode: Literal["r"] | None = None) -> Any:
@@ -173,7 +162,6 @@ def load_arrays(path: str | Path) -> Any:
 
 
 def _load(path: str | Path, mmap_mode: Literal["r"] | None) -> Any:
-    """`numpy.load` without pickles."""
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError as error:
@@ -199,8 +187,6 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Holder(NamedTuple):
-    """A process that holds a lock."""
-
     host: str
     pid: int
     user: str
@@ -210,7 +196,6 @@ class Holder(NamedTuple):
 
     @classmethod
     def me(cls) -> Holder:
-        """This process."""
         try:
             user = getuser()
         except (KeyError, OSError):
@@ -275,7 +260,6 @@ def _take(folder: Path) -> int | Holder:
 
 
 def _flock(file: int, folder: Path) -> bool:
-    """Take the lock, unless another process has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -291,7 +275,6 @@ def _flock(file: int, folder: Path) -> bool:
 
 
 def _read(file: int) -> Holder | None:
-    """Who holds the lock, as it is written there."""
     with suppress(ValueError, TypeError):
         return Holder(*json.loads(os.pread(file, 4096, 0)))
     return None

@@ -44,19 +44,3 @@ else:
     stats = LazyModule("scipy.stats")
     torch = LazyModule("torch")
     F = LazyModule("torch.nn.functional")
-
-__all__ = [
-    *(
-        "F",
-        "linalg",
-        "mpl",
-        "np",
-        "pd",
-        "plt",
-        "safetensors_torch",
-        "sklearn_datasets",
-        "sns",
-        "stats",
-    ),
-    "torch",
-]

@@ -107,7 +107,6 @@ def _which(path: Path) -> tuple[int, int] | None:
 
 
 def _attempt(url: str, data: Path, about: Path, label: str) -> None:
-    """One request for the missing part, which is appended as it arrives."""
     have = data.stat().st_size if data.exists() else 0
     known = read_json(about) if have and about.exists() else {}
     headers = {"Accept-Encoding": "identity"}

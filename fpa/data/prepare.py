@@ -98,7 +98,6 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
 
 
 def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> Manifest:
-    """Make the array in the scratch folder, and return its manifest."""
     array = folder / SCRATCH / artifacts.IMAGES
     listing = list_images(reader, SOURCES[dataset.source].folders)
     found, expected = len(listing.images), dataset.count
@@ -211,7 +210,6 @@ def _check_unreadable(dataset: DatasetSpec, manifest: Manifest, folder: Path) ->
 
 
 def _drop_rows(rows: list[int], path: Path) -> None:
-    """Rewrite the array without these rows."""
     images = np.load(path, mmap_mode="r")
     kept = np.setdiff1d(np.arange(len(images)), rows)
     smaller = path.with_name("kept.npy")
@@ -252,7 +250,6 @@ class Job:
         self.start = os.fstat(self.file).st_size - math.prod(shape)
 
     def close(self) -> None:
-        """Save what is done."""
         self._save()
         os.close(self.file)
 
@@ -294,7 +291,6 @@ class Job:
         return [outcome for outcome in self.outcomes if outcome is not None]
 
     def _save(self) -> None:
-        """Write down what is done, after its pixels."""
         os.fsync(self.file)
         with open(self.notes, "a", encoding="utf-8") as file:
             file.writelines(self.unsaved)
@@ -343,7 +339,6 @@ _job: Job
 def _decode_chunks(
     job: Job, chunks: list[tuple[int, int]], workers: int
 ) -> Generator[list[Outcome]]:
-    """The outcomes of each chunk, in order."""
     # Forked processes share the open archive, the list and the array, and start at once.
     global _job
     _job = job

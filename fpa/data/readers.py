@@ -131,8 +131,6 @@ class _ArchiveReader(Reader):
 
 
 class ZipReader(_ArchiveReader):
-    """Members of a zip."""
-
     kind = "zip"
 
     HEADER_MARGIN = 256
@@ -198,8 +196,6 @@ class ZipReader(_ArchiveReader):
 
 
 class TarReader(_ArchiveReader):
-    """Members of an uncompressed tar."""
-
     kind = "tar"
 
     def __init__(self, path: Path) -> None:
@@ -325,7 +321,7 @@ def open_path(place: Path, scratch: Path) -> Reader:
             folder = FolderReader(place)
             if not any(path.is_file() for path in (place / DATABASE, *place.glob(f"*/{DATABASE}"))):
                 return folder
-            database = _database(folder, folder.list())
+            database = _database(folder)
             return LmdbReader(place / database) if database else folder
         if zipfile.is_zipfile(place):
             return _open_zip(place, scratch)
@@ -344,7 +340,7 @@ def open_path(place: Path, scratch: Path) -> Reader:
 
 def _open_zip(path: Path, scratch: Path) -> Reader:
     reader = ZipReader(path)
-    name = _database(reader, reader.list())
+    name = _database(reader)
     member = next((m for m in reader.members if m.filename == name), None)
     if member is None:
         return reader
@@ -359,7 +355,7 @@ def _open_zip(path: Path, scratch: Path) -> Reader:
 
 def _open_tar(path: Path, scratch: Path) -> Reader:
     reader = TarReader(path)
-    name = _database(reader, reader.list())
+    name = _database(reader)
     member = next((m for m in reader.members if m.name == name), None)
     if member is None:
         return reader
@@ -370,12 +366,12 @@ def _open_tar(path: Path, scratch: Path) -> Reader:
         return LmdbReader(_unwrap(file, path, member.name, scratch, member.size))
 
 
-def _database(reader: Reader, files: Iterable[Found]) -> str:
+def _database(reader: Reader) -> str:
     """The name of the LMDB in a folder or archive, empty without one.
 
     UserError where it is not alone: then it is not known which images are meant.
     """
-    files = list(files)
+    files = list(reader.list())
     names = [f.name for f in files if f"/{f.name}".endswith(f"/{DATABASE}")]
     names = [name for name in names if not HIDDEN.search(_tidy(name))]
     if not names:

@@ -45,27 +45,37 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     if manifest.stages.get("prepare") != STAGES["prepare"]:
         return False
     source, path = SOURCES[dataset.source], dataset.path
-    if path is None or not source.needs_path or not Path(path).expanduser().exists():
-        _check_allowed(dataset, manifest, folder)
-        return True
+    if path is not None and source.needs_path and Path(path).expanduser().exists():
+        _compare(dataset, path, manifest, folder)
+    unreadable = len(manifest.unreadable)
+    if unreadable > dataset.max_unreadable:
+        raise UserError(
+            f"{folder} was prepared without {unreadable:,} images that cannot be read, but "
+            f"max_unreadable is {dataset.max_unreadable} now; set datasets.{dataset.name}."
+            f"max_unreadable: {unreadable}, remove them, or mend them and delete {folder}"
+        )
+    return True
+
+
+def _compare(dataset: DatasetSpec, path: str, manifest: Manifest, folder: Path) -> None:
+    """UserError unless the source holds the images of the manifest, which gets its times."""
+    source = SOURCES[dataset.source]
     with contextlib.closing(source.open(path, folder)) as reader:
         # Files that an earlier version did not look into are still not among the images.
         formerly = {entry.name for entry in manifest.ignored if entry.reason == FORMERLY}
         listing = list_images(reader, source.folders, formerly)
         now = stamp(reader, listing)
         if now == manifest.source.stamp:
-            _check_allowed(dataset, manifest, folder)
-            return True
+            return
         log.info("%s: other names, sizes or times than when it was prepared; comparing", path)
-        mended = _mended(dataset, reader, listing, manifest)
-        if mended:
+        if mended := _mended(dataset, reader, listing, manifest):
             raise UserError(
                 f"{folder} was prepared without {', '.join(mended[:3])}"
                 f"{', ...' if len(mended) > 3 else ''}, which could not be read then and can be "
                 f"now ({len(mended):,} of {path}); delete {folder} to prepare it with "
                 f"{'it' if len(mended) == 1 else 'them'}"
             )
-        if _files_digest(reader, listing, manifest) != manifest.source.files_sha256:
+        if digest_of_many(_files(reader, listing, manifest)) != manifest.source.files_sha256:
             raise UserError(
                 f"{folder} was prepared from other images than {path} holds now "
                 f"({manifest.count:,} then, {len(listing.images):,} now); put those back, give "
@@ -77,19 +87,6 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     # Another user's data folder: then they are compared again next time.
     with contextlib.suppress(UserError):
         write_json(folder / artifacts.MANIFEST, manifest.as_json())
-    _check_allowed(dataset, manifest, folder)
-    return True
-
-
-def _check_allowed(dataset: DatasetSpec, manifest: Manifest, folder: Path) -> None:
-    """UserError when the data set was prepared without more images than may be left out now."""
-    unreadable = len(manifest.unreadable)
-    if unreadable > dataset.max_unreadable:
-        raise UserError(
-            f"{folder} was prepared without {unreadable:,} images that cannot be read, but "
-            f"max_unreadable is {dataset.max_unreadable} now; set datasets.{dataset.name}."
-            f"max_unreadable: {unreadable}, remove them, or mend them and delete {folder}"
-        )
 
 
 def _mended(
@@ -108,14 +105,10 @@ def _mended(
     return found
 
 
-def _files_digest(reader: Reader, listing: Listing, manifest: Manifest) -> str:
-    """What the manifest would say of the source's files now."""
+def _files(reader: Reader, listing: Listing, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Names and digests of the files that the manifest counts among the images."""
     unreadable = {entry.name for entry in manifest.unreadable}
-
-    def files() -> Iterator[tuple[str, str]]:
-        for found in listing.images:
-            if found.name not in unreadable and not found.problem:
-                with contextlib.suppress(OSError, ValueError):
-                    yield found.name, hashlib.sha256(reader.read(found.place)).hexdigest()
-
-    return digest_of_many(files())
+    for found in listing.images:
+        if found.name not in unreadable and not found.problem:
+            with contextlib.suppress(OSError, ValueError):
+                yield found.name, hashlib.sha256(reader.read(found.place)).hexdigest()

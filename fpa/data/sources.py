@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -168,11 +168,6 @@ class DatasetSpec(BaseModel):
     resolution: int
     """Width and height (px)."""
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """The inverse of `as_json`; ValueError when it is something else."""
-        return cls.model_validate(value)
-
     def as_json(self) -> dict[str, Any]:
         """What defines the images, as a run and a manifest say it.
 
@@ -233,7 +228,7 @@ def _one_spelling(dataset: DatasetSpec, data: Path) -> DatasetSpec:
         if not path.parent.name.startswith(_store(dataset, "")):
             continue
         try:
-            prepared = DatasetSpec.from_json(read_json(path)["dataset"])
+            prepared = DatasetSpec.model_validate(read_json(path)["dataset"])
         except (UserError, ValueError, TypeError, KeyError):
             continue
         # Its folder's name tells whether it is of this version.
@@ -267,22 +262,16 @@ def difference(found: DatasetSpec, expected: DatasetSpec) -> str:
     if UNKNOWN in (found.path, expected.path):
         keys = ["resolution", "channels"]
     for key in keys:
-        ours, theirs = getattr(found, key), getattr(expected, key)
-        if ours == theirs or (key == "path" and _same_place(ours, theirs)):
+        ours, theirs = (getattr(dataset, key) for dataset in (found, expected))
+        if ours == theirs or (key == "path" and _place(ours) == _place(theirs)):
             continue
-        return f"{key} {_shown(ours)}, expected {_shown(theirs)}"
+        ours, theirs = ("any" if value is None else value for value in (ours, theirs))
+        return f"{key} {ours}, expected {theirs}"
     return ""
 
 
-def _same_place(one: str | None, two: str | None) -> bool:
-    if one is None or two is None:
-        return False
-    first, second = (os.path.realpath(os.path.expanduser(path)) for path in (one, two))
-    return first == second
-
-
-def _shown(value: object) -> str:
-    return "any" if value is None else str(value)
+def _place(path: str | None) -> str | None:
+    return path and os.path.realpath(os.path.expanduser(path))
 
 
 def content(dataset: DatasetSpec) -> dict[str, Any]:
@@ -308,8 +297,7 @@ def _store(dataset: DatasetSpec, made: str) -> str:
 
 def downloadable(dataset: DatasetSpec, data: Path) -> bool:
     """Whether the data set is the official archive and that can be downloaded automatically."""
-    source = SOURCES[dataset.source]
-    if not source.url or dataset.path is None:
+    if not SOURCES[dataset.source].url or dataset.path is None:
         return False
     return Path(dataset.path) == archive_path(dataset.source, data)
 

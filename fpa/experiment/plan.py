@@ -126,7 +126,6 @@ class Plan:
         return training.model_copy(update={"watch_protocol": name})
 
     def _has_best(self, name: str) -> bool:
-        """Whether a model's runs keep their best checkpoint."""
         if name in self._finished:
             return self._finished[name].best is not None
         return bool(self.models[name].training.watch_kimg)
@@ -301,11 +300,9 @@ class Plan:
         return artifacts.samples(evaluation.checkpoint, count, evaluation.seed)
 
     def class_of(self, model: str) -> str:
-        """What builds a model, as package.module:Class."""
         return self.models[model].class_ or ""
 
     def score_file(self, protocol: str) -> str:
-        """A run's score file by a protocol."""
         digest = score_digest(self.protocols[protocol], self.evaluation)
         return artifacts.score(protocol, digest)
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import safetensors
 
-from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_arrays
+from fpa.evaluation.run_artifacts import ARTIFACTS
 from fpa.evaluation.trace import Trace, to_uint8
 from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures import Input, Spec, played_inputs
@@ -36,7 +36,7 @@ class Player(NamedTuple):
 def live_files(experiment: Experiment, specs: Mapping[str, Spec]) -> dict[Input, str]:
     """Where the painter behind each played trace lies, below the results folder."""
     evaluation, count = experiment.config.evaluation, experiment.config.figures.paintings
-    file = artifacts.live_painter(evaluation.checkpoint, count, evaluation.seed)
+    file = ARTIFACTS["live"].file(evaluation.checkpoint, count, seed=evaluation.seed)
     return {
         part: str(PurePosixPath(part.path).with_name(file))
         for part in played_inputs(specs.values())

@@ -169,7 +169,7 @@ def data_sources(experiment: Experiment, results: Path) -> list[DataSource]:
     found: dict[str, DataSource] = {}
     for run in experiment.runs:
         summary = RunFolder(results / run.folder).read_summary()
-        dataset = DatasetSpec.from_json(summary.run["dataset"])
+        dataset = DatasetSpec.model_validate(summary.run["dataset"])
         source = source_of(dataset.source)
         found[run.dataset] = DataSource(
             dataset=run.dataset,

@@ -139,7 +139,7 @@ class Run:
             if value.keys() != {"dataset", "model", "training", "seed", "digest", "base"}:
                 raise ValueError
             run = cls(
-                DatasetSpec.from_json(value["dataset"]),
+                DatasetSpec.model_validate(value["dataset"]),
                 RunModel.from_json(value["model"]),
                 Budget.from_json(value["training"]),
                 value["seed"],

@@ -132,7 +132,6 @@ def image_count(plan: Plan, spec: DatasetSpec) -> int:
 
 
 def _check_samples(plan: Plan, protocol: Protocol) -> None:
-    """UserError when a protocol has too few images for what is measured."""
     evaluation, n = plan.evaluation, protocol.n_fake
     measured, groups = set(evaluation.metrics), evaluation.groups
     where = f"evaluation.protocols.{protocol.name}"
@@ -304,7 +303,6 @@ def to_fetch(plan: Plan) -> list[str]:
 
 
 def _missing_weights(plan: Plan) -> list[str]:
-    """Weights of the experiment's extractors that are nowhere to be found."""
     names = {protocol.extractor for protocol in plan.protocols.values()}
     configured = plan.config.inception_weights
     missing: dict[str, None] = {}

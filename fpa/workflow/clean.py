@@ -52,7 +52,6 @@ def leftovers(plans: Sequence[Plan]) -> Iterator[Leftover]:
 
 
 def remove(leftover: Leftover) -> None:
-    """Delete it."""
     if leftover.path.is_dir() and not leftover.path.is_symlink():
         shutil.rmtree(leftover.path)
     else:

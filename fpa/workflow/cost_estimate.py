@@ -192,8 +192,11 @@ def disk_usage(plan: Plan) -> DiskUsage:
     # Planning imports no torch; only this question needs the models themselves.
     from fpa.training.cost import bytes_on_disk
 
-    sizes = {key: bytes_on_disk(run) for key, run in _kinds_of_runs(plan).items()}
-    spaces = _spaces(plan)
+    one_each = {_kind(run): run for run in plan.all_runs()}
+    sizes = {kind: bytes_on_disk(run) for kind, run in one_each.items()}
+    spaces = {protocol.space for protocol in plan.by_features}
+    if plan.evaluation.cross_check:
+        spaces |= {s for p in plan.by_features for s in p.checked_spaces}
     widths = sum(_width(space, logits=False) for space in spaces)
     pixels = {name: spec.channels * spec.resolution**2 for name, spec in plan.datasets.items()}
     scored = plan.sample_count
@@ -217,21 +220,12 @@ def disk_usage(plan: Plan) -> DiskUsage:
 
 def _archives(plan: Plan) -> Iterator[int]:
     """Each archive once: as large as it is, or as it is said to be."""
-    for path, source in {
-        spec.path: SOURCES[spec.source] for spec in plan.datasets.values()
-    }.items():
+    sources = {spec.path: SOURCES[spec.source] for spec in plan.datasets.values()}
+    for path, source in sources.items():
         if path is not None and Path(path).expanduser().is_file():
             yield Path(path).expanduser().stat().st_size
         elif source.size:
             yield round(float(source.size.removesuffix(" GB")) * 1e9)
-
-
-def _spaces(plan: Plan) -> set[Space]:
-    """Every feature space that the experiment's scores need."""
-    spaces = {protocol.space for protocol in plan.by_features}
-    if plan.evaluation.cross_check:
-        spaces |= {s for p in plan.by_features for s in p.checked_spaces}
-    return spaces
 
 
 def _width(space: Space, logits: bool) -> int:
@@ -244,11 +238,6 @@ def _width(space: Space, logits: bool) -> int:
 
 def _kind(run: Run) -> tuple[str, int, int]:
     return run.model.name, run.dataset.resolution, run.dataset.channels
-
-
-def _kinds_of_runs(plan: Plan) -> dict[tuple[str, int, int], Run]:
-    """One run of every size."""
-    return {_kind(run): run for run in plan.all_runs()}
 
 
 def list_disk(disk: DiskUsage, together: int) -> Iterator[str]:

@@ -51,7 +51,6 @@ class Call:
 
     @property
     def configfiles(self) -> list[str]:
-        """Configuration files that have been read."""
         return self._workflow.configfiles
 
     def make_by_default(self, rule: str) -> None:

@@ -357,7 +357,6 @@ class Workflow:
         return ["--store", str(Path(input.images).parent)] if shown else []
 
     def figure_inputs(self, wildcards: Wildcards) -> list[str]:
-        """The artifacts that a figure shows."""
         inputs = self.drawn[wildcards.figure].inputs
         return [self.in_results(part.path) for part in inputs if not part.optional]
 

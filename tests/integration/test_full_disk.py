@@ -99,10 +99,10 @@ def stages(small: dict) -> dict[str, list[str]]:
         *(
             (verb, [folder, "--count", number, *shown, "--out", folder / name])
             for verb, number, name in (
-                ("paint", 2, artifacts.paintings(kept, figures["paintings"], seed)),
-                ("statistics", 2, artifacts.step_statistics(kept, 256, seed)),
-                ("export-web", 2, artifacts.live_painter(kept, figures["paintings"], seed)),
-                ("interpolate", 1, artifacts.interpolations(kept, 3, 12, seed)),
+                ("paint", 2, f"paintings-{kept}-n{figures['paintings']}-seed{seed}.npz"),
+                ("statistics", 2, f"statistics-{kept}-n256-seed{seed}.npz"),
+                ("export-web", 2, f"live-{kept}-n{figures['paintings']}-seed{seed}.safetensors"),
+                ("interpolate", 1, f"interpolations-{kept}-3x12-seed{seed}.npy"),
             )
         ),
         (

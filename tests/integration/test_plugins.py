@@ -10,7 +10,6 @@ import torch
 import yaml
 from conftest import fpa_ok
 
-from fpa.core import artifacts
 from fpa.data.sources import store_name
 from fpa.evaluation.path_length import EPSILON
 from fpa.evaluation.sampling import sample_latents
@@ -79,7 +78,7 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     paths = folder / experiment.score_file("paths")
     how = ("--count", 40, "--checkpoint", "last", "--protocol", "paths", "--device", "cpu")
     run("path-length", folder, "--extractor", pairs, *how, "--out", paths)
-    paintings = folder / artifacts.paintings("last", 2, 0)
+    paintings = folder / "paintings-last-n2-seed0.npz"
     run("paint", folder, "--count", 2, "--out", paintings, "--device", "cpu")
     # As the workflow's rule asks for it.
     again = folder / "again.npz"

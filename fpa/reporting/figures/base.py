@@ -16,6 +16,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError, in_words
 from fpa.core.lazy import pd
 from fpa.core.registry import Registry
+from fpa.evaluation.run_artifacts import ARTIFACTS
 from fpa.experiment.experiment import Experiment
 from fpa.reporting.results import load_file
 
@@ -139,12 +140,14 @@ class Context:
 
     def traces(self, dataset: str, model: str) -> tuple[Input, ...]:
         """The painting traces of a model on a data set."""
-        file = artifacts.paintings(self.checkpoint, self.shown.paintings, self.sample_seed)
+        made = ARTIFACTS["paintings"]
+        file = made.file(self.checkpoint, self.shown.paintings, seed=self.sample_seed)
         return self.first_inputs(file, dataset, [model])
 
     def statistics(self, dataset: str | None, models: Sequence[str]) -> tuple[Input, ...]:
         """The step statistics of painters."""
-        file = artifacts.step_statistics(self.checkpoint, self.shown.statistics, self.sample_seed)
+        made = ARTIFACTS["statistics"]
+        file = made.file(self.checkpoint, self.shown.statistics, seed=self.sample_seed)
         return self.first_inputs(file, dataset, models)
 
     def spec(

@@ -11,6 +11,7 @@ import numpy as np
 from fpa.core import artifacts
 from fpa.core.lazy import plt
 from fpa.data.picture import tile
+from fpa.evaluation.run_artifacts import ARTIFACTS
 from fpa.reporting.figures.base import Context, Input, Spec, load_by_model, register
 from fpa.reporting.figures.theme import (
     TEXT_WIDTH,
@@ -79,11 +80,11 @@ register("samples", samples_specs, draw_samples)
 
 def interpolation_specs(context: Context) -> Iterator[Spec]:
     """One for each data set."""
-    file = artifacts.interpolations(
+    file = ARTIFACTS["interpolations"].file(
         context.checkpoint,
         context.shown.interpolations,
         context.shown.frames,
-        context.sample_seed,
+        seed=context.sample_seed,
     )
     for dataset in context.stores:
         yield context.spec(
