@@ -5,11 +5,8 @@ The card is a README.md with the front matter that model hubs read.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import yaml
 
 import fpa
 from fpa.core import artifacts
@@ -22,13 +19,15 @@ from fpa.evaluation import live
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.sampling import sample
-from fpa.evaluation.scores import Estimate, Score
+from fpa.evaluation.scores import Score
 from fpa.models.interface import Model
 from fpa.reporting.inspection import contact_sheet
 from fpa.reporting.metric_labels import FRECHET, heading, measure
 from fpa.reporting.player import read_live
+from fpa.reporting.report import template
+from fpa.reporting.tables.base import cell
 from fpa.reporting.tables.rendering import escape_markdown, one_line, to_markdown
-from fpa.runs.folder import RunFolder, TrainingSummary
+from fpa.runs.folder import RunFolder
 from fpa.runs.generators import export, export_onnx, restore
 from fpa.runs.run import Json, Run
 
@@ -36,36 +35,6 @@ SHOWN = 64
 """Samples in the picture."""
 LATENTS = 8
 """That the page begins with."""
-LOAD = """\
-import fpa
-
-model = fpa.load({folder})
-images = fpa.paint(model, 64, seed=0)  # uint8 (64, {channels}, {size}, {size})
-"""
-PAPER = (
-    "Kazuki Irie and Jürgen Schmidhuber: Images as Weight Matrices: Sequential Image Generation "
-    "Through Synaptic Learning Rules. ICLR 2023, arXiv:2210.06184"
-)
-
-
-class Exported(NamedTuple):
-    """What a card is about."""
-
-    run: Run
-    checkpoint: str
-    latent_dim: int
-    training: TrainingSummary
-    """What the finished training was (train.json)."""
-    scores: Sequence[Score]
-    """The scores of this checkpoint."""
-    files: Mapping[str, str]
-    """SHA-256 of each file beside the card, by name."""
-    licence: str | None = None
-    """SPDX identifier that the publisher chose for the weights."""
-    onnx_difference: float | None = None
-    """Largest difference of a pixel between PyTorch and ONNX, if there is ONNX."""
-
-
 EXPORT_FILES = {
     *(artifacts.GENERATOR, artifacts.GENERATOR_CONFIGURATION, artifacts.GENERATOR_ONNX),
     *(artifacts.GENERATOR_PAGE, artifacts.CARD, artifacts.CARD_SAMPLES),
@@ -115,17 +84,29 @@ def export_run(
         *([artifacts.GENERATOR_ONNX] if onnx else []),
         *([artifacts.GENERATOR_PAGE] if page else []),
     ]
-    about = Exported(
-        run,
-        checkpoint,
-        model.latent_dim,
-        training,
-        scores_of(run_folder, checkpoint) if scores is None else scores,
-        {name: file_digest(out / name) for name in names},
-        licence,
-        difference,
+    scores = scores_of(run_folder, checkpoint) if scores is None else scores
+    dataset = run.dataset
+    # In the front matter, a line of its own could end it.
+    title = one_line(
+        f"{run.model.name} on {dataset.name}, {dataset.resolution} px, seed {run.seed}"
     )
-    write_text(out / artifacts.CARD, model_card(about, out.resolve().name))
+    card = template("card.md.jinja").render(
+        front=_front_matter(run, scores, title, licence),
+        title=title,
+        folder=json.dumps(out.resolve().name),
+        version=fpa.__version__,
+        run=run,
+        dataset=dataset,
+        source=source_of(dataset.source),
+        training=training,
+        machine=machine,
+        checkpoint=checkpoint,
+        latent_dim=model.latent_dim,
+        onnx_difference=difference,
+        scores=[_table(score) for score in scores],
+        files={name: file_digest(out / name) for name in names},
+    )
+    write_text(out / artifacts.CARD, card)
 
 
 def _write_page(model: Model, path: Path) -> None:
@@ -149,138 +130,63 @@ def scores_of(run_folder: Path, checkpoint: str) -> list[Score]:
 # The card -------------------------------------------------------------------------------------
 
 
-def model_card(about: Exported, folder: str) -> str:
-    """The card's text. folder: the name of the export's folder, for the lines that load it."""
-    run = about.run
-    size, channels = run.dataset.resolution, run.dataset.channels
-    # In the front matter, a line of its own could end it.
-    title = one_line(f"{run.model.name} on {run.dataset.name}, {size} px, seed {run.seed}")
-    source = source_of(run.dataset.source)
-    load = LOAD.format(folder=json.dumps(folder), channels=channels, size=size)
-    sections = {
-        "How to load it": f"```python\n{load}```\n\n"
-        f"This needs the Python package `fpa`, version {escape_markdown(fpa.__version__)}. "
-        "Nothing in this folder is executed.",
-        "Model": _model(about),
-        "Data": _data(about, source),
-        "Training": _training(about),
-        "Scores": _scores(about),
-        "Limits": f"It makes images of {size} x {size} px like those that it was trained on, and "
-        "was made to compare methods. Whether it repeats training images is shown by the report's "
-        "figure of nearest neighbours.",
-        "Files": "\n".join(
-            f"- `{name}`: SHA-256 `{digest}`" for name, digest in about.files.items()
-        ),
-        "Citation": f"{escape_markdown(PAPER)}. "
-        f"The images: {escape_markdown(source.citation or source.description)}.",
-    }
-    front = yaml.safe_dump(_front_matter(about, title), sort_keys=False, allow_unicode=True)
-    body = "\n\n".join(f"## {name}\n\n{text}" for name, text in sections.items())
-    picture = f"![64 samples, not chosen]({artifacts.CARD_SAMPLES})\n\n*64 samples of seed 0, not chosen.*"
-    return f"---\n{front}---\n\n# {escape_markdown(title)}\n\n{picture}\n\n{body}\n"
-
-
 def source_of(name: str) -> Source:
     """A source of images; of one that no plugin has registered here, only its name is known."""
     return SOURCES[name] if name in SOURCES else Source(description=f"the source '{name}'")
 
 
-def _front_matter(about: Exported, title: str) -> dict[str, object]:
-    dataset = about.run.dataset
-    front: dict[str, object] = {
-        **({"license": about.licence} if about.licence else {}),
-        "library_name": "fpa",
-        "pipeline_tag": "unconditional-image-generation",
-        "tags": ["fast-weight-painter", "gan"],
+def _front_matter(
+    run: Run, scores: Sequence[Score], title: str, licence: str | None
+) -> dict[str, object]:
+    """What model hubs read."""
+    task = "unconditional-image-generation"
+    front: dict[str, object] = {"license": licence} if licence else {}
+    front |= {"library_name": "fpa", "pipeline_tag": task, "tags": ["fast-weight-painter", "gan"]}
+    dataset = {
+        "type": one_line(run.dataset.name),
+        "name": one_line(source_of(run.dataset.source).description),
     }
     results = [
-        {
-            "task": {"type": "unconditional-image-generation"},
-            "dataset": {
-                "type": one_line(dataset.name),
-                "name": one_line(source_of(dataset.source).description),
-            },
-            "metrics": [
-                {
-                    # A hub compares what is called `fid` with Inception's.
-                    "type": "frechet_distance" if label == FRECHET else name,
-                    "name": one_line(f"{label}, {protocol_in_words(score)}"),
-                    "value": estimate.value,
-                }
-                for name, estimate in score.metrics.items()
-                if name in METRICS and not math.isnan(estimate.value)
-                for label in [measure(name, [score.extractor])]
-            ],
-        }
-        for score in about.scores
+        {"task": {"type": task}, "dataset": {**dataset}, "metrics": _metrics(score)}
+        for score in scores
         if score.metrics
     ]
     return {**front, "model-index": [{"name": title, "results": results}]} if results else front
 
 
-def protocol_in_words(score: Score) -> str:
-    """What a score is of: network, resize, files, numbers of images."""
-    return f"protocol {score.protocol} ({counted(score.as_json())})"
+def _metrics(score: Score) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for name, estimate in score.metrics.items():
+        if name in METRICS and not math.isnan(estimate.value):
+            label = measure(name, [score.extractor])
+            # A hub compares what is called `fid` with Inception's.
+            kind = "frechet_distance" if label == FRECHET else name
+            words = one_line(f"{label}, protocol {_protocol(score)}")
+            found.append({"type": kind, "name": words, "value": estimate.value})
+    return found
 
 
-def _model(about: Exported) -> str:
-    model = about.run.model
-    parameters = about.training.parameters.get("ema")
-    count = f"{parameters:,} parameters" if parameters else "a number of parameters not recorded"
-    onnx = ""
-    if about.onnx_difference is not None:
-        onnx = (
-            "\n\nAs ONNX: input `latent` (batch, latent size), standard normal; output `image`, to be "
-            "clamped to [0, 1], and of a painter `steps`, the image after every step. Compared with "
-            f"PyTorch by onnxruntime: the largest difference of a pixel is {about.onnx_difference:.1e}."
-        )
-    return (
-        f"The EMA generator of `{model.class_}`, {about.checkpoint} checkpoint: "
-        f"{count}; latents of size {about.latent_dim}, standard normal.{onnx}\n\n"
-        f"```yaml\n{yaml.safe_dump(model.settings, sort_keys=True)}```"
-    )
+def _protocol(score: Score) -> str:
+    return f"{score.protocol} ({counted(score.as_json())})"
 
 
-def _data(about: Exported, source: Source) -> str:
-    dataset = about.run.dataset
-    count = f"{dataset.count:,} images" if dataset.count else "images"
-    return "\n".join(
-        [
-            f"- {escape_markdown(source.description)}",
-            f"- {count}, resized to {dataset.resolution} px ({dataset.filter}), "
-            f"{'grey' if dataset.channels == 1 else 'RGB'}; "
-            f"digest `{about.training.images_sha256 or 'not recorded'}`",
-            f"- Licence of the data: {escape_markdown(source.licence or 'not known')}",
-        ]
-    )
-
-
-def _training(about: Exported) -> str:
-    training, run = about.training, about.run
-    if training.official:
-        where = [
-            f"Imported from a published checkpoint, SHA-256 `{training.official['sha256']}`; where "
-            "and for how long it was trained is not recorded"
-        ]
-    else:
-        precision = ", ".join(training.precision) or "float32 throughout"
-        where = [
-            f"On {escape_markdown(machine(training.hardware))}; precision: {precision}",
-            f"Seconds of the last attempt: {training.seconds_of_last_attempt:,.0f}",
-        ]
-    if run.base:
-        where.insert(
-            0, f"Starts from the run `{run.base.digest}` ({escape_markdown(run.base.model.name)})"
-        )
-    versions = ", ".join(f"{name} {version}" for name, version in training.versions.items())
-    lines = [
-        f"{1000 * training.kimg:,.0f} images seen in {training.steps:,} steps of "
-        f"{run.training.batch_size}, seed {run.seed}",
-        *where,
-        f"Versions: {escape_markdown(versions)}",
-        f"Digest of the run, which covers everything that its weights depend on: `{run.digest}`",
-    ]
-    return "\n".join(f"- {line}" for line in lines)
+def _table(score: Score) -> str:
+    """A score's metrics as Markdown under a caption."""
+    caption = f"Protocol {_protocol(score)}, {score.checkpoint} checkpoint."
+    if score.extractor != "inception_v3":
+        caption += " Not comparable with Inception's FID."
+    rows = {
+        heading(name, [score.extractor]): {
+            "value": cell(*estimate, name, unknown="not known"),
+            "better": "lower" if METRICS[name].lower_is_better else "higher",
+        }
+        for name, estimate in score.metrics.items()
+        if name in METRICS
+    }
+    if not rows:
+        return f"{escape_markdown(caption)} The score is NaN."
+    frame = pd.DataFrame(rows.values(), pd.Index(rows, name="metric"))
+    return to_markdown(frame, caption).rstrip()
 
 
 def machine(hardware: Json) -> str:
@@ -289,38 +195,3 @@ def machine(hardware: Json) -> str:
         return "a machine not recorded"
     name = processor(hardware, "an unknown processor")
     return f"{hardware['device']}, {name}, {cpu_threads(hardware.get('threads'))}"
-
-
-def _scores(about: Exported) -> str:
-    if not about.scores:
-        return f"The {about.checkpoint} checkpoint has not been scored."
-    parts = []
-    for score in about.scores:
-        rows = [
-            (
-                heading(name, measure(name, [score.extractor]), "x"),
-                _number(estimate, name),
-                "lower" if METRICS[name].lower_is_better else "higher",
-            )
-            for name, estimate in score.metrics.items()
-            if name in METRICS
-        ]
-        words = protocol_in_words(score)
-        caption = f"{words[0].upper()}{words[1:]}, {score.checkpoint} checkpoint." + (
-            "" if score.extractor == "inception_v3" else " Not comparable with Inception's FID."
-        )
-        if not rows:
-            parts.append(f"{escape_markdown(caption)} The score is NaN.")
-            continue
-        frame = pd.DataFrame(rows, columns=["metric", "value", "better"]).set_index("metric")
-        parts.append(to_markdown(frame, caption).rstrip())
-    return "\n\n".join(parts)
-
-
-def _number(estimate: Estimate, metric: str) -> str:
-    """A metric's value and standard error of sampling."""
-    scale, digits = METRICS[metric].scale, METRICS[metric].digits
-    if math.isnan(estimate.value):
-        return "not known"
-    text = f"{scale * estimate.value:.{digits}f}"
-    return text if math.isnan(estimate.error) else f"{text} ± {scale * estimate.error:.{digits}f}"

@@ -18,12 +18,14 @@ from fpa.core.progress import log
 from fpa.data.sources import DatasetSpec
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.scores import Score
-from fpa.experiment.experiment import Experiment, ProtocolEntry
+from fpa.experiment.experiment import Experiment
 from fpa.reporting import publication as layout
 from fpa.reporting.bundle import pack
 from fpa.reporting.model_card import export_run, machine, source_of
 from fpa.reporting.publication import DataSource, Publication, TrainingRecord
-from fpa.reporting.tables.rendering import escape_markdown, to_markdown
+from fpa.reporting.report import template
+from fpa.reporting.results import by_name
+from fpa.reporting.tables.rendering import to_markdown
 from fpa.runs.folder import RunFolder
 
 PAPER = {
@@ -70,7 +72,11 @@ def publish(
         )
         write_json(folder / layout.ABOUT, publication.model_dump())
         write_text(folder / layout.DATASHEET, datasheet(experiment, publication))
-        write_text(folder / layout.README, _readme(experiment, folder, licence))
+        scores = (folder / artifacts.table("scores", "md")).read_text(encoding="utf-8").rstrip()
+        readme = template("publication.md.jinja").render(
+            experiment=experiment, publication=publication, licence=licence, scores=scores
+        )
+        write_text(folder / layout.README, readme)
         digests = {
             "bundle.tar.gz": file_digest(folder / artifacts.BUNDLE),
             "experiment.json": file_digest(remade / artifacts.EXPERIMENT),
@@ -101,41 +107,6 @@ def _export_models(
     if without:
         log.warning("%d of %d runs have no weights", without, len(experiment.runs))
     return found
-
-
-def _readme(experiment: Experiment, folder: Path, licence: str | None) -> str:
-    front: dict[str, object] = {
-        **({"license": licence} if licence else {}),
-        "library_name": "fpa",
-        "tags": ["fast-weight-painter", "gan", "benchmark"],
-    }
-    scores = folder / artifacts.table("scores", "md")
-    table = scores.read_text(encoding="utf-8").rstrip() if scores.exists() else ""
-    table = f"\n\n## Scores\n\n{table}" if table else ""
-    there = [
-        f"- `{name}`: {what}"
-        for name, what in {
-            artifacts.REPORT: "everything on one page, for a browser, offline",
-            "tables": "scores as CSV, Markdown and LaTeX",
-            "figures": "PNG and PDF",
-            artifacts.BUNDLE: "what tables, figures and report are made from",
-            layout.MODELS: "each scored generator: safetensors, configuration, model card",
-            layout.DATASHEET: "what was run where, on which data",
-            layout.ABOUT: "the same for programs",
-            layout.CITATION: "how to cite this",
-            layout.CHECKSUMS: "for `sha256sum -c`",
-        }.items()
-        if name in (layout.CITATION, layout.CHECKSUMS) or (folder / name).exists()
-    ]
-    return (
-        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n"
-        f"# Results of {escape_markdown(experiment.name)}\n\n"
-        "Fast Weight Painters (Irie & Schmidhuber, ICLR 2023), reproduced and measured with the "
-        "Python package `fpa`.\n\n" + "\n".join(there) + table + "\n\n## Verify\n\n"
-        "```\npython -m fpa verify .\n```\n\n"
-        "makes every table and figure again from the bundle and compares digests. With the data, "
-        "`--rescore 0.1 --data data` also samples from a tenth of the models and scores them again.\n"
-    )
 
 
 # Datasheet ------------------------------------------------------------------------------------
@@ -187,64 +158,9 @@ def data_sources(experiment: Experiment, results: Path) -> list[DataSource]:
 
 def datasheet(experiment: Experiment, publication: Publication) -> str:
     """The datasheet as Markdown: machines, versions, hours, images, seeds, and the data's licences."""
-    trainings = publication.trainings
-    parts = [
-        f"# Datasheet of {escape_markdown(experiment.name)}",
-        _summary(experiment, trainings),
-        "## Data",
-        *(_data(source) for source in publication.datasets),
-        "## Evaluation",
-        *(_protocol(experiment, protocol) for protocol in experiment.protocols),
-        "## Trainings",
-        "Hours are those of a training's last attempt: what was done before an interruption is not "
-        "in them. Digests cover everything that the weights depend on.",
-        _table(experiment.labels, trainings),
-        "## Versions",
-        "Trainings:",
-        "\n".join(f"- {escape_markdown(line)}" for line in _versions(trainings)),
-        "Tables, figures and report: "
-        + escape_markdown(", ".join(f"{k} {v}" for k, v in publication.versions.items()))
-        + ".",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _summary(experiment: Experiment, trainings: Sequence[TrainingRecord]) -> str:
-    hours: dict[str, float] = {}
-    for row in trainings:
-        hours[row.machine] = hours.get(row.machine, 0) + row.hours
-    where = "; ".join(f"{hours[name]:.1f} hours on {name}" for name in sorted(hours))
-    seeds = ", ".join(map(str, experiment.config.seeds))
-    images = sum(row.images for row in trainings)
-    return escape_markdown(
-        f"Trainings: {len(trainings)}; seeds: {seeds}; images seen in all: {images:,}; {where}."
-    )
-
-
-def _data(source: DataSource) -> str:
-    count = f"{source.images:,} images" if source.images else "images"
-    lines = [
-        f"{source.dataset}: {source.description}; {count} at {source.resolution} px",
-        f"Licence: {source.licence or 'not known'}",
-        *([f"From: {source.page}"] if source.page else []),
-        *([f"Cite: {source.citation}"] if source.citation else []),
-    ]
-    text = "\n".join(f"- {escape_markdown(line)}" for line in lines)
-    return f"{text}\n- Digest of the prepared images: `{source.images_sha256}`"
-
-
-def _protocol(experiment: Experiment, protocol: ProtocolEntry) -> str:
-    evaluation = experiment.config.evaluation
-    return "- " + escape_markdown(
-        f"Protocol {protocol.name}: {counted(protocol.as_dict())}; {evaluation.checkpoint} "
-        f"checkpoint, seed {evaluation.seed}"
-    )
-
-
-def _table(labels: dict[str, str], trainings: Sequence[TrainingRecord]) -> str:
     rows = [
         {
-            "model": labels.get(row.model, row.model),
+            "model": experiment.labels[row.model],
             "data set": row.dataset,
             "seed": row.seed,
             "images": f"{row.images:,}",
@@ -254,18 +170,15 @@ def _table(labels: dict[str, str], trainings: Sequence[TrainingRecord]) -> str:
             "commit": row.commit or "not recorded",
             "digest": row.digest[:10],
         }
-        for row in trainings
+        for row in publication.trainings
     ]
-    return to_markdown(pd.DataFrame(rows).set_index("model"), "").strip()
-
-
-def _versions(trainings: Sequence[TrainingRecord]) -> list[str]:
-    """Every version of each library that a training ran with."""
-    found: dict[str, set[str]] = {}
-    for row in trainings:
-        for name, version in row.versions.items():
-            found.setdefault(name, set()).add(version)
-    return [f"{name} {', '.join(sorted(found[name]))}" for name in sorted(found)]
+    return template("datasheet.md.jinja").render(
+        experiment=experiment,
+        publication=publication,
+        counted=counted,
+        trainings=to_markdown(pd.DataFrame(rows).set_index("model"), "").strip(),
+        versions=dict(sorted(by_name(row.versions for row in publication.trainings).items())),
+    )
 
 
 # Citation (Citation File Format 1.2.0) --------------------------------------------------------

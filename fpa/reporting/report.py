@@ -24,7 +24,7 @@ from fpa.reporting.figures.theme import DPI, TEXT_WIDTH
 from fpa.reporting.player import players
 from fpa.reporting.results import Results, RunResults, by_name, read_table, status_of
 from fpa.reporting.tables import Made, health, table_names
-from fpa.reporting.tables.rendering import Rows, to_rows
+from fpa.reporting.tables.rendering import Rows, escape_markdown, to_rows
 from fpa.runs.folder import TrainingSummary
 
 PLAYER_SCRIPTS = (
@@ -75,14 +75,23 @@ def render_painters(experiment: Experiment, specs: Mapping[str, Spec], folder: P
 
 
 def template(name: str) -> jinja2.Template:
-    """A page's template, which escapes all that is put into it."""
-    return jinja2.Environment(
+    """A template of HTML or Markdown, which escapes all that is put into it and is not marked `safe`."""
+    markdown = ".md" in name
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fpa", "web"),
-        autoescape=jinja2.select_autoescape(default=True, default_for_string=True),
+        autoescape=not markdown,
+        finalize=_as_markdown if markdown else None,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    ).get_template(name)
+        keep_trailing_newline=markdown,
+    )
+    environment.filters["yaml"] = yaml.safe_dump
+    return environment.get_template(name)
+
+
+def _as_markdown(value: object) -> str:
+    return str(value) if hasattr(value, "__html__") else escape_markdown(value)
 
 
 class RunRow(NamedTuple):
