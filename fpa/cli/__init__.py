@@ -119,7 +119,7 @@ def _run(words: list[str]) -> int:
         options.action(options)
     except UsageError as error:
         start_logging(verb, _log_among(words))
-        return _fail(verb, str(error), 2)
+        return _fail(verb, error.message, 2)
     except Stopped as reason:
         log.warning("stopped by %s", reason)
         return Stopped.EXIT_CODE
@@ -163,9 +163,6 @@ class UsageError(SystemExit):
     def __init__(self, message: str) -> None:
         super().__init__(2)
         self.message = message
-
-    def __str__(self) -> str:
-        return self.message
 
 
 class Parser(argparse.ArgumentParser):

@@ -85,11 +85,7 @@ def radii(options: argparse.Namespace) -> None:
 
 # Where data sets, networks and protocols come from.
 PLACE = (
-    option(
-        "--config",
-        f"experiment that names data sets ({CONFIG}, if it exists)",
-        default=CONFIG,
-    ),
+    option("--config", f"experiment that names data sets ({CONFIG}, if it exists)", default=CONFIG),
     folder("--data", "folder of data sets and extractors (the experiment's, or data)"),
     WEIGHTS,
     option("--digest", "of the reference, or its beginning", default="", metavar="SHA256"),

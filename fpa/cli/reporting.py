@@ -17,8 +17,7 @@ from fpa.runs import devices
 
 @verb(
     option(
-        "kind",
-        "claims, fid, kid, scores, comparisons, agreement, choices, health, targets, models",
+        "kind", "claims, fid, kid, scores, comparisons, agreement, choices, health, targets, models"
     ),
     option("inputs", "score files, or cost files for models", nargs="*", metavar="JSON"),
     folder(
@@ -27,10 +26,7 @@ from fpa.runs import devices
         "targets all else comes from there",
     ),
     option(
-        "--published",
-        "published scores, for a column of their own",
-        type=kinds.file,
-        metavar="CSV",
+        "--published", "published scores, for a column of their own", type=kinds.file, metavar="CSV"
     ),
     writes(kinds.TABLE, "the .csv; .md and .tex go beside it", metavar="CSV"),
 )

@@ -48,10 +48,7 @@ COMMAND = (sys.executable, "-m", "fpa")
     reads("--extractor", kinds.EXTRACTOR, "the extractor of --real (python -m fpa extractor)"),
     option("--log-every", "steps between history rows", type=COUNT, default=100, metavar="STEPS"),
     option(
-        "--checkpoint-kimg",
-        "thousand images between checkpoints (20)",
-        type=number,
-        metavar="KIMG",
+        "--checkpoint-kimg", "thousand images between checkpoints (20)", type=number, metavar="KIMG"
     ),
     option(
         "--loggers",

@@ -288,16 +288,8 @@ class Plan:
     @property
     def sampled(self) -> str:
         """The file of the samples that are scored, in a run's folder."""
-        return self._samples(self.sample_count)
-
-    @property
-    def shown(self) -> str:
-        """The file of the samples that the figures show: the first of those that are scored."""
-        return self._samples(self.shown_count)
-
-    def _samples(self, count: int) -> str:
         evaluation = self.config.evaluation
-        return artifacts.samples(evaluation.checkpoint, count, evaluation.seed)
+        return artifacts.samples(evaluation.checkpoint, self.sample_count, evaluation.seed)
 
     def class_of(self, model: str) -> str:
         return self.models[model].class_ or ""
@@ -351,11 +343,7 @@ SCORE_STAGES = ("sample", "features", "score")
 
 
 def run_digest(
-    dataset: DatasetSpec,
-    model: RunModel,
-    training: Budget,
-    seed: int,
-    base: str | None,
+    dataset: DatasetSpec, model: RunModel, training: Budget, seed: int, base: str | None
 ) -> str:
     """SHA-256 of what a run's weights depend on; `base`: the digest of the run it starts from."""
     declared = find_model(model.class_, "model")

@@ -159,8 +159,8 @@ def _check_samples(plan: Plan, protocol: Protocol) -> None:
 def _check_files(plan: Plan) -> None:
     missing = [
         instructions(spec.name, spec.source, spec.path)
-        for spec in plan.datasets.values()
-        if _is_missing(plan, spec)
+        for spec in _absent(plan)
+        if not downloadable(spec, plan.data)
     ]
     folder = plan.config.inception_weights
     if folder:
@@ -289,12 +289,7 @@ def check_shareable(plan: Plan) -> None:
 def to_fetch(plan: Plan) -> list[str]:
     """Archives and weights that are not here, and are downloaded when the work starts."""
     sources = {
-        spec.path: SOURCES[spec.source]
-        for spec in plan.datasets.values()
-        if spec.path is not None
-        and downloadable(spec, plan.data)
-        and not _is_prepared(plan, spec)
-        and not Path(spec.path).exists()
+        spec.path: SOURCES[spec.source] for spec in _absent(plan) if downloadable(spec, plan.data)
     }
     archives = [f"{source.archive} ({source.size})" for source in sources.values()]
     if plan.config.inception_weights:
@@ -314,13 +309,12 @@ def _missing_weights(plan: Plan) -> list[str]:
     return list(missing)
 
 
-def _is_prepared(plan: Plan, dataset: DatasetSpec) -> bool:
-    return (plan.data / artifacts.store_manifest(store_name(dataset))).exists()
-
-
-def _is_missing(plan: Plan, dataset: DatasetSpec) -> bool:
-    """Whether a data set is not prepared, and cannot be from what is here or can be fetched."""
-    if dataset.path is None or downloadable(dataset, plan.data):
-        return False
-    here = Path(dataset.path).expanduser().exists()
-    return not _is_prepared(plan, dataset) and not here
+def _absent(plan: Plan) -> list[DatasetSpec]:
+    """Data sets that are not prepared, and whose images are not here."""
+    return [
+        spec
+        for spec in plan.datasets.values()
+        if spec.path is not None
+        and not (plan.data / artifacts.store_manifest(store_name(spec))).exists()
+        and not Path(spec.path).expanduser().exists()
+    ]

@@ -68,7 +68,7 @@ def list_leftovers(found: Sequence[Leftover], deleted: bool) -> Iterator[str]:
 
 def _runs(results: Path, plans: Sequence[Plan]) -> Iterator[Leftover]:
     needed = {run.folder: run for plan in plans for run in plan.all_runs()}
-    shown = {plan.shown for plan in plans}
+    shown = {plan.experiment.samples_file for plan in plans}
     for folder in sorted(results.glob("runs/*/*/seed*-*")):
         run = needed.get(folder.relative_to(results).as_posix())
         if run is None:

@@ -12,7 +12,7 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import read_json
 from fpa.runs.folder import RunFolder, TrainingSummary
-from fpa.runs.run import Json, Run
+from fpa.runs.run import Run
 
 OF_TRAINING = (artifacts.RUN, artifacts.WEIGHTS, artifacts.HISTORY, artifacts.SUMMARY)
 
@@ -48,16 +48,11 @@ def is_of(path: Path, summary: TrainingSummary) -> bool:
 
     Files of version 0.2 and before do not name the weights; they are taken as they are.
     """
-    score = _read(path)
-    if score is None or score.get("run") != summary.digest:
+    try:
+        score = read_json(path)
+    except UserError:
+        return False
+    if not isinstance(score, dict) or score.get("run") != summary.digest:
         return False
     known = summary.weights_sha256, score.get("trained_sha256")
     return None in known or known[0] == known[1]
-
-
-def _read(path: Path) -> Json | None:
-    try:
-        found = read_json(path)
-    except UserError:
-        return None
-    return found if isinstance(found, dict) else None

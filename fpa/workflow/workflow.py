@@ -87,7 +87,8 @@ class Workflow:
             "weights": self.in_run(artifacts.WEIGHTS),
             "summary": self.in_run(artifacts.SUMMARY),
         }
-        self.samples, self.shown = self.in_run(plan.sampled), self.in_run(plan.shown)
+        self.samples = self.in_run(plan.sampled)
+        self.shown = self.in_run(self.experiment.samples_file)
         self.features = self.in_run(
             artifacts.features(self.checkpoint, "{images}", self.seed, "{space}")
         )
@@ -228,10 +229,7 @@ class Workflow:
     def store(self, wildcards: Wildcards) -> Inputs:
         """The prepared images of a run's data set; what was made from them stays good."""
         name = self.run(wildcards).store
-        paths = {
-            "images": artifacts.store_images(name),
-            "manifest": artifacts.store_manifest(name),
-        }
+        paths = {"images": artifacts.store_images(name), "manifest": artifacts.store_manifest(name)}
         return {key: ancient(self.in_data(path)) for key, path in paths.items()}
 
     def real_features(self, store: str, space: object) -> str:

@@ -85,7 +85,14 @@ def stages(small: dict) -> dict[str, list[str]]:
         ("sample", [folder, "--count", count, *shown, "--out", samples]),
         (
             "sample of the figures",
-            [folder, "--count", experiment.shown_count, *shown, "--out", folder / experiment.shown],
+            [
+                folder,
+                "--count",
+                experiment.shown_count,
+                *shown,
+                "--out",
+                folder / experiment.experiment.samples_file,
+            ],
         ),
         ("features of samples", [samples, *network, "--out", fake]),
         (

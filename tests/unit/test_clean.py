@@ -24,7 +24,12 @@ def folder(tmp_path):
         experiment = Plan(config)
         run = experiment.runs[0]
         place = tmp_path / experiment.results / run.folder
-        for file in (*KEPT, experiment.shown, experiment.sampled, "features-best-n32-seed0.x.npy"):
+        for file in (
+            *KEPT,
+            experiment.experiment.samples_file,
+            experiment.sampled,
+            "features-best-n32-seed0.x.npy",
+        ):
             write_text(place / file, "x" * 1000)
         write_json(place / "train.json", {"digest": run.digest})
         write_text(place / "state" / "step-000000012.pt", "x" * 1000)
