@@ -13,7 +13,7 @@ from baselines.stylegan2_ada import layers as stylegan2
 from baselines.stylegan2_ada.layers import BLUR, resample
 from baselines.stylegan2_ada.networks import Discriminator as StyleDiscriminator
 from fpa.models import convolutions
-from fpa.models.convolutions import FewChannels, UpConv, WholeMap
+from fpa.models.convolutions import FewChannels, FromImage, FromVector, UpConv, WholeMap
 from fpa.models.discriminator import Discriminator, DiscriminatorOutput
 from fpa.models.layers import Blur, DualAttention
 from fpa.models.learning_rules import DeltaRule, RuleOutput, delta_loop
@@ -82,7 +82,7 @@ def upsampled_convolution(self: UpConv, x: Tensor) -> Tensor:
 
 def convolution(self: nn.Conv2d, x: Tensor) -> Tensor:
     """As torch computes it."""
-    return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+    return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
 
 WRITE = DeltaRule.write
@@ -136,6 +136,8 @@ def plain_forms() -> Iterator[None]:
             (FewChannels, "forward", convolution),
             (convolutions, "SMALL", 0),
             (WholeMap, "forward", convolution),
+            (FromImage, "forward", convolution),
+            (FromVector, "forward", nn.ConvTranspose2d.forward),
         ):
             stack.enter_context(patch.object(owner, name, form))
         yield

@@ -16,13 +16,14 @@ from torch.nn.functional import softplus
 
 from fpa.core import distributed
 from fpa.core.torch_utils import to_device
+from fpa.models.convolutions import FromVector
 
 
 def generator(image_size: int, channels: int, latent_dim: int, width: int) -> nn.Sequential:
     """latents (B, L) -> images (B, C, H, W) in [0, 1]."""
     doublings = int(math.log2(image_size)) - 2
     wide = [width * 2**n for n in reversed(range(doublings))]
-    layers = [nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, wide[0], 4)]
+    layers = [nn.Unflatten(1, (latent_dim, 1, 1)), FromVector(latent_dim, wide[0], 4)]
     for inputs, outputs in zip(wide, [*wide[1:], channels], strict=True):
         layers += [distributed.BatchNorm2d(inputs), nn.ReLU()]
         layers += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from baselines.lightgan.settings import GeneratorSettings
 from fpa.core import distributed
 from fpa.models.adversarial_training import AdversarialModel
-from fpa.models.convolutions import FewChannels
+from fpa.models.convolutions import FewChannels, FromVector
 from fpa.models.discriminator import Discriminator
 from fpa.models.layers import LEAK, Blur, DualAttention, init_kaiming
 from fpa.models.settings import DiscriminatorSettings, RecipeSettings
@@ -82,7 +82,7 @@ class Generator(nn.Module):
         self.latent_dim = settings.latent_dim
         L = settings.latent_dim
         self.start = nn.Sequential(
-            nn.ConvTranspose2d(L, 2 * L, 4), distributed.BatchNorm2d(2 * L), nn.GLU(dim=1)
+            FromVector(L, 2 * L, 4), distributed.BatchNorm2d(2 * L), nn.GLU(dim=1)
         )
         self.attention = nn.ModuleDict()
         self.grow = nn.ModuleDict()

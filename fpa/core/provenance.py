@@ -65,6 +65,8 @@ def hardware(device: Any, threads: int) -> dict[str, Any]:
         described["cpu"] = model.partition(":")[2].strip()
     except (OSError, StopIteration):
         described["cpu"] = platform.processor() or platform.machine()
+    # Some forms of convolutions are chosen by it (fpa/models/convolutions.py).
+    described["cpu_instructions"] = torch.backends.cpu.get_cpu_capability()
     return described
 
 

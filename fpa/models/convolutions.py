@@ -3,12 +3,15 @@
 The parameters are those of the convolutions that they stand for, and so are the numbers, to rounding.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALL = 2**17
-"""Multiplications an image up to which a 1 x 1 convolution is a product of matrices."""
+SMALL = 2**17 if torch.backends.cpu.get_cpu_capability() == "AVX512" else math.inf
+"""Multiplications an image up to which a 1 x 1 convolution is a product of matrices; larger ones gain from
+AVX-512, and without it none does."""
 FEW = 8
 """Channels of a result up to which a transposed convolution is a product and overlapping sums of it."""
 
@@ -54,6 +57,35 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return pointwise(x, self.weight, self.bias)
+
+
+class FromImage(nn.Conv2d):
+    """A convolution of images; one of a single channel is a product with the patches that it sees.
+
+    For the sake of the image's gradient, which takes ten times as long as the convolution itself.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or self.in_channels > 1:
+            return super().forward(x)
+        (size, _), (stride, _), padding = self.kernel_size, self.stride, self.padding[0]
+        assert isinstance(padding, int)
+        height, width = ((n + 2 * padding - size) // stride + 1 for n in x.shape[2:])
+        patches = F.unfold(x, size, padding=padding, stride=stride)
+        product = _product(self.weight.flatten(1), patches, self.bias)
+        return product.unflatten(2, (height, width))
+
+
+class FromVector(nn.ConvTranspose2d):
+    """A transposed convolution of a map of one position: (B, I, 1, 1) -> (B, O, size, size)."""
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__(inputs, outputs, size)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert self.bias is not None
+        made = x.flatten(1) @ self.weight.flatten(1)
+        return made.unflatten(1, self.weight.shape[1:]) + self.bias[:, None, None]
 
 
 class WholeMap(nn.Conv2d):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fpa.models.convolutions import Pointwise, UpConv, WholeMap
+from fpa.models.convolutions import FromImage, Pointwise, UpConv, WholeMap
 from fpa.models.layers import LEAK, DualAttention, blur_or_identity, init_kaiming
 from fpa.models.settings import DiscriminatorSettings
 
@@ -39,7 +39,7 @@ class TwoBranches(nn.Module):
         # In the blur's published place stands nothing, so that parameters keep their names.
         self.convs = nn.Sequential(
             nn.Identity(),
-            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1),
+            FromImage(inputs, outputs, 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
             nn.Conv2d(outputs, outputs, 3, padding=1),
             nn.LeakyReLU(LEAK),
@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
         )
         half = max(settings.view_width // 2, 1)
         self.view_to_logit = nn.Sequential(
-            nn.Conv2d(channels, settings.view_width, 3, padding=1),
+            FromImage(channels, settings.view_width, 3, padding=1),
             attention(settings.view_width),
             TwoBranches(settings.view_width, half, blur),
             attention(half),

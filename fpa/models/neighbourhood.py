@@ -132,13 +132,15 @@ def _shifts(padded: Tensor, length: int) -> Iterator[tuple[int, Tensor]]:
 
 
 def _correlate_shifted(a: Tensor, b: Tensor) -> Tensor:
-    a, b = _flat(a), _padded(b)
-    N, _, H, W = a.shape
-    a = _in_line(a)
-    result = a.new_empty(N, 9, H, W + 2)
-    for n, shifted in _shifts(b, a.shape[2]):
-        torch.sum(a * shifted, 1, out=result[:, n].flatten(1)[:, :-2])
-    return result[..., :W].contiguous()
+    a, b = _in_line(_flat(a)), _padded(b)
+    N, D, _, row = b.shape
+    # All shifts of a padded map at once, a view.
+    shifts = b.as_strided((N, D, 3, 3, a.shape[2]), (*b.stride()[:2], row, 1, 1))
+    result = a.new_zeros(N, 3, 3, a.shape[2] + 2)
+    line = result[..., :-2]
+    for channel, shifted in zip(a.unbind(1), shifts.unbind(1), strict=True):
+        line.addcmul_(channel[:, None, None], shifted)
+    return result.reshape(N, 9, -1, row)[..., :-2].contiguous()
 
 
 def _gather_shifted(weights: Tensor, b: Tensor) -> Tensor:
