@@ -20,8 +20,6 @@ from fpa.models.learning_rules import (
     gated_delta_loop,
     oja,
     oja_loop,
-    rank_r_delta,
-    rank_r_delta_loop,
 )
 from fpa.runs.run import Run, build_model
 
@@ -71,8 +69,8 @@ def rules(
         "oja": (oja, oja_loop, ("keys", "small", "rates")),
         "gated_delta": (gated_delta, gated_delta_loop, ("keys", "values", "rates", "decays")),
         "rank_r_delta, rank 4": (
-            lambda k, v, b: rank_r_delta(k, v, b, 4),
-            lambda k, v, b: rank_r_delta_loop(k, v, b, 4),
+            partial(delta, rank=4),
+            partial(delta_loop, rank=4),
             ("keys", "values", "rates"),
         ),
     }

@@ -7,6 +7,7 @@ import math
 
 from pydantic import Field
 
+from fpa.core.lazy import LazyModule
 from fpa.models.loading import Declaration, lazily
 from fpa.models.settings import StrictSettings
 
@@ -23,15 +24,14 @@ class DCGANSettings(StrictSettings):
         """Every size of the schema will do."""
 
 
-def _dcgan() -> type:
-    from baselines.dcgan.model import DCGAN
-
-    return DCGAN
-
+_model = LazyModule("baselines.dcgan.model")
 
 MODELS = {
     "DCGAN": Declaration(
-        _dcgan, DCGANSettings, data_parallel=True, blind_loss=lambda settings: 2 * math.log(2)
+        lambda: _model.DCGAN,
+        DCGANSettings,
+        data_parallel=True,
+        blind_loss=lambda settings: 2 * math.log(2),
     )
 }
 __getattr__, __dir__ = lazily(__name__, MODELS)

@@ -1,18 +1,14 @@
 """LightGAN (FastGAN's small convolutional generator), the paper's first baseline."""
 
 from baselines.lightgan.settings import LightGANSettings
+from fpa.core.lazy import LazyModule
 from fpa.models.loading import Declaration, lazily
 
-
-def _lightgan() -> type:
-    from baselines.lightgan.model import LightGAN
-
-    return LightGAN
-
+_model = LazyModule("baselines.lightgan.model")
 
 MODELS = {
     "LightGAN": Declaration(
-        _lightgan,
+        lambda: _model.LightGAN,
         LightGANSettings,
         version=2,
         data_parallel=True,

@@ -3,18 +3,14 @@
 import math
 
 from baselines.stylegan2_ada.settings import StyleGAN2ADASettings
+from fpa.core.lazy import LazyModule
 from fpa.models.loading import Declaration, lazily
 
-
-def _stylegan2_ada() -> type:
-    from baselines.stylegan2_ada.model import StyleGAN2ADA
-
-    return StyleGAN2ADA
-
+_model = LazyModule("baselines.stylegan2_ada.model")
 
 MODELS = {
     "StyleGAN2ADA": Declaration(
-        _stylegan2_ada,
+        lambda: _model.StyleGAN2ADA,
         StyleGAN2ADASettings,
         version=2,
         data_parallel=True,

@@ -1,6 +1,6 @@
 """Settings of StyleGAN2-ADA: the published presets, and every value that they set."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -9,61 +9,24 @@ from fpa.models.settings import Decay, StrictSettings
 
 Preset = Literal["auto", "stylegan2", "paper256", "cifar"]
 
+BY_PRESET = {
+    "mapping_layers": (2, 8, 8, 2),
+    "channel_base": (16384, 32768, 16384, 32768),
+    "deviation_group": (4, 4, 8, 32),
+    "residual": (True, True, True, False),
+    "learning_rate": (0.0025, 0.002, 0.0025, 0.0025),
+    # That and ema_kimg follow from the image size (auto) and the batch of the training (stylegan2).
+    "r1_gamma": (None, None, 1.0, 0.01),
+    "path_length_weight": (2.0, 2.0, 2.0, 0.0),
+    "style_mixing": (0.9, 0.9, 0.9, 0.0),
+    "ema_kimg": (None, None, 20.0, 500.0),
+    "ema_rampup": (0.05, 0.05, 0.0, 0.05),
+    "w_average_decay": (0.995, 0.998, 0.995, 0.995),
+    "w_average_every_pass": (True, False, True, True),
+}
 PRESETS: dict[Preset, dict[str, Any]] = {
-    "auto": {  # r1_gamma and ema_kimg follow from the image size
-        "mapping_layers": 2,
-        "channel_base": 16384,
-        "deviation_group": 4,
-        "residual": True,
-        "learning_rate": 0.0025,
-        "path_length_weight": 2.0,
-        "style_mixing": 0.9,
-        "ema_rampup": 0.05,
-        "w_average_decay": 0.995,
-        "w_average_every_pass": True,
-    },
-    "stylegan2": {  # r1_gamma and ema_kimg follow from the batch of the training
-        "mapping_layers": 8,
-        "channel_base": 32768,
-        "deviation_group": 4,
-        "residual": True,
-        "learning_rate": 0.002,
-        "r1_gamma": None,
-        "path_length_weight": 2.0,
-        "style_mixing": 0.9,
-        "ema_kimg": None,
-        "ema_rampup": 0.05,
-        "w_average_decay": 0.998,
-        "w_average_every_pass": False,
-    },
-    "paper256": {
-        "mapping_layers": 8,
-        "channel_base": 16384,
-        "deviation_group": 8,
-        "residual": True,
-        "learning_rate": 0.0025,
-        "r1_gamma": 1.0,
-        "path_length_weight": 2.0,
-        "style_mixing": 0.9,
-        "ema_kimg": 20.0,
-        "ema_rampup": 0.0,
-        "w_average_decay": 0.995,
-        "w_average_every_pass": True,
-    },
-    "cifar": {
-        "mapping_layers": 2,
-        "channel_base": 32768,
-        "deviation_group": 32,
-        "residual": False,
-        "learning_rate": 0.0025,
-        "r1_gamma": 0.01,
-        "path_length_weight": 0.0,
-        "style_mixing": 0.0,
-        "ema_kimg": 500.0,
-        "ema_rampup": 0.05,
-        "w_average_decay": 0.995,
-        "w_average_every_pass": True,
-    },
+    preset: {name: values[place] for name, values in BY_PRESET.items()}
+    for place, preset in enumerate(get_args(Preset))
 }
 """As published: what a setting left at null takes. `stylegan2` is --cfg=stylegan2 of the StyleGAN3
 code, which trained the paper's StyleGAN2; the others are the StyleGAN2-ADA code's (PyTorch)."""

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fpa.cli import kinds
@@ -186,7 +185,7 @@ def _score_images(options: argparse.Namespace) -> None:
     config = _configured(options)
     place, protocol = _place(options, config), _protocol(config, options.protocol or "quick")
     if options.n_real:
-        protocol = replace(protocol, n_real=options.n_real)
+        protocol = protocol.model_copy(update={"n_real": options.n_real})
     images = open_images(options.run)
     real, against = _real(options.against, options, config, images.shape[-2])
     result = evaluate.evaluate(

@@ -1,6 +1,6 @@
 """The Fréchet distance between two sets of features, its sampling error, and its limit.
 
-Everything about it follows from moments, which are gathered in one pass over a set and added: memory
+Everything about it follows from moments, which are gathered in one pass over a set: memory
 does not grow with the number of images. For the error and the limit for infinitely many samples, these
 are split at random into groups, and moments of the groups are added in different ways. The real images
 are a fixed set: no error here is about them.
@@ -8,6 +8,7 @@ are a fixed set: no error here is about them.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Sequence
 from functools import reduce
@@ -38,22 +39,6 @@ class Estimate(NamedTuple):
     error: float
 
 
-class Sums(NamedTuple):
-    """Moments of a set of features about a common point, ready to be added and subtracted."""
-
-    n: int
-    first: np.ndarray
-    """Sum of x - shift, (d,)"""
-    second: np.ndarray
-    """Sum of (x - shift)(x - shift)^T, (d, d)"""
-
-    def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
-        return Sums(self.n + other.n, self.first + other.first, self.second + other.second)
-
-    def __sub__(self, other: Sums) -> Sums:
-        return Sums(self.n - other.n, self.first - other.first, self.second - other.second)
-
-
 class Gaussian(NamedTuple):
     """Mean and covariance of a set of features, the covariance as F^T F."""
 
@@ -63,19 +48,6 @@ class Gaussian(NamedTuple):
     """(d, d)"""
     factor: np.ndarray
     """F, (r, d): r is the rank of the covariance"""
-
-
-def sums(features: np.ndarray, shift: np.ndarray, rows: np.ndarray | None = None) -> Sums:
-    """Moments of features (N, d), or of some rows of them, about `shift` (d,), block by block."""
-    n = len(features) if rows is None else len(rows)
-    d = features.shape[1]
-    first, second = np.zeros(d), np.zeros((d, d))
-    for start in range(0, n, BLOCK):
-        block = slice(start, start + BLOCK)
-        centred = features[block if rows is None else rows[block]].astype(np.float64) - shift
-        first += centred.sum(axis=0)
-        second += centred.T @ centred
-    return Sums(n, first, second)
 
 
 def check_varied(features: np.ndarray) -> None:
@@ -99,11 +71,21 @@ def origin(features: np.ndarray) -> np.ndarray:
     return features[:BLOCK].astype(np.float64).mean(axis=0)
 
 
-def gaussian(moments: Sums, shift: np.ndarray) -> Gaussian:
-    """Mean, unbiased covariance, and a factor of it; any n from 2 on will do."""
-    mean = moments.first / moments.n
-    covariance = (moments.second - moments.n * np.outer(mean, mean)) / (moments.n - 1)
-    return from_covariance(mean + shift, covariance, moments.n)
+def gaussian(features: np.ndarray, shift: np.ndarray | None = None) -> Gaussian:
+    """Mean and unbiased covariance of features (N, d), N from 2 on, in one pass.
+
+    shift: the point (d,) about which moments are taken, one amid these features if it is not given.
+    """
+    n, d = features.shape
+    shift = origin(features) if shift is None else shift
+    first, second = np.zeros(d), np.zeros((d, d))
+    for start in range(0, n, BLOCK):
+        centred = features[start : start + BLOCK].astype(np.float64) - shift
+        first += centred.sum(axis=0)
+        second += centred.T @ centred
+    mean = first / n
+    covariance = (second - n * np.outer(mean, mean)) / (n - 1)
+    return from_covariance(mean + shift, covariance, n)
 
 
 def from_covariance(mean: np.ndarray, covariance: np.ndarray, n: int) -> Gaussian:
@@ -154,9 +136,7 @@ def frechet(one: Gaussian, two: Gaussian, method: Method = "symmetric") -> float
 
 def frechet_of(real: np.ndarray, fake: np.ndarray, method: Method = "symmetric") -> float:
     """Fréchet distance of two feature sets (N, d)."""
-    shift = origin(real)
-    one, two = (gaussian(sums(features, shift), shift) for features in (real, fake))
-    return frechet(one, two, method)
+    return frechet(gaussian(real), gaussian(fake, origin(real)), method)
 
 
 class Moments(NamedTuple):
@@ -173,14 +153,6 @@ class Moments(NamedTuple):
     projected: np.ndarray
     """Sum of y y^T for y = F (x - m), (r, r)"""
 
-    def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
-        return Moments(
-            self.n + other.n,
-            self.first + other.first,
-            self.square + other.square,
-            self.projected + other.projected,
-        )
-
 
 def frechet_estimates(
     real: np.ndarray,
@@ -195,9 +167,8 @@ def frechet_estimates(
     See `estimates_from`. method: of the distance itself. reference: the moments to take in place of
     those of `real`, where that is only a part of the real images.
     """
-    shift = origin(real)
-    reference = reference or gaussian(sums(real, shift), shift)
-    value = frechet(reference, gaussian(sums(fake, shift), shift), method)
+    reference = reference or gaussian(real)
+    value = frechet(reference, gaussian(fake, origin(real)), method)
     fid, limit = estimates_from(reference, fake, groups, seed)
     return Estimate(value, fid.error), limit
 
@@ -272,7 +243,7 @@ def moments(features: np.ndarray, rows: np.ndarray, reference: Gaussian) -> Mome
 
 def add(parts: Sequence[Moments]) -> Moments:
     """Moments of all parts together."""
-    return reduce(Moments.__add__, parts)
+    return Moments(*(reduce(operator.add, column) for column in zip(*parts, strict=True)))
 
 
 def distance(reference: Gaussian, samples: Moments) -> float:

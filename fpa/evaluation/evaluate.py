@@ -30,6 +30,7 @@ from fpa.evaluation.scores import (
     Score,
     Settings,
     check_computable,
+    check_count,
     choose,
     measure,
     pair,
@@ -51,10 +52,7 @@ class EvaluationContext:
 
     def extractor(self, name: str) -> Path:
         """The description of a network, whose weights are found or downloaded the first time."""
-        path = self.data / artifacts.extractor(name)
-        if not path.exists():
-            extractors.obtain(name, self.weights, path)
-        return path
+        return extractors.obtained(name, self.data, self.weights)
 
     def features(self, images: Any, protocol: Protocol, what: str) -> Features:
         """The features of images (N, C, H, W) by a protocol; what: they are, for the progress bar."""
@@ -77,28 +75,17 @@ class EvaluationContext:
         info = found.info.model_copy(update={"format": protocol.format})
         return Features(values, None, info)
 
-    def real_features(
-        self, real: Any, protocol: Protocol, images: Any = None
-    ) -> tuple[Features, tuple[int, int]]:
-        """The features of real images and their height and width (px); kept for a prepared data set.
+    def real_features(self, real: Any, protocol: Protocol, images: Any) -> Features:
+        """The features of real images, which are kept for a prepared data set.
 
-        images: what `open_images` gave of them, if they are open already.
+        images: what `open_images` gave of them.
         """
-        images = open_images(real) if images is None else images
-        size = _height_and_width(images)
         store = Path(real) if isinstance(real, (str, Path)) else None
         if store is None or not (store / artifacts.MANIFEST).exists():
-            return self.features(images, protocol, "real images"), size
+            return self.features(images, protocol, "real images")
         path = store.parent / artifacts.real_features(store.name, protocol.space)
-        if not path.exists():
-            network = self.extractor(protocol.extractor)
-            features.compute_file(store, protocol.space, network, self.device, path)
-        found = features.load(path)
-        manifest = open_store(store)[1]
-        whole = len(found.values) == manifest.count
-        if found.info.images_sha256 != manifest.images_sha256 or not whole:
-            raise UserError(f"{path} has features of other images; delete it and run again")
-        return found, size
+        network = self.extractor(protocol.extractor)
+        return features.of_store(store, protocol.space, network, self.device, path)
 
 
 def evaluate(
@@ -132,61 +119,62 @@ def evaluate(
             raise UserError(f"{metric} needs the cross-check of a workflow; leave it out here")
         if not named.of_features:
             raise UserError(f"{metric} does not follow from images; leave it out here")
-    kept = _is_reference(real)
+    kept = isinstance(real, (str, Path)) and Path(real).suffix == ".npz"
     if digest and not kept:
         raise UserError("only a reference file has a digest to compare; leave it out here")
     opened = open_images(images)
-    if kept:
-        known = reference.load(real, digest)
-    else:
-        opened_real = open_images(real)
+    known = reference.load(real, digest) if kept else None
+    opened_real = None if known else open_images(real)
     n_fake = min(len(opened), protocol.n_fake)
     found = Conditions.of(protocol, settings.groups, False)._replace(n_fake=n_fake)
     check_computable(settings.metrics, found)
     # Before images are read: weights may be missing.
     context.extractor(protocol.extractor)
-    if not kept:
-        _check_count(opened_real, protocol)
-        _check_sizes(_height_and_width(opened), _height_and_width(opened_real))
+    if known:
+        # A reference is of square images.
+        size = (known.part.info.image_size,) * 2
+        if protocol.n_real not in (None, known.n_images):
+            raise UserError(
+                f"{real} is of {known.n_images:,} real images, but protocol {protocol.name} takes "
+                f"{protocol.n_real:,}; make it by that protocol"
+            )
+    else:
+        check_count(protocol.n_real, len(opened_real))
+        size = opened_real.shape[-2:]
+    if opened.shape[-2:] != size:
+        (height, width), (real_height, real_width) = opened.shape[-2:], size
+        raise UserError(
+            f"the images are {width} x {height} px, the real ones {real_width} x {real_height} px; "
+            "scores need both at one size, since resizing changes every distance"
+        )
     if len(opened) < protocol.n_fake:
         log.warning(
             "protocol %s takes %s images, found %s: this score does not compare with those of %s",
             *(protocol.name, f"{protocol.n_fake:,}", f"{len(opened):,}", f"{protocol.n_fake:,}"),
         )
-    elif len(opened) > protocol.n_fake:
-        opened = first(opened, protocol.n_fake)
-    if kept:
+    opened = first(opened, protocol.n_fake)
+    if known:
         moments, count, real_features = known.moments, known.n_images, known.part
         against = real_features.info.name or ""
-        # A reference is of square images.
-        size = (real_features.info.image_size,) * 2
-        if protocol.n_real not in (None, count):
-            raise UserError(
-                f"{real} is of {count:,} real images, but protocol {protocol.name} takes "
-                f"{protocol.n_real:,}; make it by that protocol"
-            )
     else:
-        everything, size = context.real_features(real, protocol, opened_real)
+        everything = context.real_features(real, protocol, opened_real)
         real_features = choose(everything, protocol.n_real, settings.seed)
         moments, count = None, len(real_features.values)
-    own = _height_and_width(opened)
-    _check_sizes(own, size)
     fake_features = context.features(opened, protocol, name)
     main = pair(real_features, fake_features)
     metrics = measure(main, None, settings, None, moments)
     return Score(
-        **measured(main, protocol.name, settings, count, metrics),
-        dataset=against or _called(real),
-        resolution=own[0],
+        **_measured(main, protocol.name, settings, count, metrics),
+        dataset=against or (Path(real).stem if isinstance(real, (str, Path)) else "real images"),
+        resolution=opened.shape[-2],
         model=name,
         seed=None,
         run=fake_features.info.images_sha256,
-        reference_sha256=known.digest if kept else None,
+        reference_sha256=known.digest if known else None,
         checkpoint="given",
         checkpoint_kimg=None,
         kimg=None,
         generator_parameters=None,
-        stages=stages(main),
     )
 
 
@@ -205,8 +193,9 @@ def make_reference(
     protocol = _of_images(protocol)
     opened = open_images(real)
     context.extractor(protocol.extractor)
-    _check_count(opened, protocol)
-    found, (size, width) = context.real_features(real, protocol, opened)
+    check_count(protocol.n_real, len(opened))
+    size, width = opened.shape[-2:]
+    found = context.real_features(real, protocol, opened)
     if width != size:
         raise UserError(
             f"the images are {width} x {size} px, but a reference has one number for their size; "
@@ -226,18 +215,10 @@ def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
     if not isinstance(protocol, Mapping):
         raise UserError(f"protocol: expected a name or settings, found {protocol!r}")
     settings = dict(protocol)
-    name = settings.pop("name", "own")
-    unknown = settings.keys() - Protocol.__dataclass_fields__.keys()
-    if unknown:
-        raise UserError(
-            f"protocol: unknown setting '{min(unknown)}'; known are extractor, resize, format, "
-            "n_fake, n_real, name"
-        )
-    return protocols.resolve(name, settings, "protocol")
+    return protocols.resolve(settings.pop("name", "own"), settings, "protocol")
 
 
 def _of_images(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
-    """A protocol that scores images; UserError for one that measures paths between latents."""
     found = resolve(protocol)
     if found.of_paths:
         raise UserError(
@@ -245,37 +226,6 @@ def _of_images(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
             "not show; use python -m fpa path-length for a finished run"
         )
     return found
-
-
-def _check_count(real: Any, protocol: Protocol) -> None:
-    """UserError for fewer real images than the protocol takes."""
-    if protocol.n_real is not None and protocol.n_real > len(real):
-        raise UserError(
-            f"n_real is {protocol.n_real:,}, but there are only {len(real):,} real images; lower it, "
-            "or leave it out for all"
-        )
-
-
-def _check_sizes(images: tuple[int, int], real: tuple[int | None, int | None]) -> None:
-    """UserError unless height and width (px) of images are those of the real ones."""
-    if images != real:
-        raise UserError(
-            f"the images are {images[1]} x {images[0]} px, the real ones {real[1]} x {real[0]} px; "
-            "scores need both at one size, since resizing changes every distance"
-        )
-
-
-def _is_reference(real: Any) -> bool:
-    return isinstance(real, (str, Path)) and Path(real).suffix == ".npz"
-
-
-def _height_and_width(images: Any) -> tuple[int, int]:
-    height, width = images.shape[-2:]
-    return height, width
-
-
-def _called(real: Any) -> str:
-    return Path(real).stem if isinstance(real, (str, Path)) else "real images"
 
 
 # Scores of finished runs ---------------------------------------------------------------------
@@ -335,9 +285,7 @@ def score_run(
     metrics = measure(main, libraries, settings, manifold)
     return Score(
         **_trained(summary, checkpoint),
-        **measured(main, protocol, settings, len(main.real.values), metrics),
-        # What made the files says by which version; only the score is made here.
-        stages={**summary.stages, **stages(main)},
+        **_measured(main, protocol, settings, len(main.real.values), metrics, summary.stages),
     )
 
 
@@ -373,8 +321,7 @@ def score_paths(
 
 
 def _trained(summary: TrainingSummary, checkpoint: str) -> dict[str, Any]:
-    """What a score says of the training that is scored."""
-    run = summary.run
+    run, best = summary.run, summary.best if checkpoint == "best" else None
     return {
         "dataset": run["dataset"]["name"],
         "resolution": run["dataset"]["resolution"],
@@ -384,43 +331,38 @@ def _trained(summary: TrainingSummary, checkpoint: str) -> dict[str, Any]:
         "trained_sha256": summary.weights_sha256,
         "kimg": summary.kimg,
         "checkpoint": checkpoint,
-        "checkpoint_kimg": summary.best.kimg
-        if summary.best and checkpoint == "best"
-        else summary.kimg,
+        "checkpoint_kimg": best.kimg if best else summary.kimg,
         "generator_parameters": summary.parameters.get("ema"),
     }
 
 
-def measured(
+def _measured(
     main: Pair,
     protocol: str,
     settings: Settings,
     n_real: int,
     metrics: Mapping[str, Estimate],
+    stages: Mapping[str, int] = {},
 ) -> dict[str, Any]:
-    """What a score says of its measurement."""
-    info = main.fake.info
+    """What a score says of its measurement. stages: versions of those that made what was sampled."""
+    real, fake = main.real.info, main.fake.info
     n_compared = precision_recall.images(len(main.real.values), len(main.fake.values))
     return {
         "status": "ok" if metrics else "nan",
         "metrics": dict(metrics),
         "protocol": protocol,
-        **{key: getattr(info, key) for key in ("extractor", "resize", "format", "weights_sha256")},
+        **{key: getattr(fake, key) for key in ("extractor", "resize", "format", "weights_sha256")},
         "settings": settings.as_json(),
         "n_real": n_real,
         "n_fake": len(main.fake.values),
         "n_precision_recall": n_compared if {"precision", "recall"} & metrics.keys() else None,
-        "not_finite": info.not_finite,
-        "real_sha256": main.real.info.images_sha256,
-        "fake_sha256": info.images_sha256,
+        "not_finite": fake.not_finite,
+        "real_sha256": real.images_sha256,
+        "fake_sha256": fake.images_sha256,
+        # What made the files says by which version; only the score is made here.
+        "stages": {**stages, **real.stages, **fake.stages, "score": STAGES["score"]},
         "versions": provenance.versions(),
     }
-
-
-def stages(main: Pair) -> dict[str, int]:
-    """The versions of the stages that made two sets of features and their score."""
-    made = (part.info.stages for part in main)
-    return {**next(made), **next(made), "score": STAGES["score"]}
 
 
 # A published model's scores, made again ------------------------------------------------------
@@ -481,17 +423,12 @@ def rescore(
             f"{store} holds other images than {score.dataset} was scored against (digest "
             f"{manifest.images_sha256[:12]}..., expected {score.real_sha256[:12]}...)"
         )
-    extractor = _extractor(space.extractor, data, scratch)
+    described = data / artifacts.extractor(space.extractor)
+    extractor = described if described.exists() else extractors.obtained(space.extractor, scratch)
     real = data / artifacts.real_features(store.name, space)
     if not real.exists():
         real = scratch / artifacts.real_features(store.name, space)
-    if not real.exists():
-        features.compute_file(store, space, extractor, device, real)
-    known = features.load(real)
-    if known.info.images_sha256 != manifest.images_sha256 or len(known.values) != manifest.count:
-        raise UserError(
-            f"{real} has features of other images than {store} holds; delete it and run again"
-        )
+    known = features.of_store(store, space, extractor, device, real)
     model = generators.load_export(model_folder)
     model.to(device)
     images, fake = scratch / "samples.npy", scratch / f"features.{space}.npy"
@@ -502,17 +439,6 @@ def rescore(
     features.compute_file(images, space, extractor, device, fake, score.n_fake)
     both = pair(choose(known, score.n_real, settings.seed), features.load(fake))
     return Rescored(file_digest(images) == score.fake_sha256, measure(both, None, settings))
-
-
-def _extractor(name: str, data: Path, scratch: Path) -> Path:
-    """The description of a feature extractor: the data folder's, or one that is found now."""
-    known = data / artifacts.extractor(name)
-    if known.exists():
-        return known
-    found = scratch / artifacts.extractor(name)
-    if not found.exists():
-        extractors.obtain(name, None, found)
-    return found
 
 
 def differences(published: Mapping[str, Estimate], found: Mapping[str, Estimate]) -> list[str]:

@@ -205,6 +205,25 @@ def compute_file(
     bar.close()
 
 
+def of_store(
+    store: Path, space: Space, extractor: str | Path, device: torch.device, path: Path
+) -> Features:
+    """The features of a prepared data set's images in a file, which is made if it is not there."""
+    if not path.exists():
+        compute_file(store, space, extractor, device, path)
+    return load_of_store(path, store)
+
+
+def load_of_store(path: str | Path, store: Path) -> Features:
+    """Features from their file; UserError unless they are those of a data set's images, all of them."""
+    found, manifest = load(path), open_store(store)[1]
+    if found.info.images_sha256 != manifest.images_sha256 or len(found.values) != manifest.count:
+        raise UserError(
+            f"{path} has features of other images than {store} holds; delete it and run again"
+        )
+    return found
+
+
 def extract(images: np.ndarray, network: Extractor, kind: str = "array") -> np.ndarray:
     """uint8 images (B, C, H, W) -> features (B, d) float32, by way of files of a format."""
     return network.features(np.stack([as_stored(image, kind) for image in images]))

@@ -13,8 +13,7 @@ these pairs, which adds at most 1 / n to each mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fpa.core.lazy import np
@@ -57,12 +56,6 @@ def kid_estimate(
     return Estimate(float(each.mean()), float(np.hypot(*errors)))
 
 
-def kid(real: np.ndarray, fake: np.ndarray, subsets: int, subset_size: int, seed: int) -> float:
-    """KID (not times 1000) of features (N, d), its random subsets seeded."""
-    draws = draw(len(real), len(fake), subsets, subset_size, seed)
-    return float(of_draws(real, fake, draws).mean())
-
-
 def draw(n_real: int, n_fake: int, subsets: int, subset_size: int, seed: int) -> list[Draw]:
     """The subsets that one call of clean-fid draws after np.random.seed(seed)."""
     random = np.random.RandomState(seed)
@@ -96,7 +89,9 @@ def by_clean_fid(real: np.ndarray, fake: np.ndarray, draws: Sequence[Draw]) -> n
     # It imports torch and torchvision, which takes seconds.
     from cleanfid import fid as clean
 
-    with _numpys_generator_kept():
+    # clean-fid draws from NumPy's global generator: put it back.
+    state = np.random.get_state()
+    try:
         return np.array(
             [
                 clean.kernel_distance(
@@ -108,6 +103,8 @@ def by_clean_fid(real: np.ndarray, fake: np.ndarray, draws: Sequence[Draw]) -> n
                 for one in draws
             ]
         )
+    finally:
+        np.random.set_state(state)
 
 
 def of_all_pairs(real: np.ndarray, fake: np.ndarray, draws: Sequence[Draw]) -> np.ndarray:
@@ -155,16 +152,6 @@ def _sums_across(x: np.ndarray, y: np.ndarray, in_x: np.ndarray, in_y: np.ndarra
         block = slice(start, start + BLOCK)
         total += np.einsum("sj,sj->s", in_x[:, block] @ _kernel(x[block], y), in_y)
     return total
-
-
-@contextmanager
-def _numpys_generator_kept() -> Iterator[None]:
-    """clean-fid draws from NumPy's global generator: put it back."""
-    state = np.random.get_state()
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
 
 
 def cmmd(real: np.ndarray, fake: np.ndarray, groups: int, seed: int) -> Estimate:

@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from fpa.core.errors import UserError
+from fpa.core.lazy import LazyModule
 from fpa.core.registry import Registry
 from fpa.evaluation import distances, kernel_distances
 from fpa.evaluation import precision_recall as pr
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from fpa.evaluation.features import Features
     from fpa.evaluation.precision_recall import Manifold
+
+cross_check = LazyModule("fpa.evaluation.cross_check")  # torch-fidelity takes a second to import
 
 LARGEST_DIFFERENCE = 1e-3
 """Between the two libraries' FID, relative."""
@@ -122,13 +124,6 @@ class Measurement:
         """torch-fidelity's features."""
         return self.libraries[1] if self.libraries else None
 
-    @property
-    def cross_check(self) -> ModuleType:
-        """torch-fidelity's metrics; the library takes a second to import."""
-        from fpa.evaluation import cross_check
-
-        return cross_check
-
     @cached_property
     def frechet(self) -> tuple[Estimate, Estimate | None]:
         """The Fréchet distance, and its limit for infinitely many samples if there is one."""
@@ -143,16 +138,13 @@ class Measurement:
         )
 
     @cached_property
-    def precision_recall(self) -> tuple[Estimate, Estimate] | None:
-        """Precision and recall, of as many real images as generated ones; None for too few."""
+    def precision_recall(self) -> tuple[float, float]:
+        """Precision and recall, of as many real images as generated ones."""
         real, fake = self.main.real.values, self.main.fake.values
         n, seed = pr.images(len(real), len(fake)), self.settings.seed
-        if n <= pr.NEIGHBOURS:
-            return None
         manifold = self.real_manifold or pr.real_subset(real, n, seed)
         chosen = fake[pr.subset(len(fake), len(manifold.centres), seed)]
-        precision, recall = pr.precision_recall(manifold, chosen)
-        return Estimate(precision, math.nan), Estimate(recall, math.nan)
+        return pr.precision_recall(manifold, chosen)
 
 
 @dataclass(frozen=True)
@@ -165,8 +157,8 @@ class Metric:
     """In tables and figures."""
     lower_is_better: bool
     compute: Callable[[Measurement], Mapping[str, Estimate]]
-    """Its value under its name, and further ones (another library's value) under names of theirs;
-    empty where it cannot be computed. Heavy imports belong inside."""
+    """Its value under its name, and further ones (another library's value) under names of theirs.
+    Called where nothing is lacking. Heavy imports belong inside."""
     scale: float = 1.0
     """Factor by which tables and figures multiply it; score files and CSVs keep plain values."""
     digits: int = 2
@@ -221,7 +213,7 @@ def fid(measurement: Measurement) -> Mapping[str, Estimate]:
     if measurement.libraries is None:
         return {"fid": value}
     clean, other = measurement.libraries
-    theirs = measurement.cross_check.frechet(other.real.values, other.fake.values)
+    theirs = cross_check.frechet(other.real.values, other.fake.values)
     # A protocol in clean-fid's half of the check has this distance already.
     ours = (
         value.value
@@ -280,7 +272,7 @@ def kid(measurement: Measurement) -> Mapping[str, Estimate]:
     }
     if measurement.torch_fidelity is not None:
         real, fake = (part.values for part in measurement.torch_fidelity)
-        mean = measurement.cross_check.kernel(real, fake, *subsets, settings.seed)
+        mean = cross_check.kernel(real, fake, *subsets, settings.seed)
         found["kid_torch_fidelity"] = Estimate(mean, math.nan)
     return found
 
@@ -292,8 +284,6 @@ def cmmd(measurement: Measurement) -> Mapping[str, Estimate]:
     bandwidth is of unit vectors in CLIP's space: in others the value means nothing.
     """
     main, settings = measurement.main, measurement.settings
-    if not (main.fake.info.extractor or "").startswith("clip_"):
-        return {}
     real, fake = (
         part.values[pr.subset(len(part.values), MOST_COVERED, settings.seed)] for part in main
     )
@@ -306,42 +296,29 @@ def _lacks_clip(conditions: Conditions) -> str:
     return "" if clip else f"needs {METRICS['cmmd'].needs}, found {found or 'others'}"
 
 
-def ppl(measurement: Measurement) -> Mapping[str, Estimate]:
-    """Perceptual path length (Karras et al. 2019): nothing, for it is of paths between latents, which
-    features do not show; `fpa.evaluation.path_length` computes it."""
-    return {}
-
-
 def precision(measurement: Measurement) -> Mapping[str, Estimate]:
     """Improved precision (Kynkäänniemi et al. 2019): the share of generated images that lie among real
     ones. Without an error: nothing tells it from one set of samples."""
-    both = measurement.precision_recall
-    return {} if both is None else {"precision": both[0]}
+    return {"precision": Estimate(measurement.precision_recall[0], math.nan)}
 
 
 def recall(measurement: Measurement) -> Mapping[str, Estimate]:
     """Improved recall (Kynkäänniemi et al. 2019): the share of real images that lie among generated
     ones. Without an error: nothing tells it from one set of samples."""
-    both = measurement.precision_recall
-    return {} if both is None else {"recall": both[1]}
+    return {"recall": Estimate(measurement.precision_recall[1], math.nan)}
 
 
 def _lacks_neighbours(conditions: Conditions) -> str:
-    counts = [n for n in (conditions.n_real, conditions.n_fake) if n is not None]
-    return (
-        ""
-        if min(counts) > pr.NEIGHBOURS
-        else f"needs four images on either side, found {min(counts)}"
-    )
+    found = min(n for n in (conditions.n_real, conditions.n_fake) if n is not None)
+    return "" if found > pr.NEIGHBOURS else f"needs four images on either side, found {found}"
 
 
 def inception_score(measurement: Measurement) -> Mapping[str, Estimate]:
     """Inception Score (Salimans et al. 2016) by torch-fidelity, from class logits of at least as many
     samples as there are splits."""
     pair, splits = measurement.torch_fidelity, INCEPTION_SCORE_SPLITS
-    if pair is None or pair.fake.logits is None or len(pair.fake.values) < splits:
-        return {}
-    mean, deviation = measurement.cross_check.inception_score(
+    assert pair
+    mean, deviation = cross_check.inception_score(
         pair.fake.logits, splits, measurement.settings.seed
     )
     # Of the mean over disjoint splits; the library divides by their number, not by one less.
@@ -377,28 +354,24 @@ for _metric in (
         needs="CLIP features (protocol clip)",
         lacks=_lacks_clip,
     ),
+    # Perceptual path length (Karras et al. 2019): fpa.evaluation.path_length computes it.
     Metric(
-        *("ppl", "PPL", True, ppl),
+        *("ppl", "PPL", True, lambda measurement: {}),
         digits=1,
         drawn=True,
         needs="paths between latents (protocol ppl)",
         of_features=False,
     ),
-    Metric(
-        *("precision", "precision", False, precision),
-        digits=3,
-        drawn=True,
-        needs="four images on either side",
-        lacks=_lacks_neighbours,
-        uses_real_radii=True,
-    ),
-    Metric(
-        *("recall", "recall", False, recall),
-        digits=3,
-        drawn=True,
-        needs="four images on either side",
-        lacks=_lacks_neighbours,
-        uses_real_radii=True,
+    *(
+        Metric(
+            *(compute.__name__, compute.__name__, False, compute),
+            digits=3,
+            drawn=True,
+            needs="four images on either side",
+            lacks=_lacks_neighbours,
+            uses_real_radii=True,
+        )
+        for compute in (precision, recall)
     ),
     Metric(
         *("inception_score", "Inception Score", False, inception_score),

@@ -1,13 +1,14 @@
 """Evaluation protocols: which images, in which file format, through which resize and network."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from fpa.core.errors import UserError, did_you_mean
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fpa.core.errors import UserError, did_you_mean, explain
 from fpa.evaluation.extractors import PAIRS, find_extractor
 
-FORMATS = ("array", "png", "jpeg")
+Format = Literal["array", "png", "jpeg"]
 """How the network gets images: as they are, or saved and read again."""
 CHECK = "torch_fidelity"
 """In the place of a resize: the whole way from images to features by torch-fidelity's code."""
@@ -38,7 +39,7 @@ class Space(NamedTuple):
         space = cls(*parts)
         network, _ = find_extractor(space.extractor, "feature space")
         resizes = (*network.resizes, CHECK)
-        for value, known in ((space.resize, resizes), (space.format, FORMATS)):
+        for value, known in ((space.resize, resizes), (space.format, get_args(Format))):
             if value not in known:
                 raise UserError(
                     f"feature space '{name}': expected one of {', '.join(known)}, found '{value}'"
@@ -46,20 +47,22 @@ class Space(NamedTuple):
         return space
 
 
-@dataclass(frozen=True)
-class Protocol:
+class Protocol(BaseModel):
     """One way to score a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     extractor: str
     resize: str
-    format: str
-    n_fake: int
-    n_real: int | None
+    format: Format
+    n_fake: int = Field(ge=2)
+    n_real: int | None = Field(ge=2)
     """None for all real images"""
 
     @property
     def space(self) -> Space:
+        """Its feature space; str() is its name in file names."""
         return Space(self.extractor, self.resize, self.format)
 
     @property
@@ -82,19 +85,16 @@ class Protocol:
         counts = (MOST_COVERED, self.n_fake, self.n_real)
         return min(count for count in counts if count is not None)
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 KNOWN = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol("paper", "inception_v3", "pytorch", "jpeg", 50_000, None),
-        Protocol("clean", "inception_v3", "clean", "array", 50_000, None),
-        Protocol("quick", "efficientnet_lite0-96px", "clean", "array", 2_000, None),
-        Protocol("dinov2", "dinov2_vitl14", "clean", "array", 50_000, None),
-        Protocol("clip", "clip_vit_l14_336", "clean", "array", 5_000, None),
-        Protocol("ppl", "lpips_vgg16", PAIRS, "array", 50_000, None),
+    row[0]: Protocol(**dict(zip(Protocol.model_fields, row, strict=True)))
+    for row in (
+        ("paper", "inception_v3", "pytorch", "jpeg", 50_000, None),
+        ("clean", "inception_v3", "clean", "array", 50_000, None),
+        ("quick", "efficientnet_lite0-96px", "clean", "array", 2_000, None),
+        ("dinov2", "dinov2_vitl14", "clean", "array", 50_000, None),
+        ("clip", "clip_vit_l14_336", "clean", "array", 5_000, None),
+        ("ppl", "lpips_vgg16", PAIRS, "array", 50_000, None),
     )
 }
 """`paper`: pytorch-fid's network and resize, JPEG files, as in the paper; `clean`: as clean-fid
@@ -118,33 +118,24 @@ def counted(about: Mapping[str, object]) -> str:
 def resolve(name: str, settings: Mapping[str, Any], where: str) -> Protocol:
     """A protocol of the configuration: the settings of a known one, replaced by what is given.
 
-    UserError when another protocol names no extractor, or an extractor is not available.
+    UserError for settings that are none, when another protocol names no extractor, or an extractor is
+    not available.
     """
     given = {key: value for key, value in settings.items() if value is not None}
+    values = {**KNOWN.get(name, KNOWN["clean"]).model_dump(), **given, "name": name}
+    try:
+        protocol = Protocol.model_validate(values, strict=True)
+    except ValidationError as error:
+        raise UserError(explain(error, Protocol, where, "setting")) from None
     if name not in KNOWN and "extractor" not in given:
         raise UserError(
             f"{where}: '{name}' is not a known protocol{did_you_mean(name, list(KNOWN))}; "
             f"known are {', '.join(KNOWN)}; a protocol of another name needs at least an extractor"
         )
-    for key in ("extractor", "resize", "format"):
-        if not isinstance(given.get(key, ""), str):
-            raise UserError(f"{where}.{key}: expected a name, found {given[key]!r}")
-    for key in ("n_fake", "n_real"):
-        count = given.get(key, 2)
-        if not isinstance(count, int) or isinstance(count, bool) or count < 2:
-            raise UserError(
-                f"{where}.{key}: expected a whole number of at least 2, found {count!r}"
-            )
-    base = KNOWN[name if name in KNOWN else "clean"]
-    protocol = replace(base, **{**given, "name": name})
     network, _ = find_extractor(protocol.extractor, f"{where}.extractor")
     if protocol.resize not in network.resizes:
         raise UserError(
             f"{where}.resize: {protocol.extractor} takes {' or '.join(network.resizes)}, "
             f"found '{protocol.resize}'"
-        )
-    if protocol.format not in FORMATS:
-        raise UserError(
-            f"{where}.format: expected one of {', '.join(FORMATS)}, found '{protocol.format}'"
         )
     return protocol

@@ -116,8 +116,7 @@ class RealGaussian(NamedTuple):
     @classmethod
     def of(cls, features: np.ndarray, device: torch.device) -> "RealGaussian":
         """Of features (N, d)."""
-        shift = distances.origin(features)
-        found = distances.gaussian(distances.sums(features, shift), shift)
+        found = distances.gaussian(features)
         parts = (found.mean, found.factor, np.trace(found.covariance))
         return cls(*(torch.as_tensor(part).to(device) for part in parts))
 

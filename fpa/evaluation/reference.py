@@ -14,14 +14,7 @@ import numpy as np
 
 from fpa.core.errors import UserError
 from fpa.core.files import canonical_json, load_arrays, save_npz
-from fpa.evaluation.distances import (
-    Gaussian,
-    check_varied,
-    from_covariance,
-    gaussian,
-    origin,
-    sums,
-)
+from fpa.evaluation.distances import Gaussian, check_varied, from_covariance, gaussian
 from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.precision_recall import subset
 from fpa.evaluation.protocols import MOST_COVERED
@@ -54,8 +47,7 @@ def compute(real: Features, most: int = MOST_COVERED, seed: int = 0) -> Referenc
             f"{int((~np.isfinite(values).all(axis=1)).sum())} of them without; use other images"
         )
     check_varied(values)
-    shift = origin(values)
-    moments = gaussian(sums(values, shift), shift)
+    moments = gaussian(values)
     rows = subset(len(values), most, seed)
     part = Features(np.asarray(values[rows], np.float32), None, real.info)
     return Reference(moments, len(values), part, _digest(moments, len(values), part))

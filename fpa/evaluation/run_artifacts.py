@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import save_array, save_npz, write_bytes
-from fpa.core.lazy import F, np, torch
+from fpa.core.lazy import F, LazyModule, np, torch
 from fpa.core.progress import Progress
 from fpa.core.registry import Registry
 from fpa.evaluation.sampling import CHUNK, sample_latents, to_uint8
@@ -24,7 +24,7 @@ from fpa.evaluation.trace import PER_EXPERIMENT, join, pick, statistics, step_pi
 from fpa.models.interface import Paints
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from fpa.models.interface import Model
 
@@ -155,46 +155,35 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     return first * start + second * end
 
 
-def interpolate(
-    generator: nn.Module, latent_dim: int, rows: int, frames: int, seed: int, device: torch.device
+def interpolations(
+    model: Model, rows: int, frames: int, seed: int, device: torch.device
 ) -> np.ndarray:
     """uint8 images (rows, frames, C, H, W) between pairs of the sample's first latents."""
     if frames < 2:
         raise UserError(f"from one latent to another it takes at least 2 images, found {frames}")
     # Whole chunks, so that a pair does not change with the number of rows.
-    chunks = [sample_latents(CHUNK, latent_dim, seed, i) for i in range(-(-2 * rows // CHUNK))]
+    chunks = [
+        sample_latents(CHUNK, model.latent_dim, seed, i) for i in range(-(-2 * rows // CHUNK))
+    ]
     pairs = torch.cat(chunks)[: 2 * rows].unflatten(0, (rows, 2)).to(device)
     images = []
     for share in np.linspace(0, 1, frames):
         # Noise inside a generator is the same in every frame: only the latent moves.
         torch.manual_seed(seed)
         with torch.inference_mode():
-            images.append(to_uint8(generator(slerp(pairs[:, 0], pairs[:, 1], float(share)))))
+            images.append(to_uint8(model.ema(slerp(pairs[:, 0], pairs[:, 1], float(share)))))
     return np.stack(images, axis=1)
 
 
-def interpolations(
-    model: Model, rows: int, frames: int, seed: int, device: torch.device
-) -> np.ndarray:
-    """The same of a model's EMA generator."""
-    return interpolate(model.ema, model.latent_dim, rows, frames, seed, device)
-
-
-# The page's painter --------------------------------------------------------------------------
-
-
-def live_painter(model: Model, count: int, seed: int, device: torch.device) -> bytes:
-    """A painter's weights as the page runs them (fpa.evaluation.live)."""
-    # It imports the painter's networks.
-    from fpa.evaluation.live import pack
-
-    return pack(model, count, seed)
-
+# The page's painter: it imports the painter's networks.
+live = LazyModule("fpa.evaluation.live")
 
 for _artifact in (
     RunArtifact("paintings", "npz", painting_traces),
     RunArtifact("statistics", "npz", step_statistics),
     RunArtifact("interpolations", "npy", interpolations),
-    RunArtifact("live", "safetensors", live_painter),
+    RunArtifact(
+        "live", "safetensors", lambda model, count, seed, device: live.pack(model, count, seed)
+    ),
 ):
     ARTIFACTS.register(_artifact.name, _artifact)

@@ -21,6 +21,7 @@ from fpa.core.lazy import np
 from fpa.evaluation.distances import BLOCK, Estimate, Gaussian, check_varied
 from fpa.evaluation.extractors import PAIRS
 from fpa.evaluation.metrics import METRICS, Conditions, Measurement, Pair, Settings, why_not
+from fpa.evaluation.precision_recall import subset
 from fpa.evaluation.protocols import counted
 
 if TYPE_CHECKING:
@@ -202,16 +203,21 @@ def pair(real: Features, fake: Features) -> Pair:
     return Pair(real, fake)
 
 
+def check_count(asked: int | None, found: int) -> None:
+    """UserError for fewer real images than are asked for; None: all."""
+    if asked is not None and asked > found:
+        raise UserError(
+            f"n_real is {asked:,}, but there are only {found:,} real images; lower it, or leave it "
+            "out for all"
+        )
+
+
 def choose(features: Features, count: int | None, seed: int) -> Features:
     """`count` of the features, drawn at random; all of them for None. UserError for too many."""
+    check_count(count, len(features.values))
     if count is None or count == len(features.values):
         return features
-    if count > len(features.values):
-        raise UserError(
-            f"n_real is {count:,}, but there are only {len(features.values):,} real images; "
-            "lower it, or leave it out for all"
-        )
-    rows = np.sort(np.random.default_rng(seed).choice(len(features.values), count, replace=False))
+    rows = subset(len(features.values), count, seed)
     logits = features.logits[rows] if features.logits is not None else None
     return features._replace(values=features.values[rows], logits=logits)
 
@@ -248,8 +254,7 @@ def measure(
     return {
         name: Estimate(*map(_known, estimate))
         for metric in METRICS.values()
-        if metric.name in settings.metrics
-        and (libraries is not None or not metric.needs_cross_check)
+        if metric.name in settings.metrics and not why_not(metric.name, measurement.conditions)
         for name, estimate in metric.compute(measurement).items()
     }
 

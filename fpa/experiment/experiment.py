@@ -7,7 +7,6 @@ results reads it. The folder can be moved to another machine.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,6 @@ class RunEntry(Entry):
     painter_steps: int | None
 
 
-@dataclass(frozen=True)
 class ProtocolEntry(Protocol):
     score: str
     """The name of a run's score file, without its ending."""

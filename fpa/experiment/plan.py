@@ -239,7 +239,7 @@ class Plan:
             shown_samples=self.shown_count,
             protocols=tuple(
                 ProtocolEntry(
-                    **protocol.as_dict(), score=self.score_file(name).removesuffix(".json")
+                    **protocol.model_dump(), score=self.score_file(name).removesuffix(".json")
                 )
                 for name, protocol in self.protocols.items()
             ),
@@ -370,7 +370,7 @@ def score_digest(protocol: Protocol, evaluation: EvaluationSettings) -> str:
         {
             "stages": {stage: STAGES[stage] for stage in SCORE_STAGES},
             "protocol": {
-                key: value for key, value in protocol.as_dict().items() if value is not None
+                key: value for key, value in protocol.model_dump().items() if value is not None
             },
             "evaluation": _changed(
                 evaluation.model_dump(mode="json"),

@@ -4,39 +4,27 @@ Configurations name `fpa.models:FPA` and `fpa.models:FPAUNet`. Both, and the net
 settings name, are imported when they are first used, so that planning an experiment imports no torch.
 """
 
-from types import ModuleType
-
+from fpa.core.lazy import LazyModule
 from fpa.models import learning_rules as learning_rules  # registers the rules
 from fpa.models.loading import Declaration, lazily
 from fpa.models.parts import INPUTS, SEQUENCES, Part
 
+_painters, _programs = LazyModule("fpa.models.fpa"), LazyModule("fpa.models.programs")
 
-def _painters() -> ModuleType:
-    from fpa.models import fpa
+INPUTS.register("v1", Part(lambda: _programs.InputsV1))
+INPUTS.register("v2", Part(lambda: _programs.InputsV2))
+INPUTS.register("split", Part(lambda: _programs.InputsSplit))
 
-    return fpa
-
-
-def _programs() -> ModuleType:
-    from fpa.models import programs
-
-    return programs
-
-
-INPUTS.register("v1", Part(lambda: _programs().InputsV1))
-INPUTS.register("v2", Part(lambda: _programs().InputsV2))
-INPUTS.register("split", Part(lambda: _programs().InputsSplit))
-
-SEQUENCES.register("lstm", Part(lambda: _programs().LSTM))
-SEQUENCES.register("transformer", Part(lambda: _programs().Transformer))
-SEQUENCES.register("rfwp", Part(lambda: _programs().RFWP))
+SEQUENCES.register("lstm", Part(lambda: _programs.LSTM))
+SEQUENCES.register("transformer", Part(lambda: _programs.Transformer))
+SEQUENCES.register("rfwp", Part(lambda: _programs.RFWP))
 
 # The default settings name parts, which are registered by now.
 from fpa.models.settings import FPASettings, FPAUNetSettings  # noqa: E402
 
 MODELS = {
     "FPA": Declaration(
-        lambda: _painters().FPA,
+        lambda: _painters.FPA,
         FPASettings,
         data_parallel=True,
         paints=True,
@@ -44,7 +32,7 @@ MODELS = {
         blind_loss=lambda settings: 2.0 if settings.partial_images > 1 else 4.0,
     ),
     "FPAUNet": Declaration(
-        lambda: _painters().FPAUNet,
+        lambda: _painters.FPAUNet,
         FPAUNetSettings,
         data_parallel=True,
         paints=True,

@@ -131,47 +131,55 @@ class DeltaRule(ActivatedRule):
         super().__init__(settings)
         # One system per row of W costs more than the loop: docs/performance.md.
         self._write = delta_loop if settings.vector_rates else delta
+        self.rank = 1
 
     def write(
         self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
     ) -> RuleOutput:
         keys, rates = self.keys(raw_keys), self.rates(raw_rates)
         if initial is None:
-            rates = first_rate_one(rates)
-        matrix, left = self._write(keys, values, rates, initial)
+            rates = first_rate_one(rates, self.rank)
+        matrix, left = self._write(keys, values, rates, initial, self.rank)
         return RuleOutput(matrix, left, keys, rates)
 
 
 def delta_loop(
-    keys: Tensor, values: Tensor, rates: Tensor, initial: Tensor | None = None
+    keys: Tensor, values: Tensor, rates: Tensor, initial: Tensor | None = None, rank: int = 1
 ) -> tuple[Tensor, Tensor]:
     """W_T (B, C, D, D) and the updates' left factors (B, C, T, D), one step after another.
 
     keys, values: (B, C, T, D); rates: (B, C, T, 1), or (B, C, T, D) for one rate per row of W.
-    initial: W_0, (B, C, D, D) or (C, D, D); zero when None.
+    initial: W_0, (B, C, D, D) or (C, D, D); zero when None. rank: of the T updates, so many read the
+    same matrix, the one before the first of them.
     """
-    W = start(keys, initial)
+    W = read = start(keys, initial)
     left = []
     for t in range(keys.shape[2]):
+        read = W if t % rank == 0 else read
         k, v, b = keys[:, :, t], values[:, :, t], rates[:, :, t]
-        stored = torch.einsum("bcij,bcj->bci", W, k)
-        u = b * (v - stored)
+        u = b * (v - torch.einsum("bcij,bcj->bci", read, k))
         W = W + torch.einsum("bci,bcj->bcij", u, k)
         left.append(u)
     return W, torch.stack(left, dim=2)
 
 
 def delta(
-    keys: Tensor, values: Tensor, rates: Tensor, initial: Tensor | None = None
+    keys: Tensor, values: Tensor, rates: Tensor, initial: Tensor | None = None, rank: int = 1
 ) -> tuple[Tensor, Tensor]:
     """The same without the loop; arguments as in `delta_loop`, the same result.
 
     u_t = b_t (v_t - W_0 k_t - sum_{s<t} u_s (k_s . k_t)) is a unit lower-triangular system in u:
     (I + diag(b) tril(K K^T, -1)) U = diag(b) (V - K W_0^T), solved at once for all steps. A
-    scalar rate gives one T x T system for all D rows of W; a vector rate one for each row.
+    scalar rate gives one T x T system for all D rows of W; a vector rate one for each row. With a
+    rank, there are no overlaps inside a step.
     """
     targets = values if initial is None else values - keys @ initial.transpose(-1, -2)
-    overlaps = (keys @ keys.transpose(-1, -2)).tril(-1)  # (B, C, T, T): k_t . k_s for s < t
+    overlaps = keys @ keys.transpose(-1, -2)  # (B, C, T, T): k_t . k_s for s < t
+    if rank == 1:
+        overlaps = overlaps.tril(-1)
+    else:
+        step = torch.arange(keys.shape[2], device=keys.device) // rank
+        overlaps = overlaps * (step[:, None] > step)
     targets = rates * targets
     if rates.shape[-1] == 1:
         left = solve_unit_lower(rates * overlaps, targets)
@@ -371,7 +379,7 @@ class DeltaProductRule(DeltaRule):
     """
 
 
-class RankRDeltaRule(ActivatedRule):
+class RankRDeltaRule(DeltaRule):
     """One update of rank n a step: W_t = W_{t-1} + sum_i b_ti (v_ti - W_{t-1} k_ti) k_ti^T.
 
     All n parts read the same matrix. In terms of Sun et al. ("Learning to (Learn at Test Time)",
@@ -379,48 +387,10 @@ class RankRDeltaRule(ActivatedRule):
     sum_i ||W k_i - v_i||^2 / 2, the delta rule one of online gradient descent.
     """
 
-    def write(
-        self, raw_keys: Tensor, values: Tensor, raw_rates: Tensor, initial: Tensor | None
-    ) -> RuleOutput:
-        rank = self.settings.updates
-        keys, rates = self.keys(raw_keys), self.rates(raw_rates)
-        if initial is None:
-            # As in the delta rule: the first step, here all of it, has nothing to be weighed with.
-            rates = first_rate_one(rates, rank)
-        matrix, left = rank_r_delta(keys, values, rates, rank, initial)
-        return RuleOutput(matrix, left, keys, rates)
-
-
-def rank_r_delta_loop(
-    keys: Tensor, values: Tensor, rates: Tensor, rank: int, initial: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """W_T (B, C, D, D) and the left factors (B, C, T n, D), one step after another.
-
-    keys, values: (B, C, T n, D); rates: (B, C, T n, 1); rank: n. initial: W_0, (B, C, D, D) or
-    (C, D, D); zero when None.
-    """
-    W = start(keys, initial)
-    left = []
-    for first in range(0, keys.shape[2], rank):
-        before = W
-        for t in range(first, first + rank):
-            k, v, b = keys[:, :, t], values[:, :, t], rates[:, :, t]
-            u = b * (v - torch.einsum("bcij,bcj->bci", before, k))
-            W = W + torch.einsum("bci,bcj->bcij", u, k)
-            left.append(u)
-    return W, torch.stack(left, dim=2)
-
-
-def rank_r_delta(
-    keys: Tensor, values: Tensor, rates: Tensor, rank: int, initial: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The same without the loop: the delta rule's system without overlaps inside a step."""
-    targets = values if initial is None else values - keys @ initial.transpose(-1, -2)
-    step = torch.arange(keys.shape[2], device=keys.device) // rank
-    earlier = step[:, None] > step  # (T n, T n)
-    overlaps = (keys @ keys.transpose(-1, -2)) * earlier
-    left = solve_unit_lower(rates * overlaps, rates * targets)
-    return accumulate(left, keys, initial), left
+    def __init__(self, settings: PainterSettings) -> None:
+        super().__init__(settings)
+        # As in the delta rule, the first step, here all of it, has nothing to be weighed with.
+        self.rank = settings.updates
 
 
 RULES.register("delta_product", Rule(DeltaProductRule, vector_rates=True, several_updates=True))

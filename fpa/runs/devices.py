@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from fpa.core.errors import UserError
 from fpa.core.lazy import torch
@@ -96,34 +95,30 @@ def take_gpus(names: Sequence[str], count: int = 1, folder: Path | None = None) 
     with open(folder / "all", "ab") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
         slots = [_slots(folder, name) for name in names]
-        fewest = sorted(range(len(names)), key=lambda place: slots[place].users)[:count]
+        fewest = sorted(range(len(names)), key=lambda place: slots[place][0])[:count]
         for place in fewest:
             # Open, and so locked, for as long as this process lives.
-            _lock(slots[place].free)
+            _lock(slots[place][1])
         return fewest
 
 
-class Slots(NamedTuple):
-    """Files of one GPU, each locked by a process that has taken it; the lock of a dead one is free."""
+def _slots(folder: Path, name: str) -> tuple[int, Path]:
+    """Processes that have taken a GPU, and the first file of its that nobody has locked.
 
-    users: int
-    free: Path
-    """The first file that nobody has locked."""
-
-
-def _slots(folder: Path, name: str) -> Slots:
+    Each of them locks one; the lock of a dead one is free.
+    """
     users, free = 0, None
     for number in itertools.count():
         path = folder / f"{name.replace('/', '_')}.{number}"
         if not path.exists():
-            return Slots(users, free or path)
+            break
         file = _lock(path)
         if file is None:
             users += 1
         else:
             os.close(file)
             free = free or path
-    raise AssertionError("unreachable")
+    return users, free or path
 
 
 def _lock(path: Path) -> int | None:

@@ -216,7 +216,7 @@ class RunFolder:
 
     def read_cost(self) -> Cost | None:
         """The run's cost; None where it was not measured."""
-        return Cost.model_validate(read_json(self.cost)) if self.cost.exists() else None
+        return Cost.read(self.cost) if self.cost.exists() else None
 
     def read_status(self) -> Status | None:
         """The training's status; None where there is none, or none that can be read."""

@@ -181,21 +181,19 @@ def _check(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path, run: Run
 ) -> None:
     """UserError unless the names, shapes and types that were found are those of a network."""
-    if problem := _mismatch(expected, found):
-        raise UserError(f"{path} does not fit this version of {run.model.class_}: {problem}")
-
-
-def _mismatch(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """The first difference between what a network has and what is there; empty if none."""
     for name in [*expected, *found]:
-        if name not in found:
-            return f"there is no {name}"
-        if name not in expected:
-            return f"it has no {name}"
-        (one, two) = ((tuple(t.shape), t.dtype) for t in (expected[name], found[name]))
-        if one != two:
-            return f"{name} is {two[1]} {two[0]}, expected {one[1]} {one[0]}"
-    return ""
+        one, two = (part.get(name) for part in (expected, found))
+        if two is None:
+            problem = f"there is no {name}"
+        elif one is None:
+            problem = f"it has no {name}"
+        elif (one.shape, one.dtype) != (two.shape, two.dtype):
+            problem = (
+                f"{name} is {two.dtype} {tuple(two.shape)}, expected {one.dtype} {tuple(one.shape)}"
+            )
+        else:
+            continue
+        raise UserError(f"{path} does not fit this version of {run.model.class_}: {problem}")
 
 
 class _Outputs(nn.Module):

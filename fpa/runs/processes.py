@@ -58,7 +58,8 @@ class StopSignal:
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if not self._depth:
-            self._restore()
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.received:
@@ -78,10 +79,6 @@ class StopSignal:
             yield
         finally:
             self._interrupts = False
-
-    def _restore(self) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 def _is_kept(number: int) -> bool:

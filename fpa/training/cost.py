@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,18 +54,11 @@ def parameters(network: nn.Module | None) -> int | None:
     return None if network is None else sum(p.numel() for p in network.parameters())
 
 
-class ModelSize(NamedTuple):
-    """Parameters, and multiply-adds for one image, of a run's generator and discriminator."""
+def count(run: Run) -> dict[str, int | None]:
+    """Parameters, and multiply-adds for one image, of a run's generator and discriminator, from shapes.
 
-    generator_parameters: int | None
-    discriminator_parameters: int | None
-    generator_multiply_adds: int | None
-    discriminator_multiply_adds: int | None
-    """None of one that is not called with images alone."""
-
-
-def count(run: Run) -> ModelSize:
-    """The size of a run's model, from its shapes."""
+    By their names in `Cost`. None of a discriminator that is not called with images alone, or not there.
+    """
     with shapes_only():
         model = build_model(run)
         z = torch.zeros(COUNTED_BATCH, model.latent_dim)
@@ -75,9 +68,12 @@ def count(run: Run) -> ModelSize:
             judged = multiply_adds(discriminator, images) if discriminator else None
         except TypeError:
             judged = None
-        return ModelSize(
-            parameters(model.ema), parameters(discriminator), multiply_adds(model.ema, z), judged
-        )
+        return {
+            "generator_parameters": parameters(model.ema),
+            "discriminator_parameters": parameters(discriminator),
+            "generator_multiply_adds": multiply_adds(model.ema, z),
+            "discriminator_multiply_adds": judged,
+        }
 
 
 def cost_of(
@@ -115,7 +111,7 @@ def cost_of(
         resolution=run.dataset.resolution,
         model=run.model.name,
         kimg=run.training.kimg,
-        **count(run)._asdict(),
+        **count(run),
         training_images_per_second=WINDOW_STEPS * batch_size / _typical(train, device, seconds),
         sampling_images_per_second=batch_size / _typical(sample, device, seconds),
         batch_size=batch_size,

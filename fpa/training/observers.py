@@ -83,16 +83,34 @@ class LoggerObserver(Observer):
             )
 
 
-class SnapshotLog(Observer):
+class FileObserver(Observer):
+    """An observer with a file. To fail to write it costs a warning, once: the training is worth more."""
+
+    contents = ""
+    _warned = False
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:
+            if not self._warned:
+                what = one_line(error), self.contents
+                log.warning("%s; the training continues without its %s", *what)
+            self._warned = True
+
+
+class SnapshotLog(FileObserver):
     """Snapshots of one training, in memory and in its file: the EMA generator's images of the same few
     latents at quick scores, from which the status page and the film of the training are made.
 
     The file holds `images` uint8 (F, N, C, H, W), and of each snapshot `step`, `kimg` and `fid` (F,).
     """
 
+    contents = "snapshots"
+
     def __init__(self, path: Path, step: int) -> None:
         """Begin with the snapshots of the file, up to a step."""
-        self.path, self._warned = path, False
+        self.path = path
         self.frames: list[dict[str, np.ndarray]] = []
         self.cut(step, _read_snapshots(path))
 
@@ -110,20 +128,14 @@ class SnapshotLog(Observer):
         self.cut(training.step)
 
     def add(self, row: Mapping[str, float], images: np.ndarray) -> None:
-        """Add the images of a history row, and write the file; a failure costs a warning."""
+        """Add the images of a history row, and write the file."""
         self.cut(int(row["step"]) - 1)
         numbers = {key: np.asarray(row[key]) for key in ("step", "kimg", "fid")}
         # Another version may have kept other images.
         same = [frame for frame in self.frames if frame["images"].shape == images.shape]
         self.frames = [*same, {**numbers, "images": images}]
         arrays = {key: np.stack([frame[key] for frame in self.frames]) for key in self.frames[0]}
-        try:
-            save_npz(self.path, **arrays)
-        except Exception as error:
-            # Whatever it is, the training is worth more.
-            if not self._warned:
-                log.warning("%s; the training continues without its snapshots", one_line(error))
-            self._warned = True
+        self._attempt(lambda: save_npz(self.path, **arrays))
 
 
 def _read_snapshots(path: Path) -> list[dict[str, np.ndarray]]:
@@ -141,8 +153,10 @@ def _read_snapshots(path: Path) -> list[dict[str, np.ndarray]]:
         return []
 
 
-class StatusFile(Observer):
-    """Writes a training's status, now and then. A file that cannot be written costs a warning."""
+class StatusFile(FileObserver):
+    """Writes a training's status, now and then."""
+
+    contents = "status"
 
     def __init__(self, path: Path, training: Training) -> None:
         """Write the first status."""
@@ -150,7 +164,6 @@ class StatusFile(Observer):
         self._begun = time.monotonic()
         self._seen = deque([(self._begun, training.kimg())], RECENT_WRITES)
         """Times and thousands of images of the newest writes."""
-        self._warned = False
         self.write(training, "training")
 
     def on_step(self, training: Training) -> None:
@@ -165,17 +178,14 @@ class StatusFile(Observer):
         return time.monotonic() >= self._next
 
     def write(self, training: Training, state: State, reason: str = "") -> None:
-        """Write the status now; a failure costs a warning."""
+        """Write the status now, in which NaN and infinity are null."""
         self._next = time.monotonic() + STATUS_SECONDS
-        try:
-            found = self._status(training, state, reason)
-            # NaN and infinity become null.
-            write_text(self.path, found.model_dump_json(indent=2) + "\n")
-        except Exception as error:
-            # Whatever it is, the training is worth more.
-            if not self._warned:
-                log.warning("%s; the training continues without its status", one_line(error))
-            self._warned = True
+        self._attempt(
+            lambda: write_text(
+                self.path,
+                self._status(training, state, reason).model_dump_json(indent=2) + "\n",
+            )
+        )
 
     def _status(self, training: Training, state: State, reason: str) -> Status:
         now, history, best = time.monotonic(), training.history, training.best

@@ -13,7 +13,7 @@ from fpa.core.files import locked
 from fpa.core.progress import log
 from fpa.core.provenance import STAGES
 from fpa.data.sampler import EpochSampler
-from fpa.data.store import Manifest, check_dataset, open_store
+from fpa.data.store import check_dataset, open_store
 from fpa.evaluation import extractors, features
 from fpa.evaluation.features import FeatureInfo
 from fpa.evaluation.protocols import Space
@@ -79,7 +79,7 @@ def train_run(
         raise UserError(f"{run.model.name} starts from a finished run; name its folder by --base")
     if processes.is_worker():
         distributed.init(chosen)
-    watch, picture = _watch(run, store, manifest, real, extractor, chosen)
+    watch, picture = _watch(run, store, real, extractor, chosen)
     training = Training(
         run,
         EpochSampler(images, run.training.batch_size, run.seed),
@@ -131,7 +131,6 @@ def _base_weights(run: Run, base: str) -> Weights:
 def _watch(
     run: Run,
     store: Path,
-    manifest: Manifest,
     real: str | None,
     extractor: str | None,
     device: torch.device,
@@ -143,46 +142,23 @@ def _watch(
     if real and not extractor:
         raise UserError("--real needs --extractor, the description of the network behind it")
     if real:
-        _check_images(real, store, manifest)
+        features.load_of_store(real, store)
     if not run.training.watch_kimg or processes.rank():
         return None, None
     space, count = Space.parse(run.training.watch_space), run.training.watch_images
-    if not real or not extractor:
-        real, extractor = _real_features(store, space, extractor, device)
-        _check_images(real, store, manifest)
-    found = features.load(real)
-    _check_space(found.info, {**space._asdict()}, real)
+    store = Path(os.path.abspath(store))
+    path = Path(real or store.parent / artifacts.real_features(store.name, space))
+    described = extractor or extractors.obtained(space.extractor, store.parent)
+    found = features.of_store(store, space, described, device, path)
+    _check_space(found.info, space._asdict(), path)
     with shapes_only():
         latent_dim = build_model(run).latent_dim
-    watch = QuickScore(found.values, space, extractor, latent_dim, count, run.seed, device)
-    _check_space(found.info, watch.network.identity, real)
+    watch = QuickScore(found.values, space, described, latent_dim, count, run.seed, device)
+    _check_space(found.info, watch.network.identity, path)
     return watch, snapshot(latent_dim, run.seed, device)
 
 
-def _real_features(
-    store: Path, space: Space, extractor: str | None, device: torch.device
-) -> tuple[str, str]:
-    """The features of a store's images and the description of their network, beside the store."""
-    store = Path(os.path.abspath(store))
-    described = Path(extractor or store.parent / artifacts.extractor(space.extractor))
-    if not extractor and not described.exists():
-        extractors.obtain(space.extractor, None, described)
-    path = store.parent / artifacts.real_features(store.name, space)
-    if not path.exists():
-        features.compute_file(store, space, described, device, path)
-    return str(path), str(described)
-
-
-def _check_images(path: str, store: Path, manifest: Manifest) -> None:
-    """UserError unless a file of features is of all images of the store."""
-    found = features.load(path)
-    if found.info.images_sha256 != manifest.images_sha256 or len(found.values) != manifest.count:
-        raise UserError(
-            f"{path} is of other images than {store} holds; delete it, and it is made again"
-        )
-
-
-def _check_space(info: FeatureInfo, expected: Mapping[str, str], path: str) -> None:
+def _check_space(info: FeatureInfo, expected: Mapping[str, str], path: Path) -> None:
     """UserError where features were made in another way than the run's quick scores are."""
     for key, value in expected.items():
         if (found := getattr(info, key)) != value:

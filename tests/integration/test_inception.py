@@ -24,6 +24,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import file_digest
 from fpa.data import download
 from fpa.evaluation import extractors, features
+from fpa.evaluation.cross_check import Extraction
 from fpa.evaluation.extractors import EXTRACTORS
 from fpa.evaluation.protocols import Space
 
@@ -229,13 +230,16 @@ def test_code_in_a_weights_file_is_not_run(known, way, checked, tmp_path):
 
     path = tmp_path / "harmful.pth"
     torch.save({"weights": Harmful()}, path)
-    network = EXTRACTORS["inception_v3"]
+    about = {"name": "inception_v3", "network": "inception_v3", "input_size": 299, "features": 2048}
+    about["weights"] = {"state_dict": {"path": str(path), "sha256": file_digest(path)}}
+    (tmp_path / "e.json").write_text(json.dumps(about))
     if not checked:
         # Even if the file had the right digest.
         known["state_dict"] = known["state_dict"]._replace(sha256=file_digest(path))
     expected = UserError if checked else pickle.UnpicklingError
+    load = functools.partial(extractors.load, resize=way) if way == "pytorch" else Extraction
     with pytest.raises(expected):
-        network.load(path, 299, way) if way == "pytorch" else network.torch_fidelity(path, 299)
+        load(tmp_path / "e.json", device=CPU)
     assert not (tmp_path / "harmed").exists()
 
 

@@ -145,8 +145,8 @@ def test_a_run_is_trained_on_no_other_data_set(by_hand, tmp_path, channels):
     [
         ("thumbnails-32px.clean.array", 0, {}, "have extractor thumbnails-32px"),
         ("thumbnails-16px.clean.jpeg", 0, {}, "have format jpeg"),
-        (SPACE, 8, {}, "is of other images than"),
-        (SPACE, 0, {"images_sha256": "0"}, "is of other images than"),
+        (SPACE, 8, {}, "has features of other images than"),
+        (SPACE, 0, {"images_sha256": "0"}, "has features of other images than"),
         (SPACE, 0, {"weights_sha256": "0"}, "have weights_sha256 0"),
         (SPACE, 0, {"stages": {"features": 0}}, "is of another version"),
     ],

@@ -19,6 +19,7 @@ from fpa.evaluation import (
     precision_recall,
     reference,
 )
+from fpa.evaluation.extractors import base
 from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
@@ -122,7 +123,7 @@ def test_a_reference_scores_as_the_images_that_it_is_of(tmp_path):
     samples = fake[:, :, ::4, ::4].reshape(40, 48).astype(np.float32)
     # As above: the network's averages are sums in float32.
     assert value(found, "kid") == pytest.approx(
-        kernel_distances.kid(part, samples, 100, 1000, 0), rel=1e-4
+        kernel_distances.kid_estimate(part, samples, 100, 1000, 1000, 0).value, rel=1e-4
     )
 
 
@@ -175,7 +176,7 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     refused("found float64 .*expected uint8", fake / 255)
     refused("there are no images at .*nowhere", tmp_path / "nowhere")
     refused("not a known protocol", protocol="papre")
-    refused("unknown setting 'n_fakes'", protocol={"n_fakes": 3})
+    refused("protocol.n_fakes: unknown setting; did you mean 'n_fake'", protocol={"n_fakes": 3})
     refused("inception_score needs the cross-check", metrics=["inception_score"])
     refused(
         r"nothing of what is asked .*: cmmd needs CLIP features .*; fid_infinity needs 192 samples, "
@@ -228,7 +229,7 @@ def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
     def missing(name, weights, out):
         raise UserError(f"{name} is missing, {weights} lacks it")
 
-    monkeypatch.setattr(evaluate.extractors, "obtain", missing)
+    monkeypatch.setattr(base, "obtain", missing)
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "1.png").write_bytes(b"no image")
@@ -290,11 +291,11 @@ def test_features_of_a_data_set_that_changed_are_refused(tmp_path):
     store = prepared(tmp_path)
     context = evaluate.EvaluationContext(tmp_path / "data", device="cpu")
     protocol = evaluate.resolve(OWN)
-    found, size = context.real_features(store, protocol)
-    assert (len(found.values), size) == (1797, (16, 16))
+    images = image_sets.open_images(store)
+    assert len(context.real_features(store, protocol, images).values) == 1797
     path = store / f"features.{protocol.space}.npy"
     about = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps({**about, "images_sha256": "0"}))
     with pytest.raises(UserError, match="has features of other images"):
-        context.real_features(store, protocol)
+        context.real_features(store, protocol, images)
     assert features.load(path).info.images_sha256 == "0"

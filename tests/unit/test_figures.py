@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import made_up
 import matplotlib.pyplot as plt
@@ -133,7 +134,9 @@ def test_latents_between_two_keep_their_length_and_start_and_end_there():
 def test_interpolations_go_from_sample_to_sample():
     torch.manual_seed(0)
     painter = Painter(16, 1, PainterSettings(steps=3, latent_dim=4, hidden_size=8)).eval()
-    rows = run_artifacts.interpolate(painter, 4, 2, 5, 7, torch.device("cpu"))
+    rows = run_artifacts.interpolations(
+        SimpleNamespace(ema=painter, latent_dim=4), 2, 5, 7, torch.device("cpu")
+    )
     samples = sample(painter, 4, 4, 7, torch.device("cpu"))
     assert rows.shape == (2, 5, 1, 16, 16)
     np.testing.assert_array_equal(rows[:, 0], samples[0::2])

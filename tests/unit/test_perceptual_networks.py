@@ -186,8 +186,12 @@ def test_another_file_is_not_used_and_missing_ones_are_fetched(small_dinov2, tmp
     small_dinov2.write_bytes(b"another")
     with pytest.raises(UserError, match=r"has SHA-256 .*, expected .*; fetch it again from https"):
         network.obtain(str(small_dinov2.parent), tmp_path)
-    with pytest.raises(UserError, match="expected"):
-        network.load(small_dinov2, 224, "clean")
+    # Nor where a description of weights that was received names it.
+    file = {"path": small_dinov2, "sha256": file_digest(small_dinov2)}
+    named = {"name": network.name, "network": network.name, "input_size": 224, "features": 384}
+    described = base.ExtractorInfo(**named, weights={"state_dict": file})
+    with pytest.raises(UserError, match="it is not loaded"):
+        described.checked_weights("state_dict", "e.json")
     asked = []
 
     def fetch(url, path, sha256):

@@ -15,8 +15,6 @@ from fpa.models.learning_rules import (
     gated_delta_loop,
     oja,
     oja_loop,
-    rank_r_delta,
-    rank_r_delta_loop,
     solve_unit_lower,
 )
 from fpa.models.painter import Painter
@@ -36,8 +34,7 @@ FORMS = {
     "oja": tuple(lambda k, v, b, a, W, form=form: form(k, v, b, W) for form in (oja, oja_loop)),
     "gated_delta": (gated_delta, gated_delta_loop),
     "rank_r_delta": tuple(
-        lambda k, v, b, a, W, form=form: form(k, v, b, RANK, W)
-        for form in (rank_r_delta, rank_r_delta_loop)
+        lambda k, v, b, a, W, form=form: form(k, v, b, W, RANK) for form in (delta, delta_loop)
     ),
 }
 """Parallel form and loop of each rule, of keys, values, rates, logarithms of decays, and W_0."""
@@ -236,12 +233,9 @@ def test_delta_product_steps_are_products_of_householder_matrices():
     assert written.left.shape == (1, 1, T * n, D)
 
 
-def test_a_rank_r_step_reads_one_matrix_and_rank_one_is_the_delta_rule():
+def test_a_rank_r_step_reads_one_matrix():
     keys, values, rates, _, initial = inputs((2, 3, 8, 12)).values()
-    torch.testing.assert_close(
-        rank_r_delta(keys, values, rates, 1, initial), delta(keys, values, rates, initial)
-    )
-    matrix, left = rank_r_delta(keys, values, rates, 12, initial)
+    matrix, left = delta(keys, values, rates, initial, rank=12)
     expected = rates * (values - keys @ initial.transpose(-1, -2))
     torch.testing.assert_close(left, expected)
     torch.testing.assert_close(matrix, initial + expected.transpose(-1, -2) @ keys)

@@ -1,6 +1,7 @@
 """StyleGAN2-ADA: against published numbers, slow loops, and what the method says must happen."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from baselines.stylegan2_ada.networks import widths as layer_widths
 from baselines.stylegan2_ada.settings import AugmentSettings, NetworkSettings, RecipeSettings, fill
 from fpa.core import distributed
 from fpa.core.errors import UserError
-from fpa.evaluation.run_artifacts import interpolate
+from fpa.evaluation.run_artifacts import interpolations
 from fpa.evaluation.sampling import sample
 from fpa.models import loading
 
@@ -308,7 +309,8 @@ def test_an_interpolation_has_the_same_noise_in_every_frame():
         def forward(self, z):
             return torch.rand(len(z), 1, 4, 4)
 
-    frames = interpolate(Noise(), 8, 2, 3, 0, CPU)
+    noise = SimpleNamespace(ema=Noise(), latent_dim=8)
+    frames = interpolations(noise, 2, 3, 0, CPU)
     assert np.array_equal(frames[:, 0], frames[:, 1])
     assert np.array_equal(frames[:, 0], frames[:, 2])
     assert not np.array_equal(frames[0], frames[1])

@@ -9,11 +9,11 @@ network is loaded.
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest
+from fpa.core.lazy import LazyModule
 from fpa.evaluation.extractors.base import (
     EXTRACTORS,
     PAIRS,
@@ -24,6 +24,7 @@ from fpa.evaluation.extractors.base import (
     find_extractor,
     load,
     obtain,
+    obtained,
 )
 
 if TYPE_CHECKING:
@@ -40,14 +41,12 @@ __all__ = [
     "find_extractor",
     "load",
     "obtain",
+    "obtained",
 ]
 
 
-def _libraries() -> ModuleType:
-    """Networks as clean-fid, torch-fidelity and torchvision build them; these take seconds to import."""
-    from fpa.evaluation.extractors import library_networks
-
-    return library_networks
+# clean-fid, torch-fidelity and torchvision, which build them, take seconds to import.
+_libraries = LazyModule("fpa.evaluation.extractors.library_networks")
 
 
 class InceptionV3(FeatureNetwork):
@@ -61,7 +60,6 @@ class InceptionV3(FeatureNetwork):
     name = "inception_v3"
     features = 2048
     sizes = (299, 299)
-    default_size = 299
     resizes = ("clean", "pytorch", "tensorflow")
     # torch-fidelity resizes as TensorFlow 1 did.
     check_resize = "tensorflow"
@@ -90,15 +88,12 @@ class InceptionV3(FeatureNetwork):
         return "torchscript" if resize in ("clean", "tensorflow") else "state_dict"
 
     def load(self, weights: Path, size: int, resize: str) -> nn.Module:
-        kind = self.weights_format(resize)
-        self.files[kind].check(weights)
-        if kind == "torchscript":
-            return _libraries().inception_of_clean_fid(weights, resize == "tensorflow")
-        return _libraries().inception_of_pytorch_fid(weights)
+        if self.weights_format(resize) == "torchscript":
+            return _libraries.inception_of_clean_fid(weights, resize == "tensorflow")
+        return _libraries.inception_of_pytorch_fid(weights)
 
     def torch_fidelity(self, weights: Path, size: int) -> FeatureExtractorBase:
-        self.files["state_dict"].check(weights)
-        return _libraries().inception_of_torch_fidelity(weights, self.layers)
+        return _libraries.inception_of_torch_fidelity(weights, self.layers)
 
 
 class EfficientNetLite0(FeatureNetwork):
@@ -148,18 +143,17 @@ class DINOv2(FeatureNetwork):
     """
 
     sizes = (224, 224)
-    default_size = 224
 
-    def __init__(self, name: str, features: int, sha256: str) -> None:
-        self.name, self.features = name, features
-        file = f"{name}_pretrain.pth"
-        url = f"https://dl.fbaipublicfiles.com/dinov2/{name}/{file}"
+    def __init__(self, size: str, features: int, sha256: str) -> None:
+        """size: s, b or l."""
+        self.name, self.features = f"dinov2_vit{size}14", features
+        file = f"{self.name}_pretrain.pth"
+        url = f"https://dl.fbaipublicfiles.com/dinov2/{self.name}/{file}"
         self.files = {"state_dict": Published((file,), sha256, url)}
 
     def load(self, weights: Path, size: int, resize: str) -> nn.Module:
         from fpa.evaluation.extractors.dinov2 import load_dinov2
 
-        self.files["state_dict"].check(weights)
         return load_dinov2(weights)
 
 
@@ -173,15 +167,14 @@ class CLIP(FeatureNetwork):
     def __init__(self, name: str, file: str, features: int, size: int, sha256: str) -> None:
         """file: OpenAI's name, without its ending."""
         self.name, self.features = name, features
-        self.default_size, self.sizes = size, (size, size)
+        self.sizes = (size, size)
         # torch-fidelity caches it under another name.
         names = (f"{file}.pt", f"clip-{file.lower()}-{sha256}.pt")
         url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}.pt"
         self.files = {"state_dict": Published(names, sha256, url)}
 
     def load(self, weights: Path, size: int, resize: str) -> nn.Module:
-        self.files["state_dict"].check(weights)
-        return _libraries().load_clip(weights)
+        return _libraries.load_clip(weights)
 
 
 class VGG16(FeatureNetwork):
@@ -191,7 +184,6 @@ class VGG16(FeatureNetwork):
     name = "vgg16"
     features = 4096
     sizes = (224, 224)
-    default_size = 224
     files = {  # noqa: RUF012
         "state_dict": Published(
             ("vgg16-397923af.pth",),
@@ -201,8 +193,7 @@ class VGG16(FeatureNetwork):
     }
 
     def load(self, weights: Path, size: int, resize: str) -> nn.Module:
-        self.files["state_dict"].check(weights)
-        return _libraries().load_vgg16(weights)
+        return _libraries.load_vgg16(weights)
 
 
 class LPIPS(FeatureNetwork):
@@ -214,7 +205,6 @@ class LPIPS(FeatureNetwork):
     name = "lpips_vgg16"
     features = 0
     sizes = (64, 64)
-    default_size = 64
     resizes = (PAIRS,)
     built_on = VGG16.name
     files = {  # noqa: RUF012
@@ -232,24 +222,15 @@ class LPIPS(FeatureNetwork):
         raise NotImplementedError("LPIPS has no features; see load_pairs")
 
     def load_pairs(self, weights: dict[str, Path]) -> nn.Module:
-        return _libraries().load_lpips(weights["state_dict"], weights["lpips"], self.sizes[0])
+        return _libraries.load_lpips(weights["state_dict"], weights["lpips"], self.sizes[0])
 
 
 for _network in (
     InceptionV3(),
     EfficientNetLite0(),
-    DINOv2(
-        *("dinov2_vits14", 384),
-        "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
-    ),
-    DINOv2(
-        *("dinov2_vitb14", 768),
-        "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
-    ),
-    DINOv2(
-        *("dinov2_vitl14", 1024),
-        "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
-    ),
+    DINOv2("s", 384, "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"),
+    DINOv2("b", 768, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"),
+    DINOv2("l", 1024, "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"),
     CLIP(
         *("clip_vit_b32", "ViT-B-32", 512, 224),
         "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",

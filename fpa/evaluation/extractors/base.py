@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.core.lazy import F, np, torch
@@ -74,10 +75,10 @@ class Published(NamedTuple):
 
         prefix = f"{self.setting}: " if self.setting else ""
         for path in self.find(configured, folder):
-            if file_digest(path) == self.sha256:
+            if (found := file_digest(path)) == self.sha256:
                 return path
             if configured and path.is_relative_to(Path(configured).expanduser()):
-                self.check(path, prefix)
+                self.check(path, found, prefix)
         if configured and self.setting:
             raise UserError(
                 f"{prefix}there is no {self.name} in the folder {configured}; fetch it from "
@@ -96,12 +97,11 @@ class Published(NamedTuple):
             ) from error
         return folder / self.name
 
-    def check(self, path: Path, prefix: str = "") -> None:
-        """UserError unless a file is the published one: some such files are programs."""
-        found = file_digest(path)
-        if found != self.sha256:
+    def check(self, path: Path, sha256: str, prefix: str = "") -> None:
+        """UserError unless a file with this digest is the published one: some are programs."""
+        if sha256 != self.sha256:
             raise UserError(
-                f"{prefix}{path} has SHA-256 {found[:12]}..., expected {self.sha256[:12]}...; it is "
+                f"{prefix}{path} has SHA-256 {sha256[:12]}..., expected {self.sha256[:12]}...; it is "
                 f"not loaded; fetch it again from {self.url}"
             )
 
@@ -118,7 +118,8 @@ class FeatureNetwork(ABC):
     sizes: tuple[int, int]
     """The smallest and the largest input size (px)."""
     default_size: int | None = None
-    """The input size of a name that gives none; None where a name has to give it."""
+    """The input size of a name that gives none, where there is more than one; None where a name has
+    to give it."""
     resizes: tuple[str, ...] = ("clean",)
     """clean-fid's ways to the input size that it can be used with: `clean` (Pillow, bicubic),
     `pytorch` (bilinear), or `tensorflow`, where the network gets images as they are and resizes
@@ -187,8 +188,9 @@ def find_extractor(name: str, where: str) -> tuple[FeatureNetwork, int]:
     """
     match = re.fullmatch(r"([a-z0-9_]+?)(?:-([1-9]\d*)px)?", name)
     network = EXTRACTORS.find(match[1] if match else name, where)
-    size = int(match[2]) if match and match[2] else network.default_size
     low, high = network.sizes
+    default = low if low == high else network.default_size
+    size = int(match[2]) if match and match[2] else default
     if size is None or not low <= size <= high:
         if low == high:
             raise UserError(f"{where}: {network.name} takes {low} px, found '{name}'")
@@ -237,13 +239,18 @@ class ExtractorInfo(BaseModel):
             ) from error
 
     def checked_weights(self, kind: str, described_in: str | Path) -> Path:
-        """The weights in one format; UserError when the file is missing or was changed."""
+        """The weights in one format.
+
+        UserError when the file is missing or was changed, and when it is not the published one.
+        """
         file = self.weights.get(kind)
         if file is None or not file.path.is_file() or file_digest(file.path) != file.sha256:
             raise UserError(
                 f"{file.path if file else kind}, the weights of {self.name}, is missing or was "
                 f"changed; delete {described_in} and run again"
             )
+        if published := EXTRACTORS.find(self.network, str(described_in)).files.get(kind):
+            published.check(file.path, file.sha256)
         return file.path
 
 
@@ -265,6 +272,14 @@ def obtain(name: str, configured: str | None, out: Path) -> ExtractorInfo:
     )
     write_json(out, info.model_dump(mode="json"))
     return info
+
+
+def obtained(name: str, data: Path, configured: str | None = None) -> Path:
+    """The description of an extractor in a data folder; `obtain` writes it if it is not there."""
+    path = data / artifacts.extractor(name)
+    if not path.exists():
+        obtain(name, configured, path)
+    return path
 
 
 # Running a network ---------------------------------------------------------------------------

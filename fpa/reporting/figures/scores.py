@@ -41,7 +41,7 @@ CATEGORY = "Scores"
 def scores_specs(context: Context) -> Iterator[Spec]:
     """One for the experiment."""
     sizes = ", ".join(
-        f"{protocol.name} ({counted(protocol.as_dict())})"
+        f"{protocol.name} ({counted(protocol.model_dump())})"
         for protocol in context.experiment.protocols
     )
     caption = (
@@ -215,7 +215,7 @@ def tradeoffs_specs(context: Context) -> Iterator[Spec]:
         title="distance over size and time",
         category=CATEGORY,
         caption="Fréchet distance over the generator's parameters (those of a frozen painter included) "
-        f"and over the time of a training ({counted(protocol.as_dict())}). The time is the "
+        f"and over the time of a training ({counted(protocol.model_dump())}). The time is the "
         "budget divided by the speed in the table of models; that of a base is not included. "
         f"{context.error_bars}.",
         inputs=(Input(artifacts.table("scores")), Input(artifacts.table("models"))),
