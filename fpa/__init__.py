@@ -22,20 +22,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "Painter": "fpa.models.painter",
     "PainterSettings": "fpa.models.settings",
-    "evaluate": "fpa.library",
-    "frechet_distance": "fpa.library",
-    "load": "fpa.library",
-    "paint": "fpa.library",
+    **dict.fromkeys(("evaluate", "frechet_distance", "load", "paint"), "fpa.library"),
 }
 
 __all__ = [
-    "Painter",
-    "PainterSettings",
     "__version__",
+    *_HOMES,
     "evaluate",
     "frechet_distance",
     "load",
     "paint",
+    "Painter",
+    "PainterSettings",
 ]
 
 

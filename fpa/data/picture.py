@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 import warnings
 from functools import cache
@@ -117,10 +118,8 @@ def _other_byte(tile: tuple) -> tuple | None:
     if raw == "LA;16B":
         # Four bytes a pixel, two of them grey.
         new = "RGBA"
-    elif raw in ("RGB;16L", "RGBA;16L", "RGBX;16L"):
-        new = raw[:-1] + "B"
-    elif raw in ("RGB;16B", "RGBA;16B", "RGBX;16B"):
-        new = raw[:-1] + "L"
+    elif found := re.fullmatch("(RGB[AX]?;16)([BL])", raw):
+        new = found[1] + {"B": "L", "L": "B"}[found[2]]
     else:
         return None
     parts = (*tile[:3], (new, *args[1:]) if isinstance(tile[3], tuple) else new)

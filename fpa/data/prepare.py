@@ -227,16 +227,14 @@ class Job:
     """What the processes share: the images to read, the array to write, and what is done of it."""
 
     def __init__(self, dataset: DatasetSpec, reader: Reader, found: list[Found], path: Path):
-        self.reader, self.found, self.path = reader, found, path
+        self.dataset, self.reader, self.found, self.path = dataset, reader, found, path
         self.plan = _plan(dataset, reader, found)
         self.notes = path.with_name("notes.jsonl")
-        self.size, self.channels = dataset.resolution, dataset.channels
-        self.resample = FILTERS[dataset.filter]
-        self.label = f"preparing {dataset.name}"
+        self.image_shape = (dataset.channels, dataset.resolution, dataset.resolution)
         self.outcomes: list[Outcome | None] = [None] * len(found)
         self.unsaved: list[str] = []
         self.saved = time.monotonic()
-        shape = (len(found), self.channels, self.size, self.size)
+        shape = (len(found), *self.image_shape)
         if not self._continue(shape):
             self.notes.unlink(missing_ok=True)
             try:
@@ -279,7 +277,7 @@ class Job:
         done = count - sum(stop - start for start, stop in chunks)
         if done:
             log.info("continuing after %d of %d images", done, count)
-        bar = Progress(count, self.label, "images", done=done)
+        bar = Progress(count, f"preparing {self.dataset.name}", "images", done=done)
         results = _decode_chunks(self, chunks, workers)
         with contextlib.closing(bar), contextlib.closing(results):
             for (start, stop), outcomes in zip(chunks, results, strict=True):
@@ -301,7 +299,7 @@ class Job:
     def decode(self, chunk: tuple[int, int]) -> list[Outcome]:
         """Read and decode some images, and write them to their places."""
         start, stop = chunk
-        pixels = np.zeros((stop - start, self.channels, self.size, self.size), np.uint8)
+        pixels = np.zeros((stop - start, *self.image_shape), np.uint8)
         outcomes = [
             self._one(found, out) for found, out in zip(self.found[start:stop], pixels, strict=True)
         ]
@@ -312,9 +310,10 @@ class Job:
     def _one(self, found: Found, out: np.ndarray) -> Outcome:
         if found.problem:
             return [found.problem]
+        dataset = self.dataset
         try:
             data = self.reader.read(found.place)
-            out[:] = decode(data, self.size, self.channels, self.resample)
+            out[:] = decode(data, dataset.resolution, dataset.channels, FILTERS[dataset.filter])
         except UnidentifiedImageError:
             return ["no image, or of an unknown format"]
         except Exception as error:
@@ -342,12 +341,11 @@ def _decode_chunks(
     # Forked processes share the open archive, the list and the array, and start at once.
     global _job
     _job = job
-    if min(workers, len(chunks)) <= 1:
+    workers = min(workers, len(chunks))
+    if workers <= 1:
         yield from map(_decode_chunk, chunks)
         return
-    pool = ProcessPoolExecutor(
-        min(workers, len(chunks)), multiprocessing.get_context("fork"), _end_with_parent
-    )
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _end_with_parent)
     try:
         yield from pool.map(_decode_chunk, chunks)
     except BrokenProcessPool as error:

@@ -200,7 +200,7 @@ def _check_images(plan: Plan) -> None:
 
 
 def _check_run(plan: Plan, run: Run) -> None:
-    model, dataset = run.model, run.dataset
+    model, dataset, gpus = run.model, run.dataset, plan.config.runtime.gpus
     count, batch_size = image_count(plan, dataset), run.training.batch_size
     if count and not run.is_finished and batch_size > count:
         raise UserError(
@@ -217,9 +217,21 @@ def _check_run(plan: Plan, run: Run) -> None:
             f"models.{model.name}.training.watch_kimg: a quick score needs {NEIGHBOURS + 1} real "
             f"images, and the data set {dataset.name} has {count}; have more, or set it to 0"
         )
-    _check_strips(plan, run)
-    _check_passes(plan, run)
-    check_processes(model.class_, batch_size, plan.config.runtime.gpus)
+    steps = model.settings.get("painter", {}).get("steps")
+    chosen = plan.config.figures.strip_steps
+    if steps and isinstance(chosen, tuple) and min(chosen) > steps:
+        raise UserError(
+            f"figures.strip_steps: none of {list(chosen)} is among the {steps} steps of "
+            f"models.{model.name}; name steps from 1 to {steps}"
+        )
+    passes = model.settings.get("recipe", {}).get("accumulation") or 1
+    share = batch_size // gpus
+    if not run.is_finished and share % passes:
+        raise UserError(
+            f"models.{model.name}.settings.recipe.accumulation: {share} images (a batch on each "
+            f"GPU) cannot be shared evenly between {passes} passes; change it, or training.batch_size"
+        )
+    check_processes(model.class_, batch_size, gpus)
     check_ranking(run, plan.protocols.values())
     for protocol in plan.protocols.values():
         if count and (protocol.n_real or 0) > count:
@@ -231,28 +243,6 @@ def _check_run(plan: Plan, run: Run) -> None:
     size = dataset.resolution
     with said_of(f"model {model.name} on {dataset.name}"):
         check_settings(model.class_, model.settings, size, dataset.channels, base)
-
-
-def _check_strips(plan: Plan, run: Run) -> None:
-    """Of the steps that are drawn, a painter must have at least one."""
-    steps = run.model.settings.get("painter", {}).get("steps")
-    chosen = plan.config.figures.strip_steps
-    if steps and isinstance(chosen, tuple) and min(chosen) > steps:
-        raise UserError(
-            f"figures.strip_steps: none of {list(chosen)} is among the {steps} steps of "
-            f"models.{run.model.name}; name steps from 1 to {steps}"
-        )
-
-
-def _check_passes(plan: Plan, run: Run) -> None:
-    """A batch, or each GPU's part of it, is shared evenly between the passes that it is computed in."""
-    passes = run.model.settings.get("recipe", {}).get("accumulation") or 1
-    share = run.training.batch_size // plan.config.runtime.gpus
-    if not run.is_finished and share % passes:
-        raise UserError(
-            f"models.{run.model.name}.settings.recipe.accumulation: {share} images (a batch on each "
-            f"GPU) cannot be shared evenly between {passes} passes; change it, or training.batch_size"
-        )
 
 
 def check_ranking(run: Run, protocols: Iterable[Protocol]) -> None:

@@ -40,14 +40,8 @@ class Call:
         """Whether results are shared with other workflows (--cache)."""
         self.is_on_a_cluster = workflow.resource_settings.nodes is not None
         """Whether jobs have cores and GPUs to themselves."""
-
-    @property
-    def words(self) -> list[str]:
-        """The words of the command line, files that are asked for among them.
-
-        The Snakefile is read before Snakemake has its own settings of targets.
-        """
-        return sys.argv
+        self.words = sys.argv
+        """Files that are asked for among them: Snakemake has its own settings of targets only later."""
 
     @property
     def configfiles(self) -> list[str]:

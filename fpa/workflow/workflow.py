@@ -358,6 +358,10 @@ class Workflow:
         inputs = self.drawn[wildcards.figure].inputs
         return [self.in_results(part.path) for part in inputs if not part.optional]
 
+    def figure_spec(self, wildcards: Wildcards) -> dict[str, object]:
+        """All else that a figure depends on: a change draws it again."""
+        return self.drawn[wildcards.figure].as_json()
+
 
 def _one_of_names(names: Iterable[str]) -> str:
     """These names, or nothing where there are none."""

@@ -107,7 +107,7 @@ rule figure:
         runtime=10,
     params:
         results=subpath(output[0], ancestor=2),
-        spec=lambda wildcards: FPA.drawn[wildcards.figure].as_json(),
+        spec=FPA.figure_spec,
         caption=lambda wildcards: FPA.drawn[wildcards.figure].caption,
     message:
         "Drawing {wildcards.figure}"

@@ -1,4 +1,4 @@
-# Tables from score and cost files.
+# Tables from score and cost files: one rule, of which each kind of table has its own inputs.
 
 
 rule scores_table:
@@ -30,15 +30,15 @@ rule scores_table:
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
         claims=FPA.about.get("claims", []),
+        files=lambda wildcards, input: [*input.scores, "--published", input.published],
     message:
         "Table {wildcards.table} of {params.experiment}"
     shell:
-        "python -m fpa table {wildcards.table} {input.scores:q} --results {params.results:q}"
-        " --published {input.published:q}"
+        "python -m fpa table {wildcards.table} {params.files:q} --results {params.results:q}"
         " --out {output.csv:q} --log {log:q}"
 
 
-rule runs_table:
+use rule scores_table as runs_table with:
     input:
         [FPA.in_results(path) for path in files_of_runs(FPA.experiment)],
     output:
@@ -50,56 +50,34 @@ rule runs_table:
         ),
         md=FPA.in_results(artifacts.table("{table}", "md")),
         tex=FPA.in_results(artifacts.table("{table}", "tex")),
-    log:
-        FPA.log("tables/{table}.log"),
     wildcard_constraints:
         table="|".join(table_names(FPA.experiment, "runs")),
-    localrule: True
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
         target=str(FPA.config.figures.target),
-    message:
-        "Table {wildcards.table} of {params.experiment}"
-    shell:
-        "python -m fpa table {wildcards.table} --results {params.results:q}"
-        " --out {output.csv:q} --log {log:q}"
+        files=[],
 
 
-rule models_table:
+use rule scores_table as models_table with:
     input:
         FPA.costs(),
     output:
         csv=report(
-            FPA.in_results(artifacts.table("models")),
+            FPA.in_results(artifacts.table("{table}")),
             caption="../report/models.rst",
             category="Tables",
-            labels={"table": "models", "format": "CSV"},
+            labels={"table": "{table}", "format": "CSV"},
         ),
-        md=FPA.in_results(artifacts.table("models", "md")),
-        tex=FPA.in_results(artifacts.table("models", "tex")),
-    log:
-        FPA.log("tables/models.log"),
-    localrule: True
-    conda:
-        "../envs/fpa.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
+        md=FPA.in_results(artifacts.table("{table}", "md")),
+        tex=FPA.in_results(artifacts.table("{table}", "tex")),
+    wildcard_constraints:
+        table="models",
     params:
         experiment=FPA.experiment.name,
         results=subpath(output.csv, ancestor=2),
         models=FPA.about["models"],
+        files=lambda wildcards, input: list(input),
     message:
         "Table of the models of {params.experiment}"
-    shell:
-        "python -m fpa table models {input:q} --results {params.results:q}"
-        " --out {output.csv:q} --log {log:q}"
