@@ -147,7 +147,7 @@ def _front_matter(
         "name": one_line(source_of(run.dataset.source).description),
     }
     results = [
-        {"task": {"type": task}, "dataset": {**dataset}, "metrics": _metrics(score)}
+        {"task": {"type": task}, "dataset": dict(dataset), "metrics": _metrics(score)}
         for score in scores
         if score.metrics
     ]

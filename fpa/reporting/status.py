@@ -12,7 +12,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -85,6 +86,10 @@ class RunState:
     snapshots: str | None = None
     """The file of its snapshots, below the results folder."""
 
+    @property
+    def name(self) -> str:
+        return f"{self.label} on {self.dataset}, seed {self.seed}"
+
 
 def run_states(experiment: Experiment, results: Path) -> list[RunState]:
     """Every run of an experiment, in its order."""
@@ -96,7 +101,16 @@ def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState
     status = folder.read_status()
     state, reason = _state(run, results, status)
     log = artifacts.train_log(run.dataset, run.model, folder.path.name)
-    found = RunState(
+    said = {name: getattr(status, name) for name in OF_STATUS} if status else {}
+    if state == "trained":
+        with suppress(UserError):
+            summary = folder.read_summary()
+            best = summary.best.as_json() if summary.best else {}
+            said |= {"step": summary.steps, "steps": summary.steps, "kimg": summary.kimg}
+            said |= {"best": best, "seconds_left": None}
+    elif state != "training":
+        said |= {"images_per_second": None, "seconds_left": None}
+    return RunState(
         dataset=run.dataset,
         model=run.model,
         label=experiment.labels[run.model],
@@ -108,14 +122,8 @@ def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState
         log=log,
         log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
         snapshots=f"{run.folder}/{artifacts.SNAPSHOTS}" if folder.snapshots.exists() else None,
+        **said,
     )
-    if status:
-        found = replace(found, **{name: getattr(status, name) for name in OF_STATUS})
-    if state == "trained":
-        return _with_summary(found, folder)
-    if state != "training":
-        return replace(found, images_per_second=None, seconds_left=None)
-    return found
 
 
 def _distance(experiment: Experiment, model: str) -> str:
@@ -124,33 +132,21 @@ def _distance(experiment: Experiment, model: str) -> str:
     return measure("fid", {p.extractor for p in experiment.protocols if p.name == watched_by})
 
 
-def _with_summary(run: RunState, folder: RunFolder) -> RunState:
-    """With what a finished training says of itself."""
-    try:
-        summary = folder.read_summary()
-    except UserError:
-        return run
-    steps, best = summary.steps, summary.best.as_json() if summary.best else {}
-    return replace(run, step=steps, steps=steps, kimg=summary.kimg, best=best, seconds_left=None)
-
-
 def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:
     """A run's state and the reason."""
     plain, reason = status_of(run, results)
     if plain == "ok":
         return "trained", ""
     if status and status.state == "training":
-        quiet = time.time() - status.updated
-        if status.host == socket.gethostname():
-            if _is_alive(status.pid):
-                return "training", ""
-            if plain != "failed":
-                return "lost", f"its process {status.pid} is gone, without a word"
-        elif plain != "failed":
-            silent = quiet > SILENT_SECONDS
-            return (
-                ("silent", f"no sign of it for {duration(quiet)}") if silent else ("training", "")
-            )
+        here, quiet = status.host == socket.gethostname(), time.time() - status.updated
+        if here and _is_alive(status.pid):
+            return "training", ""
+        if here and plain != "failed":
+            return "lost", f"its process {status.pid} is gone, without a word"
+        if plain != "failed" and quiet > SILENT_SECONDS:
+            return "silent", f"no sign of it for {duration(quiet)}"
+        if plain != "failed":
+            return "training", ""
     if plain == "failed":
         return plain, reason
     if status and status.state in ("failed", "stopped"):
@@ -164,8 +160,7 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        # Somebody else's process is one too.
-        return True
+        pass  # Somebody else's process is one too.
     return True
 
 
@@ -187,14 +182,14 @@ def duration(seconds: float) -> str:
 def to_text(experiment: str, states: Sequence[RunState], width: int) -> str:
     """One line for each run, and below it what there is to say; no line is wider than `width`."""
     lines = [summary(experiment, states), ""]
-    names = [f"{run.label} on {run.dataset}, seed {run.seed}" for run in states]
-    longest = max(map(len, names), default=0)
-    for name, run in zip(names, states, strict=True):
-        lines.append(f"{name:<{longest}}  {run.state:<8}  {'  '.join(facts(run))}".rstrip())
-        details = [*([run.reason] if run.reason else []), *numbers(run)]
-        lines += [f"    {detail}" for detail in details]
+    longest = max((len(run.name) for run in states), default=0)
+    for run in states:
+        lines.append(f"{run.name:<{longest}}  {run.state:<8}  {'  '.join(facts(run))}".rstrip())
+        lines += [f"    {detail}" for detail in (run.reason, *numbers(run)) if detail]
         lines += [f"    | {line}" for line in run.log_lines]
-    return "\n".join(_cut(line, width) for line in lines)
+    return "\n".join(
+        line if len(line) <= width else f"{line[: max(width - 1, 0)]}…" for line in lines
+    )
 
 
 def summary(experiment: str, states: Sequence[RunState]) -> str:
@@ -224,7 +219,9 @@ def numbers(run: RunState) -> list[str]:
     found = []
     shown = {k: v for k, v in run.losses.items() if k not in UNSHOWN}
     if shown and run.state != "trained":
-        found.append(f"{_values(shown, run.distance)} (step {_whole(run.losses.get('step'))})")
+        step = run.losses.get("step")
+        where = "?" if step is None else f"{step:,.0f}"
+        found.append(f"{_values(shown, run.distance)} (step {where})")
     score = {k: v for k, v in run.score.items() if k in ("fid", "precision", "recall")}
     best = ""
     if run.best.get("kimg") is not None:
@@ -238,20 +235,13 @@ def numbers(run: RunState) -> list[str]:
 
 
 def _values(found: Numbers, distance: str) -> str:
-    names = {"fid": distance}
-    return ", ".join(f"{names.get(name, name)} {_number(v)}" for name, v in found.items())
+    return ", ".join(
+        f"{distance if name == 'fid' else name} {_number(v)}" for name, v in found.items()
+    )
 
 
 def _number(value: float | None) -> str:
     return "NaN" if value is None or math.isnan(value) else f"{value:.3g}"
-
-
-def _whole(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.0f}"
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: max(width - 1, 0)]}…"
 
 
 # As a page that reloads itself from disk ----------------------------------------------------
@@ -264,25 +254,13 @@ def to_page(
     return template("status.html").render(
         experiment=experiment,
         summary=summary(experiment, states),
-        runs=[_shown(run, results) for run in states],
+        runs=states,
+        facts=facts,
+        numbers=numbers,
+        snapshot=lambda run: newest_snapshot(results / run.snapshots) if run.snapshots else None,
         every=every and max(1, round(every)),
         written=time.strftime("%Y-%m-%d %H:%M:%S"),
     )
-
-
-def _shown(run: RunState, results: Path) -> dict[str, object]:
-    share = 100 * run.step / run.steps if run.step is not None and run.steps else 0
-    return {
-        "name": f"{run.label} on {run.dataset}, seed {run.seed}",
-        "state": run.state,
-        "reason": run.reason,
-        "share": round(share, 1),
-        "facts": facts(run),
-        "numbers": numbers(run),
-        "log": run.log,
-        "log_lines": run.log_lines,
-        "snapshot": newest_snapshot(results / run.snapshots) if run.snapshots else None,
-    }
 
 
 def newest_snapshot(path: Path) -> dict[str, object] | None:
@@ -328,7 +306,10 @@ def show(
         if page:
             write_text(page, to_page(experiment.name, states, results, None if done else every))
         elif as_json:
-            _print_json(experiment.name, states, following=every is not None)
+            found = {"experiment": experiment.name, "runs": [asdict(run) for run in states]}
+            # One object a line when it is followed.
+            indent = 2 if every is None else None
+            print(json.dumps(found, indent=indent, allow_nan=False), flush=True)
         else:
             _print_text(experiment.name, states, following=every is not None)
         if every is None or done:
@@ -346,9 +327,3 @@ def _print_text(experiment: str, states: list[RunState], following: bool) -> Non
     if following:
         text = f"{CLEAR if live else ''}{time.strftime('%H:%M:%S')} {text}"
     print(text, flush=True)
-
-
-def _print_json(experiment: str, states: list[RunState], following: bool) -> None:
-    """One object; one a line when it is followed."""
-    found = {"experiment": experiment, "runs": [asdict(run) for run in states]}
-    print(json.dumps(found, indent=None if following else 2, allow_nan=False), flush=True)
