@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 import fpa
 from fpa.core import artifacts
+from fpa.core.artifacts import run_name
 from fpa.core.errors import UserError
 from fpa.core.files import (
     DAMAGED,
@@ -34,7 +35,7 @@ from fpa.core.files import (
     open_tar,
     read_json,
 )
-from fpa.experiment.experiment import Experiment, RunEntry
+from fpa.experiment.experiment import Experiment
 from fpa.reporting.figures import figures
 from fpa.reporting.player import played_files
 
@@ -76,9 +77,8 @@ def contents(experiment: Experiment, weights: bool = False, optional: bool = Fal
     for run in experiment.runs:
         names = [artifacts.RUN, artifacts.SUMMARY, artifacts.HISTORY]
         names += [protocol.score_file for protocol in experiment.protocols]
-        names += [artifacts.COST] * (run.seed == experiment.first_seed) + [
-            artifacts.WEIGHTS
-        ] * weights
+        names += [artifacts.COST] * (run.seed == experiment.first_seed)
+        names += [artifacts.WEIGHTS] * weights
         found |= {f"{run.folder}/{name}" for name in names}
     specs = figures(experiment)
     found |= set(played_files(experiment, specs))
@@ -217,7 +217,13 @@ def _check_contents(path: Path, text: bytes, files: dict[str, File]) -> Experime
     try:
         experiment = Experiment.parse(json.loads(text), path)
         expected = {artifacts.EXPERIMENT, *contents(experiment, weights=True, optional=True)}
-        folders = [(run.folder, _run_folder(run)) for run in experiment.runs]
+        folders = [
+            (
+                run.folder,
+                artifacts.run_folder(run.dataset, run.model, run_name(run.seed, run.digest)),
+            )
+            for run in experiment.runs
+        ]
     except Exception as error:
         # Whatever the figures of a made-up experiment lead to.
         raise UserError(
@@ -227,21 +233,13 @@ def _check_contents(path: Path, text: bytes, files: dict[str, File]) -> Experime
         if found != computed:
             raise UserError(f"{path}: its {artifacts.EXPERIMENT} has a run in {found!r}")
     for name in files:
-        inside = name.startswith((artifacts.EXPERIMENT, *IN_FOLDERS)) and ".." not in name.split(
-            "/"
-        )
-        if name not in expected or not inside:
+        inside = name.startswith((artifacts.EXPERIMENT, *IN_FOLDERS))
+        if name not in expected or not inside or ".." in name.split("/"):
             raise UserError(
                 f"{path} holds {name!r}, which is not a file of its experiment; nothing was "
                 "restored (if the experiment uses plugins, they are needed here too)"
             )
     return experiment
-
-
-def _run_folder(run: RunEntry) -> str:
-    """Where a run of a description has to lie."""
-    name = artifacts.run_name(run.seed, run.digest)
-    return artifacts.run_folder(run.dataset, run.model, name)
 
 
 def _configured_folder(path: Path, experiment: Experiment) -> Path:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import numpy as np
 import yaml
@@ -30,6 +31,7 @@ from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.bundle import unpack
 from fpa.reporting.make import make_report
+from fpa.reporting.results import by_name
 from fpa.reporting.tables.comparisons import FEWEST
 
 ABOUT = "publication.json"
@@ -317,16 +319,6 @@ def _other_scores(
 # What is missing ------------------------------------------------------------------------------
 
 
-class Published(NamedTuple):
-    """A folder, what it says of itself, and its citation."""
-
-    folder: Path
-    about: Publication
-    authors: list[JsonValue]
-    licence: str
-    """SPDX identifier; empty where there is none."""
-
-
 def missing(folder: Path) -> list[str]:
     """What is missing, one sentence each, with what to do; UserError when it is not such a folder."""
     about = Publication.read(folder)
@@ -335,20 +327,21 @@ def missing(folder: Path) -> list[str]:
         citation = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML; publish the results again") from error
-    if not isinstance(citation, dict):
-        citation = {}
+    citation = citation if isinstance(citation, dict) else {}
+    found = [*_files(folder)]
     authors = citation.get("authors")
-    published = Published(
-        folder,
-        about,
-        authors if isinstance(authors, list) else [],
-        str(citation.get("license") or ""),
-    )
-    return [sentence for check in CHECKS for sentence in check(published)]
+    if not isinstance(authors, list) or not authors or {"name": NOBODY} in authors:
+        found.append(f"{CITATION} names no authors: publish with --author 'Family, Given'.")
+    licence = str(citation.get("license") or "")
+    if not licence:
+        found.append(
+            "No licence says what others may do with the results: publish with --licence, as in "
+            "--licence CC-BY-4.0."
+        )
+    return [*found, *_data(about, licence), *_code(about), *_trainings(about), *_private(about)]
 
 
-def _files(published: Published) -> Iterator[str]:
-    folder = published.folder
+def _files(folder: Path) -> Iterator[str]:
     wanted = [README, DATASHEET, CITATION, CHECKSUMS, artifacts.BUNDLE, artifacts.REPORT]
     absent = [name for name in wanted if not (folder / name).is_file()]
     if absent:
@@ -363,40 +356,32 @@ def _files(published: Published) -> Iterator[str]:
             )
 
 
-def _authors(published: Published) -> Iterator[str]:
-    if not published.authors or {"name": NOBODY} in published.authors:
-        yield f"{CITATION} names no authors: publish with --author 'Family, Given'."
-
-
-def _licences(published: Published) -> Iterator[str]:
-    licence = published.licence
-    if not licence:
-        yield (
-            "No licence says what others may do with the results: publish with --licence, as in "
-            "--licence CC-BY-4.0."
-        )
-    for dataset in published.about.datasets:
+def _data(about: Publication, licence: str) -> Iterator[str]:
+    """Whether others get the data sets, and may use what was made of them. licence: the results'."""
+    for dataset in about.datasets:
         name, terms = dataset.dataset, dataset.licence
         if not terms:
             yield (
                 f"The licence of the data set {name} is not known: state it in the datasheet, and "
                 "whether models trained on it may be shared."
             )
-        elif licence and _not_commercial(terms) and "NC" not in licence:
+        restricted = any(word in terms.lower() for word in ("-nc", "non-commercial", "research"))
+        if restricted and licence and "NC" not in licence:
             yield (
                 f"The data set {name} is for non-commercial use ({terms}), the licence {licence} "
                 "of the results is not: choose another, or say why it may be."
             )
+        if dataset.source == "folder":
+            yield (
+                f"The images of {name} are your own: say in the README where others get them, or that "
+                "they cannot."
+            )
 
 
-def _not_commercial(terms: str) -> bool:
-    return any(word in terms.lower() for word in ("-nc", "non-commercial", "research"))
-
-
-def _code(published: Published) -> Iterator[str]:
+def _code(about: Publication) -> Iterator[str]:
     """Whether the code that trained can be found again."""
-    trained = [row.commit for row in published.about.trainings]
-    here = published.about.versions.get("commit", "")
+    trained = [row.commit for row in about.trainings]
+    here = about.versions.get("commit", "")
     nameless = sum(not commit for commit in trained)
     if nameless:
         yield (
@@ -417,49 +402,33 @@ def _code(published: Published) -> Iterator[str]:
         )
 
 
-def _trainings(published: Published) -> Iterator[str]:
+def _trainings(about: Publication) -> Iterator[str]:
     """Whether the results are complete, and made alike."""
-    rows = published.about.trainings
-    without = [row for row in rows if row.digest not in published.about.models]
+    rows = about.trainings
+    without = [row for row in rows if row.digest not in about.models]
     if without:
         yield (
             f"Trained generators that are not there: {len(without)} of {len(rows)}: publish from "
             "the results folder in which they were trained."
         )
-    seeds: dict[tuple[str, str], set[int]] = {}
-    images: dict[str, set[str | None]] = {}
-    stages: dict[str, set[int]] = {}
-    for row in rows:
-        seeds.setdefault((row.dataset, row.model), set()).add(row.seed)
-        images.setdefault(row.dataset, set()).add(row.images_sha256)
-        for stage, version in row.stages.items():
-            stages.setdefault(stage, set()).add(version)
-    few = sorted({model for (_, model), found in seeds.items() if len(found) < FEWEST})
+    trainings = Counter((row.dataset, row.model) for row in rows)
+    few = sorted({model for (_, model), count in trainings.items() if count < FEWEST})
     if few:
         yield (
             f"Fewer than {FEWEST} trainings of {in_words(few)}: no comparison can be judged; add "
             "seeds."
         )
+    stages = by_name(row.stages for row in rows)
     mixed = sorted(stage for stage, versions in stages.items() if len(versions) > 1)
     if mixed:
         yield f"Trainings are of several versions of stage {in_words(mixed)}: train again."
-    if any(len(digests) > 1 for digests in images.values()):
+    if len({(row.dataset, row.images_sha256) for row in rows}) > len({row.dataset for row in rows}):
         yield "Trainings of one data set saw different images: prepare it once and train again."
 
 
-def _data(published: Published) -> Iterator[str]:
-    for dataset in published.about.datasets:
-        if dataset.source == "folder":
-            yield (
-                f"The images of {dataset.dataset} are your own: say in the README where others "
-                "get them, or that they cannot."
-            )
-
-
-def _private(published: Published) -> Iterator[str]:
+def _private(about: Publication) -> Iterator[str]:
     """What a description of an experiment tells about the machine that it ran on."""
-    texts = _texts(published.about.configuration)
-    paths = [path for path in texts if PurePath(path).is_absolute()]
+    paths = [path for path in _texts(about.configuration) if PurePath(path).is_absolute()]
     if paths:
         yield (
             f"The configuration in the bundle names folders of your machine, as {paths[0]}: use "
@@ -474,8 +443,3 @@ def _texts(value: JsonValue) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _texts(part)
-
-
-CHECKS: tuple[Callable[[Published], Iterator[str]], ...] = (
-    *(_files, _authors, _licences, _code, _trainings, _data, _private),
-)

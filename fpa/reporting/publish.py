@@ -18,7 +18,7 @@ from fpa.core.progress import log
 from fpa.data.sources import DatasetSpec
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.scores import Score
-from fpa.experiment.experiment import Experiment
+from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting import publication as layout
 from fpa.reporting.bundle import pack
 from fpa.reporting.model_card import export_run, machine, source_of
@@ -26,7 +26,7 @@ from fpa.reporting.publication import DataSource, Publication, TrainingRecord
 from fpa.reporting.report import template
 from fpa.reporting.results import by_name
 from fpa.reporting.tables.rendering import to_markdown
-from fpa.runs.folder import RunFolder
+from fpa.runs.folder import RunFolder, TrainingSummary
 
 PAPER = {
     "type": "conference-paper",
@@ -62,12 +62,15 @@ def publish(
         remade = layout.remake(folder / artifacts.BUNDLE, Path(name))
         for part in layout.REMADE:
             os.replace(remade / part, folder / part)
+        runs = [(run, RunFolder(remade / run.folder).read_summary()) for run in experiment.runs]
         publication = Publication(
             experiment=experiment.name,
             configuration=experiment.as_json()["config"],
             versions=layout.versions(),
-            datasets=data_sources(experiment, remade),
-            trainings=training_records(experiment, remade),
+            datasets=list(
+                {run.dataset: data_source(run, trained) for run, trained in runs}.values()
+            ),
+            trainings=[training_record(run, trained) for run, trained in runs],
             models=_export_models(experiment, results, folder, licence),
         )
         write_json(folder / layout.ABOUT, publication.model_dump())
@@ -94,15 +97,13 @@ def _export_models(
 ) -> dict[str, str]:
     """Export the scored generator of every run that has its weights: folder by digest of the run."""
     found = {}
+    checkpoint = experiment.config.evaluation.checkpoint
     for run in experiment.runs:
         run_folder = results / run.folder
-        if not RunFolder(run_folder).weights.exists():
-            continue
-        scores = [Score.read(run_folder / part.score_file) for part in experiment.protocols]
-        name = layout.model_folder(run)
-        checkpoint = experiment.config.evaluation.checkpoint
-        export_run(run_folder, checkpoint, folder / name, licence=licence, scores=scores)
-        found[run.digest] = name
+        if RunFolder(run_folder).weights.exists():
+            scores = [Score.read(run_folder / part.score_file) for part in experiment.protocols]
+            name = found[run.digest] = layout.model_folder(run)
+            export_run(run_folder, checkpoint, folder / name, licence=licence, scores=scores)
     without = len(experiment.runs) - len(found)
     if without:
         log.warning("%d of %d runs have no weights", without, len(experiment.runs))
@@ -112,48 +113,39 @@ def _export_models(
 # Datasheet ------------------------------------------------------------------------------------
 
 
-def training_records(experiment: Experiment, results: Path) -> list[TrainingRecord]:
-    """One for each training of a finished experiment."""
-    found = []
-    for run in experiment.runs:
-        summary = RunFolder(results / run.folder).read_summary()
-        record = TrainingRecord(
-            dataset=run.dataset,
-            model=run.model,
-            seed=run.seed,
-            digest=run.digest,
-            images=round(1000 * summary.kimg),
-            steps=summary.steps,
-            hours=round(summary.seconds_of_last_attempt / 3600, 3),
-            machine=machine(summary.hardware),
-            precision=summary.precision,
-            versions=summary.versions,
-            stages=summary.stages,
-            images_sha256=summary.images_sha256,
-        )
-        found.append(record)
-    return found
+def training_record(run: RunEntry, summary: TrainingSummary) -> TrainingRecord:
+    """What is published of a finished training."""
+    return TrainingRecord(
+        dataset=run.dataset,
+        model=run.model,
+        seed=run.seed,
+        digest=run.digest,
+        images=round(1000 * summary.kimg),
+        steps=summary.steps,
+        hours=round(summary.seconds_of_last_attempt / 3600, 3),
+        machine=machine(summary.hardware),
+        precision=summary.precision,
+        versions=summary.versions,
+        stages=summary.stages,
+        images_sha256=summary.images_sha256,
+    )
 
 
-def data_sources(experiment: Experiment, results: Path) -> list[DataSource]:
-    """Each data set of a finished experiment."""
-    found: dict[str, DataSource] = {}
-    for run in experiment.runs:
-        summary = RunFolder(results / run.folder).read_summary()
-        dataset = DatasetSpec.model_validate(summary.run["dataset"])
-        source = source_of(dataset.source)
-        found[run.dataset] = DataSource(
-            dataset=run.dataset,
-            source=dataset.source,
-            description=source.description,
-            page=source.page,
-            licence=source.licence,
-            citation=source.citation,
-            images=dataset.count,
-            resolution=dataset.resolution,
-            images_sha256=summary.images_sha256,
-        )
-    return list(found.values())
+def data_source(run: RunEntry, summary: TrainingSummary) -> DataSource:
+    """What is published of the data set of a finished training."""
+    dataset = DatasetSpec.model_validate(summary.run["dataset"])
+    source = source_of(dataset.source)
+    return DataSource(
+        dataset=run.dataset,
+        source=dataset.source,
+        description=source.description,
+        page=source.page,
+        licence=source.licence,
+        citation=source.citation,
+        images=dataset.count,
+        resolution=dataset.resolution,
+        images_sha256=summary.images_sha256,
+    )
 
 
 def datasheet(experiment: Experiment, publication: Publication) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.data.picture import open_picture
 from fpa.evaluation.metrics import METRICS
-from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.figures import Spec
 from fpa.reporting.figures.theme import DPI, TEXT_WIDTH
@@ -59,7 +58,8 @@ def render(
         config=yaml.safe_dump(experiment.configuration(), sort_keys=False, allow_unicode=True),
         labels=experiment.labels,
         runs=runs,
-        notes=_notes(experiment, runs, results, tables),
+        nan_scores=[score for score in results.scores if score.status == "nan"],
+        noticed=health.notes(tables["health"].frame, results) if "health" in tables else [],
         versions=dict(sorted(by_name(summary.versions for summary in summaries).items())),
         claims=parts.pop("claims", None),
         tables=[part for name, part in parts.items() if name not in repeated],
@@ -110,40 +110,6 @@ class RunRow(NamedTuple):
         machine = f"{processor(hardware)}, {cpu_threads(hardware['threads'])}" if hardware else ""
         state = "trained" if status == "ok" else f"{status}: {reason}"
         return cls(found.run, state, found.summary, machine or "not known")
-
-
-def _notes(
-    experiment: Experiment, runs: Sequence[RunRow], results: Results, tables: Mapping[str, Made]
-) -> list[str]:
-    """What a reader needs to know before the numbers."""
-    notes = []
-    unfinished = [row for row in runs if row.summary is None]
-    if unfinished:
-        notes.append(
-            f"Partial results: {len(unfinished)} of {len(runs)} runs are not finished. "
-            "Tables and figures show what there is."
-        )
-    notes += [f"{_name(row.run, results)}: {row.state}" for row in unfinished]
-    for score in results.scores:
-        if score.status == "nan":
-            images = f"{score.not_finite:,} of {score.n_fake:,} images are not finite"
-            notes.append(
-                f"{_name(score, results)}: its scores are NaN (protocol {score.protocol}): "
-                + (images if score.not_finite else "its images have no finite features")
-            )
-    if "health" in tables:
-        notes += health.notes(tables["health"].frame, results)
-    if len(experiment.config.seeds) == 1:
-        notes.append(
-            "One training seed a model: ± and error bars are standard errors of sampling from the "
-            "same trained model. Another training can differ by several times as much, so these "
-            "scores do not tell which model is better."
-        )
-    return notes
-
-
-def _name(one: RunEntry | Score, results: Results) -> str:
-    return f"{results.label(one.model)} on {one.dataset}, seed {one.seed}"
 
 
 class TablePart(NamedTuple):

@@ -96,6 +96,9 @@ def load_file(path: Path) -> Any:
 # What tables are made from -----------------------------------------------------------------------
 
 
+PLACE = ("dataset", "resolution", "model", "seed")
+
+
 @dataclass(frozen=True)
 class RunResults:
     """What one run left; what is not there is None."""
@@ -113,13 +116,7 @@ class RunResults:
     @property
     def place(self) -> dict[str, object]:
         """What tells the run from others, as the first columns of a table."""
-        run = self.run
-        return {
-            "dataset": run.dataset,
-            "resolution": run.resolution,
-            "model": run.model,
-            "seed": run.seed,
-        }
+        return {key: getattr(self.run, key) for key in PLACE}
 
 
 @dataclass(frozen=True)
@@ -192,7 +189,7 @@ def files_of_runs(experiment: Experiment) -> list[str]:
 def missing_score(run: RunEntry, protocol: ProtocolEntry, checkpoint: str, status: Status) -> Score:
     """What stands in for the score of a run that has none; status: why."""
     return Score(
-        **{key: getattr(run, key) for key in ("dataset", "resolution", "model", "seed")},
+        **{key: getattr(run, key) for key in PLACE},
         **{key: getattr(protocol, key) for key in ("extractor", "resize", "format")},
         n_fake=protocol.n_fake,
         n_real=protocol.n_real,
@@ -201,22 +198,6 @@ def missing_score(run: RunEntry, protocol: ProtocolEntry, checkpoint: str, statu
         status=status,
         run=run.digest,
     )
-
-
-def read_scores(experiment: Experiment, results: Path) -> list[Score]:
-    """Every run's score by every protocol, or what stands in for a missing one."""
-    found = []
-    for protocol in experiment.protocols:
-        for run in experiment.runs:
-            path = results / run.folder / protocol.score_file
-            if path.exists():
-                found.append(Score.read(path))
-                continue
-            status, _ = status_of(run, results)
-            checkpoint = experiment.config.evaluation.checkpoint
-            status = "missing" if status == "ok" else status
-            found.append(missing_score(run, protocol, checkpoint, status))
-    return found
 
 
 def read_runs(experiment: Experiment, results: Path) -> list[RunResults]:
@@ -246,12 +227,21 @@ def read_runs(experiment: Experiment, results: Path) -> list[RunResults]:
 def read_results(
     experiment: Experiment, results: Path, published: pd.DataFrame | None = None
 ) -> Results:
-    """All that tables of an experiment are made from."""
-    first = experiment.runs_of(seed=experiment.first_seed)
-    costs = (RunFolder(results / run.folder).read_cost() for run in first)
+    """All that tables of an experiment are made from, with what stands in for missing scores."""
+    runs = read_runs(experiment, results)
+    scores = []
+    for protocol in experiment.protocols:
+        for found in runs:
+            score = found.scores.get(protocol.name)
+            if score is None:
+                status, _ = status_of(found.run, results)
+                status = "missing" if status == "ok" else status
+                checkpoint = experiment.config.evaluation.checkpoint
+                score = missing_score(found.run, protocol, checkpoint, status)
+            scores.append(score)
     return replace(
         Results.of(experiment, published),
-        scores=read_scores(experiment, results),
-        costs=[cost for cost in costs if cost],
-        runs=read_runs(experiment, results),
+        scores=scores,
+        costs=[found.cost for found in runs if found.cost],
+        runs=runs,
     )
