@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     verb = words[0] if words else ""
     try:
-        options = make_parser({verb} & {*VERBS}).parse_args(words)
+        options = _parsed(make_parser({verb} & {*VERBS}), words)
         options.arguments = words
         start_logging(verb, options.log)
         load_inherited_plugins()
@@ -135,6 +135,17 @@ def _run(words: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail(verb, "interrupted; no half-written file is left", 130)
     return 0
+
+
+def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """The options of a call. A list may go on behind an option: prepare birds --no-config path=birds."""
+    options, more = parser.parse_known_args(words)
+    name = next((name for name in ("settings", "inputs") if hasattr(options, name)), "")
+    if more and (not name or any(word.startswith("-") for word in more)):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        setattr(options, name, [*getattr(options, name), *more])
+    return options
 
 
 def _log_among(words: Sequence[str]) -> str | None:

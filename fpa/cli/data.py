@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fpa.cli import kinds
-from fpa.cli.options import CONFIG, COUNT, MOST_THREADS, folder, option, verb, whole, writes
+from fpa.cli.options import CONFIG, COUNT, MOST_THREADS, folder, option, refuse, verb, whole, writes
 from fpa.core import artifacts
+from fpa.core.errors import UserError
 from fpa.core.files import save_array
 from fpa.core.progress import log
 from fpa.data import prepare as preparation
@@ -46,7 +47,7 @@ DATASET = (
         nargs="*",
         metavar="KEY=VALUE",
     ),
-    CONFIG,
+    option("--config", "the experiment (config.yaml)"),
     option("--no-config", "read no configuration: the settings say it all", action="store_true"),
     folder(
         "--out",
@@ -57,7 +58,9 @@ DATASET = (
 
 
 def _resolved(options: argparse.Namespace) -> tuple[DatasetSpec, Path]:
-    config = None if options.no_config else options.config
+    if options.no_config:
+        refuse(options, "is not read with --no-config", "--config")
+    config = None if options.no_config else options.config or "config.yaml"
     spec, folder = resolve_dataset(options.dataset, options.settings, config)
     return spec, Path(options.out) if options.out else folder
 
@@ -99,8 +102,19 @@ def prepare(options: argparse.Namespace) -> None:
 )
 def inspect(options: argparse.Namespace) -> None:
     folder = Path(options.dataset)
-    if not (folder / artifacts.MANIFEST).exists():
-        _, folder = _resolved(options)
+    if (folder / artifacts.MANIFEST).exists():
+        refuse(
+            options, f"is not for {folder}, which is prepared", "--config", "--no-config", "--out"
+        )
+        if options.settings:
+            raise UserError(f"{folder} is prepared; leave out {' '.join(options.settings)}")
+    else:
+        try:
+            _, folder = _resolved(options)
+        except UserError as error:
+            if not folder.exists():
+                raise
+            raise UserError(f"{folder} holds no prepared data set, and {error}") from error
     images, manifest = store.open_store(folder)
     sheet = Path(options.sheet or folder / "contact-sheet.png")
     contact_sheet(images, options.count, sheet)

@@ -13,6 +13,7 @@ from fpa.cli.options import (
     folder,
     option,
     reads,
+    refuse,
     seed,
     verb,
     whole,
@@ -84,10 +85,10 @@ def radii(options: argparse.Namespace) -> None:
 
 # Where data sets, networks and protocols come from.
 PLACE = (
-    option("--config", f"experiment that names data sets ({CONFIG}, if it exists)", default=CONFIG),
+    option("--config", f"experiment that names data sets ({CONFIG}, if it exists)"),
     folder("--data", "folder of data sets and extractors (the experiment's, or data)"),
     WEIGHTS,
-    option("--digest", "of the reference, or its beginning", default="", metavar="SHA256"),
+    option("--digest", "of the reference, or its beginning", metavar="SHA256"),
     *DEVICE,
 )
 
@@ -129,7 +130,7 @@ def reference(options: argparse.Namespace) -> None:
     ),
     reads("--radii", kinds.RADII, "from python -m fpa radii; computed if it is not given"),
     option("--protocol", "with --against, how images are scored (quick); else a name for tables"),
-    checkpoint("that was sampled from"),
+    checkpoint("that was sampled from (as the samples say, else last)", None),
     option(
         "--metrics",
         f"{', '.join(metrics_of_images())}, and, with --check, "
@@ -155,8 +156,8 @@ def score(options: argparse.Namespace) -> None:
                 f"scoring a run takes --{name} (python -m fpa score --help); to score a folder of "
                 "images, name what to compare it with by --against"
             )
-    if options.digest:
-        raise UserError("--digest is of a reference; name that by --against, or leave it out")
+    refuse(options, "is for images that --against scores", "--config", "--data", "--weights")
+    refuse(options, "is of a reference, which --against names", "--digest")
     chosen = [METRICS.find(name, "--metrics") for name in options.metrics or ("fid", "kid")]
     if not any(m.of_features and (options.check or not m.needs_cross_check) for m in chosen):
         raise UserError(
@@ -179,9 +180,8 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_images(options: argparse.Namespace) -> None:
-    for name in ("fake", "real", "check", "radii"):
-        if getattr(options, name):
-            raise UserError(f"--{name} is for a run's features; leave it out with --against")
+    of_runs = ("--fake", "--real", "--check", "--radii", "--checkpoint")
+    refuse(options, "is for a run's features, and not for --against", *of_runs)
     config = _configured(options)
     place, protocol = _place(options, config), _protocol(config, options.protocol or "quick")
     if options.n_real:
@@ -196,7 +196,7 @@ def _score_images(options: argparse.Namespace) -> None:
         _settings(options, metrics_of_images()),
         name=Path(options.run).resolve().name,
         against=against,
-        digest=options.digest,
+        digest=options.digest or "",
     )
     if options.out:
         result.write(options.out)
@@ -217,9 +217,9 @@ def _settings(options: argparse.Namespace, metrics: Sequence[str]) -> scores.Set
 
 def _configured(options: argparse.Namespace) -> Config | None:
     """The configuration; None where there is none and none was asked for."""
-    if options.config == CONFIG and not Path(CONFIG).exists():
+    if options.config is None and not Path(CONFIG).exists():
         return None
-    config = check_config(read_config(options.config))
+    config = check_config(read_config(options.config or CONFIG))
     load_plugins(config.plugins)
     return config
 
@@ -244,7 +244,7 @@ def _real(
     """
     if Path(named).exists():
         return named, Path(named).resolve().name
-    path = options.config if config else None
+    path = (options.config or CONFIG) if config else None
     try:
         spec, folder = resolve_dataset(named, [], path)
         if size and spec.resolution != size:

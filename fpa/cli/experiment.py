@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from fpa.cli.options import COUNT, number, option, verb
+from fpa.cli.options import COUNT, number, option, refuse, verb
 from fpa.core.progress import log
 from fpa.experiment.config import read_config
 from fpa.experiment.plan import Plan
@@ -46,9 +46,14 @@ SHIPPED = [
     ),
     option("--measure", "measure unknown speeds here, some seconds a model", action="store_true"),
     option("--watts", "power that one training takes, for --cost", type=number),
-    option("--together", "runs at a time, for --cost and --disk (1)", type=COUNT, default=1),
+    option("--together", "runs at a time, for --cost and --disk (1)", type=COUNT),
 )
 def plan(options: argparse.Namespace) -> None:
+    if not options.cost:
+        refuse(options, "is for --cost", "--rate", "--measure", "--watts")
+    if not (options.cost or options.disk):
+        refuse(options, "is for --cost and --disk", "--together")
+    together = options.together or 1
     experiment = Plan(read_config(options.config))
     rates = read_rates(options.rate, experiment)
     check_before_start(experiment)
@@ -62,13 +67,13 @@ def plan(options: argparse.Namespace) -> None:
         print(f"{folder}  {run.training.kimg:g} kimg, {run.steps} steps, {state}")
     if options.cost:
         found = list(efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))
-        hours = shortest_hours(experiment, found, options.together)
+        hours = shortest_hours(experiment, found, together)
         runtime = experiment.config.runtime
         gpus = 0 if runtime.device == "cpu" else runtime.gpus
-        for line in list_cost(found, options.together, hours, gpus, options.watts):
+        for line in list_cost(found, together, hours, gpus, options.watts):
             print(line)
     if options.disk:
-        for line in list_disk(disk_usage(experiment), options.together):
+        for line in list_disk(disk_usage(experiment), together):
             print(line)
 
 

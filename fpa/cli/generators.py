@@ -32,7 +32,7 @@ from fpa.evaluation.extractors import ExtractorInfo
 from fpa.evaluation.run_artifacts import ARTIFACTS, steps_of
 from fpa.reporting.model_card import check_place, export_run
 from fpa.runs import devices
-from fpa.runs.generators import restore_generator
+from fpa.runs.generators import digest_of, restore_generator
 from fpa.training.import_official import import_official as import_checkpoint
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ def sample(options: argparse.Namespace) -> None:
     bar = Progress(count, f"sampling {Path(options.run).name}", "images")
     chunks = sampling.sample_chunks(generator, model.latent_dim, count, options.seed, device)
     about = {
+        "run": digest_of(Path(options.run)),
         "checkpoint": options.checkpoint,
         "seed": options.seed,
         "stages": {"sample": STAGES["sample"]},

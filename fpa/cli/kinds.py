@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +21,10 @@ from fpa.core.errors import UserError
 from fpa.core.lazy import np
 
 Found = Any
-"""What is in a file: a JSON value, an array, the names of several arrays, or None."""
+"""What is in a file: a JSON value, an array, the names of several arrays, the first bytes of anything
+else; None of what is no file or empty."""
+START = 1024
+"""Bytes that tell a file of another kind."""
 
 
 class Kind(NamedTuple):
@@ -27,6 +33,8 @@ class Kind(NamedTuple):
     fits: Callable[[Found], bool] = lambda found: True
     beside: Callable[[Found], bool] | None = None
     """What fits into the .json beside it, where one is written."""
+    group: tuple[str, ...] = ()
+    """Endings of the files that are written together with it: what stands alone is somebody else's."""
 
 
 def _object(*keys: str) -> Callable[[Found], bool]:
@@ -43,6 +51,22 @@ def _array(types: str, *dimensions: int) -> Callable[[Found], bool]:
 
 def _arrays(*names: str) -> Callable[[Found], bool]:
     return lambda found: isinstance(found, frozenset) and found >= {*names}
+
+
+def _begins(*marks: bytes) -> Callable[[Found], bool]:
+    """Other bytes, with matches of these patterns among the first ones."""
+    return lambda found: isinstance(found, bytes) and all(re.search(mark, found) for mark in marks)
+
+
+def _bundle(found: Found) -> bool:
+    """A gzipped tar that begins with a manifest."""
+    try:
+        return (
+            isinstance(found, bytes)
+            and zlib.decompressobj(31).decompress(found, 13) == b"manifest.json"
+        )
+    except zlib.error:
+        return False
 
 
 RUN = Kind("a resolved run", ".json", _object("dataset", "model", "training", "digest"))
@@ -65,11 +89,15 @@ REFERENCE = Kind("a reference", ".npz", _arrays("mean", "covariance", "digest"))
 NEIGHBOURS = Kind("nearest images", ".npz", _arrays("distance", "real_distance"))
 PAINTINGS = Kind("painting traces", ".npz", _arrays("image"))
 STATISTICS = Kind("statistics", ".npz", _arrays("norm", "rank", "spectrum"))
-WEIGHTS = Kind("weights", ".safetensors")
-TABLE = Kind("a table", ".csv")
-PAGE = Kind("a page", ".html")
-PICTURE = Kind("a picture", ".png")
-BUNDLE = Kind("a bundle", ".tar.gz")
+# Of a painter for the page, not those of a run.
+WEIGHTS = Kind("weights", ".safetensors", _begins(rb'^[\s\S]{8}\{"__metadata__":\{"about":'))
+TABLE = Kind("a table", ".csv", group=(".md", ".tex"))
+PAGE = Kind("a page", ".html", _begins(rb"^<!DOCTYPE html>", rb"default-src 'none'; img-src data:"))
+PICTURE = Kind("a picture", ".png", _begins(rb"^\x89PNG", rb"Software\0fpa"))
+BUNDLE = Kind("a bundle", ".tar.gz", _bundle)
+
+LOGGED = _begins(rb"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+"""The time of a first message (fpa.core.progress)."""
 
 KNOWN = (RUN, SCORE, COST, EXTRACTOR, SUMMARY, RADII, REFERENCE, NEIGHBOURS, PAINTINGS)
 """Those that what is in a file tells for sure."""
@@ -99,8 +127,14 @@ def output(kind: Kind) -> Callable[[str], str]:
         pairs = [(path, kind.fits)]
         if kind.beside:
             pairs.append((artifacts.describing(path), kind.beside))
+        group = [path.with_suffix(ending) for ending in (kind.ending, *kind.group) if kind.group]
+        alone = [file for file in group if _holds_something(file)]
+        if len(alone) < len(group):
+            pairs += [(file, lambda found: False) for file in alone]
+        if path.name == artifacts.IMAGES and (path.parent / artifacts.MANIFEST).exists():
+            pairs.append((path, lambda found: False))
         for file, fits in pairs:
-            if file.is_dir() or (file.exists() and file.stat().st_size and not fits(look(file))):
+            if _holds_something(file) and not (file.is_file() and fits(look(file))):
                 raise _Refused(
                     f"{file} is {describe(file)}, which would be overwritten; choose another name"
                 )
@@ -109,10 +143,15 @@ def output(kind: Kind) -> Callable[[str], str]:
     return read
 
 
+def _holds_something(path: Path) -> bool:
+    """Whether there is anything but an empty file."""
+    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
+
+
 def folder(text: str) -> str:
     """The name of a folder, new or not."""
     path = Path(text)
-    if path.exists() and not path.is_dir():
+    if os.path.lexists(path) and not path.is_dir():
         raise _Refused(f"expected a folder, found {text}, {describe(path)}")
     return folder_above(text)
 
@@ -140,8 +179,9 @@ def folder_for(kind: str) -> Callable[[str], str]:
 
 def file(text: str) -> str:
     """The name of a file of any kind, if it exists."""
-    if Path(text).is_dir():
-        raise _Refused(f"expected a file, found {text}, a folder")
+    path = Path(text)
+    if path.exists() and not path.is_file():
+        raise _Refused(f"expected a file, found {text}, {describe(path)}")
     return text
 
 
@@ -153,51 +193,58 @@ def there(text: str) -> str:
 
 
 def log(text: str) -> str:
-    """The name of a file that messages are appended to: a new one, or text."""
-    file(text)
-    if look(Path(text)) is not None:
-        raise _Refused(f"{text} is {describe(Path(text))}, and no log; choose another name")
+    """The name of a file that messages are appended to: a new one, or one that begins with a message."""
+    path = Path(text)
+    logged = not path.is_file() or path.stat().st_size == 0 or LOGGED(look(path))
+    if path.is_dir() or path.is_fifo() or not logged:
+        raise _Refused(f"{text} is {describe(path)}, and no log; choose another name")
     return folder_above(text)
 
 
 def folder_above(text: str) -> str:
     """A path whose folder exists or can be made."""
-    above = next((path for path in Path(text).parents if path.exists()), None)
+    above = next((path for path in Path(text).parents if os.path.lexists(path)), None)
     if above is not None and not above.is_dir():
         raise _Refused(f"expected a folder, found {above}, {describe(above)}")
     return text
 
 
 def look(path: Path) -> Found:
-    """What is in a file; None for one of another kind."""
+    """What is in a file; None of what is none, is empty or cannot be read."""
     if not path.is_file():
         return None
+    start = b""
     try:
         with open(path, "rb") as opened:
-            start = opened.read(6)
+            start = opened.read(START)
         if start.startswith(b"\x93NUMPY"):
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if start.startswith(b"PK"):
             with zipfile.ZipFile(path) as archive:
                 return frozenset(name.removesuffix(".npy") for name in archive.namelist())
         if start.lstrip()[:1] not in (b"{", b"["):
-            return None
+            return start or None
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, EOFError, zipfile.BadZipFile):
-        return None
+        return start or None
 
 
 def describe(path: Path) -> str:
     """What a path is, in words."""
     if path.is_dir():
         return "a folder"
+    if not path.exists():
+        return "a link that leads nowhere"
+    if not path.is_file():
+        return "a pipe or device"
     found = look(path)
     if hasattr(found, "dtype"):
         return f"an array of {found.dtype} {found.shape}"
     for kind in KNOWN:
         if kind.fits(found):
             return kind.name
-    return "a file of another kind" if found is None else "another kind of data"
+    known = found is not None and not isinstance(found, bytes)
+    return "another kind of data" if known else "a file of another kind"
 
 
 class _Refused(UserError, argparse.ArgumentTypeError):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from fpa.cli import kinds
+from fpa.core.errors import UserError
 
 Action = Callable[[argparse.Namespace], None]
 Option = Callable[[Callable[..., Any]], object]
@@ -32,6 +33,13 @@ def verb(*options: Option) -> Callable[[Action], Action]:
         return action
 
     return register
+
+
+def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
+    """UserError for options that were given and that nothing would come of."""
+    for name in names:
+        if getattr(options, name.lstrip("-").replace("-", "_")) not in (None, False, []):
+            raise UserError(f"{name} {why}; leave it out")
 
 
 # Types of values ------------------------------------------------------------------------------
@@ -115,8 +123,8 @@ def writes(kind: kinds.Kind, help: str, required: bool = True, metavar: str = "F
     return option("--out", help, type=kinds.output(kind), metavar=metavar, required=required)
 
 
-def checkpoint(help: str = "of the EMA generator") -> Option:
-    return option("--checkpoint", help, choices=["best", "last"], default="last")
+def checkpoint(help: str = "of the EMA generator", default: str | None = "last") -> Option:
+    return option("--checkpoint", help, choices=["best", "last"], default=default)
 
 
 def seed(help: str) -> Option:

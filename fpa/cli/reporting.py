@@ -4,7 +4,19 @@ import argparse
 from pathlib import Path
 
 from fpa.cli import kinds
-from fpa.cli.options import DEVICE, RESULTS, TRUST, folder, option, pause, seed, share, verb, writes
+from fpa.cli.options import (
+    DEVICE,
+    RESULTS,
+    TRUST,
+    folder,
+    option,
+    pause,
+    refuse,
+    seed,
+    share,
+    verb,
+    writes,
+)
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.progress import log
@@ -59,7 +71,7 @@ def report(options: argparse.Namespace) -> None:
 @verb(
     option("results", "default: results", metavar="RESULTS", nargs="?", default="results"),
     option("--follow", "again and again, until all runs are trained", action="store_true"),
-    option("--every", "with --follow (5)", type=pause, default=5, metavar="SECONDS"),
+    option("--every", "with --follow (5)", type=pause, metavar="SECONDS"),
     option("--json", "as JSON; with --follow, one object a line", action="store_true"),
     option(
         "--html",
@@ -71,8 +83,11 @@ def report(options: argparse.Namespace) -> None:
 def status(options: argparse.Namespace) -> None:
     if options.json and options.html:
         raise UserError("--json and --html are two ways to show the same; choose one")
+    if not options.follow:
+        refuse(options, "is for --follow", "--every")
     page = Path(options.html) if options.html else None
-    show(Path(options.results), options.json, page, options.every if options.follow else None)
+    every = options.every or 5
+    show(Path(options.results), options.json, page, every if options.follow else None)
 
 
 @verb(
@@ -143,15 +158,17 @@ def checklist(options: argparse.Namespace) -> None:
         default=0.0,
         metavar="SHARE",
     ),
-    folder("--data", "the folder with the prepared images (data)", default="data"),
+    folder("--data", "with --rescore, the folder with the prepared images (data)"),
     seed("seed of the draw"),
     *DEVICE,
     TRUST,
 )
 def verify(options: argparse.Namespace) -> None:
-    folder, rescore = Path(options.folder), options.rescore
+    folder, rescore, data = Path(options.folder), options.rescore, Path(options.data or "data")
+    if not rescore:
+        refuse(options, "is for --rescore", "--data", "--trust-class")
     device = devices.choose(options.device, options.threads) if rescore else None
-    found = publication.verify(folder, rescore, Path(options.data), options.seed, device)
+    found = publication.verify(folder, rescore, data, options.seed, device)
     if found:
         raise UserError("\n".join([f"{options.folder} does not hold:", *found]))
     log.info("%s: everything is as published", options.folder)

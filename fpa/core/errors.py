@@ -40,7 +40,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(sorted(known))}" if known else ""
+    return f"; known: {', '.join(sorted({*known}))}" if known else ""
 
 
 def in_words(words: Sequence[str]) -> str:
@@ -129,9 +129,8 @@ def _hint(kind: str, value: object) -> str:
         return f"; write {int(value)}"
     if kind in ("int_type", "float_type") and isinstance(value, str):
         with suppress(ValueError):
-            return (
-                f"; YAML takes it for text, write {float(value):{'.1e' if 'e' in value else 'g'}}"
-            )
+            number = f"{float(value):{'.1e' if 'e' in value else 'g'}}"
+            return f"; YAML takes it for text, write {number}" if number[-1].isdigit() else ""
     return ""
 
 

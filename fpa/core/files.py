@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import tarfile
 import tempfile
 import threading
@@ -110,9 +111,18 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+def check_ordinary(path: str | Path) -> None:
+    """UserError for a pipe or a device, whose reading may never end; nothing where there is no file."""
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UserError(f"{path} is a pipe or device, which is not read; name a file")
+
+
 def read_json(path: str | Path, made_by: str = "") -> Any:
     """Read a JSON file; UserError when it is missing or broken, naming what makes it."""
     hint = f"; `{made_by}` makes it" if made_by else ""
+    check_ordinary(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -162,6 +172,7 @@ def load_arrays(path: str | Path) -> Any:
 
 
 def _load(path: str | Path, mmap_mode: Literal["r"] | None) -> Any:
+    check_ordinary(path)
     try:
         return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except OSError as error:

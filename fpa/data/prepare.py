@@ -57,6 +57,8 @@ from fpa.data.store import (
 
 SCRATCH = "unfinished"
 """Folder below a store for unfinished work; the next call continues from it."""
+NOTES = "notes.jsonl"
+"""In there: what is done so far."""
 CHUNK = 64
 """Images that a process decodes at a time."""
 SAVE_SECONDS = 0.3
@@ -79,6 +81,7 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
     if path is not None and not Path(path).expanduser().exists():
         raise UserError(instructions(dataset.name, dataset.source, path))
     scratch = folder / SCRATCH
+    _check_place(folder)
     with (
         locked(scratch, f"preparing {folder}", wait=True),
         _cleaning_up(scratch),
@@ -88,6 +91,7 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
             log.info("%s: prepared already; delete the folder to prepare it again", folder)
             return read_manifest(folder)
         with contextlib.closing(SOURCES[dataset.source].open(path, scratch)) as reader:
+            _check_outside(folder, reader)
             manifest = _prepare(dataset, reader, folder, workers)
         with atomic_path(folder / artifacts.IMAGES) as target:
             os.replace(scratch / artifacts.IMAGES, target)
@@ -95,6 +99,27 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
         for rest in scratch.iterdir():
             rest.unlink()
     return manifest
+
+
+def _check_place(folder: Path) -> None:
+    """UserError for a folder with an array of images that nothing here has made."""
+    array = folder / artifacts.IMAGES
+    ours = (folder / artifacts.MANIFEST, folder / SCRATCH / NOTES)
+    if array.exists() and not any(path.exists() for path in ours):
+        raise UserError(
+            f"{array} is there without a {artifacts.MANIFEST} and would be overwritten; move or "
+            "delete it, or name another folder"
+        )
+
+
+def _check_outside(folder: Path, reader: Reader) -> None:
+    """UserError for a folder among the images themselves."""
+    images = reader.path
+    if images and images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise UserError(
+            f"{folder} lies in {images}, the folder of the images, and would be looked through with "
+            "them; name another folder"
+        )
 
 
 def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> Manifest:
@@ -229,7 +254,7 @@ class Job:
     def __init__(self, dataset: DatasetSpec, reader: Reader, found: list[Found], path: Path):
         self.dataset, self.reader, self.found, self.path = dataset, reader, found, path
         self.plan = _plan(dataset, reader, found)
-        self.notes = path.with_name("notes.jsonl")
+        self.notes = path.with_name(NOTES)
         self.image_shape = (dataset.channels, dataset.resolution, dataset.resolution)
         self.outcomes: list[Outcome | None] = [None] * len(found)
         self.unsaved: list[str] = []

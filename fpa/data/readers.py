@@ -12,6 +12,7 @@ import math
 import os
 import re
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -29,6 +30,7 @@ from fpa.core.files import (
     DAMAGED,
     MOST_BLOWN_UP,
     atomic_open,
+    check_ordinary,
     digest,
     is_plain_file,
     members,
@@ -102,7 +104,7 @@ class FolderReader(Reader):
                 name = prefix + os.fsencode(entry.name).decode("utf-8", "surrogateescape")
                 if entry.is_symlink():
                     # A linked folder's images, if any, are missing: it is listed as one of them.
-                    name += "/*.png" if entry.is_dir() else ""
+                    name += "/*.png" if os.path.isdir(entry.path) else ""
                     yield Found(name, None, 0, "symbolic link; put the files themselves here")
                 elif entry.is_dir():
                     left.append((entry.path, name + "/"))
@@ -206,7 +208,8 @@ class TarReader(_ArchiveReader):
                 end = archive.offset
         except DAMAGED as error:
             raise UserError(
-                f"{path} is not a whole zip or tar archive, nor a folder ({error}); fetch it again"
+                f"{path} is not a whole zip or tar archive, nor a folder ({error}); fetch it again, or "
+                "unpack it if it is an archive of another kind"
             ) from error
         # A tar ends in blocks of zeros; tarfile does not notice when one was cut between two members.
         if os.pread(self.file.fileno(), tarfile.BLOCKSIZE, end) != bytes(tarfile.BLOCKSIZE):
@@ -303,6 +306,8 @@ class DigitsReader(Reader):
 # Which reader a file needs ------------------------------------------------------------------------
 
 DATABASE = "data.mdb"
+LMDB_MAGIC = (0xBEEFC0DE).to_bytes(4, sys.byteorder)
+"""Behind the header of an LMDB's first page."""
 COMPRESSED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -316,6 +321,7 @@ def open_path(place: Path, scratch: Path) -> Reader:
 
     scratch: the folder where an archive is unwrapped if it must be.
     """
+    check_ordinary(place)
     try:
         if place.is_dir():
             folder = FolderReader(place)
@@ -326,7 +332,7 @@ def open_path(place: Path, scratch: Path) -> Reader:
         if zipfile.is_zipfile(place):
             return _open_zip(place, scratch)
         with open(place, "rb") as file:
-            start = file.read(8)
+            start = file.read(START)
     except OSError as error:
         raise UserError(f"cannot read {place}: {error.strerror or error}") from error
     for magic, opener in COMPRESSED.items():
@@ -335,6 +341,10 @@ def open_path(place: Path, scratch: Path) -> Reader:
                 return _open_tar(_unwrap(source, place, "tar", scratch), scratch)
     if start.startswith(b"PK\x03\x04"):
         raise UserError(f"{place} is a zip whose end is missing; fetch it again, whole")
+    if start[16:20] == LMDB_MAGIC:
+        return LmdbReader(place)
+    if kind := kind_of(start):
+        raise UserError(f"{place} is a single image ({kind}); name the folder that holds it")
     return _open_tar(place, scratch)
 
 

@@ -228,6 +228,9 @@ def _of_images(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
     return found
 
 
+SAMPLED = {"run": "run", "checkpoint": "checkpoint", "which": "network of the run"}
+"""What samples are of, in words."""
+
 # Scores of finished runs ---------------------------------------------------------------------
 
 
@@ -238,7 +241,7 @@ def score_run(
     check: Sequence[str | Path] | None,
     settings: Settings,
     protocol: str,
-    checkpoint: str,
+    checkpoint: str | None,
     n_real: int | None,
     radii: str | Path | None = None,
 ) -> Score:
@@ -246,7 +249,7 @@ def score_run(
 
     fake, real: feature files of its samples and of the real images; check: for the cross-check,
     fake and real features of clean-fid, then of torch-fidelity. checkpoint: `best` or `last`, which
-    the samples are from. n_real: real images, drawn at random (None: all). radii: of the real
+    the samples are from (None: the one that they say, else the last). n_real: real images, drawn at random (None: all). radii: of the real
     images, for precision and recall (None: computed).
     """
 
@@ -282,6 +285,16 @@ def score_run(
             f"{real} is of other images than {run_folder} was trained on; prepare those again, or "
             "delete the run to train it on these"
         )
+    sampled = main.fake.info
+    checkpoint = checkpoint or sampled.checkpoint or "last"
+    own = {"run": summary.digest, "checkpoint": checkpoint, "which": "ema"}
+    # Samples of earlier versions do not say what they are of.
+    for key, expected in own.items() if sampled.run else ():
+        if (found := getattr(sampled, key)) != expected:
+            raise UserError(
+                f"{fake} is of samples of another {SAMPLED[key]} than is scored: {found}, expected "
+                f"{expected}; sample again (python -m fpa sample), or name what they are of"
+            )
     metrics = measure(main, libraries, settings, manifold)
     return Score(
         **_trained(summary, checkpoint),

@@ -36,6 +36,7 @@ from fpa.data.store import open_store
 from fpa.evaluation.extractors import Extractor, ExtractorInfo
 from fpa.evaluation.extractors import load as load_extractor
 from fpa.evaluation.protocols import CHECK, Space
+from fpa.evaluation.sampling import described
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,11 @@ class FeatureInfo(BaseModel):
     """Of the images, those that stand for what is not an image."""
     stages: dict[str, int] = {}
     """The version of each stage that had a part in them."""
+    run: str | None = None
+    """Digest of the run that the images were sampled from, where that is known."""
+    checkpoint: str | None = None
+    which: str = "ema"
+    """Of that run: the checkpoint, and the network."""
     name: str | None = None
     """Of the images, in a reference."""
     image_size: int | None = None
@@ -123,7 +129,7 @@ def compute(
         network = load_extractor(extractor, space.resize, device)
         blocks = _blocks(images, network, space.format, progress)
     of_images = FeatureInfo.model_validate(metadata)
-    described = of_images.model_copy(
+    about = of_images.model_copy(
         update={
             **network.identity,
             "stages": {**of_images.stages, "features": STAGES["features"]},
@@ -133,7 +139,7 @@ def compute(
         }
     ).as_json()
     beside = artifacts.describing(out)
-    if out.exists() and beside.exists() and read_json(beside) == described:
+    if out.exists() and beside.exists() and read_json(beside) == about:
         # Another working directory may have made it meanwhile, and read it now.
         return
     with atomic_path(out) as temporary:
@@ -147,7 +153,7 @@ def compute(
         if array is not None:
             array[list(not_finite)] = np.nan
             array.flush()
-    write_json(beside, described)
+    write_json(beside, about)
 
 
 def compute_file(
@@ -172,11 +178,17 @@ def compute_file(
         metadata = {"images_sha256": manifest.images_sha256, "stages": manifest.stages}
     else:
         images = load_array(source, mmap_mode="r")
-        described = artifacts.describing(source)
         # What the stage before says of the images; nothing of images that come from elsewhere.
-        made_by = read_json(described) if described.exists() else {}
-        metadata = {"images_sha256": file_digest(source), "stages": made_by.get("stages", {})}
-        not_finite = made_by.get("not_finite", [])
+        digest = file_digest(source)
+        made_by = described(source, len(images) if images.ndim else 0, digest)
+        metadata = {"images_sha256": digest, "stages": made_by.stages}
+        if made_by.run:
+            metadata |= {
+                "run": made_by.run,
+                "checkpoint": made_by.checkpoint,
+                "which": made_by.which,
+            }
+        not_finite = made_by.not_finite
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
             f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
@@ -243,10 +255,10 @@ def _blocks(
 
 def load(path: str | Path) -> Features:
     """Features and their description; UserError when they are missing or broken."""
-    described = read_json(artifacts.describing(path), made_by="python -m fpa features")
+    about = read_json(artifacts.describing(path), made_by="python -m fpa features")
     array = load_array(path, mmap_mode="r")
     try:
-        info = FeatureInfo.model_validate(described)
+        info = FeatureInfo.model_validate(about)
     except ValidationError:
         info = FeatureInfo()
     size = info.features

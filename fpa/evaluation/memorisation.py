@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from fpa.core.errors import UserError
 from fpa.core.lazy import np, stats
 
 MOST = 2000
@@ -40,6 +41,11 @@ def search(
     shown above black images); real_distance (n,): from as many training images, evenly spread, to the
     nearest other one, which is what a fresh real image would show.
     """
+    if len(real) < NEAREST or not np.isfinite(real).all():
+        raise UserError(
+            f"nearest images are looked for among {NEAREST} or more with finite features, found "
+            f"{int(np.isfinite(real).all(axis=1).sum())} of {len(real)}"
+        )
     # It takes a second to import.
     from sklearn.neighbors import NearestNeighbors
 

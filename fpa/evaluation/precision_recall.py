@@ -97,8 +97,11 @@ def save_real(
 ) -> None:
     """Write the places and radii of `real_subset` to an .npz file.
 
-    info: what describes the features, for `load_real` to compare. UserError for fewer than four.
+    info: what describes the features, for `load_real` to compare. UserError for fewer than four, and
+    for features that are not finite.
     """
+    if not np.isfinite(features).all():
+        raise UserError("the features of real images are not all finite; make them again")
     rows = subset(len(features), most, seed)
     radii = manifold(features[rows]).radii
     save_npz(path, rows=rows, radii=radii, about=np.array(_identity(info)))

@@ -7,9 +7,11 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import BaseModel, ValidationError
+
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, load_array, new_array, write_json
+from fpa.core.files import atomic_path, file_digest, load_array, new_array, read_json, write_json
 from fpa.core.lazy import F, np, torch
 from fpa.core.progress import Progress, log
 
@@ -39,6 +41,41 @@ class Sample(NamedTuple):
     """(N, C, H, W) uint8"""
     finite: np.ndarray
     """(N,) bool: whether every pixel was a number. As uint8, what is not one is black or white."""
+
+
+class SampleInfo(BaseModel):
+    """What is known of an array of images: the .json beside samples. Earlier versions wrote less of it."""
+
+    run: str | None = None
+    """Digest of the run whose generator drew them."""
+    checkpoint: str | None = None
+    which: str = "ema"
+    """Which of its networks."""
+    images_sha256: str | None = None
+    """Of the array's file."""
+    stages: dict[str, int] = {}
+    not_finite: list[int] = []
+    """Places of what is not an image."""
+
+
+def described(path: Path, count: int, sha256: str) -> SampleInfo:
+    """What the .json beside an array of `count` images says of it; nothing of one without such a file.
+
+    sha256: of the array's file. UserError when the .json is no such description, or one of other images.
+    """
+    beside = artifacts.describing(path)
+    try:
+        info = SampleInfo.model_validate(read_json(beside)) if beside.exists() else SampleInfo()
+    except ValidationError as error:
+        raise UserError(
+            f"{beside}, beside {path}, does not describe images; move it away, or sample again"
+        ) from error
+    places = all(0 <= place < count for place in info.not_finite)
+    if info.images_sha256 not in (None, sha256) or not places:
+        raise UserError(
+            f"{beside} describes other images than {path} holds; move it away, or sample again"
+        )
+    return info
 
 
 def sample_latents(
@@ -136,7 +173,7 @@ def save(
 ) -> None:
     """Write images to a .npy file (count, C, H, W) uint8, chunk by chunk, and a .json beside it.
 
-    The .json holds `metadata`, and as `not_finite` the places of images that are not.
+    The .json holds `metadata`, the array's digest, and as `not_finite` the places of images that are not.
     """
     not_finite: list[int] = []
     with atomic_path(path) as temporary:
@@ -151,8 +188,9 @@ def save(
             progress.update(len(images))
         if array is not None:
             array.flush()
+        known = {"images_sha256": file_digest(temporary), "not_finite": not_finite}
         # First: no images without it.
-        write_json(artifacts.describing(path), {**metadata, "not_finite": not_finite})
+        write_json(artifacts.describing(path), {**metadata, **known})
     _warn(len(not_finite), count)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -416,7 +417,18 @@ def resolve_dataset(
     settings = {key: parse_value(value, key) for key, _, value in pairs}
     if name not in known and name not in SOURCES and "source" not in settings:
         near = did_you_mean(name, [*known, *SOURCES])
-        raise UserError(f"neither {config_path} nor this project knows a data set '{name}'{near}")
+        who = f"neither {config_path} nor this project knows a" if config_path else "there is no"
+        own = (
+            " (for images of your own: source=folder path=<folder or zip>)"
+            if "path" in settings
+            else ""
+        )
+        raise UserError(f"{who} data set '{name}'{near}{own}")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(
+            f"expected a data set's name of letters, digits, '_', '.' and '-', which its folder gets, "
+            f"found {name!r}"
+        )
     given = known[name].model_dump() if name in known else {"resolution": 64}
     chosen = check_section(DatasetSettings, {**given, **settings}, name)
     spec = resolve(name, chosen.model_dump(), data, name)

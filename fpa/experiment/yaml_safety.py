@@ -1,6 +1,7 @@
 """YAML is read here, strictly: plain data of a sensible size, fit for file names, command lines and pages."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from fpa.core.errors import UserError
+from fpa.core.files import check_ordinary
 
 LARGEST_FILE = 1 << 20
 """Bytes of a configuration file."""
@@ -24,7 +26,26 @@ FOLDERS = ("results", "data", "published", "inception_weights")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types only; a key that stands twice in one place is an error."""
+    """YAML's plain types only. A key that stands twice in one place is an error, and so is a number that
+    YAML 1.1 takes for another one than people do: 010 for 8, 1:30 for 90."""
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        self._check_decimal(node)
+        return super().construct_yaml_int(node)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        self._check_decimal(node)
+        return super().construct_yaml_float(node)
+
+    def _check_decimal(self, node: yaml.ScalarNode) -> None:
+        text = str(node.value)
+        if ":" in text or re.fullmatch(r"[-+]?0[0-9_]+", text):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"YAML takes {text} for another number; write it in decimals, or in quotes",
+                node.start_mark,
+            )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -37,11 +58,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+
+
 def read_yaml(path: str | Path, what: str) -> Any:
     """The content of a YAML file; UserError when it is missing, not YAML, or larger than any.
 
     what: the words for such a file in the message, as in "the configuration".
     """
+    check_ordinary(path)
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(LARGEST_FILE + 1)

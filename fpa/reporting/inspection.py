@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fpa.core.files import atomic_path
 from fpa.data.picture import tile
@@ -65,5 +66,8 @@ def contact_sheet(images: np.ndarray, count: int, path: Path) -> None:
     factor = max(1, SHEET_WIDTH // (columns * (images.shape[3] + 1)))
     enlarged = images[chosen].repeat(factor, axis=2).repeat(factor, axis=3)
     sheet = tile(enlarged, columns).transpose(1, 2, 0)
+    about = PngInfo()
+    # By this the command line knows a sheet that it may make again (fpa.cli.kinds).
+    about.add_text("Software", "fpa")
     with atomic_path(path) as temporary:
-        Image.fromarray(sheet.squeeze()).save(temporary, format="PNG")
+        Image.fromarray(sheet.squeeze()).save(temporary, format="PNG", pnginfo=about)

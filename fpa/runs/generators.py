@@ -133,6 +133,13 @@ def read_exported_run(folder: Path) -> Run:
     return _read_configuration(folder)[0]
 
 
+def digest_of(folder: Path) -> str:
+    """Digest of the run that a finished run's folder or an export is of."""
+    if is_export(folder):
+        return read_exported_run(folder).digest
+    return RunFolder(folder).read_summary().digest
+
+
 def load_export(folder: Path) -> Model:
     """The model of an export, with its EMA generator's weights; UserError when they do not fit.
 

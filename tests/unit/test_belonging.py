@@ -16,6 +16,7 @@ from fpa.core.errors import UserError
 from fpa.core.files import write_json
 from fpa.data.prepare import prepare
 from fpa.data.sources import store_name
+from fpa.data.store import open_store
 from fpa.experiment.plan import Plan
 from fpa.runs.folder import RunFolder
 from fpa.training.loop import Training
@@ -236,6 +237,42 @@ def test_neighbours_are_looked_for_among_the_images_of_the_features(features, tm
         done = features(samples, store)
         assert done.returncode == 1
         assert "has the features of other images than" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("drawn", "scored", "known", "reason"),
+    [
+        ((1, "last", "ema"), (0, None), True, "of another run"),
+        ((0, "last", "ema"), (0, "best"), True, "of another checkpoint"),
+        ((0, "last", "raw"), (0, None), True, "of another network of the run"),
+        ((0, "last", "ema"), (0, None), True, ""),
+        ((1, "last", "ema"), (0, "best"), False, ""),
+    ],
+)
+def test_a_score_is_of_the_runs_own_samples(
+    features, finished, tmp_path, digits, drawn, scored, known, reason
+):
+    """As far as these say whose they are: samples of earlier versions do not."""
+    for folder in finished:
+        summary = RunFolder(folder).read_summary()
+        images = open_store(digits)[1].images_sha256
+        write_json(folder / "train.json", summary.with_values(images_sha256=images).as_json())
+    run, checkpoint, which = drawn
+    words = ("--checkpoint", checkpoint, "--which", which, "--count", 32, "--out", "drawn.npy")
+    assert fpa("sample", finished[run], *words, cwd=tmp_path).returncode == 0
+    if not known:
+        about = json.loads((tmp_path / "drawn.json").read_text())
+        for key in ("run", "images_sha256"):
+            del about[key]
+        write_json(tmp_path / "drawn.json", about)
+    words = ("--extractor", "network.json", "--space", SPACE, "--out", "f.npy")
+    assert fpa("features", "drawn.npy", *words, cwd=tmp_path).returncode == 0
+    words = ("--fake", "f.npy", "--real", "real.npy", "--out", "score.json", "--groups", 2)
+    more = ("--checkpoint", scored[1]) if scored[1] else ()
+    done = fpa("score", finished[scored[0]], *words, *more, cwd=tmp_path)
+    assert done.returncode == (1 if reason else 0), done.stderr
+    assert reason in done.stderr
+    assert (tmp_path / "score.json").exists() == (not reason)
 
 
 @pytest.fixture

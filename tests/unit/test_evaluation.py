@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.utils import save_image
 
 from fpa.core.errors import UserError
+from fpa.core.files import file_digest
 from fpa.core.progress import Progress
 from fpa.core.provenance import STAGES
 from fpa.data.prepare import prepare
@@ -405,7 +406,8 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     expected = [n for n in range(70) if not np.concatenate([c.finite for c in chunks])[n]]
     assert 0 < len(expected) < 20
     sampling.save(tmp_path / "x.npy", iter(chunks), 70, {"seed": 0}, Progress(70, "", ""))
-    assert json.loads((tmp_path / "x.json").read_text()) == {"seed": 0, "not_finite": expected}
+    known = {"images_sha256": file_digest(tmp_path / "x.npy"), "not_finite": expected}
+    assert json.loads((tmp_path / "x.json").read_text()) == {"seed": 0, **known}
     assert f"{len(expected)} of 70 images are not finite" in caplog.text
     np.save(tmp_path / "r.npy", noise_images(60))
     for name in ("x", "r"):

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import os
 import re
 import shutil
 import zipfile
@@ -81,13 +82,37 @@ def made(tmp_path_factory, digits) -> Path:
     shutil.copyfile(place / "photos" / "0.png", place / "image.png")
     with zipfile.ZipFile(place / "text.zip", "w") as archive:
         archive.writestr("text.txt", "no image")
+    # A user's own files, of names that a verb could be given for what it writes.
+    for name in ("own.csv", "notes.md", "own.html", "own.tar.gz", "own.safetensors", "own.log"):
+        (place / name).write_text("mine\n")
+    (place / "octal.yaml").write_text(
+        (place / "small.yaml").read_text().replace("batch_size: 8", "batch_size: 010")
+    )
+    (place / "minutes.yaml").write_text(
+        (place / "small.yaml").read_text().replace("kimg: 0.016", "kimg: 1:30")
+    )
+    # Samples whose .json is of another kind, or of other samples; features that are no numbers.
+    for name, text in {
+        "odd": "[1]",
+        "far": '{"not_finite": [99]}',
+        "all": '{"not_finite": 3}',
+    }.items():
+        shutil.copyfile(place / "samples.npy", place / f"{name}.npy")
+        (place / f"{name}.json").write_text(text)
+    np.save(place / "stale.npy", np.load(place / "samples.npy")[::-1])
+    shutil.copyfile(place / "samples.json", place / "stale.json")
+    np.save(place / "nan.npy", np.full((1797, 48), np.nan, np.float32))
+    shutil.copyfile(place / "real.json", place / "nan.json")
+    (place / "loop").symlink_to("loop")
     return place
 
 
 @pytest.fixture
 def place(made, tmp_path) -> Path:
-    """A copy of it."""
-    return Path(shutil.copytree(made, tmp_path / "place"))
+    """A copy of it, and a pipe that nobody writes to."""
+    copy = Path(shutil.copytree(made, tmp_path / "place", symlinks=True))
+    os.mkfifo(copy / "pipe.npy")
+    return copy
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -116,6 +141,14 @@ plan small.yaml --watts inf
 plan small.yaml --watts -3
 plan small.yaml --together 1.5
 plan /dev/zero
+plan pipe.npy
+plan loop
+plan octal.yaml
+plan minutes.yaml
+plan small.yaml --watts 100
+plan small.yaml --rate 100
+plan small.yaml --measure
+plan small.yaml --together 2
 clean nowhere.yaml
 clean run
 clean text.txt
@@ -146,16 +179,30 @@ prepare digits --config small.yaml --workers 1e3
 prepare digits --config small.yaml --workers 1000000
 prepare digits --config small.yaml channels=1 channels=3 --out new
 prepare other --config small.yaml
-prepare mine --no-config path=text.txt resolution=16 --out new
-prepare mine --no-config path=nowhere resolution=16 --out new
-prepare mine --no-config path=empty resolution=16 --out new
-prepare mine --no-config path=text.zip resolution=16 --out new
-prepare mine --no-config path=samples.npy resolution=16 --out new
+prepare mine --no-config source=folder path=text.txt resolution=16 --out new
+prepare mine --no-config source=folder path=nowhere resolution=16 --out new
+prepare mine --no-config source=folder path=empty resolution=16 --out new
+prepare mine --no-config source=folder path=text.zip resolution=16 --out new
+prepare mine --no-config source=folder path=samples.npy resolution=16 --out new
 prepare digits --verify --no-config --out empty
 prepare digits --verify --no-config --out run
+prepare digits --no-config --config small.yaml --out new
+prepare mine --no-config source=folder path=pipe.npy resolution=16 --out new
+prepare mine --no-config source=folder path=loop resolution=16 --out new
+prepare mine --no-config source=folder path=photos resolution=010 --out new
+prepare ../mine --no-config source=folder path=photos resolution=16
+prepare a/b --no-config source=folder path=photos resolution=16
+prepare mine --no-config source=folder path=photos resolution=16 --out photos
+prepare mine --no-config source=folder path=photos resolution=16 --out photos/new
+prepare mine --no-config source=folder path=image.png resolution=16 --out new
 inspect nowhere
 inspect text.txt
 inspect run
+inspect pipe.npy
+inspect photos --config small.yaml
+inspect store resolution=16
+inspect store --no-config
+inspect store --sheet image.png
 inspect store --count 0
 inspect store --sheet sheet.json
 inspect store --sheet samples.npy
@@ -164,6 +211,9 @@ real-samples nowhere --out x.npy
 real-samples run --out x.npy
 real-samples samples.npy --out x.npy
 real-samples store --out x.json
+real-samples store --out store/images.npy
+real-samples store --out pipe.npy
+real-samples store --out loop/x.npy
 real-samples store --out x
 real-samples store --out empty
 real-samples store --count 1e3 --out x.npy
@@ -175,6 +225,8 @@ train list.json --store store
 train small.yaml --store store
 train fake.npy --store store
 train run.json --store nowhere
+train run.json --store store --out loop
+train pipe.npy --store store
 train run.json --store run
 train run.json --store samples.npy
 train run.json --store store --out text.txt
@@ -216,12 +268,19 @@ import-official text.txt --args text.txt --out new
 import-official fake.npy --args text.txt --out new
 import-official nowhere.pt --args nowhere.txt --out new
 import-official text.txt --args image.png --out new
+import-official text.txt --args /dev/zero --out new
+import-official pipe.npy --args text.txt --out new
 import-official x.pt --args text.txt --out new --kimg nan
 sample nowhere --out x.npy
 sample store --out x.npy
 sample run.json --out x.npy
 sample run/weights.safetensors --out x.npy
 sample run --out x.json
+sample run --out store/images.npy
+sample run --out x.npy --log pipe.npy
+sample run --out x.npy --log image.png
+sample run --out x.npy --log small.yaml
+sample run --out x.npy --log own.log
 sample run --out x.npz
 sample run --out x.png
 sample run --out x
@@ -262,6 +321,9 @@ paint run --latents nan-latents.npy --out x.npz
 paint run --latents latents.npy --out latents.npy
 paint store --out x.npz
 export-web run --out x.json
+export-web run --out run/weights.safetensors
+export-web run --out export/generator.safetensors
+export-web run --out own.safetensors
 export-web store --out x.safetensors
 statistics run --out x.csv
 statistics run --count -1 --out x.npz
@@ -300,6 +362,11 @@ statistics run --out reference.npz
 reference samples.npy --protocol small --config small.yaml --out radii.npz
 neighbours samples.npy --fake fake.npy --real real.npy --out radii.npz
 features nowhere.npy FEATURES --out x.npy
+features pipe.npy FEATURES --out x.npy
+features odd.npy FEATURES --out x.npy
+features far.npy FEATURES --out x.npy
+features all.npy FEATURES --out x.npy
+features stale.npy FEATURES --out x.npy
 features text.txt FEATURES --out x.npy
 features small.yaml FEATURES --out x.npy
 features arrays.npz FEATURES --out x.npy
@@ -327,6 +394,7 @@ radii nowhere.npy --out x.npz
 radii samples.npy --out x.npz
 radii latents.npy --out x.npz
 radii text.txt --out x.npz
+radii nan.npy --out x.npz
 radii real.npy --most 3 --out x.npz
 radii real.npy --out x.npy
 radii real.npy --seed -1 --out x.npz
@@ -357,6 +425,10 @@ score run SCORE --metrics nothing --out x.json
 score run SCORE --metrics ppl --out x.json
 score run SCORE --metrics inception_score --out x.json
 score run SCORE --digest abc --out x.json
+score run SCORE --data store --out x.json
+score run SCORE --weights empty --out x.json
+score run SCORE --config small.yaml --out x.json
+score run SCORE --checkpoint best --out x.json
 score run SCORE --n-real 0 --out x.json
 score run SCORE --n-real 100000 --out x.json
 score run SCORE --kid-subsets 0 --out x.json
@@ -366,6 +438,8 @@ score run SCORE --check fake.npy real.npy --out x.json
 score run SCORE --check fake.npy real.npy samples.npy real.npy --out x.json
 score nowhere --against samples.npy --protocol small --config small.yaml
 score photos --against nowhere --protocol small --config small.yaml
+score photos --against samples.npy --protocol small --config small.yaml --checkpoint last
+score pipe.npy --against samples.npy --protocol small --config small.yaml
 score photos --against samples.npy --protocol other --config small.yaml
 score text.txt --against samples.npy --protocol small --config small.yaml
 score photos --against text.txt --protocol small --config small.yaml
@@ -393,6 +467,7 @@ neighbours samples.npy --fake fake.npy --real latents.npy --out x.npz
 neighbours half.npy --fake fake.npy --real real.npy --out x.npz
 neighbours samples.npy --fake real.npy --real real.npy --out x.npz
 neighbours samples.npy --fake fake.npy --real fake.npy --store store --out x.npz
+neighbours samples.npy --fake fake.npy --real nan.npy --out x.npz
 neighbours text.txt --fake fake.npy --real real.npy --out x.npz
 neighbours arrays.npz --fake fake.npy --real real.npy --out x.npz
 neighbours store --fake fake.npy --real real.npy --out x.npz
@@ -404,6 +479,10 @@ table fid run/train.json --out x.csv
 table fid cost.json --out x.csv
 table fid run --out x.csv
 table fid fake.npy --out x.csv
+table fid pipe.npy --out x.csv
+table fid score.json --out own.csv
+table fid score.json --out notes.csv
+table fid score.json --out run/history.csv
 table fid list.json --out x.csv
 table fid score.json --out x.json
 table fid score.json --out x.md
@@ -430,6 +509,7 @@ report run
 report small.yaml
 report results/tiny --out empty
 report results/tiny --out x.json
+report results/tiny --out own.html
 report results/tiny --out samples.npy
 status run.json
 status fake.npy
@@ -437,15 +517,19 @@ status nowhere
 status results --every nan --follow
 status results/tiny --every 1e300 --follow
 status results --json --html x.html
+status results/tiny --html own.html
+status results/tiny --every 3
 status results --html x.json
 status results --html empty
 bundle nowhere
 bundle run
 bundle results/tiny --out x.json
 bundle results/tiny --out empty
+bundle results/tiny --out own.tar.gz
 unpack nowhere.tar.gz
 unpack text.txt
 unpack text.zip
+unpack pipe.npy
 unpack samples.npy
 unpack run
 publish nowhere --out new
@@ -459,6 +543,7 @@ verify nowhere
 verify run
 verify text.txt
 verify run --rescore nan
+verify run --data store
 verify run --rescore 2
 verify run --seed -1
 sample run --out x.npy --log empty
