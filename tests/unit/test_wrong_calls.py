@@ -604,7 +604,7 @@ def evaluated(images=IMAGES, real=IMAGES, protocol=OWN, **given):
         ("real has 3 features", lambda: library.frechet_distance(FINITE, FINITE[:, :2])),
         ("expected one of array, png, jpeg", lambda: evaluated(protocol={**OWN, "format": "gif"})),
         ("expected one of array, png, jpeg", lambda: evaluated(protocol={**OWN, "format": "jpg"})),
-        ("format: expected a name", lambda: evaluated(protocol={**OWN, "format": 3})),
+        ("format: expected one of", lambda: evaluated(protocol={**OWN, "format": 3})),
         ("resize: thumbnails-16px takes", lambda: evaluated(protocol={**OWN, "resize": "box"})),
         ("n_fake: expected a whole", lambda: evaluated(protocol={**OWN, "n_fake": -1})),
         ("n_fake: expected a whole", lambda: evaluated(protocol={**OWN, "n_fake": 2.0})),
