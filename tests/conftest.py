@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ from fpa.data.picture import formats
 from fpa.data.prepare import prepare
 from fpa.data.sources import SOURCES, DatasetSpec, store_name
 from fpa.evaluation.extractors import EXTRACTORS
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, Metric
 from fpa.experiment.plan import Plan
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import FIGURES
@@ -159,6 +159,24 @@ def thumbnails(no_plugins_left) -> None:
     importlib.import_module("thumbnails")
 
 
+@pytest.fixture
+def sharpness(no_plugins_left) -> Metric:
+    """A metric as a module outside of the project registers it."""
+    return METRICS.register(
+        "sharpness",
+        Metric(
+            "sharpness",
+            "sharpness",
+            lower_is_better=False,
+            compute=lambda measurement: {},
+            scale=100,
+            digits=1,
+            drawn=True,
+            table=True,
+        ),
+    )
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Path:
     """The tiny experiment's data set, prepared; not to be changed."""
@@ -246,6 +264,34 @@ def fpa_refused(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
     done = fpa(*arguments, cwd=cwd)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     return done
+
+
+def score_by_hand(
+    folder: Path,
+    run: Path,
+    store: object,
+    out: object,
+    *more: object,
+    network: str = "thumbnails-16px",
+    metrics: Sequence[str] = ("fid", "kid"),
+    checkpoint: str = "last",
+    data: object = "data",
+) -> None:
+    """32 samples of a run's folder scored against a prepared data set, verb by verb, in `folder`."""
+    extractor, real = (
+        f"{data}/extractors/{network}.json",
+        f"{store}/features.{network}.clean.array.npy",
+    )
+    space = ("--space", f"{network}.clean.array", "--extractor", extractor)
+    of = ("--fake", "fake.npy", "--real", real, "--checkpoint", checkpoint)
+    for words in (
+        ("extractor", network, "--out", extractor),
+        ("sample", run, "--count", 32, "--checkpoint", checkpoint, "--out", "samples.npy"),
+        ("features", store, *space, "--out", real),
+        ("features", "samples.npy", *space, "--out", "fake.npy"),
+        ("score", run, *of, "--metrics", *metrics, "--groups", 4, *more, "--out", out),
+    ):
+        fpa_ok(*words, cwd=folder)
 
 
 @contextmanager

@@ -1,18 +1,15 @@
 """A finished experiment's results folder with made-up arrays: nothing is trained for it."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
 from fpa.core import artifacts
-from fpa.evaluation.metrics import METRICS, Metric
 from fpa.evaluation.scores import Score
 from fpa.evaluation.trace import statistics
 from fpa.experiment.experiment import Experiment, RunEntry
@@ -135,6 +132,35 @@ def results_of(entries: Sequence[dict[str, Any]], **more: Any) -> Results:
     return Results("test", scores=[Score.model_validate(entry) for entry in entries], **more)
 
 
+def entry(
+    model: str, seed: int, values: Mapping[str, Any], dataset: str = "digits", **more: Any
+) -> dict[str, Any]:
+    """The contents of a score file; values: of metrics, or pairs of a value and its error."""
+    pairs = {name: v if isinstance(v, tuple) else (v, None) for name, v in values.items()}
+    return {
+        **{"dataset": dataset, "resolution": 16, "model": model, "seed": seed, "status": "ok"},
+        "run": f"{model}{seed}".ljust(64, "0"),
+        "metrics": {
+            name: {"value": value, "error": error} for name, (value, error) in pairs.items()
+        },
+        **{"protocol": "quick", "extractor": "efficientnet_lite0-96px", "resize": "clean"},
+        **{
+            "format": "array",
+            "weights_sha256": "",
+            "real_sha256": "",
+            "n_real": 1797,
+            "n_fake": 2000,
+        },
+        **{
+            "kimg": 100.0,
+            "checkpoint": "best",
+            "checkpoint_kimg": 90.0,
+            "generator_parameters": 12345,
+        },
+        **more,
+    }
+
+
 def run_results(
     model: str,
     seed: int,
@@ -174,24 +200,6 @@ def run_results(
 def table(kind: str, entries: Sequence[dict[str, Any]], **more: Any) -> Made:
     """A table of the contents of score files."""
     return build(kind, results_of(entries, **more))
-
-
-@contextmanager
-def metric_of_a_plugin(name: str = "sharpness") -> Iterator[Metric]:
-    """A metric as a module outside of the project registers it, for the time of a test."""
-    metric = Metric(
-        name=name,
-        label=name,
-        scale=100,
-        digits=1,
-        lower_is_better=False,
-        drawn=True,
-        table=True,
-        needs_cross_check=False,
-        compute=lambda measurement: {},
-    )
-    with mock.patch.dict(METRICS, {name: metric}):
-        yield metric
 
 
 def score(run: RunEntry, about: Experiment, seed: int) -> Score:

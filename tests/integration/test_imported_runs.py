@@ -6,7 +6,7 @@ import official
 import pandas as pd
 import torch
 import yaml
-from conftest import fpa_ok
+from conftest import fpa_ok, score_by_hand
 
 from fpa.core import artifacts
 from fpa.data.sources import store_name
@@ -36,8 +36,6 @@ def test_an_imported_run_has_a_row_in_the_table_and_on_the_page(small, tmp_path,
     folder = results / planned.folder
     run("prepare", "digits")
     store = tmp_path / "data" / store_name(experiment.datasets["digits"])
-    extractor = tmp_path / "data/extractors/thumbnails-16px.json"
-    run("extractor", "thumbnails-16px", "--out", extractor)
 
     # What the workflow's rule gives the verb.
     workflow = Workflow(experiment)
@@ -47,13 +45,11 @@ def test_an_imported_run_has_a_row_in_the_table_and_on_the_page(small, tmp_path,
     options = workflow.train_options(job, Inputs(inputs))
     run("train", folder / "run.json", *options, "--device", "cpu")
 
-    run("sample", folder, "--count", 32, "--checkpoint", "best", "--out", experiment.sampled)
-    options = ("--extractor", extractor, "--space", "thumbnails-16px.clean.array")
-    run("features", store, *options, "--out", "real.npy", "--device", "cpu")
-    run("features", experiment.sampled, *options, "--out", "fake.npy", "--device", "cpu")
-    score = folder / experiment.score_file("small")
-    names = ("--protocol", "small", "--metrics", "fid", "--groups", 4, "--checkpoint", "best")
-    run("score", folder, "--fake", "fake.npy", "--real", "real.npy", *names, "--out", score)
+    score_by_hand(
+        *(tmp_path, folder, store, folder / experiment.score_file("small"), "--protocol", "small"),
+        checkpoint="best",
+        metrics=("fid",),
+    )
     run("report", results)
     (row,) = pd.read_csv(results / artifacts.table("scores")).to_dict("records")
     assert (row["model"], row["kimg"]) == ("official", 0.04)

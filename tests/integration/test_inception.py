@@ -16,6 +16,7 @@ import pytest
 import torch
 from cleanfid.downloads_helper import inception_url
 from cleanfid.inception_pytorch import FID_WEIGHTS_URL
+from hostile import Payload
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -224,12 +225,8 @@ def test_files_in_a_folder_that_everyone_can_write_to_are_not_looked_for(
 @pytest.mark.parametrize("way", ["pytorch", "torch_fidelity"])
 @pytest.mark.parametrize("checked", [True, False])
 def test_code_in_a_weights_file_is_not_run(known, way, checked, tmp_path):
-    class Harmful:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "harmed",))
-
     path = tmp_path / "harmful.pth"
-    torch.save({"weights": Harmful()}, path)
+    torch.save({"weights": Payload(Path.touch, tmp_path / "harmed")}, path)
     about = {"name": "inception_v3", "network": "inception_v3", "input_size": 299, "features": 2048}
     about["weights"] = {"state_dict": {"path": str(path), "sha256": file_digest(path)}}
     (tmp_path / "e.json").write_text(json.dumps(about))

@@ -226,26 +226,6 @@ def test_rank_and_spectrum_are_those_of_the_statistics(page, colour):
         assert rank == pytest.approx(step + 1) == expected["rank"][0, step]
 
 
-def test_singular_values_are_lapacks(page):
-    random = np.random.default_rng(0)
-    whole = random.normal(size=(12, 12))
-    flat = random.normal(size=(12, 3)) @ random.normal(size=(3, 12))
-    for matrix in (whole, flat, np.zeros((12, 12))):
-        found = page.evaluate(
-            "rows => Array.from(singularValues(rows.flat(), rows.length))", matrix.tolist()
-        )
-        expected = np.linalg.svd(matrix, compute_uv=False)
-        np.testing.assert_allclose(found, expected, atol=1e-7 * max(expected[0], 1))
-
-
-def test_half_precision_is_read_bit_by_bit(page):
-    halves = np.array([0, -0.0, 1, -2.5, 65504, 6e-8, 6.1e-5, np.inf, 1 / 3], np.float16)
-    found = page.evaluate(
-        "bits => Array.from(fromHalf(Uint16Array.from(bits)), String)", halves.view("u2").tolist()
-    )
-    assert [float(text.replace("Infinity", "inf")) for text in found] == halves.tolist()
-
-
 def test_numbered_latents_are_standard_normal(page):
     latents = np.array(
         page.evaluate("Array.from({ length: 400 }, (_, i) => Array.from(numberedLatent(i, 64)))")
@@ -325,35 +305,41 @@ def test_a_walk_ends_at_the_other_painting_and_coordinates_move_alone(page, colo
     assert_shown(page, painted_by(model, moved))
 
 
+def program_of(model, latent: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Keys, values and rates of a painting."""
+    with torch.inference_mode():
+        raw = model.ema.program(latent[None])
+    rates = raw.rates.sigmoid()
+    rates[:, :, 0] = 1
+    return raw.keys.softmax(-1), raw.values.clone(), rates
+
+
+def image_of(keys: torch.Tensor, values: torch.Tensor, rates: torch.Tensor) -> np.ndarray:
+    with torch.inference_mode():
+        return trace.to_uint8(delta_loop(keys, values, rates)[0][0].tanh().numpy())
+
+
 def test_changes_are_made_to_the_same_keys_and_values(page, colour):
     model = colour[0]["v2"]
     first, other, _ = shown_latents(model)
-    with torch.inference_mode():
-        own, others = (model.ema.program(z[None]) for z in (first, other))
-    own_keys, other_keys = (raw.keys.softmax(-1) for raw in (own, others))
-    rates = own.rates.sigmoid()
-    rates[:, :, 0] = 1
-
-    def expected(keys=own_keys, values=own.values, rates=rates) -> np.ndarray:
-        with torch.inference_mode():
-            return trace.to_uint8(delta_loop(keys, values, rates)[0][0].tanh().numpy())
-
+    keys, values, rates = program_of(model, first)
+    other_keys, other_values, _ = program_of(model, other)
     choose(page, "rule", "additive")
     with torch.inference_mode():
-        written = additive_loop(own_keys, own.values)[0].tanh().numpy()
+        written = additive_loop(keys, values)[0].tanh().numpy()
     assert_shown(page, trace.to_uint8(written))
-    assert_shown(page, expected(), "untouched")
+    assert_shown(page, image_of(keys, values, rates), "untouched")
     page.click("#undo")
     settle(page)
-    assert_shown(page, expected())
+    assert_shown(page, image_of(keys, values, rates))
     assert page.is_disabled("#undo")
     choose(page, "keys-of", "other")
-    assert_shown(page, expected(keys=other_keys))
+    assert_shown(page, image_of(other_keys, values, rates))
     choose(page, "values-of", "other")
-    assert_shown(page, expected(keys=other_keys, values=others.values))
+    assert_shown(page, image_of(other_keys, other_values, rates))
     page.click("#undo")
     slide(page, "#all-rates", 0.5)
-    assert_shown(page, expected(rates=rates * 0.5))
+    assert_shown(page, image_of(keys, values, rates * 0.5))
     page.click("#undo")
     settle(page)
     slide(page, "#step", 3)
@@ -361,7 +347,7 @@ def test_changes_are_made_to_the_same_keys_and_values(page, colour):
     slide(page, "#step", 6)
     without = rates.clone()
     without[:, :, 2] = 0
-    assert_shown(page, expected(rates=without))
+    assert_shown(page, image_of(keys, values, without))
     slide(page, "#step", 2)
     choose(page, "times", "2")
     slide(page, "#step-rate", 0.25)
@@ -372,7 +358,7 @@ def test_changes_are_made_to_the_same_keys_and_values(page, colour):
     order = [0, 1, 1, 2, 3, 4, 5]
     scaled = without.clone()
     scaled[:, :, 1] *= 0.25
-    repeated = expected(own_keys[:, :, order], own.values[:, :, order], scaled[:, :, order])
+    repeated = image_of(keys[:, :, order], values[:, :, order], scaled[:, :, order])
     assert_shown(page, repeated)
 
 
@@ -380,16 +366,12 @@ def test_changes_are_made_to_the_same_keys_and_values(page, colour):
 def written(colour):
     """Keys, values and rates of the first painting, and the image that any others give."""
     model = colour[0]["v2"]
-    with torch.inference_mode():
-        raw = model.ema.program(shown_latents(model)[:1])
-    keys, rates = raw.keys.softmax(-1), raw.rates.sigmoid()
-    rates[:, :, 0] = 1
+    keys, values, rates = program_of(model, shown_latents(model)[0])
 
-    def image(keys=keys, values=raw.values) -> np.ndarray:
-        with torch.inference_mode():
-            return trace.to_uint8(delta_loop(keys, values, rates)[0][0].tanh().numpy())
+    def image(keys=keys, values=values) -> np.ndarray:
+        return image_of(keys, values, rates)
 
-    return keys.clone(), raw.values.clone(), image
+    return keys.clone(), values.clone(), image
 
 
 def drag(page, start: tuple[float, float], *to: tuple[float, float]) -> None:

@@ -64,10 +64,6 @@ def outer(tmp_path) -> Path:
     return tmp_path
 
 
-def test_snakemake_at_the_root_plans_the_default_experiment():
-    assert snakemake("-n", "--quiet", "all").returncode == 0
-
-
 @pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
 @pytest.mark.parametrize("from_root", [True, False], ids=["from the root", "from elsewhere"])
 def test_both_snakefiles_plan_the_default_experiment_into_any_folder(

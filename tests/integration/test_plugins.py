@@ -108,26 +108,3 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
         np.testing.assert_allclose(np.tanh(made), trace["painted"], atol=1e-5)
     assert (results / "figures/painting-digits-fpa.png").exists()
     assert json.loads(score.read_text())["metrics"].keys() == {"fid", "mean_gap"}
-
-
-def test_the_scores_figure_has_a_panel_of_a_users_metric(config, tmp_path, monkeypatch):
-    import plugin_example  # noqa: F401
-
-    from fpa.reporting.figures.scores import score_panels
-
-    rows = [
-        {
-            **dict.fromkeys(("dataset", "protocol", "model"), "x"),
-            "seed": 0,
-            "resolution": 16,
-            "status": "ok",
-            "extractor": "thumbnails-16px",
-            "metric": metric,
-            "value": 1.0,
-            "error": None,
-        }
-        for metric in ("fid", "mean_gap")
-    ]
-    frame = pd.DataFrame(rows).astype({"error": float})
-    figure = score_panels(frame, [0], {"x": "X"})
-    assert any("mean gap" in ax.get_ylabel() for ax in figure.axes)

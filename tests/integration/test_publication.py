@@ -7,7 +7,7 @@ import made_up
 import pytest
 import torch
 import yaml
-from conftest import TINY, fpa, fpa_ok
+from conftest import TINY, fpa, fpa_ok, score_by_hand
 
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Plan
@@ -15,23 +15,6 @@ from fpa.reporting import publication as layout
 from fpa.reporting.publication import verify
 from fpa.runs.folder import RunFolder
 from fpa.training.loop import Training
-
-COST = {
-    "dataset": "digits",
-    "resolution": 16,
-    "model": "fpa",
-    "batch_size": 8,
-    "kimg": 0.096,
-    "hardware": {"device": "cpu", "cpu": "A processor", "cpu_cores": 2, "threads": 1},
-    "precision": [],
-    "generator_parameters": 1234,
-    "generator_multiply_adds": 12345,
-    "discriminator_parameters": 123,
-    "discriminator_multiply_adds": 1234,
-    "sampling_images_per_second": 100.0,
-    "training_images_per_second": 10.0,
-    "versions": {},
-}
 
 
 def made(folder):
@@ -46,7 +29,6 @@ def made(folder):
     training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
     RunFolder(place).write_result(training.result(seconds=7200))
     (place / "run.json").write_text("{}\n")
-    write_json(place / "cost.json", COST)
     history = "step,kimg,fid,precision,recall,d_loss,g_loss\n0,0.0,9.0,0.5,0.5,1.0,1.0\n"
     (place / "history.csv").write_text(history)
     _score(folder, run, place / about.protocols[0].score_file)
@@ -55,27 +37,18 @@ def made(folder):
 
 def _score(folder, run, out):
     """Prepare the data in `data` below the folder, and score the run's samples on them."""
-
-    def call(*words):
-        fpa_ok(*words, cwd=folder)
-
-    store, name = f"data/{run.store}", "efficientnet_lite0-32px"
+    store = f"data/{run.store}"
     words = ("digits", "resolution=16", "channels=1", "filter=bicubic", "--no-config")
-    call("prepare", *words, "--out", store)
+    fpa_ok("prepare", *words, "--out", store, cwd=folder)
     # The training was made up, these are the images that it was said to be of.
     images = read_json(folder / store / "manifest.json")["images_sha256"]
     summary = folder / "results" / run.folder / "train.json"
     write_json(summary, {**read_json(summary), "images_sha256": images})
-    call("extractor", name, "--out", f"data/extractors/{name}.json")
-    call("sample", summary.parent, "--count", 32, "--out", "samples.npy")
-    space = ("--space", f"{name}.clean.array", "--extractor", f"data/extractors/{name}.json")
-    real = f"{store}/features.{name}.clean.array.npy"
-    call("features", store, *space, "--out", real)
-    call("features", "samples.npy", *space, "--out", "fake.npy")
-    sizes = ("--kid-subsets", 5, "--kid-subset-size", 20, "--groups", 4)
-    call(
-        *("score", summary.parent, "--fake", "fake.npy", "--real", real, "--protocol", "quick"),
-        *("--metrics", "fid", "kid", "precision", "recall", *sizes, "--out", out),
+    score_by_hand(
+        *(folder, summary.parent, store, out),
+        *("--protocol", "quick", "--kid-subsets", 5, "--kid-subset-size", 20),
+        network="efficientnet_lite0-32px",
+        metrics=("fid", "kid", "precision", "recall"),
     )
 
 

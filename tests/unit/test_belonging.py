@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -278,10 +279,7 @@ def test_a_score_is_of_the_runs_own_samples(
 @pytest.fixture
 def score() -> dict:
     """The contents of a score file."""
-    about = {"dataset": "digits", "resolution": 16, "model": "fpa", "seed": 0, "status": "ok"}
-    metrics = {"fid": {"value": 1.0, "error": 0.1}}
-    how = {"protocol": "small", "extractor": "thumbnails-16px", "metrics": metrics, "run": "1" * 64}
-    return {**about, **how, "checkpoint": "best", "fake_sha256": "2" * 64, "n_fake": 32}
+    return made_up.entry("fpa", 0, {"fid": (1.0, 0.1)}, run="1" * 64, fake_sha256="2" * 64)
 
 
 @pytest.mark.parametrize("second", ["one.json", "./one.json", "link.json", "copy.json"])

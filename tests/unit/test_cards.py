@@ -3,6 +3,7 @@
 import json
 import re
 
+import made_up
 import pytest
 import torch
 import yaml
@@ -20,26 +21,11 @@ from fpa.runs.generators import ONNX_PACKAGES, ONNX_TOLERANCE, export_onnx, pain
 from fpa.runs.run import build_model
 from fpa.training.loop import Training
 
-SCORE = {
-    "dataset": "digits",
-    "resolution": 16,
-    "model": "fpa",
-    "seed": 0,
-    "status": "ok",
-    "run": "ab" * 32,
-    "protocol": "small",
-    "checkpoint": "last",
-    "extractor": "efficientnet_lite0-32px",
-    "resize": "clean",
-    "format": "array",
-    "n_fake": 32,
-    "n_real": 1797,
-    "metrics": {
-        "fid": {"value": 12.345, "error": 0.5},
-        "kid": {"value": 0.0123, "error": None},
-        "fid_torch_fidelity": {"value": 12.3, "error": None},
-    },
-}
+SCORE = made_up.entry(
+    *("fpa", 0, {"fid": (12.345, 0.5), "kid": 0.0123, "fid_torch_fidelity": 12.3}),
+    **{"run": "ab" * 32, "protocol": "small", "checkpoint": "last", "n_fake": 32},
+    extractor="efficientnet_lite0-32px",
+)
 
 
 @pytest.fixture

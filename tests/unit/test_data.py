@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 from conftest import ROOT, fpa, fpa_ok, images_dataset, png
+from hostile import chunk
 from PIL import Image, features
 from sklearn.datasets import load_digits
 from torchvision.transforms import functional as F
@@ -83,10 +84,6 @@ def test_16_bit_grey_keeps_its_upper_bits():
     Image.fromarray(values).save(file, "PNG")
     expected = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(decode(file.getvalue()), np.stack([expected] * 3))
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
@@ -311,7 +308,8 @@ def test_an_epoch_shows_every_image_once_and_epochs_differ():
     feed = EpochSampler(np.arange(12).reshape(12, 1, 1, 1), 4, seed=0)
     epochs = [np.concatenate([feed.next_rows() for _ in range(3)]) for _ in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
-    assert list(epochs[0]) != list(epochs[1])
+    other = EpochSampler(feed.images, 12, seed=1).next_rows()
+    assert len({tuple(order) for order in (*epochs, other)}) == 3
 
 
 def test_the_order_resumes_in_the_middle_of_an_epoch():
@@ -322,13 +320,6 @@ def test_the_order_resumes_in_the_middle_of_an_epoch():
     other.load_state_dict(json.loads(json.dumps(one.state_dict())))
     for _ in range(8):
         assert np.array_equal(one.next_rows(), other.next_rows())
-
-
-def test_seeds_give_different_orders():
-    images = np.arange(100).reshape(100, 1, 1, 1)
-    assert not np.array_equal(
-        EpochSampler(images, 50, 0).next_rows(), EpochSampler(images, 50, 1).next_rows()
-    )
 
 
 def test_a_batch_larger_than_the_data_set_is_refused():

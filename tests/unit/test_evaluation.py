@@ -26,7 +26,6 @@ from fpa.evaluation import (
     scores,
 )
 from fpa.evaluation.evaluate import score_run
-from fpa.evaluation.extractors import EXTRACTORS, FeatureNetwork
 from fpa.evaluation.memorisation import search
 from fpa.evaluation.protocols import Space
 from fpa.evaluation.quick_score import QuickScore
@@ -231,72 +230,6 @@ def test_a_score_depends_on_neither_threads_nor_batch_size(painter, about, monke
     finally:
         torch.set_num_threads(before)
     assert found[0] == pytest.approx(found[1], rel=1e-6)
-
-
-class Toy(FeatureNetwork):
-    """Mean, maximum and minimum of an image, times a number that is read from a file."""
-
-    name = "toy"
-    features = 3
-    sizes = (4, 16)
-    default_size = 8
-    layers = ("features", "logits")
-
-    def obtain(self, configured, folder):
-        (folder / "toy.txt").write_text("2")
-        return {"state_dict": folder / "toy.txt"}
-
-    def load(self, weights, size, resize):
-        return ToyModule(float(weights.read_text()), size)
-
-
-class ToyModule(nn.Module):
-    def __init__(self, scale, size):
-        super().__init__()
-        self.scale, self.size = scale, size
-
-    def forward(self, images):
-        assert images.shape[1:] == (3, self.size, self.size)
-        pixels = images.flatten(1)
-        return self.scale * torch.stack([pixels.mean(1), pixels.amax(1), pixels.amin(1)], dim=1)
-
-    def logits(self, features):
-        return features[:, :2]
-
-
-@pytest.fixture
-def toy():
-    """A network registered for one test."""
-    return EXTRACTORS.register("toy", Toy())
-
-
-@pytest.mark.parametrize(("name", "size"), [("toy", 8), ("toy-16px", 16)])
-def test_a_registered_network_makes_features_in_both_libraries(name, size, toy, tmp_path):
-    images = noise_images(5, 3)
-    protocol = protocols.resolve("mine", {"extractor": name, "n_fake": 5}, "p")
-    described = extractors.obtain(name, None, tmp_path / "toy.json")
-    assert (described.features, described.input_size) == (3, size)
-    found = []
-    for space in protocol.checked_spaces:
-        assert Space.parse(str(space)) == space
-        features.compute(images, space, tmp_path / "toy.json", CPU, tmp_path / "f.npy", {})
-        found.append(features.load(tmp_path / "f.npy"))
-    ours, theirs = found
-    np.testing.assert_allclose(ours.values, theirs.values, rtol=1e-6)
-    assert ours.values.shape == (5, 3)
-    assert theirs.logits.shape == (5, 2)
-    assert ours.info.extractor == theirs.info.extractor == name
-
-
-def test_names_of_a_registered_network_are_checked_by_what_it_declares(toy):
-    assert extractors.find_extractor("toy", "here") == (toy, 8)
-    with pytest.raises(
-        UserError, match=r"here: toy needs its input size, 4 to 16 px, as in toy-16"
-    ):
-        extractors.find_extractor("toy-17px", "here")
-    with pytest.raises(UserError, match=r"p.resize: toy takes clean, found 'pytorch'"):
-        protocols.resolve("mine", {"extractor": "toy", "resize": "pytorch"}, "p")
-    assert toy.missing_files(None, None) == []
 
 
 def save_scored(folder) -> scores.Settings:

@@ -100,13 +100,6 @@ def test_statistics_equal_a_slow_loop(painting):
             np.testing.assert_allclose(found[name][n, t], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def test_shares_sum_to_one_and_the_last_step_explains_everything():
-    found = trace.statistics(made_up.trace(3, 3, 7))
-    np.testing.assert_allclose(found["share"].sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(found["explained"][:, -1], 1, rtol=1e-6)
-    assert (found["rank"] <= np.arange(1, 8)).all()
-
-
 def test_statistics_of_chunks_join_to_those_of_the_whole():
     whole = made_up.trace(4, 1, 3)
     halves = [
@@ -179,12 +172,6 @@ def test_every_model_and_data_set_has_its_figures():
         assert spec.labels["figure"]
 
 
-def test_only_an_ablation_of_steps_has_its_plot():
-    assert "ablation-steps" not in figures_of()
-    spec = figures_of(models=("fpa_4", "fpa_16", "fpa_64"))["ablation-steps"]
-    assert spec.options["steps"] == {"fpa_4": 4, "fpa_16": 16, "fpa_64": 64}
-
-
 def test_paintings_and_steps_are_chosen_by_configuration():
     config = made_up.experiment()
     config["figures"] |= {"strips": [1], "strip_steps": [1, 3, 6], "strip_columns": 2}
@@ -209,6 +196,12 @@ def test_shown_steps_are_spread_evenly_or_those_named(steps, wanted, shown):
 
 
 # Drawing ------------------------------------------------------------------------------------
+
+
+def drawn(name: str, specs: dict, results: Path) -> Figure:
+    """An experiment's figure by its name."""
+    theme.use_theme()
+    return FIGURES[specs[name].kind].draw(specs[name], results)
 
 
 def texts(figure) -> list[str]:
@@ -332,23 +325,19 @@ def test_a_film_is_drawn_of_what_there_is(film):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"images": np.zeros((2, 3), np.uint8)}, {"kimg": np.zeros(9)}, {"fid": None}]
+    "wrong",
+    [{"images": np.zeros((2, 3), np.uint8)}, {"kimg": np.zeros(9)}, {"fid": None}, 300, -40],
 )
-def test_a_film_of_something_else_is_one_line(film, wrong):
+def test_a_damaged_film_or_one_of_something_else_is_one_line(film, wrong):
+    """As numbers: places in the middle of an array, and in the list of arrays at the end."""
     spec, _, snapshots, results = film
-    arrays = {k: v for k, v in {**np.load(snapshots), **wrong}.items() if v is not None}
-    np.savez(snapshots, **arrays)
-    with pytest.raises(UserError, match="these are not snapshots of a training"):
-        draw(spec, results)
-
-
-@pytest.mark.parametrize("place", [300, -40])
-def test_a_damaged_film_is_one_line(film, place):
-    spec, _, snapshots, results = film
-    content = snapshots.read_bytes()
-    # In the middle of an array, and in the list of arrays at the end.
-    snapshots.write_bytes(content[:place] + bytes(30) + content[place + 30 :])
-    with pytest.raises(UserError, match=r"snapshots\.npz is (damaged|not a NumPy array file)"):
+    if isinstance(wrong, dict):
+        arrays = {k: v for k, v in {**np.load(snapshots), **wrong}.items() if v is not None}
+        np.savez(snapshots, **arrays)
+    else:
+        content = snapshots.read_bytes()
+        snapshots.write_bytes(content[:wrong] + bytes(30) + content[wrong + 30 :])
+    with pytest.raises(UserError, match=r"not snapshots of|is (damaged|not a NumPy array file)"):
         draw(spec, results)
 
 
@@ -369,11 +358,11 @@ def test_each_model_keeps_its_colour_in_every_figure(made):
     expected = dict(zip(labels.values(), theme.model_colours(list(labels)).values(), strict=True))
     assert len(set(expected.values())) == 3
     for name in ("progress-digits", "curves-digits"):
-        figure = FIGURES[specs[name].kind].draw(specs[name], results)
+        figure = drawn(name, specs, results)
         (legend,) = figure.legends
         for line, text in zip(legend.get_lines(), legend.get_texts(), strict=True):
             assert line.get_color() == pytest.approx(expected[text.get_text()])
-    figure = FIGURES["scores"].draw(specs["scores"], results)
+    figure = drawn("scores", specs, results)
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     for bar, name in zip(figure.axes[0].containers, names, strict=True):
         assert bar[0].get_color() == pytest.approx(expected[name])
@@ -382,21 +371,13 @@ def test_each_model_keeps_its_colour_in_every_figure(made):
 def test_an_ablation_plots_the_metrics_over_the_steps(tmp_path):
     config = made_up.experiment(models=("fpa_4", "fpa_16", "fpa_64"), seeds=(0, 1))
     about, specs, results = made_up.fill(tmp_path, config)
-    theme.use_theme()
-    figure = FIGURES["ablation"].draw(specs["ablation-steps"], results)
+    figure = drawn("ablation-steps", specs, results)
     table = made_up.scores(about)
     assert len(figure.axes) == len(drawn_metrics())
     line = figure.axes[0].lines[0]
     means = table[table["metric"] == "fid"].groupby("model")["value"].mean()
     assert line.get_xdata().tolist() == [4, 16, 64]
     np.testing.assert_allclose(line.get_ydata(), means[["fpa_4", "fpa_16", "fpa_64"]])
-
-
-@pytest.fixture
-def sharpness():
-    """A metric of a plugin."""
-    with made_up.metric_of_a_plugin("sharpness") as metric:
-        yield metric
 
 
 def test_a_drawn_metric_of_a_plugin_is_a_panel_of_the_scores_and_of_the_ablation(
@@ -408,7 +389,7 @@ def test_a_drawn_metric_of_a_plugin_is_a_panel_of_the_scores_and_of_the_ablation
     theme.use_theme()
     assert drawn_metrics()[-1] == "sharpness"
     for name in ("scores", "ablation-steps"):
-        figure = FIGURES[specs[name].kind].draw(specs[name], results)
+        figure = drawn(name, specs, results)
         assert "sharpness × 100" in texts(figure)
     assert (results / "tables" / "sharpness.csv").exists()
 
@@ -529,8 +510,7 @@ WIDE = "painting-celeba-fpa_64 keys-celeba-fpa_64 dynamics-celeba-fpa_64 refined
 @pytest.mark.parametrize("name", WIDE.split())
 def test_nothing_overlaps_nor_leaves_the_page_at_the_papers_width(name, widest, monkeypatch):
     _, specs, results = widest
-    theme.use_theme()
-    figure = FIGURES[specs[name].kind].draw(specs[name], results)
+    figure = drawn(name, specs, results)
     assert figure.get_figwidth() <= theme.TEXT_WIDTH + 1e-9
     check_overlaps(figure, monkeypatch)
 
@@ -636,8 +616,7 @@ def partial(tmp_path):
 @pytest.mark.parametrize("name", ["samples", "interpolation", "neighbours"])
 def test_pictures_name_the_runs_that_are_missing(name, partial):
     _, specs, results = partial
-    theme.use_theme()
-    figure = FIGURES[name].draw(specs[f"{name}-digits"], results)
+    figure = drawn(f"{name}-digits", specs, results)
     assert sum("missing" in text for text in texts(figure)) == 1
     assert {"fpa", "LIGHTGAN", "DCGAN"} <= set(texts(figure))
 
@@ -660,7 +639,7 @@ def test_curves_draw_the_runs_that_are_there(partial):
     _, specs, results = partial
     theme.use_theme()
     for name in ("progress", "curves"):
-        figure = FIGURES[name].draw(specs[f"{name}-digits"], results)
+        figure = drawn(f"{name}-digits", specs, results)
         (legend,) = figure.legends
         assert [text.get_text() for text in legend.get_texts()] == ["fpa", "LIGHTGAN"]
 
@@ -690,20 +669,13 @@ def test_scores_that_are_missing_failed_or_not_a_number_are_named(made):
     assert [text.strip() for text in written] == ["(NaN 1×)", "failed 2×", "missing 2×"]
 
 
-def test_a_single_seed_shows_the_metrics_own_error_and_says_so(tmp_path):
+def test_a_single_seed_shows_the_metrics_own_error(tmp_path):
     _, specs, results = made_up.fill(tmp_path, made_up.experiment())
-    theme.use_theme()
-    figure = FIGURES["scores"].draw(specs["scores"], results)
+    figure = drawn("scores", specs, results)
     fid, kid = figure.axes[:2]
     assert not fid.containers[0].has_xerr
     (bar,) = kid.containers[0][2][0].get_segments()
     assert bar[1][0] - bar[0][0] == pytest.approx(2 * 1000 * 0.01)
-    assert (
-        "One training of each model; bars: the standard error of sampling"
-        in specs["scores"].caption
-    )
-    assert "can differ by several times as much" in specs["scores"].caption
-    assert "one seed, so no band" in specs["progress-digits"].caption
 
 
 def test_bars_of_one_figure_are_of_one_kind(made):
@@ -730,31 +702,14 @@ def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
     assert "watch_kimg" in " ".join(texts(training.progress([("fpa", 0, unwatched)], labels, "e")))
 
 
-@pytest.mark.parametrize(
-    ("start", "said"),
-    [
-        ({}, "The painter is the trained one, whose EMA fpa is scored by."),
-        ({"painter": "ema"}, "The painter is the one that fpa is scored by."),
-        ({"checkpoint": "last"}, "The painter is that of fpa's last checkpoint."),
-    ],
-)
-def test_a_refiners_images_say_which_painter_they_are_of(start, said):
-    config = made_up.experiment()
-    config["models"]["fpa_unet"]["settings"] = {"start": start}
-    about = Plan({**config, "results": "somewhere/else"}).experiment
-    assert figures(about)["refined-digits-fpa_unet"].caption.endswith(said)
-
-
 def test_a_refiners_curve_stands_beside_the_frozen_painters_score(made):
     _, specs, results = made
-    theme.use_theme()
-    figure = FIGURES["progress"].draw(specs["progress-digits"], results)
+    figure = drawn("progress-digits", specs, results)
     dotted = [
         [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
         for ax in figure.axes
     ]
     assert dotted == [[30.0], [0.5], [0.3]]
-    assert "Dotted: the frozen painter below FPA + U-Net." in specs["progress-digits"].caption
 
 
 def test_only_what_is_missing_or_out_of_date_is_drawn(tmp_path):

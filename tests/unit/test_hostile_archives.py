@@ -23,7 +23,7 @@ import made_up
 import numpy as np
 import pytest
 from conftest import fpa, images_dataset, png
-from hostile import contained
+from hostile import chunk, contained
 from PIL import EpsImagePlugin, Image
 
 from fpa.core.errors import UserError
@@ -431,10 +431,6 @@ def test_names_of_files_can_neither_move_a_terminals_cursor_nor_forge_a_line(tmp
 
 
 # Images ------------------------------------------------------------------------------------------
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_of(wide: int, high: int, *chunks: bytes) -> bytes:

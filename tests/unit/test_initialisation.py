@@ -62,48 +62,110 @@ class Normal:
         assert kurtosis.item() == pytest.approx(3, abs=ERRORS * math.sqrt(24 / n))
 
 
-DEFAULT, KAIMING, UNIT = Uniform(), Normal(), Normal(1.0)
-ZERO, ONE = Constant(0.0), Constant(1.0)
-
-HIDDEN, SIZE = 12, 16
+HIDDEN, SIZE, HEAD = 12, 16, 4
 PAINTER = {"steps": 4, "latent_dim": 8, "hidden_size": HIDDEN, "mini_input_size": 8}
-
-
-def kvb(channels: int) -> Uniform:
-    return Uniform(1 / math.sqrt(channels * (2 * SIZE + 1)))
-
-
-LSTM = [(r"program\.sequence\.lstm\.\w+", Uniform(1 / math.sqrt(HIDDEN)))]
-V2 = [
-    *LSTM,
-    (r"program\.inputs\.to_(state|mini)\.(weight|bias)", DEFAULT),
-    (r"program\.inputs\.to_input\.weight", KAIMING),
-    (r"program\.inputs\.to_input\.bias", DEFAULT),
-]
-V1 = [
-    *LSTM,
-    (r"program\.inputs\.to_state\.weight", KAIMING),
-    (r"program\.inputs\.to_state\.bias", DEFAULT),
-]
-KVB = r"program\.to_kvb\.(weight|bias)"
-DISCRIMINATOR = [
-    (r"discriminator\.(?!.*norm).*weight", KAIMING),
-    (r"discriminator\..*bias", DEFAULT),
-]
-DUAL_ATTENTION = [(r".*\.norm\.gain", ONE), (r".*\.norm\.shift", ZERO)]
-NORMS = [(r".*norm\.(gain|weight)", ONE), (r".*norm\.(shift|bias)", ZERO)]
-STYLEGAN2 = [
-    (r"generator\.mapping\.layers\.\d\.weight", Normal(100.0)),  # 1 / the rate of 0.01
-    (r"generator\.mapping\.layers\.\d\.bias", ZERO),
-    (r"generator\.synthesis\.constant", UNIT),
-    (r"generator\..*\.affine\.bias", ONE),
-    (r"generator\.synthesis\.blocks\.(?!.*affine).*\.bias", ZERO),
-    (r"generator\.synthesis\.blocks\..*\.weight", UNIT),
-    (r"generator\..*\.noise_strength", ZERO),
-    (r"discriminator\..*weight", UNIT),
-    (r"discriminator\..*bias", ZERO),
-]
-STYLEGAN2_NETWORKS = {"latent_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}
+DISTRIBUTIONS = {
+    **{"zero": Constant(0.0), "one": Constant(1.0), "default": Uniform(), "kaiming": Normal()},
+    **{"unit": Normal(1.0), "lstm": Uniform(1 / math.sqrt(HIDDEN)), "head": Normal(HEAD**-0.5)},
+    **{f"kvb{c}": Uniform(1 / math.sqrt(c * (2 * SIZE + 1))) for c in (1, 3)},
+    **{"mapping": Normal(100.0), "dcgan": Normal(0.02)},  # 100: 1 / the rate of 0.01
+}
+LSTM = r"""
+    program\.sequence\.lstm\.\w+                                lstm"""
+TO_INPUT = r"""
+    program\.inputs\.to_input\.weight                           kaiming
+    program\.inputs\.to_input\.bias                             default"""
+V2 = rf"""{LSTM}{TO_INPUT}
+    program\.inputs\.to_(state|mini)\.(weight|bias)             default
+    program\.to_kvb\.(weight|bias)                              kvb"""
+V1 = rf"""{LSTM}
+    program\.inputs\.to_state\.weight                           kaiming
+    program\.inputs\.to_state\.bias                             default
+    program\.to_kvb\.(weight|bias)                              kvb1"""
+POSITIONS = r"""
+    program\.position_codes                                     unit"""
+# Transformer and recurrent fast weights start as torch's layers do.
+OWN = r"""
+    program\.sequence\..*(projection|out|layers\.[02]|to_width)\.(weight|bias)  default
+    program\.to_kvb\.(weight|bias)                              default"""
+HEADS = {"heads": HIDDEN // HEAD, "feedforward_size": 12}
+PAINTERS = {
+    "v2": ({}, 1, V2),
+    "v2 with every option": (
+        {"position_codes": True, "learned_initial": True, "wide_dim": 6},
+        3,
+        rf"""{V2}{POSITIONS}
+    program\.wide\.0\.(weight|bias)                             default
+    initial                                                     unit""",
+    ),
+    "v2 with vector rates": ({"vector_rates": True, "layers": 2}, 3, V2),
+    "v1": ({"inputs": "v1"}, 1, V1),
+    "v1 additive": (
+        {"inputs": "v1", "rule": "additive"},
+        1,
+        rf"""{LSTM}
+    program\.(inputs\.to_state|to_kvb)\.(weight|bias)           default""",
+    ),
+    "v2 by Oja's rule": (
+        {"rule": "oja", "latent_to_state": False, "vector_rates": True},
+        3,
+        V2.replace("(state|mini)", "mini"),
+    ),
+    "v2 with a decay": ({"rule": "gated_delta"}, 3, V2),
+    "split": (
+        {"inputs": "split"},
+        3,
+        rf"""{LSTM}{TO_INPUT}
+    program\.to_kvb\.(weight|bias)                              kvb3""",
+    ),
+    "Transformer": (
+        {"inputs": "split", "sequence": "transformer", **HEADS, "position_codes": True},
+        3,
+        rf"""{OWN}{POSITIONS}
+    program\.inputs\.to_input\.(weight|bias)                    default""",
+    ),
+    "recurrent fast weights": (
+        {"inputs": "v1", "sequence": "rfwp", **HEADS},
+        3,
+        rf"""{OWN}
+    program\.inputs\.to_state\.(weight|bias)                    default
+    program\.sequence\..*\.(R_[qkv]|r_b)                        head""",
+    ),
+}
+DISCRIMINATOR = r"""
+    discriminator\.(?!.*norm).*weight                           kaiming
+    discriminator\..*bias                                       default"""
+NORMS = r"""
+    .*norm\.(gain|weight)                                       one
+    .*norm\.(shift|bias)                                        zero"""
+UNET = rf"""{NORMS}{DISCRIMINATOR}
+    generator\.unet\..*block[12]\.1\.weight                     one
+    generator\.unet\..*block[12]\.1\.bias                       zero
+    generator\.unet\.(?!.*(norm|block[12]\.1)).*(weight|bias)   default"""
+LIGHTGAN = rf"""{NORMS}{DISCRIMINATOR}
+    generator\.start\.0\.(weight|bias)                          default
+    generator\.start\.1\.weight                                 one
+    generator\.start\.1\.bias                                   zero
+    generator\..*noise\.weight                                  zero
+    generator\.(?!start)(?!.*(norm|noise)).*weight              kaiming
+    generator\.(?!start)(?!.*(norm|noise)).*bias                default"""
+STYLEGAN2 = r"""
+    generator\.mapping\.layers\.\d\.weight                      mapping
+    generator\.mapping\.layers\.\d\.bias                        zero
+    generator\.synthesis\.constant                              unit
+    generator\..*\.affine\.bias                                 one
+    generator\.synthesis\.blocks\.(?!.*affine).*\.bias          zero
+    generator\.synthesis\.blocks\..*\.weight                    unit
+    generator\..*\.noise_strength                               zero
+    discriminator\..*weight                                     unit
+    discriminator\..*bias                                       zero"""
+DCGAN = r"""
+    generator\.[147]\.weight                                    dcgan
+    generator\.[147]\.bias                                      default
+    discriminator\.[025]\.weight                                dcgan
+    discriminator\.[025]\.bias                                  default
+    (generator\.[25]|discriminator\.3)\.weight                  one
+    (generator\.[25]|discriminator\.3)\.bias                    zero"""
 
 
 def fpa(painter: dict) -> dict:
@@ -111,147 +173,35 @@ def fpa(painter: dict) -> dict:
     return {"painter": {**PAINTER, **painter}, "discriminator": attention}
 
 
+def lines(text: str, prefix: str = "", channels: int = 1) -> list:
+    """(pattern, distribution) of each line; kvb alone is that of so many channels."""
+    rows = [line.split() for line in text.strip().splitlines()]
+    named = {"kvb": DISTRIBUTIONS[f"kvb{channels}"], **DISTRIBUTIONS}
+    return [(prefix + where, named[what]) for where, what in rows]
+
+
 BASE = fpa({})
-SPLIT = [
-    (r"program\.inputs\.to_input\.weight", KAIMING),
-    (r"program\.inputs\.to_input\.bias", DEFAULT),
-]
-OWN = r"program\.sequence\..*(projection|out|layers\.[02]|to_width)\.(weight|bias)"
-LAYER_NORMS = [
-    (r"program\.sequence\..*\.norm\.weight", ONE),
-    (r"program\.sequence\..*\.norm\.bias", ZERO),
-]
-"""Of the Transformer and the recurrent fast weights, which start as torch's layers do."""
-HIDDEN_OF_A_HEAD = 4
-HEADS = {"heads": HIDDEN // HIDDEN_OF_A_HEAD, "feedforward_size": 12}
-# What is built: class, settings, size and channels, distributions of painter and the rest.
-MODELS = {
-    "v2": ("fpa.models:FPA", fpa({}), 1, [*V2, (KVB, kvb(1))]),
-    "v2 with every option": (
-        "fpa.models:FPA",
-        fpa({"position_codes": True, "learned_initial": True, "wide_dim": 6}),
-        3,
-        [
-            *V2,
-            (KVB, kvb(3)),
-            (r"program\.position_codes", UNIT),
-            (r"program\.wide\.0\.(weight|bias)", DEFAULT),
-            (r"initial", UNIT),
-        ],
-    ),
-    "v2 with vector rates": (
-        "fpa.models:FPA",
-        fpa({"vector_rates": True, "layers": 2}),
-        3,
-        [*V2, (KVB, kvb(3))],
-    ),
-    "v1": ("fpa.models:FPA", fpa({"inputs": "v1"}), 1, [*V1, (KVB, kvb(1))]),
-    "v1 additive": (
-        "fpa.models:FPA",
-        fpa({"inputs": "v1", "rule": "additive"}),
-        1,
-        [*LSTM, (r"program\.(inputs\.to_state|to_kvb)\.(weight|bias)", DEFAULT)],
-    ),
-    "v2 by Oja's rule": (
-        "fpa.models:FPA",
-        fpa({"rule": "oja", "latent_to_state": False, "vector_rates": True}),
-        3,
-        [(where.replace("(state|mini)", "mini"), what) for where, what in [*V2, (KVB, kvb(3))]],
-    ),
-    "v2 with a decay": ("fpa.models:FPA", fpa({"rule": "gated_delta"}), 3, [*V2, (KVB, kvb(3))]),
-    "split": ("fpa.models:FPA", fpa({"inputs": "split"}), 3, [*LSTM, *SPLIT, (KVB, kvb(3))]),
-    "Transformer": (
-        "fpa.models:FPA",
-        fpa({"inputs": "split", "sequence": "transformer", **HEADS, "position_codes": True}),
-        3,
-        [
-            (r"program\.inputs\.to_input\.(weight|bias)", DEFAULT),
-            (r"program\.position_codes", UNIT),
-            (OWN, DEFAULT),
-            *LAYER_NORMS,
-            (KVB, DEFAULT),
-        ],
-    ),
-    "recurrent fast weights": (
-        "fpa.models:FPA",
-        fpa({"inputs": "v1", "sequence": "rfwp", **HEADS}),
-        3,
-        [
-            (r"program\.inputs\.to_state\.(weight|bias)", DEFAULT),
-            (r"program\.sequence\..*\.(R_[qkv]|r_b)", Normal(HIDDEN_OF_A_HEAD**-0.5)),
-            (OWN, DEFAULT),
-            *LAYER_NORMS,
-            (KVB, DEFAULT),
-        ],
-    ),
-}
+LIGHT = {"latent_dim": 8, "fmap_max": 8, "attention": [16], "head_dim": 8}
+STYLE = {"latent_dim": 8, "w_dim": 8, "channel_base": 128, "channel_max": 8}
+FPA, STYLED = "fpa.models:FPA", "baselines.stylegan2_ada:StyleGAN2ADA"
+# What is built: class, settings, channels, and the distribution of every parameter.
 TABLES = {
-    name: (
-        class_name,
-        settings,
-        channels,
-        [(rf"generator\.{where}", what) for where, what in painter]
-        + DUAL_ATTENTION
-        + DISCRIMINATOR,
-    )
-    for name, (class_name, settings, channels, painter) in MODELS.items()
-} | {
+    **{
+        name: (FPA, fpa(of), n, lines(text, r"generator\.", n) + lines(NORMS + DISCRIMINATOR))
+        for name, (of, n, text) in PAINTERS.items()
+    },
     "U-Net": (
-        "fpa.models:FPAUNet",
-        {"unet": {"max_multiplier": 2}},
-        1,
-        [(rf"generator\.painter\.{where}", what) for where, what in [*V2, (KVB, kvb(1))]]
-        + NORMS
-        + [
-            (r"generator\.unet\..*block[12]\.1\.weight", ONE),
-            (r"generator\.unet\..*block[12]\.1\.bias", ZERO),
-            (r"generator\.unet\.(?!.*(norm|block[12]\.1)).*(weight|bias)", DEFAULT),
-            *DISCRIMINATOR,
-        ],
+        *("fpa.models:FPAUNet", {"unet": {"max_multiplier": 2}}, 1),
+        lines(V2, r"generator\.painter\.") + lines(UNET),
     ),
     "LightGAN": (
         "baselines.lightgan:LightGAN",
-        {
-            "generator": {"latent_dim": 8, "fmap_max": 8, "attention": [16], "head_dim": 8},
-            "discriminator": fpa({})["discriminator"],
-        },
-        1,
-        [
-            (r"generator\.start\.0\.(weight|bias)", DEFAULT),
-            (r"generator\.start\.1\.weight", ONE),
-            (r"generator\.start\.1\.bias", ZERO),
-            (r"generator\..*noise\.weight", ZERO),
-            *NORMS,
-            (r"generator\.(?!start)(?!.*(norm|noise)).*weight", KAIMING),
-            (r"generator\.(?!start)(?!.*(norm|noise)).*bias", DEFAULT),
-            *DISCRIMINATOR,
-        ],
+        {"generator": LIGHT, "discriminator": BASE["discriminator"]},
+        *(1, lines(LIGHTGAN)),
     ),
-    "StyleGAN2": (
-        "baselines.stylegan2_ada:StyleGAN2ADA",
-        {"preset": "stylegan2", "networks": STYLEGAN2_NETWORKS},
-        1,
-        STYLEGAN2,
-    ),
-    "StyleGAN2 cifar": (
-        "baselines.stylegan2_ada:StyleGAN2ADA",
-        {"preset": "cifar", "networks": STYLEGAN2_NETWORKS},
-        3,
-        STYLEGAN2,
-    ),
-    "DCGAN": (
-        "baselines.dcgan:DCGAN",
-        {"width": 4, "latent_dim": 8},
-        1,
-        [
-            (r"generator\.[147]\.weight", Normal(0.02)),
-            (r"generator\.[147]\.bias", DEFAULT),
-            (r"discriminator\.[025]\.weight", Normal(0.02)),
-            (r"discriminator\.[025]\.bias", DEFAULT),
-            (r"(generator\.[25]|discriminator\.3)\.weight", ONE),
-            (r"(generator\.[25]|discriminator\.3)\.bias", ZERO),
-        ],
-    ),
+    "StyleGAN2": (STYLED, {"preset": "stylegan2", "networks": STYLE}, 1, lines(STYLEGAN2)),
+    "StyleGAN2 cifar": (STYLED, {"preset": "cifar", "networks": STYLE}, 3, lines(STYLEGAN2)),
+    "DCGAN": ("baselines.dcgan:DCGAN", {"width": 4, "latent_dim": 8}, 1, lines(DCGAN)),
 }
 # Skip excitation starts at 128 px.
 SIZES = {"LightGAN": 128}

@@ -103,11 +103,6 @@ def test_latex_sets_every_label(tmp_path):
     assert subprocess.run(words, cwd=tmp_path, capture_output=True).returncode == 0
 
 
-def test_csv_gives_every_label_back():
-    frame = pd.DataFrame({"label": list(LABELS.values())})
-    assert list(pd.read_csv(io.StringIO(frame.to_csv(index=False)))["label"]) == [*LABELS.values()]
-
-
 @pytest.mark.parametrize("kind", LABELS)
 def test_snakemakes_report_shows_the_caption_as_it_is(kind):
     """The caption's template, and docutils as Snakemake calls it."""

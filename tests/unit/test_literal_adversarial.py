@@ -8,7 +8,6 @@ import copy
 
 import pytest
 import torch
-from conftest import TINY
 from literal import (
     STEPS,
     Adam,
@@ -20,6 +19,7 @@ from literal import (
     mean,
     norm,
 )
+from test_adversarial_training import build as small
 from torch import Tensor
 
 from fpa.models import loading
@@ -37,14 +37,7 @@ def double():
 
 
 def build(name: str, **changes):
-    torch.manual_seed(0)
-    about = TINY["models"][name]
-    settings = {**copy.deepcopy(about["settings"]), "recipe": SCHEDULE, **changes}
-    base = None
-    if name == "fpa_unet":
-        found = loading.find_model(TINY["models"]["fpa"]["class"], "")
-        base = loading.resolve_settings(found, TINY["models"]["fpa"]["settings"], "")
-    return loading.build(about["class"], settings, SIZE, 1, base)
+    return small(name, recipe=SCHEDULE, **changes)
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:

@@ -4,13 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.lightgan.model import Generator, GlobalContext
+from baselines.lightgan.model import Generator
 from baselines.lightgan.settings import GeneratorSettings
-from fpa.core.errors import UserError
 from fpa.models.discriminator import Discriminator
 from fpa.models.layers import Blur, ChanNorm, DualAttention
-from fpa.models.settings import DiscriminatorSettings, UNetSettings
-from fpa.models.unet import HEAD_DIM, HEADS, Attention, UNet
+from fpa.models.settings import DiscriminatorSettings
+from fpa.models.unet import HEAD_DIM, HEADS, Attention
 
 SMALL = {"fmap_max": 8, "heads": 2, "head_dim": 4, "view_width": 8}
 
@@ -36,14 +35,6 @@ def test_local_attention_equals_a_loop_over_positions():
                 w[..., None] * u for w, u in zip(weights, values, strict=True)
             )
     torch.testing.assert_close(attention._local(x), expected.reshape(2, 6, 4, 6))
-
-
-def test_blur_is_the_binomial_filter_with_reflected_borders():
-    row = torch.tensor([1.0, 5.0, 2.0, 7.0])
-    image = row.expand(1, 1, 4, 4)
-    # Constant columns: only [1, 2, 1] / 4 along the row remains.
-    expected = torch.tensor([3.0, 3.25, 4.0, 4.5])
-    torch.testing.assert_close(Blur()(image)[0, 0, 1], expected)
 
 
 @pytest.mark.parametrize("size", [(2, 3), (8, 8), (5, 13), (16, 16)])
@@ -127,21 +118,6 @@ def test_discriminator_takes_every_size_with_two_logits_and_a_reconstruction(siz
     assert output.reconstruction.shape == ()
 
 
-@pytest.mark.parametrize("size", [8, 48, 512])
-def test_discriminator_refuses_other_sizes_in_one_line(size):
-    with pytest.raises(UserError, match=rf"16, 32, 64, 128 or 256 px, not {size}"):
-        Discriminator(size, 3, DiscriminatorSettings())
-
-
-@pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 256])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_lightgan_generates_every_size(size, channels):
-    settings = GeneratorSettings(latent_dim=8, fmap_max=8, attention=(16,), heads=1, head_dim=4)
-    generator = Generator(size, channels, settings)
-    assert generator(torch.randn(2, 8)).shape == (2, channels, size, size)
-    assert len(generator.excite) == max(0, {128: 1, 256: 2}.get(size, 0))
-
-
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_lightgans_skip_excitation_is_the_published_one(size):
     """The map at 16 px gates the one at 128 px, the map at 32 px the one at 256 px."""
@@ -168,21 +144,10 @@ def test_lightgans_skip_excitation_is_the_published_one(size):
                     s * place for s, place in zip(shares / shares.sum(), places, strict=True)
                 )
                 first, last = parts.gate[0], parts.gate[2]
+                assert first.out_channels == max(3, len(x[0]) // 2)
                 hidden = first.weight[:, :, 0, 0] @ pooled + first.bias
                 hidden = torch.where(hidden > 0, hidden, 0.1 * hidden)
                 gate = 1 / (1 + (-(last.weight[:, :, 0, 0] @ hidden + last.bias)).exp())
                 gated[sample] = x[sample] * gate[:, None, None]
             x = gated
     torch.testing.assert_close(generator(z), generator.to_image(x))
-
-
-def test_lightgans_gates_have_half_the_channels_between_and_three_at_least():
-    narrow, wide = GlobalContext(8, 4), GlobalContext(8, 64)
-    assert (narrow.gate[0].out_channels, wide.gate[0].out_channels) == (3, 32)
-
-
-def test_unet_keeps_size_and_channels():
-    for size, channels in [(8, 1), (16, 3), (32, 1)]:
-        image = torch.rand(2, channels, size, size)
-        for settings in (UNetSettings(max_multiplier=2), UNetSettings(max_multiplier=2, width=8)):
-            assert UNet(size, channels, settings)(image).shape == image.shape

@@ -11,6 +11,7 @@ import official
 import pytest
 import torch
 from conftest import fpa, fpa_ok, fpa_refused
+from hostile import Payload
 from official import imported
 from reference import LIGHTGAN as LIGHTGAN_NAMES
 from reference import PAINTER as PAINTER_NAMES
@@ -105,36 +106,34 @@ def damaged(change) -> dict:
     return saved
 
 
-class Code:
-    """What runs when a pickle is loaded carelessly."""
-
-    def __reduce__(self):
-        return print, ("this ran",)
+def without(saved: dict, *names: str) -> None:
+    for name in names:
+        del saved["GAN"][name]
 
 
-REFUSED = {
-    "it asks to run": lambda saved: saved.update(version=Code()),
-    "lacks the tensor kvb_net.weight, (99, 16)": lambda s: s["GAN"].pop("GE.kvb_net.weight"),
-    "kvb_net.bias is (3), expected (99)": lambda s: s["GAN"].update(
-        {"G.kvb_net.bias": torch.zeros(3)}
+BIAS = "decoder1.layers.0.1.bias"
+REFUSED = [
+    ("it asks to run", lambda s: s.update(version=Payload(print, "this ran"))),
+    ("lacks the tensor kvb_net.weight, (99, 16)", lambda s: without(s, "GE.kvb_net.weight")),
+    ("kvb_net.bias is (3), expected (99)", lambda s: s["GAN"].update({"G.kvb_net.bias": ZEROS[0]})),
+    (BIAS, lambda s: without(s, f"D.{BIAS}", f"D_aug.D.{BIAS}")),
+    (
+        "holds wide_net.0.weight, (2, 2), which",
+        lambda s: s["GAN"].update({"G.wide_net.0.weight": ZEROS[:2, :2]}),
     ),
-    "decoder1.layers.0.1.bias": lambda s: [
-        s["GAN"].pop(f"{p}decoder1.layers.0.1.bias") for p in ("D.", "D_aug.D.")
-    ],
-    "holds wide_net.0.weight, (2, 2), which this model has no place for": lambda s: s["GAN"].update(
-        {"G.wide_net.0.weight": torch.zeros(2, 2)}
+    ("expected tensors under G., GE., D. and D_aug.D.", lambda s: s["GAN"].update(x=ZEROS)),
+    (
+        "there are no tensors under GE.",
+        lambda s: without(s, *(n for n in s["GAN"] if n[:3] == "GE.")),
     ),
-    "expected tensors under G., GE., D. and D_aug.D.": lambda s: s["GAN"].update(x=torch.ones(1)),
-    "there are no tensors under GE.": lambda s: [
-        s["GAN"].pop(name) for name in [*s["GAN"]] if name.startswith("GE.")
-    ],
-    "it has no state dict under 'GAN'": lambda s: s.pop("GAN"),
-}
+    ("it has no state dict under 'GAN'", lambda s: s.pop("GAN")),
+]
+ZEROS = torch.zeros(3, 3)
 
 
-@pytest.mark.parametrize("reason", list(REFUSED))
-def test_what_is_no_such_checkpoint_is_refused_with_what_was_wrong(reason, tmp_path):
-    words = official.write(tmp_path, damaged(REFUSED[reason]), official.ARGS)
+@pytest.mark.parametrize(("reason", "change"), REFUSED)
+def test_what_is_no_such_checkpoint_is_refused_with_what_was_wrong(reason, change, tmp_path):
+    words = official.write(tmp_path, damaged(change), official.ARGS)
     done = fpa_refused("import-official", *words, cwd=tmp_path)
     assert reason in done.stderr
     assert "this ran" not in done.stdout
@@ -169,23 +168,18 @@ def test_arguments_that_make_no_model_are_refused(args, reason, tmp_path):
     assert reason in done.stderr
 
 
+README = {
+    **{"use_wandb": True, "generate_types": ["default", "ema"], "num_workers": None, "seed": 1},
+    **{"calculate_fid_every": "5_000", "dataset_aug_prob": 0.0, "fid_real_path": "real"},
+    "work_dir": "results/default",
+}
+"""The arguments of the public README, as its args.txt has them."""
+
+
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        # The arguments of the public README, as its args.txt has them.
-        (
-            {
-                "use_wandb": True,
-                "generate_types": ["default", "ema"],
-                "num_workers": None,
-                "calculate_fid_every": "5_000",
-                "dataset_aug_prob": 0.0,
-                "fid_real_path": "real",
-                "work_dir": "results/default",
-                "seed": 1,
-            },
-            [],
-        ),
+        (README, []),
         (
             {"clip": 1.0, "dropout": 0.1, "dataset_aug_prob": 0.5},
             ["clip", "dropout", "dataset_aug_prob"],
@@ -206,8 +200,16 @@ def test_arguments_that_are_not_taken_over_are_named(args, named):
     [
         ("model_1.pt", b"not torch's", "is not a file that torch has saved"),
         ("model_1.pt", None, "cannot read"),
-        ("model_1.pt", pickle.dumps(Code(), protocol=2), "is refused: it asks to run"),
-        ("model_1.pt", pickle.dumps(Code(), protocol=4), "holds something else than tensors"),
+        (
+            "model_1.pt",
+            pickle.dumps(Payload(print, "this ran"), protocol=2),
+            "is refused: it asks to run",
+        ),
+        (
+            "model_1.pt",
+            pickle.dumps(Payload(print, "this ran"), protocol=4),
+            "holds something else than tensors",
+        ),
         ("args.txt", b"{", "is not an args.txt of the public code: not JSON"),
         ("args.txt", b"[]", "is not an args.txt of the public code: not a JSON object"),
         ("args.txt", None, "cannot read"),

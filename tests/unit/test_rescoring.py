@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import fpa_ok
+from conftest import fpa_ok, score_by_hand
 
 from fpa.core.errors import UserError
 from fpa.evaluation.distances import Estimate
@@ -24,66 +24,50 @@ def scored(small, tmp_path):
     data, folder = tmp_path / "data", tmp_path / "run"
     folder.mkdir()
     store = data / run.store
-
-    def call(*words):
-        fpa_ok(*words, cwd=tmp_path)
-
-    call(
-        *("prepare", "digits", "resolution=16", "channels=1", "filter=bicubic"),
-        *("--no-config", "--out", store),
-    )
+    words = ("resolution=16", "channels=1", "filter=bicubic", "--no-config", "--out", store)
+    fpa_ok("prepare", "digits", *words, cwd=tmp_path)
     manifest = json.loads((store / "manifest.json").read_text())
     training = Training(run, None, manifest["images_sha256"], torch.device("cpu"), log_every=1)
     RunFolder(folder).write_result(training.result(1.0))
     export(training.model, run, "last", tmp_path / "export")
-    call("extractor", "thumbnails-16px", "--out", data / "extractors/thumbnails-16px.json")
-    extractor = ("--extractor", data / "extractors/thumbnails-16px.json")
-    space = ("--space", "thumbnails-16px.clean.array")
-    call("sample", folder, "--count", 32, "--out", folder / "samples.npy")
-    for images, out in ((store, "real.npy"), (folder / "samples.npy", "fake.npy")):
-        call("features", images, *extractor, *space, "--out", folder / out)
-    call(
-        *("score", folder, "--fake", folder / "fake.npy", "--real", folder / "real.npy"),
-        *("--metrics", "fid", "kid", "precision", "recall", "--kid-subsets", 5),
-        *("--kid-subset-size", 20, "--groups", 4, "--out", folder / "score.json"),
+    score_by_hand(
+        *(tmp_path, folder, store, folder / "score.json"),
+        *("--kid-subsets", 5, "--kid-subset-size", 20),
+        metrics=("fid", "kid", "precision", "recall"),
     )
+    # So that they are made again too.
+    (store / "features.thumbnails-16px.clean.array.npy").unlink()
     return tmp_path / "export", Score.read(folder / "score.json"), data
 
 
-def test_a_score_of_another_run_is_not_made_again(scored, tmp_path):
+def test_a_score_made_again_is_the_same_and_one_of_something_else_is_refused(scored, tmp_path):
     model, score, data = scored
-    other = score.model_copy(update={"run": "0" * 64})
-    with pytest.raises(UserError, match="but its score file is of 0000000000"):
-        rescore(model, other, 32, data, tmp_path, torch.device("cpu"))
+    (tmp_path / "scratch").mkdir()
 
+    def again(**changes):
+        changed = score.model_copy(update=changes)
+        return rescore(model, changed, 32, data, tmp_path / "scratch", torch.device("cpu"))
 
-def test_features_of_other_images_are_not_scored_against_again(scored, tmp_path):
-    model, score, data = scored
+    found = again()
+    assert found.same_samples
+    assert found.metrics.keys() == {"fid", "kid", "precision", "recall"}
+    assert differences(score.metrics, found.metrics) == []
+    for name, value in found.metrics.items():
+        assert value.value == pytest.approx(score.metrics[name].value, rel=1e-9)
+    for changes, message in (
+        ({"run": "0" * 64}, "but its score file is of 0000000000"),
+        ({"real_sha256": "ab" * 32}, "holds other images"),
+        ({"settings": {"strange": 1}}, "not one of this version"),
+    ):
+        with pytest.raises(UserError, match=message):
+            again(**changes)
     (store,) = (path.parent for path in data.glob("*/manifest.json"))
     path = store / "features.thumbnails-16px.clean.array.npy"
     words = ("--extractor", data / "extractors/thumbnails-16px.json", "--count", 8)
     space = ("--space", "thumbnails-16px.clean.array")
     fpa_ok("features", store, *words, *space, "--out", path, cwd=tmp_path)
     with pytest.raises(UserError, match="has features of other images"):
-        rescore(model, score, 32, data, tmp_path, torch.device("cpu"))
-
-
-def test_a_score_made_again_is_the_same(scored, tmp_path):
-    model, score, data = scored
-    (tmp_path / "scratch").mkdir()
-    found = rescore(model, score, 32, data, tmp_path / "scratch", torch.device("cpu"))
-    assert found.same_samples
-    assert found.metrics.keys() == {"fid", "kid", "precision", "recall"}
-    assert differences(score.metrics, found.metrics) == []
-    for name, value in found.metrics.items():
-        assert value.value == pytest.approx(score.metrics[name].value, rel=1e-9)
-
-    other = score.model_copy(update={"real_sha256": "ab" * 32})
-    with pytest.raises(UserError, match="holds other images"):
-        rescore(model, other, 32, data, tmp_path, None)
-    other = score.model_copy(update={"settings": {"strange": 1}})
-    with pytest.raises(UserError, match="not one of this version"):
-        rescore(model, other, 32, data, tmp_path, None)
+        again()
 
 
 def test_differences_beyond_rounding_are_named():

@@ -172,14 +172,6 @@ def test_a_parallel_form_and_two_derivatives_are_those_of_the_loop_in_hard_cases
             assert (found - expected).abs().max() <= close * expected.abs().max().clamp_min(1e-300)
 
 
-def test_a_gated_delta_rule_that_forgets_nothing_is_the_delta_rule():
-    keys, values, rates, _, initial = inputs((2, 3, 8, 12)).values()
-    none = torch.zeros_like(rates[:, :1])
-    torch.testing.assert_close(
-        gated_delta(keys, values, rates, none, initial), delta(keys, values, rates, initial)
-    )
-
-
 def test_pictures_of_a_gated_painting_are_those_of_what_stood_there_at_each_step():
     torch.manual_seed(0)
     settings = PainterSettings(rule="gated_delta", steps=6, latent_dim=4, hidden_size=16)
@@ -242,22 +234,6 @@ def test_a_rank_r_step_reads_one_matrix():
     assert not torch.allclose(matrix, delta(keys, values, rates, initial)[0])
 
 
-def test_delta_rule_with_rate_one_and_orthonormal_keys_stores_each_value_under_its_key():
-    keys = torch.eye(8, dtype=torch.float64)[None, None]
-    values = torch.randn(1, 1, 8, 8, dtype=torch.float64)
-    matrix = delta(keys, values, torch.ones(1, 1, 8, 1, dtype=torch.float64))[0]
-    torch.testing.assert_close(matrix @ keys.transpose(-1, -2), values.transpose(-1, -2))
-
-
-def test_delta_rule_overwrites_what_a_key_held():
-    key = torch.zeros(1, 1, 2, 4, dtype=torch.float64)
-    key[..., 1] = 1
-    values = torch.randn(1, 1, 2, 4, dtype=torch.float64)
-    matrix = delta(key, values, torch.ones(1, 1, 2, 1, dtype=torch.float64))[0]
-    torch.testing.assert_close(matrix[0, 0, :, 1], values[0, 0, 1])
-    assert matrix[0, 0, :, 0].abs().max() == 0
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -305,16 +281,6 @@ def test_step_images_add_up_to_the_image_that_forward_paints(options, size, chan
         first = settings.updates if options.get("rule") == "rank_r_delta" else 1
         assert rates[:, :, :first].eq(1).all()
         assert rates[:, :, first:].lt(1).all()
-
-
-@pytest.mark.parametrize("size", [8, 64, 256])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_and_channel_count_is_painted(size, channels):
-    painter = Painter(size, channels, PainterSettings(steps=5, latent_dim=4, hidden_size=8))
-    image = painter(torch.randn(2, 4))
-    assert image.shape == (2, channels, size, size)
-    image.sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in painter.parameters())
 
 
 def test_triangular_systems_are_solved_row_by_row_for_onnx(monkeypatch):
