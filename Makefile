@@ -7,6 +7,7 @@
 #   PYTHON=python3.12       the interpreter that the virtual environment is made with
 #   USE_ENV=/path/to/env    use this environment as it is; nothing is installed
 #   CPU_TORCH_INDEX=URL     take torch's smaller CPU build from this package index (see README)
+#   VERBOSE=--verbose       let `make fid` show all that Snakemake says
 #   CORES=2                 cores that Snakemake may use (default: all)
 #   BENCH=FILE.json         where `make bench` writes all times (default: bench.json)
 
@@ -38,7 +39,12 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 fid: $(READY) ## train on the built-in digits, print the table
-	snakemake --cores $(CORES) results/tables/fid.csv
+	@PYTHONPATH=. snakemake --cores $(CORES) --logger fpa $(VERBOSE) results/tables/fid.csv
+	@echo
+	@echo "Next:"
+	@echo "  snakemake --cores $(CORES)           all tables and figures, and results/report.html, to be opened in a browser"
+	@echo "  python -m fpa sample --help       images of a model that was trained"
+	@echo "  README.md, \"Your own images\"     the same on photographs of yours"
 
 test: $(READY) ## all tests
 	$(PYTEST)

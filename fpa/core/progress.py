@@ -34,6 +34,8 @@ def start_logging(verb: str, log_file: str | Path | None) -> None:
     log.setLevel(logging.INFO if first else logging.ERROR)
     log.handlers.clear()
     screen = logging.StreamHandler()
+    if os.environ.get("FPA_PROGRESS") == "errors":
+        screen.setLevel(logging.WARNING)
     screen.setFormatter(_Printable(f"{'fpa ' + verb if verb else 'fpa'}: %(message)s"))
     log.addHandler(screen)
     if log_file and first:
@@ -57,7 +59,8 @@ class LogFile(logging.FileHandler):
 class Progress:
     """A bar with ETA: live on a terminal, else a line every few seconds.
 
-    Jobs of a workflow share the terminal (FPA_PROGRESS=lines): each writes whole lines.
+    Jobs of a workflow share the terminal (FPA_PROGRESS=lines): each writes whole lines, or leaves them to
+    the workflow (FPA_PROGRESS=errors).
     """
 
     def __init__(self, total: int, label: str, unit: str, done: int = 0) -> None:
@@ -65,7 +68,7 @@ class Progress:
         self.done = self.start_at = done
         self.started = self.last_line = time.monotonic()
         first = os.environ.get("RANK", "0") == "0"
-        live = sys.stderr.isatty() and os.environ.get("FPA_PROGRESS") != "lines" and first
+        live = sys.stderr.isatty() and "FPA_PROGRESS" not in os.environ and first
         self.bar = (
             tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
             if live
