@@ -200,7 +200,8 @@ def make_parser(chosen: Collection[str] = tuple(VERBS)) -> argparse.ArgumentPars
             sub.add_argument(
                 "--log", type=kinds.log, metavar="FILE", help="also append messages to this file"
             )
-            for option in IMPORTED[verb].options:
+            action, options = IMPORTED[verb]
+            for option in options:
                 option(sub.add_argument)
-            sub.set_defaults(action=IMPORTED[verb].action)
+            sub.set_defaults(action=action)
     return parser

@@ -106,8 +106,7 @@ PLACE = (
     ),
 )
 def reference(options: argparse.Namespace) -> None:
-    config = _configured(options)
-    place, protocol = _place(options, config), _protocol(config, options.protocol)
+    config, place, protocol = _configured(options, options.protocol)
     real, name = _real(options.real, options, config, None)
     made = evaluate.make_reference(real, protocol, place, name, options.most, options.seed)
     file = f"{name}-{protocol.space}-{made.digest[:10]}.npz"
@@ -182,8 +181,7 @@ def score(options: argparse.Namespace) -> None:
 def _score_images(options: argparse.Namespace) -> None:
     of_runs = ("--fake", "--real", "--check", "--radii", "--checkpoint")
     refuse(options, "is for a run's features, and not for --against", *of_runs)
-    config = _configured(options)
-    place, protocol = _place(options, config), _protocol(config, options.protocol or "quick")
+    config, place, protocol = _configured(options, options.protocol or "quick")
     if options.n_real:
         protocol = protocol.model_copy(update={"n_real": options.n_real})
     images = open_images(options.run)
@@ -215,24 +213,22 @@ def _settings(options: argparse.Namespace, metrics: Sequence[str]) -> scores.Set
     )
 
 
-def _configured(options: argparse.Namespace) -> Config | None:
-    """The configuration; None where there is none and none was asked for."""
-    if options.config is None and not Path(CONFIG).exists():
-        return None
-    config = check_config(read_config(options.config or CONFIG))
-    load_plugins(config.plugins)
-    return config
-
-
-def _place(options: argparse.Namespace, config: Config | None) -> evaluate.EvaluationContext:
-    weights = options.weights or (config.inception_weights if config else None)
-    data = options.data or (config.data if config else "data")
-    return evaluate.EvaluationContext(data, weights, options.device, options.threads)
-
-
-def _protocol(config: Config | None, name: str) -> Protocol:
-    own = config.evaluation.protocols.get(name) if config else None
-    return protocols.resolve(name, own.model_dump() if own else {}, "--protocol")
+def _configured(
+    options: argparse.Namespace, name: str
+) -> tuple[Config | None, evaluate.EvaluationContext, Protocol]:
+    """The configuration (None where there is none and none was asked for), and of it the place and
+    the protocol of this name."""
+    config, own = None, None
+    data, weights = "data", None
+    if options.config is not None or Path(CONFIG).exists():
+        config = check_config(read_config(options.config or CONFIG))
+        load_plugins(config.plugins)
+        data, weights = config.data, config.inception_weights
+        own = config.evaluation.protocols.get(name)
+    place = evaluate.EvaluationContext(
+        options.data or data, options.weights or weights, options.device, options.threads
+    )
+    return config, place, protocols.resolve(name, own.model_dump() if own else {}, "--protocol")
 
 
 def _real(

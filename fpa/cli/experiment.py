@@ -12,16 +12,9 @@ from fpa.experiment.config import read_config
 from fpa.experiment.plan import Plan
 from fpa.models.loading import find_model
 from fpa.runs.folder import RunFolder
+from fpa.workflow import cost_estimate as costs
 from fpa.workflow.checks import check_before_start, not_measured
 from fpa.workflow.clean import leftovers, list_leftovers, remove
-from fpa.workflow.cost_estimate import (
-    disk_usage,
-    efforts,
-    list_cost,
-    list_disk,
-    read_rates,
-    shortest_hours,
-)
 
 MEASURED_SECONDS = 2
 """About how long a model's speed is measured for a plan."""
@@ -55,7 +48,7 @@ def plan(options: argparse.Namespace) -> None:
         refuse(options, "is for --cost and --disk", "--together")
     together = options.together or 1
     experiment = Plan(read_config(options.config))
-    rates = read_rates(options.rate, experiment)
+    rates = costs.read_rates(options.rate, experiment)
     check_before_start(experiment)
     for line in not_measured(experiment):
         log.info("%s", line)
@@ -66,14 +59,14 @@ def plan(options: argparse.Namespace) -> None:
         state = "trained" if RunFolder(folder).weights.exists() else "to train"
         print(f"{folder}  {run.training.kimg:g} kimg, {run.steps} steps, {state}")
     if options.cost:
-        found = list(efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))
-        hours = shortest_hours(experiment, found, together)
+        found = list(costs.efforts(experiment, rates, MEASURED_SECONDS if options.measure else 0))
+        hours = costs.shortest_hours(experiment, found, together)
         runtime = experiment.config.runtime
         gpus = 0 if runtime.device == "cpu" else runtime.gpus
-        for line in list_cost(found, together, hours, gpus, options.watts):
+        for line in costs.list_cost(found, together, hours, gpus, options.watts):
             print(line)
     if options.disk:
-        for line in list_disk(disk_usage(experiment), together):
+        for line in costs.list_disk(costs.disk_usage(experiment), together):
             print(line)
 
 

@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from fpa.cli import kinds
 from fpa.core.errors import UserError
@@ -14,22 +14,15 @@ Option = Callable[[Callable[..., Any]], object]
 """Adds itself by argparse's add_argument."""
 
 
-class Verb(NamedTuple):
-    """What a verb does, and what it takes."""
-
-    action: Action
-    options: tuple[Option, ...]
-
-
-IMPORTED: dict[str, Verb] = {}
-"""The verbs of the groups that have been imported."""
+IMPORTED: dict[str, tuple[Action, tuple[Option, ...]]] = {}
+"""The verbs of the groups that have been imported: what each does, and what it takes."""
 
 
 def verb(*options: Option) -> Callable[[Action], Action]:
     """Make a function the verb of its name, with these options. Its help is in fpa.cli."""
 
     def register(action: Action) -> Action:
-        IMPORTED[action.__name__.replace("_", "-")] = Verb(action, options)
+        IMPORTED[action.__name__.replace("_", "-")] = (action, options)
         return action
 
     return register

@@ -41,19 +41,12 @@ from fpa.core.files import (
 )
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
+from fpa.data import store
 from fpa.data.picture import FILTERS, decode, formats
 from fpa.data.readers import Found, Listing, Reader, in_words, kinds, list_images
 from fpa.data.source_validation import check_source, stamp
 from fpa.data.sources import SOURCES, DatasetSpec, instructions
-from fpa.data.store import (
-    Duplicates,
-    LeftOut,
-    Manifest,
-    SourceRecord,
-    image_digest,
-    images_digest,
-    read_manifest,
-)
+from fpa.data.store import Manifest
 
 SCRATCH = "unfinished"
 """Folder below a store for unfinished work; the next call continues from it."""
@@ -89,7 +82,7 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
     ):
         if check_source(dataset, folder):
             log.info("%s: prepared already; delete the folder to prepare it again", folder)
-            return read_manifest(folder)
+            return store.read_manifest(folder)
         with contextlib.closing(SOURCES[dataset.source].open(path, scratch)) as reader:
             _check_outside(folder, reader)
             manifest = _prepare(dataset, reader, folder, workers)
@@ -184,8 +177,6 @@ def _describe(
     path = Path(dataset.path).expanduser() if dataset.path else None
     pairs = list(zip(listing.images, outcomes, strict=True))
     read = [(found.name, *outcome) for found, outcome in pairs if len(outcome) == 2]
-    unread = [(found.name, outcome[0]) for found, outcome in pairs if len(outcome) == 1]
-    ignored = [(found.name, found.problem) for found in listing.ignored]
     same: defaultdict[str, list[str]] = defaultdict(list)
     for name, _, pixels in read:
         same[pixels].append(name)
@@ -193,7 +184,7 @@ def _describe(
     return Manifest(
         dataset=dataset,
         count=len(read),
-        source=SourceRecord(
+        source=store.SourceRecord(
             name=dataset.source,
             kind=reader.kind,
             stamp=stamp(reader, listing),
@@ -202,11 +193,15 @@ def _describe(
             bytes=path.stat().st_size if path and path.is_file() else None,
             **published,
         ),
-        images_sha256=images_digest(pixels for _, _, pixels in read),
+        images_sha256=store.images_digest(pixels for _, _, pixels in read),
         names=[name for name, _, _ in read],
-        unreadable=[LeftOut(name=name, reason=reason) for name, reason in unread],
-        ignored=[LeftOut(name=name, reason=reason) for name, reason in ignored],
-        duplicates=Duplicates(
+        unreadable=[
+            store.LeftOut(name=f.name, reason=outcome[0])
+            for f, outcome in pairs
+            if len(outcome) == 1
+        ],
+        ignored=[store.LeftOut(name=f.name, reason=f.problem) for f in listing.ignored],
+        duplicates=store.Duplicates(
             files=sum(files.values()) - len(files),
             images=len(read) - len(same),
             groups=[names for names in same.values() if len(names) > 1],
@@ -344,7 +339,7 @@ class Job:
         except Exception as error:
             # Whatever a decoder raises for a file that it cannot read, and there are many.
             return [" ".join(str(error).split()) or type(error).__name__]
-        return [hashlib.sha256(data).hexdigest(), image_digest(out)]
+        return [hashlib.sha256(data).hexdigest(), store.image_digest(out)]
 
 
 def _plan(dataset: DatasetSpec, reader: Reader, found: list[Found]) -> str:
