@@ -69,16 +69,14 @@ class Progress:
         self.started = self.last_line = time.monotonic()
         first = os.environ.get("RANK", "0") == "0"
         live = sys.stderr.isatty() and "FPA_PROGRESS" not in os.environ and first
-        self.bar = (
-            tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
-            if live
-            else None
+        self.bar = tqdm(
+            total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True, disable=not live
         )
 
     def update(self, n: int, note: str = "") -> None:
         """`n` more units are done; `note` (losses, a score) goes behind the bar."""
         self.done += n
-        if self.bar is not None:
+        if not self.bar.disable:
             if note:
                 self.bar.set_postfix_str(note, refresh=False)
             self.bar.update(n)
@@ -99,5 +97,4 @@ class Progress:
         return f"{self.label} {share} [{bar}] {numbers}{'  ' + note if note else ''}"
 
     def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()

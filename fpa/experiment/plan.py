@@ -339,8 +339,6 @@ def check_owner(results: Path, name: str) -> None:
 # versions of the code that makes them. So a new setting whose default keeps the behaviour changes no
 # digest, and changed behaviour, with its version raised, makes another run.
 
-SCORE_STAGES = ("sample", "features", "score")
-
 
 def run_digest(
     dataset: DatasetSpec, model: RunModel, training: Budget, seed: int, base: str | None
@@ -357,7 +355,7 @@ def run_digest(
                 "settings": changed_settings(declared, model.settings),
                 "versions": {name: version for name, version in versions.items() if version != 1},
             },
-            "training": _changed(training.as_json(), TrainingSettings().model_dump(), ()),
+            "training": _changed(training.as_json(), TrainingSettings().model_dump()),
             "seed": seed,
             "base": base,
         }
@@ -368,23 +366,20 @@ def score_digest(protocol: Protocol, evaluation: EvaluationSettings) -> str:
     """SHA-256 of what a score depends on besides its run and data set."""
     return digest(
         {
-            "stages": {stage: STAGES[stage] for stage in SCORE_STAGES},
-            "protocol": {
-                key: value for key, value in protocol.model_dump().items() if value is not None
-            },
+            "stages": {stage: STAGES[stage] for stage in ("sample", "features", "score")},
+            "protocol": protocol.model_dump(exclude_none=True),
             "evaluation": _changed(
-                evaluation.model_dump(mode="json"),
+                evaluation.model_dump(mode="json", exclude={"protocols"}),
                 EvaluationSettings().model_dump(mode="json"),
-                ("protocols",),
             ),
         }
     )
 
 
-def _changed(values: Json, standard: Json, leave_out: tuple[str, ...]) -> Json:
+def _changed(values: Json, standard: Json) -> Json:
     """Values that differ from their defaults; 1.0 and 1 are the same number."""
     return {
         key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in values.items()
-        if key not in leave_out and value != standard.get(key)
+        if value != standard.get(key)
     }
