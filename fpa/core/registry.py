@@ -9,12 +9,15 @@ import importlib.util
 import os
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import fpa
-from fpa.core.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean, one_line
 
 T = TypeVar("T")
 
@@ -25,12 +28,18 @@ class Registry(dict[str, T]):
     `registry[name]` is a UserError when there is no such thing.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, of: type[T]) -> None:
+        """kind: in words, for messages. of: the class of every entry."""
         super().__init__()
-        self.kind = kind
+        self.kind, self.of = kind, of
 
     def register(self, name: str, entry: T) -> T:
         """Add an entry and return it. UserError when the name is taken by another one."""
+        if not isinstance(entry, self.of):
+            raise UserError(
+                f"{self.kind} '{name}': expected a {self.of.__name__} of {self.of.__module__}, found "
+                f"{entry!r:.60}"
+            )
         if self.setdefault(name, entry) is not entry:
             raise UserError(f"there is a {self.kind} '{name}' already; choose another name")
         return entry
@@ -63,13 +72,40 @@ def load_plugins(names: Iterable[str]) -> None:
         sys.path.append(os.getcwd())
     for name in names:
         try:
-            importlib.import_module(name)
-        except ImportError as error:
+            import_by_name(name, "plugins")
+        except UserError as error:
+            if not isinstance(error.__cause__, ModuleNotFoundError):
+                raise
             raise UserError(
-                f"plugins: cannot import '{name}': {error}; "
-                "run from the folder that holds it, or add that folder to PYTHONPATH"
+                f"{error}; run from the folder that holds it, or add that folder to PYTHONPATH"
             ) from error
     _hand_down(PLUGINS, names)
+
+
+def import_by_name(name: str, where: str) -> ModuleType:
+    """Import a module that a user names; UserError, with the file and line, for whatever it raises."""
+    if not re.fullmatch(r"\w+(\.\w+)*", name):
+        raise UserError(
+            f"{where}: cannot import '{name}': expected a module's name, as in my_models"
+        )
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{where}: cannot import '{name}': {with_place(error)}") from error
+
+
+def with_place(error: BaseException) -> str:
+    """An error's first line and the line of the user's code that it comes from."""
+    said, kind = one_line(error), type(error).__name__
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}, line {error.lineno}: " if error.filename else ""
+        return f"{place}{error.msg}"
+    others = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    others += ["<", str(Path(fpa.__file__).parent)]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(tuple(others))]
+    said = said if isinstance(error, UserError | ImportError) or said == kind else f"{kind}: {said}"
+    return f"{own[-1].filename}, line {own[-1].lineno}: {said}" if own else said
 
 
 def load_inherited_plugins() -> None:

@@ -106,13 +106,9 @@ def _check_place(folder: Path) -> None:
 
 
 def _check_outside(folder: Path, reader: Reader) -> None:
-    """UserError for a folder among the images themselves."""
-    images = reader.path
-    if images and images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
-        raise UserError(
-            f"{folder} lies in {images}, the folder of the images, and would be looked through with "
-            "them; name another folder"
-        )
+    """UserError for the folder of the images themselves."""
+    if reader.path and folder.resolve() == reader.path.resolve():
+        raise UserError(f"{folder} is the folder of the images themselves; name another folder")
 
 
 def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> Manifest:

@@ -25,6 +25,7 @@ from typing import IO, Any, NamedTuple
 
 import lmdb
 
+from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import (
     DAMAGED,
@@ -99,6 +100,11 @@ class FolderReader(Reader):
                 if HIDDEN.search(prefix):
                     continue
                 raise UserError(f"cannot read {folder}: {error.strerror}") from error
+            if prefix and {artifacts.MANIFEST, artifacts.IMAGES} <= {
+                entry.name for entry in entries
+            }:
+                # A prepared data set, which may have a contact sheet beside it.
+                continue
             for entry in entries:
                 # UTF-8 whatever the locale: a data set's identity has the names.
                 name = prefix + os.fsencode(entry.name).decode("utf-8", "surrogateescape")

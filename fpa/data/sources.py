@@ -81,7 +81,7 @@ def _afhq(kind: str, count: int) -> Source:
     )
 
 
-SOURCES: Registry[Source] = Registry("data set")
+SOURCES: Registry[Source] = Registry("data set", Source)
 """All data sets that a configuration can name as a source."""
 
 SOURCES.register(

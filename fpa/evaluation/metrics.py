@@ -181,7 +181,7 @@ class Metric:
     """Whether it is computed from torch-fidelity's features; left out where there are none."""
 
 
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[Metric] = Registry("metric", Metric)
 
 
 def why_not(name: str, conditions: Conditions) -> str:

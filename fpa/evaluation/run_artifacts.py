@@ -71,7 +71,7 @@ class RunArtifact:
             save_array(path, made)
 
 
-ARTIFACTS: Registry[RunArtifact] = Registry("artifact")
+ARTIFACTS: Registry[RunArtifact] = Registry("artifact", RunArtifact)
 
 
 # Painting traces -----------------------------------------------------------------------------

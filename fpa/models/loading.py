@@ -5,7 +5,6 @@ What a package declares of a class is enough for planning. Only what builds or i
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import math
@@ -16,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import PydanticSerializationError
 
-from fpa.core.errors import UserError, did_you_mean, explain
+from fpa.core.errors import UserError, did_you_mean, explain, one_line
 from fpa.core.lazy import torch
-from fpa.core.registry import check_trusted
+from fpa.core.registry import check_trusted, import_by_name, with_place
 from fpa.models.interface import Model, Settings
 from fpa.models.parts import Importable, imported
 
@@ -79,22 +79,29 @@ def find_model(name: str, where: str) -> Declaration:
     module_name, _, class_name = name.partition(":")
     if not module_name or not class_name or module_name.startswith("."):
         raise UserError(f"{where}: '{name}' does not name a class as 'package.module:Class'")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(f"{where}: cannot import '{module_name}' of '{name}': {error}") from error
-    declared: Mapping[str, Declaration] = getattr(module, "MODELS", {})
-    if class_name in declared:
+    module = import_by_name(module_name, where)
+    models = getattr(module, "MODELS", {})
+    declared: Mapping[str, Declaration] = models if isinstance(models, Mapping) else {}
+    if isinstance(declared.get(class_name), Declaration):
         return declared[class_name]
     found = getattr(module, class_name, None)
     if not inspect.isclass(found):
         classes = {n for n, v in vars(module).items() if inspect.isclass(v)} - {"Declaration"}
         known = did_you_mean(class_name, sorted(classes | set(declared)))
-        raise UserError(f"{where}: module '{module_name}' has no class '{class_name}'{known}")
+        raise UserError(
+            f"{where}: module '{module_name}' has no class '{class_name}'{known} (in "
+            f"{getattr(module, '__file__', module_name)})"
+        )
     missing = [method for method in METHODS if not hasattr(found, method)]
     if missing:
         raise UserError(f"{where}: '{name}' is not a model: it has no {', '.join(missing)} {SEE}")
-    return declare(found)
+    try:
+        return declare(found)
+    except Exception as error:
+        # An annotation that names nothing, a default that is no setting.
+        raise UserError(
+            f"{where}: the settings of '{name}' cannot be read from its constructor: {one_line(error)}"
+        ) from error
 
 
 def declare(model_class: type) -> Declaration:
@@ -131,7 +138,10 @@ def resolve_settings(model: Declaration, settings: Settings, where: str) -> dict
         checked = model.settings.model_validate_json(json.dumps(settings), strict=True)
     except ValidationError as error:
         raise UserError(explain(error, model.settings, where, "setting")) from None
-    return checked.model_dump(mode="json")
+    try:
+        return checked.model_dump(mode="json")
+    except PydanticSerializationError as error:
+        raise UserError(f"{where}: a default is no JSON value: {one_line(error)}") from error
 
 
 def changed_settings(model: Declaration, settings: Settings) -> dict[str, Any]:
@@ -214,8 +224,15 @@ def check_settings(
     if check is not None:
         check(image_size, channels, base)
         return
+    try:
+        with torch.device("meta"):
+            model = build(name, settings, image_size, channels, base)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"model '{name}' cannot be built: {with_place(error)}") from error
     with torch.device("meta"):
-        check_images(build(name, settings, image_size, channels, base), name, image_size, channels)
+        check_images(model, name, image_size, channels)
 
 
 def _check_parts(model: Any, name: str) -> None:

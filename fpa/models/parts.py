@@ -51,6 +51,6 @@ class Rule:
     """Whether earlier updates fade, so that a sum of the first ones is not a partial image."""
 
 
-RULES: Registry[Rule] = Registry("learning rule")
-INPUTS: Registry[Part] = Registry("input generator")
-SEQUENCES: Registry[Part] = Registry("sequence network")
+RULES: Registry[Rule] = Registry("learning rule", Rule)
+INPUTS: Registry[Part] = Registry("input generator", Part)
+SEQUENCES: Registry[Part] = Registry("sequence network", Part)

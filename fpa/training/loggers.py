@@ -223,7 +223,7 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield name, value
 
 
-LOGGERS: Registry[LoggerKind] = Registry("logger")
+LOGGERS: Registry[LoggerKind] = Registry("logger", LoggerKind)
 """Every kind of logger."""
 
 LOGGERS.register("tensorboard", LoggerKind("tensorboard", "tensorboard", TensorBoard))

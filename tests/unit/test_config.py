@@ -225,6 +225,8 @@ def test_a_batch_larger_than_a_prepared_data_set_is_told_before_anything_runs(
     plan = Plan(tiny)
     check_before_start(plan)
     prepare(plan.datasets["mine"], plan.data / store_name(plan.datasets["mine"]))
+    # What is prepared beside the images, with its contact sheet, is not among them.
+    (next(plan.data.glob("mine*")) / "contact-sheet.png").write_bytes(png(picture))
     with pytest.raises(UserError, match=r"batch_size: 8 is larger than the data set mine \(6 imag"):
         check_before_start(plan)
 

@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -193,7 +194,6 @@ prepare mine --no-config source=folder path=photos resolution=010 --out new
 prepare ../mine --no-config source=folder path=photos resolution=16
 prepare a/b --no-config source=folder path=photos resolution=16
 prepare mine --no-config source=folder path=photos resolution=16 --out photos
-prepare mine --no-config source=folder path=photos resolution=16 --out photos/new
 prepare mine --no-config source=folder path=image.png resolution=16 --out new
 inspect nowhere
 inspect text.txt
@@ -567,6 +567,49 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(place, thumbnails, call):
 
 def test_every_verb_is_called_wrongly():
     assert {call.split()[0] for call in CALLS.strip().splitlines()} == set(VERBS)
+
+
+# Modules of a user's own -------------------------------------------------------------------------
+
+PARTS = "step = to = state_dict = load_state_dict = None"
+MODULES = {
+    "def f(:": "bad.py, line 1: ",
+    "x = 1\n  y = 2": "bad.py, line 2: unexpected indent",
+    "x = 1\n1 / 0": "bad.py, line 2: ZeroDivisionError: division by zero",
+    "import no_such_module": "bad.py, line 1: No module named 'no_such_module'",
+    "raise SystemExit(3)": "bad.py, line 1: SystemExit: 3",
+    "from fpa.evaluation.metrics import METRICS\nMETRICS.register('x', 3)": "expected a Metric of",
+    "": "has no class 'Model' (in ",
+    "Model = 3": "has no class 'Model' (in ",
+    "class Model: pass": "is not a model: it has no step",
+    f"class Model:\n {PARTS}\n def __init__(self, x: 'Nope'): pass": "'Nope' is not defined",
+    f"class Model:\n {PARTS}\n def __init__(self, x=object()): pass": "a default is no JSON value",
+    f"class Model:\n {PARTS}\n def __init__(self, **all):\n  1 / 0": "line 4: ZeroDivisionError",
+}
+
+
+@pytest.mark.parametrize("text", MODULES)
+def test_a_module_that_fails_is_one_line_with_its_place(place, thumbnails, monkeypatch, text):
+    (place / "bad.py").write_text(text)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "bad", raising=False)
+    config = yaml.safe_load((place / "small.yaml").read_text())
+    config["models"]["mine"] = {"class": "bad:Model"}
+    (place / "own.yaml").write_text(yaml.safe_dump(config))
+    done = fpa("plan", "own.yaml", cwd=place)
+    sys.modules.pop("bad", None)
+    assert done.returncode == 1
+    assert MODULES[text] in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [".thumbnails", "", "a b", "thumbnails.py"])
+def test_a_plugin_is_a_module(place, name):
+    config = {**yaml.safe_load((place / "small.yaml").read_text()), "plugins": [name]}
+    (place / "own.yaml").write_text(yaml.safe_dump(config))
+    done = fpa("plan", "own.yaml", cwd=place)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert f"cannot import '{name}'" in done.stderr
 
 
 # The library ------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ class FeatureNetwork(ABC):
         return [file.name for file in self.files.values() if not file.find(configured, folder)]
 
 
-EXTRACTORS: Registry[FeatureNetwork] = Registry("extractor")
+EXTRACTORS: Registry[FeatureNetwork] = Registry("extractor", FeatureNetwork)
 
 
 def find_extractor(name: str, where: str) -> tuple[FeatureNetwork, int]:

@@ -222,7 +222,7 @@ class FigureKind:
     draw: Draw
 
 
-FIGURES: Registry[FigureKind] = Registry("figure")
+FIGURES: Registry[FigureKind] = Registry("figure", FigureKind)
 """Every kind of figure, in the order of the report."""
 
 

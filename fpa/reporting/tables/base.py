@@ -60,7 +60,7 @@ class Table:
         return FILES[self.of](experiment) if self.belongs(experiment) else []
 
 
-TABLES: Registry[Table] = Registry("table")
+TABLES: Registry[Table] = Registry("table", Table)
 """Tables beside those of single metrics."""
 
 
