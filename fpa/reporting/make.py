@@ -131,7 +131,8 @@ def draw(spec: Spec, results: Path) -> None:
         save_figure(drawn, files)
         return
     first, *others = drawn.frames
-    times = [round(1000 * seconds) for seconds in drawn.seconds]
+    seconds = [drawn.seconds] * len(others) + [drawn.last]
+    times = [round(1000 * second) for second in seconds]
     with atomic_path(files[0]) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=times, loop=0)
 

@@ -17,6 +17,7 @@ SOURCES = ("pyproject.toml", "README.md", "LICENSE", "fpa", "baselines")
 DATA = (
     "fpa/py.typed",
     "fpa/reporting/published.csv",
+    "fpa/reporting/figures/theme.mplstyle",
     "fpa/web/report.css",
     "fpa/web/report.html",
     "fpa/web/player.css",

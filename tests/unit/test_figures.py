@@ -689,6 +689,15 @@ def test_bars_of_one_figure_are_of_one_kind(made):
     assert has_bars == [True, True, False]
 
 
+def test_only_inceptions_distance_is_called_fid_in_a_figure(made):
+    about, specs, _ = made
+    theme.use_theme()
+    for extractor, name in ("inception_v3", "FID"), ("dinov2_vitl14", "Fréchet distance"):
+        table = made_up.scores(about).assign(extractor=extractor)
+        figure = scores.score_panels(table, (0, 1), specs["scores"].models)
+        assert figure.axes[0].get_ylabel() == name
+
+
 def test_a_history_with_nan_is_drawn_as_far_as_it_goes(made):
     theme.use_theme()
     history = pd.DataFrame(

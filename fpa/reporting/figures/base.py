@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError, in_words
@@ -79,17 +79,12 @@ class Spec:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Animation:
-    """Frames and how long each is shown."""
+class Animation(NamedTuple):
+    """Frames, how long each is shown, and how long the last one."""
 
     frames: Sequence[Image]
-    seconds: Sequence[float]
-
-    @classmethod
-    def staying(cls, frames: Sequence[Image], seconds: float, last: float) -> Animation:
-        """Frames of equal length, but for the last one."""
-        return cls(frames, [seconds] * (len(frames) - 1) + [last])
+    seconds: float
+    last: float
 
 
 class Context:
@@ -208,8 +203,7 @@ Specs = Callable[[Context], Iterator[Spec]]
 Draw = Callable[[Spec, Path], "Figure | Animation"]
 
 
-@dataclass(frozen=True)
-class FigureKind:
+class FigureKind(NamedTuple):
     """A kind of figure.
 
     `specs` gives the specifications of an experiment's figures of this kind. `draw` takes one of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,26 +47,24 @@ CATEGORY = "Paintings"
 
 
 def painting_specs(context: Context) -> Iterator[Spec]:
-    """One for each painter and data set."""
-    for dataset in context.stores:
-        for model in context.painters:
-            yield context.spec(
-                "painting",
-                dataset,
-                model,
-                title="painting step by step",
-                category=CATEGORY,
-                caption=f"{context.labels[model]} painting on {dataset} ({context.training_seed}): "
-                "the rank-1 update of each step (top) and the partial image after it (bottom). "
-                f"{SCALING} {context.chosen_paintings}.",
-                inputs=context.traces(dataset, model),
-                options={
-                    "paintings": context.strips,
-                    "steps": context.strip_steps,
-                    "columns": context.shown.strip_columns,
-                },
-                played=True,
-            )
+    for dataset, model in product(context.stores, context.painters):
+        yield context.spec(
+            "painting",
+            dataset,
+            model,
+            title="painting step by step",
+            category=CATEGORY,
+            caption=f"{context.labels[model]} painting on {dataset} ({context.training_seed}): "
+            "the rank-1 update of each step (top) and the partial image after it (bottom). "
+            f"{SCALING} {context.chosen_paintings}.",
+            inputs=context.traces(dataset, model),
+            options={
+                "paintings": context.strips,
+                "steps": context.strip_steps,
+                "columns": context.shown.strip_columns,
+            },
+            played=True,
+        )
 
 
 def draw_painting(spec: Spec, results: Path) -> Figure:
@@ -94,21 +93,14 @@ def painting_strips(
     cell = TEXT_WIDTH / (max(across, 8) + 0.6)
     heading = 0.13
     height = len(paintings) * len(lines) * (2 * cell + heading) + 0.1 * len(paintings)
+    rows = list(product(paintings, lines))
     figure, axes = plt.subplots(
-        len(paintings) * len(lines),
-        1,
-        figsize=(cell * (across + 0.6), height),
-        squeeze=False,
+        len(rows), 1, figsize=(cell * (across + 0.6), height), squeeze=False
     )
-    for row, ax in enumerate(axes.flat):
-        n, line = paintings[row // len(lines)], lines[row % len(lines)]
-        sheet = tile(
-            np.concatenate([_row(updates[n, line], across), _row(partial[n, line], across)]),
-            across,
-            gap,
-        )
-        show_image(ax, sheet)
-        pitch = size + gap
+    pitch = size + gap
+    for ax, (n, line) in zip(axes.flat, rows, strict=True):
+        both = [_row(updates[n, line], across), _row(partial[n, line], across)]
+        show_image(ax, tile(np.concatenate(both), across, gap))
         ax.set_yticks([size / 2, pitch + size / 2], ["update", "image"], rotation=90, va="center")
         for i, step in enumerate(line):
             ax.text(i * pitch + size / 2, -gap, f"{step + 1}", ha="center", va="bottom", size=6)
@@ -137,23 +129,21 @@ register("painting", painting_specs, draw_painting)
 
 
 def keys_specs(context: Context) -> Iterator[Spec]:
-    """One for each painter and data set."""
-    for dataset in context.stores:
-        for model in context.painters:
-            yield context.spec(
-                "keys",
-                dataset,
-                model,
-                title="keys and values",
-                category=CATEGORY,
-                caption=f"Keys and values of {context.labels[model]} on {dataset} "
-                f"({context.training_seed}). Below each image its keys, one row a step, along the "
-                "image's columns; beside it the values, one column a step, along the image's rows; "
-                "in the corner the learning rate of each step. "
-                f"{context.chosen_paintings}, each channel by itself.",
-                inputs=context.traces(dataset, model),
-                options={"paintings": context.strips},
-            )
+    for dataset, model in product(context.stores, context.painters):
+        yield context.spec(
+            "keys",
+            dataset,
+            model,
+            title="keys and values",
+            category=CATEGORY,
+            caption=f"Keys and values of {context.labels[model]} on {dataset} "
+            f"({context.training_seed}). Below each image its keys, one row a step, along the "
+            "image's columns; beside it the values, one column a step, along the image's rows; "
+            "in the corner the learning rate of each step. "
+            f"{context.chosen_paintings}, each channel by itself.",
+            inputs=context.traces(dataset, model),
+            options={"paintings": context.strips},
+        )
 
 
 def draw_keys(spec: Spec, results: Path) -> Figure:
@@ -164,13 +154,9 @@ def draw_keys(spec: Spec, results: Path) -> Figure:
     apart into their channels, which are painted separately.
     """
     trace: Trace = load_needed(spec.inputs[0], results)
-    channels = trace["right"].shape[1]
-    shown = [
-        (n, c)
-        for n in spec.options["paintings"]
-        if n < len(trace["right"])
-        for c in range(channels)
-    ]
+    count, channels = trace["right"].shape[:2]
+    paintings = [n for n in spec.options["paintings"] if n < count]
+    shown = list(product(paintings, range(channels)))
     across = min(3, len(shown))
     down = -(-len(shown) // across)
     width = TEXT_WIDTH / 3
@@ -188,11 +174,8 @@ def draw_keys(spec: Spec, results: Path) -> Figure:
     for i, (n, c) in enumerate(shown):
         row, column = 2 * (i // across), 2 * (i % across)
         name = f"painting {n + 1}" + (f", {'red green blue'.split()[c]}" if channels == 3 else "")
-        _draw_channel(
-            grid[row : row + 2, column : column + 2],
-            {part: trace[part][n, c] for part in ("right", "values", "rates", "painted")},
-            name,
-        )
+        parts = {part: trace[part][n, c] for part in ("right", "values", "rates", "painted")}
+        _draw_channel(grid[row : row + 2, column : column + 2], parts, name)
     return figure
 
 
@@ -209,12 +192,12 @@ def _draw_channel(axes: np.ndarray, trace: Trace, name: str) -> None:
     heat = {"aspect": "auto", "interpolation": "nearest"}
     beside.imshow(values.T, cmap=SIGNED, vmin=-bound, vmax=bound, **heat)
     beside.set_title(f"values (±{bound:.2g})", pad=3)
-    lowest = min(keys.min(), 0)
-    if lowest < 0:
-        below.imshow(keys, cmap=SIGNED, vmin=-np.abs(keys).max(), vmax=np.abs(keys).max(), **heat)
+    largest = np.abs(keys).max()
+    if keys.min() < 0:
+        below.imshow(keys, cmap=SIGNED, vmin=-largest, vmax=largest, **heat)
     else:
         below.imshow(keys, cmap=POSITIVE, vmin=0, **heat)
-    below.set_xlabel(f"keys (to {np.abs(keys).max():.2g})", labelpad=2, size=8)
+    below.set_xlabel(f"keys (to {largest:.2g})", labelpad=2, size=8)
     for ax in (beside, below):
         remove_frame(ax)
     below.set_ylabel("← step", labelpad=2, size=7)
@@ -249,28 +232,26 @@ QUANTITIES = {
 
 
 def dynamics_specs(context: Context) -> Iterator[Spec]:
-    """One for each painter and data set."""
-    for dataset in context.stores:
-        for model in context.painters:
-            yield context.spec(
-                "dynamics",
-                dataset,
-                model,
-                title="numbers over the steps",
-                category=CATEGORY,
-                caption=f"{context.labels[model]} on {dataset} ({context.training_seed}), step by "
-                "step: mean and band (10th to 90th percentile) of "
-                f"{context.shown.statistics} paintings, and some single ones. Norm: Frobenius "
-                "norm of the rank-1 update over that of the finished image W. Share: inner product "
-                "of update and W over the squared norm of W (all shares sum to 1). Explained: 1 - "
-                "squared distance to W over squared norm of W. Rank at float32's precision; "
-                "effective rank: exp of the entropy of the singular values; both, and the singular "
-                "values over the largest one of W, are of the partial image before the tanh, means "
-                "over channels.",
-                inputs=(*context.traces(dataset, model), *context.statistics(dataset, [model])),
-                lines=True,
-                options={"paintings": context.strips, "model": model},
-            )
+    for dataset, model in product(context.stores, context.painters):
+        yield context.spec(
+            "dynamics",
+            dataset,
+            model,
+            title="numbers over the steps",
+            category=CATEGORY,
+            caption=f"{context.labels[model]} on {dataset} ({context.training_seed}), step by "
+            "step: mean and band (10th to 90th percentile) of "
+            f"{context.shown.statistics} paintings, and some single ones. Norm: Frobenius "
+            "norm of the rank-1 update over that of the finished image W. Share: inner product "
+            "of update and W over the squared norm of W (all shares sum to 1). Explained: 1 - "
+            "squared distance to W over squared norm of W. Rank at float32's precision; "
+            "effective rank: exp of the entropy of the singular values; both, and the singular "
+            "values over the largest one of W, are of the partial image before the tanh, means "
+            "over channels.",
+            inputs=(*context.traces(dataset, model), *context.statistics(dataset, [model])),
+            lines=True,
+            options={"paintings": context.strips},
+        )
 
 
 def draw_dynamics(spec: Spec, results: Path) -> Figure:
@@ -280,7 +261,7 @@ def draw_dynamics(spec: Spec, results: Path) -> Figure:
     at all steps as a map.
     """
     trace, many = (load_needed(part, results) for part in spec.inputs)
-    colour = model_colours(list(spec.models))[spec.options["model"]]
+    colour = model_colours(spec.models)[spec.model]
     single = statistics(trace)
     paintings = [n for n in spec.options["paintings"] if n < len(single["rate"])]
     figure, grid = plt.subplots(3, 3, figsize=(TEXT_WIDTH, 5.2))
@@ -350,22 +331,20 @@ register("dynamics", dynamics_specs, draw_dynamics)
 
 
 def refined_specs(context: Context) -> Iterator[Spec]:
-    """One for each refiner and data set."""
-    for dataset in context.stores:
-        for model in context.refiners:
-            yield context.spec(
-                "refined",
-                dataset,
-                model,
-                title="before and after the U-Net",
-                category=CATEGORY,
-                caption=f"Images on {dataset} as the frozen painter leaves them (top) and as the "
-                f"U-Net of {context.labels[model]} refines them (bottom); {context.training_seed}, "
-                f"the first {context.shown.paintings} of the fixed sample seed, not chosen. "
-                f"{_painter(context, model)}",
-                inputs=context.traces(dataset, model),
-                played=True,
-            )
+    for dataset, model in product(context.stores, context.refiners):
+        yield context.spec(
+            "refined",
+            dataset,
+            model,
+            title="before and after the U-Net",
+            category=CATEGORY,
+            caption=f"Images on {dataset} as the frozen painter leaves them (top) and as the "
+            f"U-Net of {context.labels[model]} refines them (bottom); {context.training_seed}, "
+            f"the first {context.shown.paintings} of the fixed sample seed, not chosen. "
+            f"{_painter(context, model)}",
+            inputs=context.traces(dataset, model),
+            played=True,
+        )
 
 
 def _painter(context: Context, model: str) -> str:
@@ -383,16 +362,14 @@ def _painter(context: Context, model: str) -> str:
 def draw_refined(spec: Spec, results: Path) -> Figure:
     """Pairs: what the painter painted, and what the U-Net made of it."""
     trace: Trace = load_needed(spec.inputs[0], results)
-    shown = range(len(trace["image"]))
-    across = max(len(shown), 6)
-    cell = (TEXT_WIDTH - 0.4) / across
-    figure, axes = plt.subplots(
-        2, len(shown), figsize=(cell * len(shown) + 0.4, 2 * cell + 0.1), squeeze=False
-    )
-    for row, name in enumerate(("painted", "image")):
-        for column, n in enumerate(shown):
-            show_image(axes[row, column], trace[name][n].clip(0, 1))
-        axes[row, 0].set_ylabel(("painted", "refined")[row])
+    count = len(trace["image"])
+    cell = (TEXT_WIDTH - 0.4) / max(count, 6)
+    size = cell * count + 0.4, 2 * cell + 0.1
+    figure, axes = plt.subplots(2, count, figsize=size, squeeze=False)
+    for row, part, name in zip(axes, ("painted", "image"), ("painted", "refined"), strict=True):
+        for ax, image in zip(row, trace[part], strict=True):
+            show_image(ax, image.clip(0, 1))
+        row[0].set_ylabel(name)
     set_padding(figure, w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     return figure
 
@@ -403,7 +380,6 @@ register("refined", refined_specs, draw_refined)
 
 
 def steps_specs(context: Context) -> Iterator[Spec]:
-    """One for an experiment with painters."""
     if context.painters:
         yield context.spec(
             "steps",
@@ -424,15 +400,11 @@ def draw_steps(spec: Spec, results: Path) -> Figure:
     for part in spec.inputs:
         found.setdefault(part.dataset, {})[part.model] = load(part, results)
     labels = spec.models
-    colours, markers = model_colours(list(labels)), model_markers(list(labels))
+    colours, markers = model_colours(labels), model_markers(labels)
     names = ["rate", "norm", "explained", "effective_rank"]
+    size = TEXT_WIDTH, 1.25 * len(found) + 0.7
     figure, grid = plt.subplots(
-        len(found),
-        len(names),
-        figsize=(TEXT_WIDTH, 1.25 * len(found) + 0.7),
-        sharex="row",
-        sharey="col",
-        squeeze=False,
+        len(found), len(names), figsize=size, sharex="row", sharey="col", squeeze=False
     )
     for row, (dataset, models) in zip(grid, found.items(), strict=True):
         for ax, name in zip(row, names, strict=True):
@@ -464,7 +436,6 @@ ANIMATION_WIDTH = 720
 
 
 def animation_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set, of the first painter."""
     for model in context.painters[:1]:
         for dataset in context.stores:
             yield context.spec(
@@ -494,7 +465,7 @@ def draw_animation(spec: Spec, results: Path) -> Animation:
         both = both.repeat(factor, axis=2).repeat(factor, axis=3)
         sheet = tile(both, len(updates), factor).transpose(1, 2, 0)
         frames.append(Image.fromarray(sheet.squeeze()))
-    return Animation.staying(frames, FRAME_SECONDS, LAST_FRAME_SECONDS)
+    return Animation(frames, FRAME_SECONDS, LAST_FRAME_SECONDS)
 
 
 register("animation", animation_specs, draw_animation)

@@ -31,7 +31,6 @@ CATEGORY = "Samples"
 
 
 def samples_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set."""
     count = context.shown.grid
     beside = " beside the first real images" if context.shown.real_images else ""
     for dataset, store in context.stores.items():
@@ -79,12 +78,9 @@ register("samples", samples_specs, draw_samples)
 
 
 def interpolation_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set."""
+    shown = context.shown
     file = ARTIFACTS["interpolations"].file(
-        context.checkpoint,
-        context.shown.interpolations,
-        context.shown.frames,
-        seed=context.sample_seed,
+        context.checkpoint, shown.interpolations, shown.frames, seed=context.sample_seed
     )
     for dataset in context.stores:
         yield context.spec(
@@ -100,26 +96,19 @@ def interpolation_specs(context: Context) -> Iterator[Spec]:
 
 def draw_interpolation(spec: Spec, results: Path) -> Figure:
     """Images (R, F, C, H, W) between pairs of latents, one titled block of rows a model."""
-    rows = load_by_model(spec, results)
-    sheets = {name: None if images is None else _sheet(images) for name, images in rows.items()}
-    found = [images.shape for images in rows.values() if images is not None]
-    share = found[0][0] / found[0][1]
-    height = TEXT_WIDTH * share + 0.22 + room_for_lines(spec.models.values())
-    figure, axes = plt.subplots(
-        len(rows), 1, figsize=(TEXT_WIDTH, height * len(rows)), squeeze=False
-    )
-    for ax, (name, sheet) in zip(axes.flat, sheets.items(), strict=True):
-        if sheet is None:
+    found = load_by_model(spec, results)
+    down, across = next(images.shape[:2] for images in found.values() if images is not None)
+    height = TEXT_WIDTH * down / across + 0.22 + room_for_lines(spec.models.values())
+    size = TEXT_WIDTH, height * len(found)
+    figure, axes = plt.subplots(len(found), 1, figsize=size, squeeze=False)
+    for ax, (name, images) in zip(axes.flat, found.items(), strict=True):
+        if images is None:
             empty_panel(ax, "run missing")
         else:
-            show_image(ax, sheet)
+            show_image(ax, tile(np.concatenate(images), across))
         ax.set_title(spec.models[name], loc="left", pad=2)
     set_padding(figure, w_pad=0.01, h_pad=0.02, wspace=0, hspace=0)
     return figure
-
-
-def _sheet(images: np.ndarray) -> np.ndarray:
-    return tile(images.reshape(-1, *images.shape[2:]), images.shape[1])
 
 
 register("interpolation", interpolation_specs, draw_interpolation)
@@ -128,7 +117,6 @@ register("interpolation", interpolation_specs, draw_interpolation)
 
 
 def neighbours_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set, in the feature space of the first protocol."""
     protocol = context.experiment.first_protocol
     file = context.experiment.neighbours_file
     above = ", above their nearest training images" if context.shown.real_images else ""
@@ -154,54 +142,37 @@ def draw_neighbours(spec: Spec, results: Path) -> Figure:
     images are from each other.
     """
     found: dict[str, Mapping[str, np.ndarray] | None] = load_by_model(spec, results)
-    colours = model_colours(list(spec.models))
+    colours = model_colours(spec.models)
     there = [part for part in found.values() if part is not None]
     count, nearest = len(there[0]["samples"]), max(_rows(part) for part in there)
     height = max(0.62 * TEXT_WIDTH * (nearest + 1) / count, 0.9) + 0.25
     height += room_for_lines(spec.models.values())
-    figure, axes = plt.subplots(
-        len(found),
-        2,
-        figsize=(TEXT_WIDTH, height * len(found)),
-        squeeze=False,
-        width_ratios=[7, 3],
-    )
-    curves = ("distance", "real_distance")
-    known = {
-        name: {key: part[key][np.isfinite(part[key])] for key in curves}
-        for name, part in found.items()
-        if part is not None
-    }
-    limit = 1.05 * max(
-        np.percentile(values, 99.5)
-        for part in known.values()
-        for values in part.values()
-        if len(values)
-    )
+    size = TEXT_WIDTH, height * len(found)
+    figure, axes = plt.subplots(len(found), 2, figsize=size, squeeze=False, width_ratios=[7, 3])
+    distances = [part[key] for part in there for key in ("distance", "real_distance")]
+    known = [values[np.isfinite(values)] for values in distances]
+    limit = 1.05 * max(np.percentile(values, 99.5) for values in known if len(values))
     for (pictures, curve), (name, part) in zip(axes, found.items(), strict=True):
         pictures.set_title(spec.models[name], loc="left", pad=3)
         if part is None:
             empty_panel(pictures, "run missing")
             empty_panel(curve, "")
             continue
-        columns = part["samples"][:, None]
+        rows = [part["samples"]]
         if _rows(part):
-            columns = np.concatenate([columns, part["nearest"]], axis=1)
-        sheet = tile(np.concatenate(columns.swapaxes(0, 1)), count)
-        show_image(pictures, sheet)
-        size = part["samples"].shape[-1]
-        names = [
-            "sample",
-            *("nearest" if row == 0 else f"{row + 1}." for row in range(_rows(part))),
-        ]
-        pictures.set_yticks([(row + 0.5) * (size + 1) for row in range(len(names))], names)
+            rows += [*part["nearest"].swapaxes(0, 1)]
+        show_image(pictures, tile(np.concatenate(rows), count))
+        names = ["sample", "nearest", *(f"{row}." for row in range(2, len(rows)))][: len(rows)]
+        pitch = part["samples"].shape[-1] + 1
+        pictures.set_yticks([(row + 0.5) * pitch for row in range(len(rows))], names)
         pictures.tick_params(length=0, labelsize=6)
         for key, colour, what in (
             ("real_distance", "0.4", "real to real"),
             ("distance", colours[name], "sample to real"),
         ):
-            if len(known[name][key]):
-                curve.ecdf(known[name][key], color=colour, label=what)
+            finite = part[key][np.isfinite(part[key])]
+            if len(finite):
+                curve.ecdf(finite, color=colour, label=what)
         curve.set(xlim=(0, limit), ylim=(0, 1), ylabel="share of images")
         curve.legend(loc="upper left", handlelength=1, borderpad=0, fontsize=6)
     axes[-1, 1].set_xlabel("feature distance")

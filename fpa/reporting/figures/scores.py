@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.lazy import pd, plt, sns
+from fpa.core.lazy import pd, plt
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import counted
 from fpa.reporting.figures.base import Context, Input, Spec, load_needed, register
@@ -26,7 +27,8 @@ from fpa.reporting.figures.theme import (
     room_for_lines,
     shared_legend,
 )
-from fpa.reporting.metric_labels import directions, drawn_metrics, heading, measure
+from fpa.reporting.metric_labels import directions, drawn_metrics, heading
+from fpa.reporting.tables.base import STATUS_WORDS
 from fpa.reporting.tables.quick_scores import FEWEST, SCOPES, score_label
 
 if TYPE_CHECKING:
@@ -39,20 +41,16 @@ CATEGORY = "Scores"
 
 
 def scores_specs(context: Context) -> Iterator[Spec]:
-    """One for the experiment."""
     sizes = ", ".join(
         f"{protocol.name} ({counted(protocol.model_dump())})"
         for protocol in context.experiment.protocols
-    )
-    caption = (
-        f"Scores by model and data set, by protocol {sizes}. {context.error_bars}. "
-        f"{directions(context.config.evaluation)}"
     )
     yield context.spec(
         "scores",
         title="scores",
         category=CATEGORY,
-        caption=caption.rstrip(),
+        caption=f"Scores by model and data set, by protocol {sizes}. {context.error_bars}. "
+        f"{directions(context.config.evaluation)}".rstrip(),
         inputs=(Input(artifacts.table("scores")),),
         lines=True,
         options={"seeds": context.seeds},
@@ -69,9 +67,9 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
     `scores` as in scores.csv. The bar is the standard deviation over seeds, or with a single seed
     the standard error of sampling where that is known. What is missing, failed or NaN is named.
     """
-    colours = model_colours(list(labels))
-    panels, datasets, order = _panels(scores), list(scores["dataset"].unique()), list(labels)
-    line = (0.16 + room_for_lines(labels.values())) * len(order) + 0.45
+    colours = model_colours(labels)
+    panels, datasets = _panels(scores), list(scores["dataset"].unique())
+    line = (0.16 + room_for_lines(labels.values())) * len(labels) + 0.45
     width = min(TEXT_WIDTH, 1.9 * len(datasets) + 1 + room_beside(labels.values()))
     figure, grid = plt.subplots(
         max(len(panels), 1),
@@ -86,33 +84,16 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
         for ax, dataset in zip(row, datasets, strict=True):
             here = scores[(scores["dataset"] == dataset) & (scores["protocol"] == protocol)]
             points = mean_and_error(here, metric)
-            # Every seed as a tick; the bars come from `mean_and_error`, which knows sampling errors too.
-            sns.stripplot(
-                here[here["metric"] == metric].eval(f"value = {METRICS[metric].scale} * value"),
-                x="value",
-                y="model",
-                hue="model",
-                order=order,
-                hue_order=order,
-                palette=colours,
-                marker="|",
-                linewidth=1,
-                alpha=0.7,
-                jitter=False,
-                legend=False,
-                ax=ax,
-            )
-            ax.set(xlabel="", ylabel="")
-            for place, model in enumerate(order):
+            for place, model in enumerate(labels):
                 rows = here[here["model"] == model]
                 _point(ax, place, rows, points, metric, seeds, colours[model])
-            sns.despine(ax=ax, left=True)
+            ax.spines["left"].set_visible(False)
             ax.grid(axis="y", linewidth=0.4, color="0.9")
             ax.tick_params(axis="y", length=0)
             ax.margins(x=0.15)
             ax.locator_params(axis="x", nbins=3)
-        row[0].set_yticks(range(len(order)), list(labels.values()))
-        row[0].set_ylim(len(order) - 0.5, -0.5)
+        row[0].set_yticks(range(len(labels)), list(labels.values()))
+        row[0].set_ylim(len(labels) - 0.5, -0.5)
         row[0].set_ylabel(_panel_title(scores, protocol, metric))
     for ax, dataset in zip(grid[0], datasets, strict=True):
         size = scores.loc[scores["dataset"] == dataset, "resolution"].iloc[0]
@@ -133,16 +114,16 @@ def _point(
     """One model's mean and error bar, or the word for why there is none."""
     values = rows.loc[rows["metric"] == metric, "value"].dropna() * METRICS[metric].scale
     if len(values):
-        point = points.loc[rows["model"].iloc[0]]
-        error = _known(point["error"])
-        ax.errorbar(
-            point["mean"], place, xerr=error, fmt="o", color=colour, capsize=2, markersize=4
-        )
+        # Every seed as a tick; the bar comes from `mean_and_error`, which knows sampling errors too.
+        places, colours = [place] * len(values), [colour] * len(values)
+        ax.scatter(values, places, 25, colours, marker="|", linewidth=1, alpha=0.7, zorder=3)
+        mean, error = points.loc[rows["model"].iloc[0], ["mean", "error"]]
+        ax.errorbar(mean, place, xerr=_known(error), fmt="o", color=colour, capsize=2, markersize=4)
     bad = why_not(rows, metric, seeds)
     if bad:
-        x, side, text = (1, "right", f"({bad})") if len(values) else (0.5, "center", bad)
+        at, side, text = (1, "right", f"({bad})") if len(values) else (0.5, "center", bad)
         across = ax.get_yaxis_transform()
-        ax.text(x, place, text, transform=across, ha=side, va="center", color=MISSING, size=6)
+        ax.text(at, place, text, transform=across, ha=side, va="center", color=MISSING, size=6)
 
 
 def _known(error: float) -> float | None:
@@ -154,10 +135,12 @@ def why_not(rows: pd.DataFrame, metric: str, seeds: Sequence[int]) -> str:
     of_metric = rows[(rows["metric"] == metric) | rows["metric"].isna()].drop_duplicates("seed")
     unknown = (of_metric["status"] == "ok") & of_metric["value"].isna()
     states = of_metric["status"].mask(unknown, "nan").set_axis(of_metric["seed"])
-    found = [states.get(seed, "missing") for seed in seeds]
-    bad = pd.Series([state for state in found if state != "ok"], dtype=str).replace("nan", "NaN")
-    counts = bad.value_counts(sort=False).items()
-    return ", ".join(f"{state} {n}×" if len(seeds) > 1 else str(state) for state, n in counts)
+    counts = Counter(states.get(seed, "missing") for seed in seeds)
+    return ", ".join(
+        STATUS_WORDS.get(state, state) + (f" {n}×" if len(seeds) > 1 else "")
+        for state, n in counts.items()
+        if state != "ok"
+    )
 
 
 def _panels(scores: pd.DataFrame) -> list[tuple[str, str]]:
@@ -173,21 +156,36 @@ def _panels(scores: pd.DataFrame) -> list[tuple[str, str]]:
 def _panel_title(scores: pd.DataFrame, protocol: str, metric: str) -> str:
     """What a metric is called in a protocol's features."""
     extractors = scores.loc[scores["protocol"] == protocol, "extractor"]
-    name = heading(metric, measure(metric, extractors), "×")
+    name = heading(metric, extractors, "×")
     return f"{name}\n({protocol})" if scores["protocol"].nunique() > 1 else name
 
 
 def mean_and_error(scores: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One row for each model: mean over seeds and error."""
-    rows = scores[scores["metric"] == metric]
-    factor = METRICS[metric].scale
-    values = rows.assign(value=factor * rows["value"], error=factor * rows["error"])
-    grouped = values.groupby("model", sort=False)
-    points = pd.DataFrame({"mean": grouped["value"].mean(), "spread": grouped["value"].std()})
+    rows = scores[scores["metric"] == metric].set_index("model")[["value", "error"]]
+    grouped = (METRICS[metric].scale * rows).groupby("model", sort=False)
     # Of one seed only the error of sampling is known. Bars of one figure are of one kind.
     several = scores["seed"].nunique() > 1
-    points["error"] = points["spread"] if several else grouped["error"].mean()
-    return points
+    error = grouped["value"].std() if several else grouped["error"].mean()
+    return pd.DataFrame({"mean": grouped["value"].mean(), "error": error})
+
+
+def _draw_points(
+    ax: Axes, points: pd.DataFrame, across: str, labels: Labels, cap: float, line: float | None
+) -> None:
+    """One point for each model with its error bar, over a column of the points."""
+    colours, markers = model_colours(labels), model_markers(labels)
+    for name, point in points.iterrows():
+        model = str(name)
+        ax.errorbar(
+            *(point[across], point["mean"], _known(point["error"])),
+            label=labels[model],
+            fmt=markers[model],
+            color=colours[model],
+            capsize=cap,
+            markersize=4,
+            elinewidth=line,
+        )
 
 
 register("scores", scores_specs, draw_scores)
@@ -206,7 +204,6 @@ COSTS = {"parameters": "generator parameters (millions)", "minutes": "one traini
 
 
 def tradeoffs_specs(context: Context) -> Iterator[Spec]:
-    """One for an experiment of several models, by its first protocol."""
     if len(context.labels) < FEWEST_MODELS or "fid" not in context.config.evaluation.metrics:
         return
     protocol = context.experiment.first_protocol
@@ -248,12 +245,10 @@ def draw_tradeoffs(spec: Spec, results: Path) -> Figure:
         points = points.join(costs[costs["dataset"] == dataset].set_index("model")[list(COSTS)])
         for ax, cost in zip(axes, COSTS, strict=True):
             _tradeoff(ax, points.dropna(subset=cost), cost, labels)
-        axes[0].set_ylabel(
-            f"Fréchet distance, {dataset}" if len(datasets) > 1 else "Fréchet distance"
-        )
-    for ax, cost in zip(grid[-1], COSTS, strict=True):
-        ax.set_xlabel(COSTS[cost])
-    colours, markers = model_colours(list(labels)), model_markers(list(labels))
+        axes[0].set_ylabel("Fréchet distance" + (f", {dataset}" if len(datasets) > 1 else ""))
+    for ax, name in zip(grid[-1], COSTS.values(), strict=True):
+        ax.set_xlabel(name)
+    colours, markers = model_colours(labels), model_markers(labels)
     handles = [
         plt.Line2D([], [], color=colours[m], marker=markers[m], linestyle="", markersize=4)
         for m in labels
@@ -268,21 +263,11 @@ def _tradeoff(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None
     if points.empty:
         empty_panel(ax, "no model has a score and a cost")
         return
-    colours, markers = model_colours(list(labels)), model_markers(list(labels))
     ax.set_xscale("log")
     if points["mean"].max() > SPREAD * points["mean"].min():
         # One model that fails must not press all others together.
         ax.set_yscale("log")
-    for name, point in points.iterrows():
-        model = str(name)
-        ax.errorbar(
-            *(point[cost], point["mean"], _known(point["error"])),
-            fmt=markers[model],
-            color=colours[model],
-            capsize=1.5,
-            markersize=4,
-            elinewidth=0.7,
-        )
+    _draw_points(ax, points, cost, labels, cap=1.5, line=0.7)
     low, high = points[cost].min(), points[cost].max()
     middle = np.sqrt(low * high)
     # At least a factor of two wide, so that equal costs look equal.
@@ -293,8 +278,9 @@ def _tradeoff(ax: Axes, points: pd.DataFrame, cost: str, labels: Labels) -> None
     if ax.get_yscale() == "log":
         rungs = _steps(*ax.get_ylim())
         ax.set_yticks(rungs, [f"{t:g}" for t in rungs])
-    numbers = [str(list(labels).index(str(model)) + 1) for model in points.index]
-    _write_beside(ax, list(zip(numbers, points[cost], points["mean"], strict=True)))
+    numbers = {model: str(number) for number, model in enumerate(labels, start=1)}
+    texts = points.index.map(numbers)
+    _write_beside(ax, list(zip(texts, points[cost], points["mean"], strict=True)))
 
 
 def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
@@ -302,13 +288,10 @@ def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
     placed: list[tuple[float, float]] = []
     scale = 72 / ax.figure.dpi
     for text, x, y in sorted(texts, key=lambda one: one[2]):
-        at = ax.transData.transform((x, y)) * scale  # in points
-        height = at[1]
-        for across, up in placed:
-            if abs(across - at[0]) < WIDE:
-                height = max(height, up + HIGH)
-        placed.append((at[0], height))
-        moved = height - at[1]
+        left, low = ax.transData.transform((x, y)) * scale  # in points
+        height = max([low, *(up + HIGH for across, up in placed if abs(across - left) < WIDE)])
+        placed.append((left, height))
+        moved = height - low
         ax.annotate(
             text,
             (x, y),
@@ -339,7 +322,6 @@ DARK = 0.6
 
 
 def agreement_specs(context: Context) -> Iterator[Spec]:
-    """One for the experiment."""
     yield context.spec(
         "agreement",
         title="agreement of scores",
@@ -367,10 +349,8 @@ def correlation_panels(table: pd.DataFrame) -> Figure:
     )
     for row, dataset in zip(grid, datasets, strict=True):
         for ax, scope in zip(row, SCOPES, strict=True):
-            here = table[(table["dataset"] == dataset) & (table["scope"] == scope)]
-            title = f"{dataset}: {scope}" if len(datasets) > 1 else scope
-            _triangle(ax, here)
-            ax.set_title(title)
+            _triangle(ax, table[(table["dataset"] == dataset) & (table["scope"] == scope)])
+            ax.set_title(f"{dataset}: {scope}" if len(datasets) > 1 else scope)
     return figure
 
 
@@ -381,27 +361,22 @@ def _triangle(ax: Axes, pairs: pd.DataFrame) -> None:
         empty_panel(ax, f"too few to rank:\n{most} found, {FEWEST} needed")
         return
     labels: dict[str, str] = {}
-    extractors = {"extractor_a": "", "extractor_b": ""}
-    for row in (
-        pairs.astype(dict.fromkeys(extractors, object)).fillna(extractors).to_dict("records")
-    ):
+    for _, row in pairs.iterrows():
         for side in "ab":
-            name = row[f"score_{side}"]
-            labels.setdefault(name, score_label(name, row[f"extractor_{side}"]))
-    order = list(labels)
-    values = np.full((len(order), len(order)), np.nan)
-    for row in known.to_dict("records"):
-        values[order.index(row["score_b"]), order.index(row["score_a"])] = row["spearman"]
+            name, extractor = row[f"score_{side}"], row[f"extractor_{side}"]
+            labels.setdefault(name, score_label(name, "" if pd.isna(extractor) else extractor))
     # The first score has nothing to its left, the last one nothing below.
-    ax.imshow(values[1:, :-1], cmap=AGREE, vmin=-1, vmax=1)
-    for (down, across), value in np.ndenumerate(values[1:, :-1]):
+    square = known.pivot(index="score_b", columns="score_a", values="spearman")
+    values = square.reindex(index=[*labels][1:], columns=[*labels][:-1]).to_numpy()
+    ax.imshow(values, cmap=AGREE, vmin=-1, vmax=1)
+    for (down, across), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "white" if abs(value) > DARK else "black"
             ax.text(across, down, f"{value:.2f}", ha="center", va="center", color=colour, size=6)
     names = list(labels.values())
-    upright = {"rotation": 90} if len(order) > MOST_SLANTED else {"rotation": 40, "ha": "right"}
-    ax.set_xticks(range(len(order) - 1), names[:-1], **upright)
-    ax.set_yticks(range(len(order) - 1), names[1:])
+    upright = {"rotation": 90} if len(names) > MOST_SLANTED else {"rotation": 40, "ha": "right"}
+    ax.set_xticks(range(len(names) - 1), names[:-1], **upright)
+    ax.set_yticks(range(len(names) - 1), names[1:])
     ax.tick_params(length=0, labelsize=6)
     ax.spines[:].set_visible(False)
 
@@ -412,7 +387,6 @@ register("agreement", agreement_specs, draw_agreement)
 
 
 def ablation_specs(context: Context) -> Iterator[Spec]:
-    """One for an experiment with painters that differ in their number of steps alone."""
     if steps := _painting_steps(context):
         yield context.spec(
             "ablation",
@@ -429,16 +403,15 @@ def ablation_specs(context: Context) -> Iterator[Spec]:
 
 def _painting_steps(context: Context) -> dict[str, int]:
     """Steps by model, of the largest set of painters that are the same but for them."""
-    runs = context.experiment.runs
-    steps = {run.model: run.painter_steps for run in runs if run.painter_steps}
     alike: dict[str, dict[str, int]] = {}
-    for name, count in steps.items():
-        model = context.config.models[name]
-        painter = {k: v for k, v in model.settings.get("painter", {}).items() if k != "steps"}
-        rest = {**model.settings, "painter": painter}
-        training = model.training.model_dump()
-        key = json.dumps([model.class_, model.base, training, rest], sort_keys=True)
-        alike.setdefault(key, {})[name] = count
+    for run in context.experiment.runs:
+        if run.painter_steps:
+            model = context.config.models[run.model]
+            painter = {**model.settings.get("painter", {}), "steps": None}
+            rest = {**model.settings, "painter": painter}
+            training = model.training.model_dump()
+            key = json.dumps([model.class_, model.base, training, rest], sort_keys=True)
+            alike.setdefault(key, {})[run.model] = run.painter_steps
     found = max(alike.values(), key=lambda group: len(set(group.values())), default={})
     return found if len(set(found.values())) > 1 else {}
 
@@ -448,18 +421,13 @@ def draw_ablation(spec: Spec, results: Path) -> Figure:
     scores = load_needed(spec.inputs[0], results)
     steps: Mapping[str, int] = spec.options["steps"]
     labels = spec.models
-    colours, markers = model_colours(list(labels)), model_markers(list(labels))
     scores = scores[scores["model"].isin(steps)]
     panels, datasets = _panels(scores), list(scores["dataset"].unique())
     if not panels:
         raise UserError("none of the models with different steps has a score")
-    width = min(TEXT_WIDTH, 2.4 * len(datasets) + 1)
+    size = min(TEXT_WIDTH, 2.4 * len(datasets) + 1), 1.7 * len(panels) + 0.5
     figure, grid = plt.subplots(
-        len(panels),
-        len(datasets),
-        figsize=(width, 1.7 * len(panels) + 0.5),
-        squeeze=False,
-        sharex=True,
+        len(panels), len(datasets), figsize=size, squeeze=False, sharex=True
     )
     every = sorted(set(steps.values()))
     for row, (protocol, metric) in zip(grid, panels, strict=True):
@@ -468,16 +436,7 @@ def draw_ablation(spec: Spec, results: Path) -> Figure:
             points = mean_and_error(here, metric).dropna(subset="mean")
             points = points.assign(steps=points.index.map(steps)).sort_values("steps")
             ax.plot(points["steps"], points["mean"], color="0.8", linewidth=1, zorder=0)
-            for name, point in points.iterrows():
-                model = str(name)
-                ax.errorbar(
-                    *(point["steps"], point["mean"], _known(point["error"])),
-                    label=labels[model],
-                    fmt=markers[model],
-                    color=colours[model],
-                    capsize=2,
-                    markersize=4,
-                )
+            _draw_points(ax, points, "steps", labels, cap=2, line=None)
             gone = [labels[m] for m in steps if m not in points.index]
             if gone:
                 text, corner = f"no score: {', '.join(gone)}", {"ha": "right", "va": "top"}

@@ -31,8 +31,6 @@ COLOURS = (
     *("#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"),
 )
 """seaborn's palette `colorblind`."""
-INK = ".15"
-"""The colour of text and axes."""
 SIGNED = "RdBu_r"
 """Colour map of values around zero."""
 POSITIVE = "magma"
@@ -54,49 +52,16 @@ Labels = Mapping[str, str]
 
 
 def use_theme(text: str = "") -> None:
-    """Set the style, seaborn's `ticks` for paper with smaller text; call once before drawing.
+    """Set the style of theme.mplstyle; call once before drawing.
 
     text: what will be written beside English; where the usual font lacks some of it, fonts that have it
-    are taken too. seaborn itself, which takes a second to import, is needed by few figures.
+    are taken too.
     """
     mpl.use("Agg")
     mpl.rcdefaults()
-    mpl.rcParams.update(
-        {
-            **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), INK),
-            **dict.fromkeys(("xtick.color", "ytick.color"), INK),
-            **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 4.8),
-            **dict.fromkeys(("xtick.major.width", "ytick.major.width"), 1),
-            **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 3.2),
-            **dict.fromkeys(("xtick.minor.width", "ytick.minor.width"), 0.8),
-            "axes.axisbelow": True,
-            "axes.prop_cycle": mpl.rcsetup.cycler(color=COLOURS),
-            "font.sans-serif": ["Arial", "DejaVu Sans", "Liberation Sans", "sans-serif"],
-            "grid.color": ".8",
-            "legend.title_fontsize": 9.6,
-            "lines.solid_capstyle": "round",
-            "patch.edgecolor": "w",
-            "patch.force_edgecolor": True,
-            "patch.linewidth": 0.8,
-            "figure.constrained_layout.use": True,
-            "figure.dpi": DPI,
-            "savefig.dpi": DPI,
-            "pdf.fonttype": 42,
-            "svg.hashsalt": "fpa",
-            "font.size": 8,
-            "axes.titlesize": 8,
-            "axes.labelsize": 8,
-            "xtick.labelsize": 7,
-            "ytick.labelsize": 7,
-            "legend.fontsize": 7,
-            "legend.frameon": False,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.8,
-            "lines.linewidth": 1.2,
-            "lines.markersize": 3,
-        }
-    )
+    mpl.rc_file(Path(__file__).with_suffix(".mplstyle"))
+    mpl.rcParams.update({"figure.dpi": DPI, "savefig.dpi": DPI})
+    mpl.rcParams["axes.prop_cycle"] = mpl.rcsetup.cycler(color=COLOURS)
     if not text.isascii():
         mpl.rcParams["font.family"] = ["sans-serif", *further_fonts(frozenset(text))]
 
@@ -187,14 +152,14 @@ def _longest(labels: Iterable[str]) -> int:
     return max(_columns(line) for label in labels for line in label.split("\n"))
 
 
-def model_colours(models: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+def model_colours(models: Iterable[str]) -> dict[str, tuple[float, float, float]]:
     """One colour-blind-safe colour for each model, by its place in the experiment."""
     return dict(zip(models, map(mpl.colors.to_rgb, itertools.cycle(COLOURS)), strict=False))
 
 
-def model_markers(models: Sequence[str]) -> dict[str, str]:
+def model_markers(models: Iterable[str]) -> dict[str, str]:
     """One marker for each model, by its place in the experiment."""
-    return {model: MARKERS[i % len(MARKERS)] for i, model in enumerate(models)}
+    return dict(zip(models, itertools.cycle(MARKERS), strict=False))
 
 
 METADATA: dict[str, dict[str, str | None]] = {
@@ -221,13 +186,10 @@ def save_figure(figure: Figure, paths: Sequence[Path]) -> None:
 
 def show_image(axes: Axes, image: np.ndarray) -> None:
     """Draw one image (C, H, W) with values in [0, 1] or uint8; grey or RGB, no axes."""
-    pixels = image.transpose(1, 2, 0)
-    if pixels.shape[2] == 1:
-        axes.imshow(
-            pixels[..., 0], cmap="gray", vmin=0, vmax=_white(image), interpolation="nearest"
-        )
-    else:
-        axes.imshow(pixels, interpolation="nearest")
+    white = 255 if image.dtype == np.uint8 else 1
+    # Colour images have no use for a map and its ends.
+    pixels = image.transpose(1, 2, 0).squeeze()
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
     remove_frame(axes)
 
 
@@ -269,7 +231,3 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
         figure.legend(
             list(entries.values()), list(entries), loc="outside upper center", ncols=columns
         )
-
-
-def _white(image: np.ndarray) -> int:
-    return 255 if image.dtype == np.uint8 else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -51,7 +52,6 @@ QUICK = {"fid": "Fréchet distance", "precision": "precision", "recall": "recall
 
 
 def progress_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set."""
     count = len(context.seeds)
     band = (
         f"mean of {count} seeds, band from the lowest to the highest"
@@ -121,10 +121,7 @@ def _quick_score(ax: Axes, frame: pd.DataFrame, name: str, labels: Labels) -> No
     """One column of the histories over training."""
     drawn = frame.dropna(subset=[name])
     there = [label for label in labels.values() if label in set(drawn["model"])]
-    colours, markers = (
-        dict(zip(labels.values(), by_model(list(labels)).values(), strict=True))
-        for by_model in (model_colours, model_markers)
-    )
+    colours, markers = model_colours(labels.values()), model_markers(labels.values())
     if there:
         sns.lineplot(
             drawn,
@@ -134,8 +131,8 @@ def _quick_score(ax: Axes, frame: pd.DataFrame, name: str, labels: Labels) -> No
             style="model",
             hue_order=there,
             style_order=there,
-            palette={label: colours[label] for label in there},
-            markers={label: markers[label] for label in there},
+            palette=colours,
+            markers=markers,
             dashes=False,
             errorbar=("pi", 100),
             markeredgewidth=0,
@@ -184,17 +181,12 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
         figure, ax = plt.subplots(figsize=(0.75 * TEXT_WIDTH, 3))
         empty_panel(ax, NOT_SCORED)
         return figure
-    colours = model_colours(list(labels))
+    colours = model_colours(labels)
     models = [name for name in labels if name in set(table["model"])]
     datasets = list(table["dataset"].unique())
     row = 0.24 + room_for_lines(labels.values())
-    figure, grid = plt.subplots(
-        len(datasets),
-        2,
-        figsize=(TEXT_WIDTH, len(datasets) * (0.9 + row * len(models))),
-        sharey=True,
-        squeeze=False,
-    )
+    size = TEXT_WIDTH, len(datasets) * (0.9 + row * len(models))
+    figure, grid = plt.subplots(len(datasets), 2, figsize=size, sharey=True, squeeze=False)
     for axes, dataset in zip(grid, datasets, strict=True):
         rows = table[table["dataset"] == dataset]
         goal = rows["target"].iloc[0]
@@ -210,9 +202,9 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
                 ax.plot(budgets, heights[~reached], fillstyle="none", **style)
             ax.set_xlim(left=0)
             ax.margins(x=0.1)
-        named = f"{dataset}, to {goal:.1f}" if len(datasets) > 1 else f"to {goal:.1f}"
-        axes[0].set(title=named, xlabel="real images shown (thousands)")
-        axes[1].set(title=named, xlabel="hours")
+        title = f"{dataset}, to {goal:.1f}" if len(datasets) > 1 else f"to {goal:.1f}"
+        axes[0].set(title=title, xlabel="real images shown (thousands)")
+        axes[1].set(title=title, xlabel="hours")
         axes[0].set_yticks(range(len(models)), [labels[name] for name in models])
         axes[0].set_ylim(len(models) - 0.5, -0.5)
     return figure
@@ -224,7 +216,6 @@ register("targets", targets_specs, draw_targets)
 
 
 def curves_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set."""
     for dataset in context.stores:
         yield context.spec(
             "curves",
@@ -243,7 +234,7 @@ def draw_curves(spec: Spec, results: Path) -> Figure:
 
 def training_curves(histories: Histories, labels: Labels) -> Figure:
     """Losses over training: one line a run, one colour a model."""
-    colours = model_colours(list(labels))
+    colours = model_colours(labels)
     panels = {
         "d_loss": "discriminator loss",
         "g_loss": "generator loss",
@@ -254,13 +245,8 @@ def training_curves(histories: Histories, labels: Labels) -> Figure:
         for model, _, history in histories:
             if column in history:
                 line = history[["kimg", column]].replace([np.inf, -np.inf], np.nan).dropna()
-                ax.plot(
-                    line["kimg"],
-                    line[column],
-                    color=colours[model],
-                    linewidth=0.9,
-                    label=labels[model],
-                )
+                look = {"color": colours[model], "label": labels[model], "linewidth": 0.9}
+                ax.plot(line["kimg"], line[column], **look)
         ax.set(title=title, xlabel="real images shown (thousands)")
         if column == "reconstruction":
             ax.set_yscale("log")
@@ -283,41 +269,39 @@ BAR = 24
 
 
 def film_specs(context: Context) -> Iterator[Spec]:
-    """One for each data set and each model that has quick scores."""
     models = context.experiment.watched
     both = [f"{dataset}_{model}" for dataset in context.stores for model in models]
-    for dataset in context.stores:
-        for model in models:
-            name = f"{dataset}_{model}"
-            if both.count(name) > 1:
-                # cats_hd and dcgan, cats and hd_dcgan; no name has a - in it.
-                name = f"{dataset}-{model}"
-            yield context.spec(
-                "film",
-                dataset,
-                model,
-                name=f"training_{name}",
-                title="film of the training",
-                category=CATEGORY,
-                caption=f"{context.labels[model]} training on {dataset} ({context.training_seed}): "
-                "the EMA generator's images of the same latents, one frame a quick score (of a "
-                "long training, of every second, third, ...).",
-                # A training makes both, but older, cached or imported runs have no snapshots.
-                inputs=(
-                    *context.first_inputs(artifacts.HISTORY, dataset, [model]),
-                    *context.first_inputs(artifacts.SNAPSHOTS, dataset, [model], optional=True),
-                ),
-                endings=("gif",),
-            )
+    for dataset, model in product(context.stores, models):
+        name = f"{dataset}_{model}"
+        if both.count(name) > 1:
+            # cats_hd and dcgan, cats and hd_dcgan; no name has a - in it.
+            name = f"{dataset}-{model}"
+        yield context.spec(
+            "film",
+            dataset,
+            model,
+            name=f"training_{name}",
+            title="film of the training",
+            category=CATEGORY,
+            caption=f"{context.labels[model]} training on {dataset} ({context.training_seed}): "
+            "the EMA generator's images of the same latents, one frame a quick score (of a "
+            "long training, of every second, third, ...).",
+            # A training makes both, but older, cached or imported runs have no snapshots.
+            inputs=(
+                *context.first_inputs(artifacts.HISTORY, dataset, [model]),
+                *context.first_inputs(artifacts.SNAPSHOTS, dataset, [model], optional=True),
+            ),
+            endings=("gif",),
+        )
 
 
 def draw_film(spec: Spec, results: Path) -> Animation:
     """The film so far; of a finished run without snapshots, one frame that says so."""
     found = load(spec.inputs[-1], results)
-    if found is None:
-        text = "No snapshots: this run\ncame without them."
-        return Animation([_note(text)], [LAST_FRAME_SECONDS])
-    return Animation.staying(film_frames(found), FRAME_SECONDS, LAST_FRAME_SECONDS)
+    frames = [_note("No snapshots: this run\ncame without them.")]
+    if found is not None:
+        frames = film_frames(found)
+    return Animation(frames, FRAME_SECONDS, LAST_FRAME_SECONDS)
 
 
 def film_frames(film: Mapping[str, np.ndarray]) -> list[Image.Image]:
