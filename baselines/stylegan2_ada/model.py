@@ -142,7 +142,6 @@ class StyleGAN2ADA:
         return images, ws
 
     def _shown(self, images: Tensor) -> Tensor:
-        """What the discriminator sees of images."""
         return self.augmentation(images) if self.augment.enabled else images
 
     def _generator_step(self, count: int) -> Tensor:

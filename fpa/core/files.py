@@ -20,11 +20,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from getpass import getuser
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from fpa.core.errors import UserError
 from fpa.core.lazy import np
 from fpa.core.progress import log
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 # Digests --------------------------------------------------------------------------------------
 
@@ -129,6 +134,15 @@ def read_json(path: str | Path, made_by: str = "") -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}{hint}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}){hint}") from error
+
+
+def read_record(model: type[M], path: str | Path, wrong: str, made_by: str = "") -> M:
+    """A JSON file as a pydantic model; UserError when it is missing, and with `wrong` if it is another."""
+    found = read_json(path, made_by)
+    try:
+        return model.model_validate(found)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} {wrong}") from error
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, computed_field
+from pydantic import BaseModel, computed_field
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import load_array, read_json
+from fpa.core.files import load_array, read_record
 from fpa.core.lazy import np
 from fpa.data.readers import kinds
 from fpa.data.sources import DatasetSpec, difference
@@ -78,12 +78,8 @@ class Manifest(BaseModel):
 def read_manifest(folder: str | Path) -> Manifest:
     """The manifest in a prepared data set's folder; UserError when there is none."""
     path = Path(folder) / artifacts.MANIFEST
-    try:
-        return Manifest.model_validate(read_json(path, made_by="python -m fpa prepare"))
-    except ValidationError as error:
-        raise UserError(
-            f"{path} does not describe a prepared data set; delete {folder} to prepare it again"
-        ) from error
+    wrong = f"does not describe a prepared data set; delete {folder} to prepare it again"
+    return read_record(Manifest, path, wrong, made_by="python -m fpa prepare")
 
 
 def open_store(folder: str | Path) -> tuple[np.memmap, Manifest]:

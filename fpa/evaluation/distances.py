@@ -242,7 +242,6 @@ def moments(features: np.ndarray, rows: np.ndarray, reference: Gaussian) -> Mome
 
 
 def add(parts: Sequence[Moments]) -> Moments:
-    """Moments of all parts together."""
     return Moments(*(reduce(operator.add, column) for column in zip(*parts, strict=True)))
 
 

@@ -111,7 +111,7 @@ def evaluate(
     way than the protocol's, and networks that cannot be had. Features that are not finite give the
     status `nan` and no metrics.
     """
-    protocol = _of_images(protocol)
+    protocol = resolve(protocol)
     settings = settings or Settings(metrics_of_images())
     for metric in settings.metrics:
         named = METRICS.find(metric, "metrics")
@@ -190,7 +190,7 @@ def make_reference(
 
     name: of the images, for tables. most: features that are kept beside the moments, drawn at random.
     """
-    protocol = _of_images(protocol)
+    protocol = resolve(protocol)
     opened = open_images(real)
     context.extractor(protocol.extractor)
     check_count(protocol.n_real, len(opened))
@@ -207,25 +207,23 @@ def make_reference(
 
 
 def resolve(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
-    """A protocol from its name or settings; UserError when there is no such one."""
-    if isinstance(protocol, Protocol):
-        return protocol
+    """A protocol that scores images, from its name or settings.
+
+    UserError when there is no such one, and for one that measures paths between latents.
+    """
     if isinstance(protocol, str):
-        return protocols.resolve(protocol, {}, "protocol")
-    if not isinstance(protocol, Mapping):
+        protocol = protocols.resolve(protocol, {}, "protocol")
+    elif isinstance(protocol, Mapping):
+        settings = dict(protocol)
+        protocol = protocols.resolve(settings.pop("name", "own"), settings, "protocol")
+    elif not isinstance(protocol, Protocol):
         raise UserError(f"protocol: expected a name or settings, found {protocol!r}")
-    settings = dict(protocol)
-    return protocols.resolve(settings.pop("name", "own"), settings, "protocol")
-
-
-def _of_images(protocol: str | Mapping[str, Any] | Protocol) -> Protocol:
-    found = resolve(protocol)
-    if found.of_paths:
+    if protocol.of_paths:
         raise UserError(
-            f"protocol {found.name} measures paths between a generator's latents, which images do "
+            f"protocol {protocol.name} measures paths between a generator's latents, which images do "
             "not show; use python -m fpa path-length for a finished run"
         )
-    return found
+    return protocol
 
 
 SAMPLED = {"run": "run", "checkpoint": "checkpoint", "which": "network of the run"}
@@ -390,8 +388,6 @@ SHARE = 2e-3
 
 
 class Rescored(NamedTuple):
-    """A model's samples and scores, made again."""
-
     same_samples: bool
     """Whether the samples have the digest of those that were scored, bit for bit."""
     metrics: dict[str, Estimate]

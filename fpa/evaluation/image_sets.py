@@ -60,7 +60,6 @@ class ImageFiles(Sequence[np.ndarray]):
         return (len(self), *self._first[0].shape)
 
     def first(self, count: int) -> "ImageFiles":
-        """The first so many of them."""
         return ImageFiles(self.path, self._reader, self._found[:count])
 
     @property

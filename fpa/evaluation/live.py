@@ -58,7 +58,6 @@ def pack(model: Model, count: int, seed: int) -> bytes:
 
 
 def _describe(generator: nn.Module) -> dict[str, Any]:
-    """What the page needs to know to run a generator, or why it does not."""
     if not isinstance(generator, Painter | RefinedPainter):
         return {"left_out": "it is not a painter of fpa.models"}
     painter = generator if isinstance(generator, Painter) else generator.painter

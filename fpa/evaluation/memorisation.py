@@ -91,7 +91,6 @@ class Memorisation(NamedTuple):
 
     @property
     def copies(self) -> bool:
-        """Whether the model is said to copy."""
         return self.p < LEVEL
 
 

@@ -29,8 +29,6 @@ BATCH = 32
 
 
 class PathLength(NamedTuple):
-    """A perceptual path length."""
-
     mean: float
     error: float
     """Standard error of the mean over random paths"""
@@ -39,7 +37,6 @@ class PathLength(NamedTuple):
 
     @staticmethod
     def settings() -> dict[str, JsonValue]:
-        """How it is measured."""
         return {"epsilon": EPSILON, "percentiles": list(PERCENTILES)}
 
 

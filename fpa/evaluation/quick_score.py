@@ -71,14 +71,8 @@ class QuickScore:
         """The numbers of NAMES, (3,) float64 on the device; NaN where one image is not finite."""
         parts = []
         sound = torch.ones((), dtype=torch.bool, device=self.device)
-        for images, finite in sampling.chunks_on_device(
-            generator,
-            self.latent_dim,
-            self.count,
-            self.seed,
-            self.device,
-            sampling.Purpose.SELECTION,
-        ):
+        how = self.latent_dim, self.count, self.seed, self.device, sampling.Purpose.SELECTION
+        for images, finite in sampling.chunks_on_device(generator, *how):
             parts.append(self.network.on_device(self._stored(images)))
             sound = sound & finite.all()
         fake = torch.cat(parts)

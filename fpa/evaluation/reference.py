@@ -54,7 +54,6 @@ def compute(real: Features, most: int = MOST_COVERED, seed: int = 0) -> Referenc
 
 
 def save(path: str | Path, reference: Reference) -> None:
-    """Write a reference to an .npz file."""
     save_npz(
         path,
         mean=reference.moments.mean,

@@ -88,11 +88,7 @@ def sample_latents(
 
 
 def sample(
-    generator: nn.Module,
-    latent_dim: int,
-    count: int,
-    seed: int,
-    device: torch.device,
+    generator: nn.Module, latent_dim: int, count: int, seed: int, device: torch.device
 ) -> np.ndarray:
     """`count` images (count, C, H, W) uint8: clamped to [0, 1], times 255, rounded.
 
@@ -105,15 +101,10 @@ def sample(
 
 
 def sample_chunks(
-    generator: nn.Module,
-    latent_dim: int,
-    count: int,
-    seed: int,
-    device: torch.device,
-    purpose: Purpose = Purpose.EVALUATION,
+    generator: nn.Module, latent_dim: int, count: int, seed: int, device: torch.device
 ) -> Iterator[Sample]:
     """The same, chunk by chunk."""
-    for images, finite in chunks_on_device(generator, latent_dim, count, seed, device, purpose):
+    for images, finite in chunks_on_device(generator, latent_dim, count, seed, device):
         yield Sample(images.cpu().numpy(), finite.cpu().numpy())
 
 

@@ -12,11 +12,10 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
     PlainValidator,
-    ValidationError,
 )
 
 from fpa.core.errors import UserError
-from fpa.core.files import read_json, write_json
+from fpa.core.files import read_record, write_json
 from fpa.core.lazy import np
 from fpa.evaluation.distances import BLOCK, Estimate, Gaussian, check_varied
 from fpa.evaluation.extractors import PAIRS
@@ -116,15 +115,9 @@ class Score(BaseModel):
     @classmethod
     def read(cls, path: str | Path) -> Score:
         """A score from its file; UserError when it is missing or no score file."""
-        try:
-            return cls.model_validate(read_json(path))
-        except (ValidationError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{path} is no score file; name a run's folder or its score-*.json"
-            ) from error
+        return read_record(cls, path, "is no score file; name a run's folder or its score-*.json")
 
     def write(self, path: str | Path) -> None:
-        """Write the score's file."""
         write_json(path, self.as_json())
 
     def as_json(self) -> dict[str, JsonValue]:

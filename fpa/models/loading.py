@@ -57,7 +57,6 @@ class Declaration:
     every image the logit 0."""
 
     def load(self) -> type:
-        """The class itself."""
         return imported(self.model)
 
 
@@ -236,7 +235,6 @@ def check_settings(
 
 
 def _check_parts(model: Any, name: str) -> None:
-    """UserError when a constructed model lacks something that the interface asks for."""
     missing = [a for a in ("latent_dim", "ema", "networks") if not hasattr(model, a)]
     if missing:
         raise UserError(f"model '{name}' has no attribute {', '.join(missing)} {SEE}")

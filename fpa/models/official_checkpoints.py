@@ -17,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from fpa.core.errors import UserError, did_you_mean
+from fpa.core.errors import UserError, did_you_mean, explain
 from fpa.models.discriminator import Discriminator
 from fpa.models.interface import Settings, State
 from fpa.models.layers import DualAttention
@@ -200,7 +200,6 @@ def _not_taken(args: Mapping[str, object], given: Arguments) -> tuple[str, ...]:
 
 
 def _checked(args: Mapping[str, object], where: str) -> Arguments:
-    """The arguments; UserError when one is of another type."""
     try:
         return Arguments.model_validate({k: v for k, v in args.items() if v is not None})
     except ValidationError as error:
@@ -242,13 +241,10 @@ def _painter(
         FPAUNetSettings.model_validate(unet)
         return "fpa.models:FPAUNet", unet, complete
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{where}: {place}: {first['msg']}, found {first['input']!r}") from None
+        raise UserError(f"{where}: {explain(error, FPASettings)}") from None
 
 
 def _refining(kind: Kind, given: Arguments) -> Settings:
-    """What is trained of painter and U-Net."""
     gradient, unrefined = not given.stop_grad_unet, given.pre_unet_loss
     if given.frozen_base or not (gradient or unrefined):
         # Without a loss that reaches it, a painter stays what it is.
@@ -265,6 +261,7 @@ def _refining(kind: Kind, given: Arguments) -> Settings:
 
 NETWORKS = {"G": "generator", "GE": "ema", "D_aug.D": "discriminator"}
 """Prefixes of the state dict, and what is under them."""
+OPTIMIZERS = {"generator": "G_opt", "discriminator": "D_opt"}
 BLUR = re.compile(r"(.*\.)?f$")
 """The kernel of a blur, which is a buffer there."""
 
@@ -294,7 +291,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} is not a checkpoint of the public code: it has no state dict under 'GAN' "
             f"(found {found})"
         )
-    return Checkpoint(path, _networks(whole["GAN"], path), _optimizers(whole))
+    optimizers = {name: whole.get(key) for name, key in OPTIMIZERS.items()}
+    saved = {
+        name: state
+        for name, state in optimizers.items()
+        if isinstance(state, Mapping) and {"state", "param_groups"} <= state.keys()
+    }
+    return Checkpoint(path, _networks(whole["GAN"], path), saved)
 
 
 def _networks(state: State, path: Path) -> dict[str, dict[str, Tensor]]:
@@ -341,16 +344,6 @@ def _once(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
             if kept[name].shape != tensor.shape or not torch.equal(kept[name], tensor):
                 raise UserError(f"{where}.{copied} is another tensor than {where}.{name}")
     return kept
-
-
-def _optimizers(whole: State) -> dict[str, State]:
-    """The optimizers' states that are there."""
-    found = {"generator": whole.get("G_opt"), "discriminator": whole.get("D_opt")}
-    return {
-        name: state
-        for name, state in found.items()
-        if isinstance(state, Mapping) and {"state", "param_groups"} <= state.keys()
-    }
 
 
 Names = Mapping[str, str]
@@ -444,13 +437,11 @@ def painter_names(network: Painter, prefix: str = "") -> Names:
 
 
 def refined_names(network: RefinedPainter) -> Names:
-    """Of a painter with its U-Net."""
     unet = {f"unet.{name}": f"u_net.{_published(name, UNET)}" for name in network.unet.state_dict()}
     return {**painter_names(network.painter, "painter."), **unet}
 
 
 def lightgan_names(network: nn.Module) -> Names:
-    """Of LightGAN's generator."""
     return {name: _published(name, LIGHTGAN) for name in network.state_dict()}
 
 

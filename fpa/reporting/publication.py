@@ -19,11 +19,11 @@ from typing import Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError, in_words, one_line
-from fpa.core.files import file_digest, read_json
+from fpa.core.files import file_digest, read_json, read_record
 from fpa.core.lazy import torch
 from fpa.core.progress import log
 from fpa.evaluation import evaluate
@@ -108,13 +108,8 @@ class Publication(Part):
     @classmethod
     def read(cls, folder: Path) -> Self:
         """What a folder says; UserError when it is not a published one of this version."""
-        path = folder / ABOUT
-        try:
-            return cls.model_validate(read_json(path, made_by="python -m fpa publish"))
-        except ValidationError as error:
-            raise UserError(
-                f"{path} is not one of this version; `python -m fpa publish` makes such a folder"
-            ) from error
+        wrong = "is not one of this version; `python -m fpa publish` makes such a folder"
+        return read_record(cls, folder / ABOUT, wrong, made_by="python -m fpa publish")
 
 
 def versions() -> dict[str, str]:

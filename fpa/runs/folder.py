@@ -20,7 +20,7 @@ from fpa.core.files import (
     atomic_path,
     canonical_json,
     file_digest,
-    read_json,
+    read_record,
     write_bytes,
     write_json,
     write_text,
@@ -52,7 +52,6 @@ class _Record(BaseModel):
         return self.model_dump(exclude_unset=True)
 
     def with_values(self, **values: object) -> Self:
-        """The same with other values."""
         return self.model_validate({**self.as_json(), **values})
 
 
@@ -91,35 +90,17 @@ class TrainingSummary(_Record):
     """Of an imported run: the published checkpoint's model_type and sha256."""
 
     @classmethod
-    def of(
-        cls,
-        run: Run,
-        *,
-        images_sha256: str | None,
-        steps: int,
-        kimg: float,
-        best: Best | None,
-        networks: Mapping[str, nn.Module],
-        **more: object,
-    ) -> Self:
-        """The summary of a training that ends now, without the digest of its weights."""
-        return cls.model_validate(
-            {
-                "run": run.as_json(),
-                "digest": run.digest,
-                "images_sha256": images_sha256,
-                "steps": steps,
-                "kimg": kimg,
-                "best": best and best.as_json(),
-                "parameters": {
-                    name: sum(p.numel() for p in network.parameters())
-                    for name, network in networks.items()
-                },
-                "stages": {"train": STAGES["train"]},
-                "versions": provenance.versions(),
-                **more,
-            }
-        )
+    def of(cls, run: Run, networks: Mapping[str, nn.Module], **values: object) -> Self:
+        """The summary of a run's training that ends now, without the digest of its weights.
+
+        values: of the fields that are not known from the run, its networks and this process.
+        """
+        counts = {
+            n: sum(p.numel() for p in network.parameters()) for n, network in networks.items()
+        }
+        known = {"run": run.as_json(), "digest": run.digest, "parameters": counts}
+        made_by = {"stages": {"train": STAGES["train"]}, "versions": provenance.versions()}
+        return cls.model_validate({**known, **made_by, **values})
 
 
 class TrainingResult(NamedTuple):
@@ -153,10 +134,7 @@ class Cost(_Record):
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """A cost from its file; UserError when it is missing or no cost file."""
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            raise UserError(f"{path} is no cost file; python -m fpa cost makes them") from error
+        return read_record(cls, path, "is no cost file; python -m fpa cost makes them")
 
 
 State = Literal["training", "finished", "stopped", "failed"]
@@ -215,7 +193,6 @@ class RunFolder:
         write_json(self.run, run.as_json())
 
     def read_cost(self) -> Cost | None:
-        """The run's cost; None where it was not measured."""
         return Cost.read(self.cost) if self.cost.exists() else None
 
     def read_status(self) -> Status | None:
@@ -234,13 +211,8 @@ class RunFolder:
 
     def read_summary(self, made_by: str = "python -m fpa train") -> TrainingSummary:
         """What a finished training was; UserError when there is none. made_by: what would write it."""
-        found = read_json(self.summary, made_by=made_by)
-        try:
-            return TrainingSummary.model_validate(found)
-        except ValidationError as error:
-            raise UserError(
-                f"{self.summary} does not describe a finished training; train it again"
-            ) from error
+        wrong = "does not describe a finished training; train it again"
+        return read_record(TrainingSummary, self.summary, wrong, made_by)
 
     def summary_of(self, run: Run) -> TrainingSummary | None:
         """What the training of this run was; None when it is not finished in this folder."""
@@ -323,7 +295,6 @@ class RunFolder:
 
     @property
     def backup(self) -> RunFolder:
-        """Where a finished training's files are kept."""
         return RunFolder(self.state / artifacts.KEPT)
 
     def publish_backup(self) -> None:

@@ -124,7 +124,6 @@ def export(model: Model, run: Run, checkpoint: str, folder: Path) -> None:
 
 
 def is_export(folder: Path) -> bool:
-    """Whether a folder holds an exported generator."""
     return (folder / artifacts.GENERATOR_CONFIGURATION).exists()
 
 
@@ -153,7 +152,6 @@ def load_export(folder: Path) -> Model:
 
 
 def _read_configuration(folder: Path) -> tuple[Run, str]:
-    """An export's run, and the SHA-256 of its weights."""
     path = folder / artifacts.GENERATOR_CONFIGURATION
     about = read_json(path, made_by="python -m fpa export")
     try:

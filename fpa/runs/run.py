@@ -182,7 +182,6 @@ def differences(old: Any, new: Any, key: str = "") -> list[tuple[str, str, str]]
 
 
 def build_model(run: Run) -> Model:
-    """Construct a run's model for its images."""
     with said_of(f"model {run.model.name} on {run.dataset.name}"):
         return loading.build(
             run.model.class_,

@@ -1,19 +1,16 @@
 """A checkpoint of the paper's public code as a finished run of this package."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fpa.core.errors import UserError, said_of
-from fpa.core.files import digest, file_digest
+from fpa.core.files import digest, file_digest, read_json
 from fpa.core.progress import log
 from fpa.data.sources import UNKNOWN, DatasetSpec
 from fpa.models.adversarial_training import load_optimizer_tensors
-from fpa.models.interface import StartsOthers
 from fpa.models.loading import check_settings, find_model, resolve_settings
 from fpa.models.official_checkpoints import (
     BASE,
@@ -31,6 +28,7 @@ from fpa.models.official_checkpoints import (
 )
 from fpa.runs.folder import Best, History, RunFolder, TrainingResult, TrainingSummary
 from fpa.runs.run import Budget, Json, Run, RunModel, build_model
+from fpa.training.loop import best_of, kept
 
 NAME = "official"
 """Of model and data set in an imported run, which a configuration calls by its own names."""
@@ -47,7 +45,10 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     folder = RunFolder(out)
     if folder.is_finished:
         raise UserError(f"{out} holds a finished run; choose another folder")
-    about = read_arguments(_arguments(args), str(args))
+    arguments = read_json(args)
+    if not isinstance(arguments, dict):
+        raise UserError(f"{args} is not an args.txt of the public code: not a JSON object")
+    about = read_arguments(arguments, str(args))
     with said_of(args):
         check_settings(about.model, about.settings, about.image_size, about.channels, about.base)
     found = read_checkpoint(path)
@@ -74,16 +75,16 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     seen = steps * about.batch_size / 1000
     summary = TrainingSummary.of(
         run,
+        model.networks,
         images_sha256=None,
         steps=steps,
         kimg=seen,
         # The published code keeps its best checkpoint; by which score, the file does not say.
         best=Best(kimg=seen, fid=None),
-        networks=model.networks,
         official={"model_type": about.kind, "sha256": file_digest(path)},
     )
     history: History = [{"step": steps, "kimg": seen}]
-    folder.write_files(TrainingResult(run, _weights(model), history, summary))
+    folder.write_files(TrainingResult(run, kept(model, best_of(model)), history, summary))
     for name in about.not_taken:
         log.warning(
             "%s: %s has no counterpart here; a training that resumes from it does without",
@@ -91,20 +92,6 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
             name,
         )
     return run
-
-
-def _arguments(path: Path) -> Json:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(
-            f"{path} is not an args.txt of the public code: not JSON ({error})"
-        ) from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} is not an args.txt of the public code: not a JSON object")
-    return found
 
 
 def _steps(found: Checkpoint, about: Imported) -> int:
@@ -137,7 +124,6 @@ def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
 
 
 def _fill(model: Any, found: Checkpoint, about: Imported) -> None:
-    """Put the checkpoint's tensors and Adam's moments into a model."""
     of_generator: Callable[[Any], Names] = painter_names
     if about.base is not None:
         of_generator = refined_names
@@ -158,11 +144,3 @@ def _fill(model: Any, found: Checkpoint, about: Imported) -> None:
             load_optimizer_tensors(getattr(model, f"{name}_optimizer"), network, moments)
         else:
             log.warning("%s: Adam's state of the %s does not fit; left out", found.path, name)
-
-
-def _weights(model: Any) -> dict[str, dict[str, Tensor]]:
-    """All that a finished run keeps; the checkpoint is both its last and its best."""
-    networks = {name: network.state_dict() for name, network in model.networks.items()}
-    others = model.start_for_others() if isinstance(model, StartsOthers) else {}
-    best = {f"best_{name}": state for name, state in others.items()}
-    return {**networks, **others, "best": networks["ema"], **best}

@@ -146,31 +146,25 @@ class Training:
         row |= scores
         self._sums, self._counts = {}, {}
         if scores and (self.best is None or row["fid"] < self.best.fid):
-            weights = {"best": _copy(self.model.ema.state_dict())}
-            weights |= {f"best_{n}": _copy(part) for n, part in self._start_for_others().items()}
+            weights = {name: _copy(part) for name, part in best_of(self.model).items()}
             self.best = BestCheckpoint(row["kimg"], row["fid"], weights)
         self.history.append(row)
         self.new_rows.append(NewRow(row, images))
 
-    def _start_for_others(self) -> dict[str, dict[str, Tensor]]:
-        return self.model.start_for_others() if isinstance(self.model, StartsOthers) else {}
-
-    def weights(self) -> dict[str, dict[str, Tensor]]:
-        """All that a finished run keeps: networks, what others start from, and the best of both."""
-        networks = {name: net.state_dict() for name, net in self.model.networks.items()}
-        best = self.best.weights if self.best else {}
-        return {**networks, **self._start_for_others(), **best}
+    def weights(self) -> Weights:
+        """All that a finished run keeps."""
+        return kept(self.model, self.best.weights if self.best else {})
 
     def result(self, seconds: float) -> TrainingResult:
         """What the training has made, after so many seconds of this attempt."""
         best = self.best and Best(kimg=self.best.kimg, fid=self.best.fid)
         summary = TrainingSummary.of(
             self.run,
+            self.model.networks,
             images_sha256=self.images_digest,
             steps=self.step,
             kimg=self.kimg(),
             best=best,
-            networks=self.model.networks,
             nan_reloads=self.nan_reloads,
             seconds_of_last_attempt=round(seconds, 1),
             hardware=provenance.hardware(self.device, torch.get_num_threads()),
@@ -349,6 +343,22 @@ def snapshot_is_due(step: int, steps: int, every: int) -> bool:
 
 def _unfinished(training: Training) -> bool:
     return training.step < training.steps or training.log_is_due()
+
+
+def kept(model: Model, best: Weights) -> Weights:
+    """All that a finished run keeps: networks, what others start from, and the best of both."""
+    networks = {name: network.state_dict() for name, network in model.networks.items()}
+    return {**networks, **_start_for_others(model), **best}
+
+
+def best_of(model: Model) -> dict[str, dict[str, Tensor]]:
+    """What is kept of a model as it is now, where that is the best checkpoint."""
+    others = {f"best_{name}": tensors for name, tensors in _start_for_others(model).items()}
+    return {"best": model.ema.state_dict(), **others}
+
+
+def _start_for_others(model: Model) -> dict[str, dict[str, Tensor]]:
+    return model.start_for_others() if isinstance(model, StartsOthers) else {}
 
 
 def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

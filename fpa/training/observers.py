@@ -128,7 +128,6 @@ class SnapshotLog(FileObserver):
         self.cut(training.step)
 
     def add(self, row: Mapping[str, float], images: np.ndarray) -> None:
-        """Add the images of a history row, and write the file."""
         self.cut(int(row["step"]) - 1)
         numbers = {key: np.asarray(row[key]) for key in ("step", "kimg", "fid")}
         # Another version may have kept other images.
@@ -174,7 +173,6 @@ class StatusFile(FileObserver):
         self.write(training, state, reason)
 
     def is_due(self) -> bool:
-        """Whether the last write is long enough ago."""
         return time.monotonic() >= self._next
 
     def write(self, training: Training, state: State, reason: str = "") -> None:

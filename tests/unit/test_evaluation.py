@@ -413,8 +413,8 @@ def test_the_quick_score_measures_other_samples_by_the_protocols_own_files(
     features.compute(real, space, about, CPU, tmp_path / "real.npy", {})
     values = features.load(tmp_path / "real.npy").values
     watch = QuickScore(values, space, about, 16, 70, 5, CPU)
-    chunks = sampling.sample_chunks(painter, 16, 70, 5, CPU, sampling.Purpose.SELECTION)
-    fake = np.concatenate([images for images, _ in chunks])
+    chunks = sampling.chunks_on_device(painter, 16, 70, 5, CPU, sampling.Purpose.SELECTION)
+    fake = np.concatenate([images.numpy() for images, _ in chunks])
     features.compute(fake, space, about, CPU, tmp_path / "fake.npy", {})
     real_features, fake_features = (
         features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake")

@@ -124,7 +124,6 @@ class EfficientNetLite0(FeatureNetwork):
         return load_lite(weights, size)
 
     def _check(self, path: Path) -> None:
-        """UserError unless a file of weights is the one of the package."""
         found = file_digest(path)
         if found != self.sha256:
             raise UserError(

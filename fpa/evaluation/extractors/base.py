@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import file_digest, read_json, write_json
+from fpa.core.files import file_digest, read_record, write_json
 from fpa.core.lazy import F, np, torch
 from fpa.core.registry import Registry
 
@@ -231,12 +231,8 @@ class ExtractorInfo(BaseModel):
     @classmethod
     def read(cls, path: str | Path) -> ExtractorInfo:
         """A description; UserError when it is missing or of another version of this code."""
-        try:
-            return cls.model_validate(read_json(path, made_by="python -m fpa extractor"))
-        except ValidationError as error:
-            raise UserError(
-                f"{path} is of another version of this code; delete it and run again"
-            ) from error
+        wrong = "is of another version of this code; delete it and run again"
+        return read_record(cls, path, wrong, made_by="python -m fpa extractor")
 
     def checked_weights(self, kind: str, described_in: str | Path) -> Path:
         """The weights in one format.

@@ -87,13 +87,11 @@ class _PytorchFID(nn.Module):
 
 
 def inception_of_pytorch_fid(path: Path) -> nn.Module:
-    """pytorch-fid's network."""
     with _in_hub({_name(inception_pytorch.FID_WEIGHTS_URL): path}):
         return _PytorchFID()
 
 
 def inception_of_torch_fidelity(path: Path, layers: Sequence[str]) -> FeatureExtractorBase:
-    """torch-fidelity's network."""
     with _in_hub({_name(URL_INCEPTION_V3): path}):
         return FeatureExtractorInceptionV3("inception-v3-compat", list(layers))
 
