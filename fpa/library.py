@@ -33,8 +33,6 @@ def load(
     else, which may be imported if the folder names it. Raises fpa.core.errors.UserError when there
     is none.
     """
-    if checkpoint not in ("best", "last"):
-        raise UserError(f"checkpoint: expected best or last, found {checkpoint!r}")
     place = _device(device)
     trust([trust_class] if trust_class else [])
     model = restore(Path(folder), checkpoint)
@@ -117,8 +115,6 @@ def evaluate(
     `["metrics"]["fid"]` of the result has a `value` and its standard `error`. Raises
     fpa.core.errors.UserError for images that cannot be read or compared, and missing networks.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device: expected auto, cpu or cuda, found {device!r}")
     _whole("seed", seed, 0, LARGEST_SEED)
     if isinstance(metrics, str):
         raise UserError(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,19 +30,24 @@ from fpa.core.files import (
     read_json,
     write_json,
 )
+from fpa.core.lazy import LazyModule
 from fpa.core.progress import Progress
 from fpa.core.provenance import STAGES
 from fpa.data.picture import open_picture
 from fpa.data.store import open_store
 from fpa.evaluation.extractors import Extractor, ExtractorInfo
 from fpa.evaluation.extractors import load as load_extractor
+from fpa.evaluation.image_sets import check_images
 from fpa.evaluation.protocols import CHECK, Space
 from fpa.evaluation.sampling import described
 
 if TYPE_CHECKING:
     import torch
 
-BATCH = 64
+    from fpa.evaluation.cross_check import Extraction
+
+# torch-fidelity takes a second to import; clean-fid's spaces do without it.
+cross_check = LazyModule("fpa.evaluation.cross_check")
 
 
 class FeatureInfo(BaseModel):
@@ -118,16 +124,12 @@ def compute(
     stand for what is not an image; their features are NaN. logits: whether to keep class logits, where there are any. extractor: the file that
     `extractors.obtain` wrote. Memory does not grow with N.
     """
-    network: Any
+    network: Extractor | Extraction
     if space.resize == CHECK:
-        # torch-fidelity takes a second to import; clean-fid's spaces do without it.
-        from fpa.evaluation.cross_check import Extraction
-
-        network = Extraction(extractor, device)
-        blocks = network.blocks(images, lambda image: as_stored(image, space.format), progress)
+        network = cross_check.Extraction(extractor, device)
     else:
         network = load_extractor(extractor, space.resize, device)
-        blocks = _blocks(images, network, space.format, progress)
+    blocks = network.blocks(images, partial(as_stored, kind=space.format), progress)
     of_images = FeatureInfo.model_validate(metadata)
     about = of_images.model_copy(
         update={
@@ -189,12 +191,7 @@ def compute_file(
                 "which": made_by.which,
             }
         not_finite = made_by.not_finite
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
-        raise UserError(
-            f"{source} holds {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W)"
-        )
-    if not images.size:
-        raise UserError(f"{source} holds no images: {images.dtype} {images.shape}")
+    check_images(images, source)
     network = ExtractorInfo.read(extractor)
     if network.name != space.extractor:
         raise UserError(
@@ -234,23 +231,6 @@ def load_of_store(path: str | Path, store: Path) -> Features:
             f"{path} has features of other images than {store} holds; delete it and run again"
         )
     return found
-
-
-def extract(images: np.ndarray, network: Extractor, kind: str = "array") -> np.ndarray:
-    """uint8 images (B, C, H, W) -> features (B, d) float32, by way of files of a format."""
-    return network.features(np.stack([as_stored(image, kind) for image in images]))
-
-
-def _blocks(
-    images: np.ndarray,
-    network: Extractor,
-    kind: str,
-    progress: Callable[[int], None],
-) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        yield extract(batch, network, kind)
-        progress(len(batch))
 
 
 def load(path: str | Path) -> Features:

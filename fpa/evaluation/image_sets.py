@@ -107,6 +107,12 @@ def open_images(source: Any) -> Any:
         where = str(path)
     else:
         images, where = np.asarray(source), "images"
+    check_images(images, where)
+    return images
+
+
+def check_images(images: np.ndarray, where: object) -> None:
+    """UserError, beginning with `where`, unless an array is of images (N, C, H, W) uint8, C 1 or 3."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise UserError(
             f"{where}: found {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W) with "
@@ -114,7 +120,6 @@ def open_images(source: Any) -> Any:
         )
     if not images.size:
         raise UserError(f"{where}: there are no images in {images.dtype} {images.shape}")
-    return images
 
 
 def _open_files(path: Path) -> ImageFiles:

@@ -35,7 +35,7 @@ def choose(name: str, threads: int = 0, precision: Collection[str] = ()) -> torc
     when there is none, or fewer than a training's processes need.
     """
     if name not in NAMES:
-        raise UserError(f"there is no device '{name}'; expected {', '.join(NAMES)}")
+        raise UserError(f"device: expected auto, cpu or cuda, found {name!r}")
     set_precision(precision)
     keep_freed_memory()
     if threads:

@@ -62,9 +62,7 @@ def restore_generator(
     U-Net. UserError when there is none.
     """
     if checkpoint not in CHECKPOINTS:
-        raise UserError(
-            f"there is no checkpoint '{checkpoint}'; expected {' or '.join(CHECKPOINTS)}"
-        )
+        raise UserError(f"checkpoint: expected best or last, found {checkpoint!r}")
     if is_export(folder):
         model = load_export(folder)
         if which == "raw":

@@ -9,6 +9,7 @@ import math
 import pickle
 import warnings
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -158,7 +159,8 @@ def test_an_extractor_is_found_described_and_run(small_dinov2, tmp_path):
     extractors.obtain("dinov2_vits14", str(small_dinov2.parent), about)
     network = extractors.load(about, "clean", CPU)
     pixels = images(2, 32)
-    found = features.extract(pixels.numpy(), network)
+    stored = partial(features.as_stored, kind="array")
+    (found,) = network.blocks(pixels.numpy(), stored, int)
     assert found.shape == (2, 384)
     resized = np.stack([network.resize(image.permute(1, 2, 0).numpy()) for image in pixels])
     expected = load_dinov2(small_dinov2)(torch.from_numpy(resized).permute(0, 3, 1, 2))
@@ -166,9 +168,7 @@ def test_an_extractor_is_found_described_and_run(small_dinov2, tmp_path):
     np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-3, atol=1e-4)
     # The cross-check's half takes the same weights the same way, in torch-fidelity's loop.
     checked = Extraction(about, CPU)
-    (theirs,) = checked.blocks(
-        pixels.numpy(), lambda image: features.as_stored(image, "array"), int
-    )
+    (theirs,) = checked.blocks(pixels.numpy(), stored, int)
     np.testing.assert_allclose(theirs, found, rtol=1e-3, atol=1e-4)
     assert checked.identity["weights_sha256"] == file_digest(small_dinov2)
     # The file itself.

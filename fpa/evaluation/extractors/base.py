@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 
+BATCH = 64
+"""Images whose features are computed at once."""
 PAIRS = "pairs"
 """In the place of a resize: the network is a distance of two images and has no features; it measures
 path lengths."""
@@ -305,6 +307,18 @@ class Extractor:
             pixels = resized.permute(0, 3, 1, 2)
             pixels = pixels.to(self.device, memory_format=torch.channels_last)
             return self.network(pixels).float().cpu().numpy()
+
+    def blocks(
+        self,
+        images: np.ndarray,
+        stored: Callable[[np.ndarray], np.ndarray],
+        progress: Callable[[int], None],
+    ) -> Iterator[np.ndarray]:
+        """uint8 images (N, C, H, W), each (H, W, 3) as `stored` -> features (n, d), block by block."""
+        for start in range(0, len(images), BATCH):
+            batch = np.stack([stored(image) for image in images[start : start + BATCH]])
+            yield self.features(batch)
+            progress(len(batch))
 
     def on_device(self, images: Tensor) -> Tensor:
         """uint8 images (B, C, H, W), C 1 or 3, on the network's device -> features (B, d) there.
