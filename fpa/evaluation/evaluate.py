@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -387,13 +387,6 @@ SHARE = 2e-3
 """The same for precision and recall, which are shares of images: a few of them cross a border."""
 
 
-class Rescored(NamedTuple):
-    same_samples: bool
-    """Whether the samples have the digest of those that were scored, bit for bit."""
-    metrics: dict[str, Estimate]
-    """By name; empty where features are not finite."""
-
-
 def rescore(
     model_folder: Path,
     score: Score,
@@ -401,8 +394,11 @@ def rescore(
     data: Path,
     scratch: Path,
     device: torch.device,
-) -> Rescored:
+) -> tuple[bool, dict[str, Estimate]]:
     """Sample from an export as a score says, and measure the samples again.
+
+    Returns whether the samples are those that were scored, bit for bit, and the metrics by name; none
+    where features are not finite.
 
     sampled: images that were drawn, of which the score may be of the first only. data: the data
     folder, with the prepared images, and features of them and the extractor where they are there.
@@ -447,7 +443,7 @@ def rescore(
     bar.close()
     features.compute_file(images, space, extractor, device, fake, score.n_fake)
     both = pair(choose(known, score.n_real, settings.seed), features.load(fake))
-    return Rescored(file_digest(images) == score.fake_sha256, measure(both, None, settings))
+    return file_digest(images) == score.fake_sha256, measure(both, None, settings)
 
 
 def differences(published: Mapping[str, Estimate], found: Mapping[str, Estimate]) -> list[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
-from fpa.core.files import atomic_path, file_digest, load_array, new_array, read_json, write_json
+from fpa.core.files import atomic_path, file_digest, load_array, new_array, read_record, write_json
 from fpa.core.lazy import F, np, torch
 from fpa.core.progress import Progress, log
 
@@ -32,15 +32,6 @@ class Purpose(Enum):
     """To choose the best checkpoint."""
     SNAPSHOTS = (2,)
     """To be watched while the generator trains."""
-
-
-class Sample(NamedTuple):
-    """What a generator made of some latents."""
-
-    images: np.ndarray
-    """(N, C, H, W) uint8"""
-    finite: np.ndarray
-    """(N,) bool: whether every pixel was a number. As uint8, what is not one is black or white."""
 
 
 class SampleInfo(BaseModel):
@@ -64,12 +55,8 @@ def described(path: Path, count: int, sha256: str) -> SampleInfo:
     sha256: of the array's file. UserError when the .json is no such description, or one of other images.
     """
     beside = artifacts.describing(path)
-    try:
-        info = SampleInfo.model_validate(read_json(beside)) if beside.exists() else SampleInfo()
-    except ValidationError as error:
-        raise UserError(
-            f"{beside}, beside {path}, does not describe images; move it away, or sample again"
-        ) from error
+    wrong = f"(beside {path}) does not describe images; move it away, or sample again"
+    info = read_record(SampleInfo, beside, wrong) if beside.exists() else SampleInfo()
     places = all(0 <= place < count for place in info.not_finite)
     if info.images_sha256 not in (None, sha256) or not places:
         raise UserError(
@@ -95,17 +82,21 @@ def sample(
     Seeds torch's global generators, which noise inside a generator comes from as well. Warns of
     images that are not finite.
     """
-    chunks = list(sample_chunks(generator, latent_dim, count, seed, device))
-    _warn(sum(int((~chunk.finite).sum()) for chunk in chunks), count)
-    return np.concatenate([chunk.images for chunk in chunks])
+    chunks = sample_chunks(generator, latent_dim, count, seed, device)
+    images, finite = map(np.concatenate, zip(*chunks, strict=True))
+    _warn(int((~finite).sum()), count)
+    return images
 
 
 def sample_chunks(
     generator: nn.Module, latent_dim: int, count: int, seed: int, device: torch.device
-) -> Iterator[Sample]:
-    """The same, chunk by chunk."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same, chunk by chunk: images, and whether every pixel of each was a number, (N,) bool.
+
+    As uint8, what is not one is black or white.
+    """
     for images, finite in chunks_on_device(generator, latent_dim, count, seed, device):
-        yield Sample(images.cpu().numpy(), finite.cpu().numpy())
+        yield images.cpu().numpy(), finite.cpu().numpy()
 
 
 def chunks_on_device(
@@ -157,7 +148,7 @@ def images_of(generator: nn.Module, latents: Tensor, seed: int, device: torch.de
 
 def save(
     path: str | Path,
-    chunks: Iterator[Sample],
+    chunks: Iterable[tuple[np.ndarray, np.ndarray]],
     count: int,
     metadata: Mapping[str, JsonValue],
     progress: Progress,

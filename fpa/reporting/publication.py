@@ -295,16 +295,16 @@ def _other_scores(
     problems = []
     for protocol in protocols:
         score = Score.read(run_folder / protocol.score_file)
-        found = evaluate.rescore(
+        same_samples, found = evaluate.rescore(
             model, score, sampled, data, scratch, device or torch.device("cpu")
         )
-        wrong = evaluate.differences(score.metrics, found.metrics)
+        wrong = evaluate.differences(score.metrics, found)
         log.info(
             "%s/%s, protocol %s: %s samples; %s",
             MODELS,
             model.name,
             protocol.name,
-            "the same" if found.same_samples else "not bit for bit the same",
+            "the same" if same_samples else "not bit for bit the same",
             "its scores are as published" if not wrong else "its scores differ",
         )
         problems += [f"{MODELS}/{model.name}, protocol {protocol.name}: {what}" for what in wrong]

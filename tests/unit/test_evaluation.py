@@ -289,7 +289,7 @@ def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_pa
     """The code that scores does not know by which version a file was made: the file does."""
     settings = save_scored(tmp_path)
     summary = json.loads((tmp_path / "train.json").read_text())
-    chunk = sampling.Sample(noise_images(50), np.ones(50, bool))
+    chunk = (noise_images(50), np.ones(50, bool))
     stages = {"stages": {"sample": 102}}
     sampling.save(tmp_path / "x.npy", iter([chunk]), 50, stages, Progress(50, "", ""))
     experiment = Plan({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
@@ -340,7 +340,7 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
     """As uint8 they would be black, with features like any image's."""
     settings = save_scored(tmp_path)
     chunks = list(sampling.sample_chunks(Broken(painter), 16, 70, 0, CPU))
-    expected = [n for n in range(70) if not np.concatenate([c.finite for c in chunks])[n]]
+    expected = [n for n in range(70) if not np.concatenate([finite for _, finite in chunks])[n]]
     assert 0 < len(expected) < 20
     sampling.save(tmp_path / "x.npy", iter(chunks), 70, {"seed": 0}, Progress(70, "", ""))
     known = {"images_sha256": file_digest(tmp_path / "x.npy"), "not_finite": expected}

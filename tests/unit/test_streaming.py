@@ -13,7 +13,7 @@ from fpa.core.files import load_array, new_array
 from fpa.core.progress import Progress
 from fpa.evaluation import cross_check, distances, extractors, precision_recall, sampling, scores
 from fpa.evaluation.features import FeatureInfo, Features, as_stored
-from fpa.evaluation.sampling import CHUNK, Sample
+from fpa.evaluation.sampling import CHUNK
 from fpa.evaluation.scores import Pair, Settings
 
 CPU = torch.device("cpu")
@@ -77,7 +77,7 @@ def test_samples_are_saved_chunk_by_chunk(tmp_path):
         for _ in range(count):
             images = np.zeros((CHUNK, 1, 4, 4), np.uint8)
             alive.append(weakref.ref(images))
-            yield Sample(images, np.ones(CHUNK, bool))
+            yield images, np.ones(CHUNK, bool)
             del images
             # The one that was saved last, and no others.
             assert sum(reference() is not None for reference in alive) <= 1
