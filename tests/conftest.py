@@ -38,7 +38,10 @@ from fpa.experiment.plan import Plan
 from fpa.models.parts import INPUTS, RULES, SEQUENCES
 from fpa.reporting.figures import FIGURES
 from fpa.reporting.tables import TABLES
+from fpa.runs.folder import RunFolder
+from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
+from fpa.training.loop import Training
 
 ROOT = Path(__file__).parent.parent
 
@@ -186,12 +189,24 @@ def digits(tmp_path_factory) -> Path:
     return folder
 
 
+def quick(config: dict, models: dict, protocols: dict | None = None) -> dict:
+    """Other models, whose last checkpoints alone are scored, by an extractor that takes no time."""
+    scored = {"protocols": protocols or SMALL, "checkpoint": "last", "cross_check": False}
+    evaluation = {**config["evaluation"], **scored, "metrics": ["fid", "kid"]}
+    training = {**config["training"], "watch_kimg": 0}
+    more = {"plugins": ["thumbnails"], "evaluation": evaluation, "training": training}
+    return copy.deepcopy({**config, **more, "models": models})
+
+
+SMALL = {"small": {"extractor": "thumbnails-16px", "n_fake": 32}}
+"""A protocol whose network takes no time; its plugin is in tests/."""
+
+
 @pytest.fixture
 def small(tiny) -> dict:
-    """One tiny model, scored by an extractor that takes no time; the plugin is in tests/."""
-    tiny["models"] = {"fpa": tiny["models"]["fpa"]}
-    tiny["plugins"] = ["thumbnails"]
-    tiny["evaluation"]["protocols"] = {"small": {"extractor": "thumbnails-16px", "n_fake": 32}}
+    """One tiny model, scored by an extractor that takes no time."""
+    tiny |= {"models": {"fpa": tiny["models"]["fpa"]}, "plugins": ["thumbnails"]}
+    tiny["evaluation"]["protocols"] = copy.deepcopy(SMALL)
     return tiny
 
 
@@ -250,6 +265,21 @@ def fpa(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         os.environ.update(before[2])
         log.handlers[:] = before[3]
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+def planned(config: dict, model: str) -> Run:
+    """The run of a model, if it has but one."""
+    (run,) = (run for run in Plan(config).runs if run.model.name == model)
+    return run
+
+
+def finished(
+    run: Run, folder: Path, images_sha256: str = "ab" * 32, seconds: float = 1
+) -> Training:
+    """Leaves in a folder what a training leaves, which there was none of; its models."""
+    training = Training(run, None, images_sha256, torch.device("cpu"), log_every=1)
+    RunFolder(folder).write_result(training.result(seconds))
+    return training
 
 
 def fpa_ok(*arguments: object, cwd: Path) -> subprocess.CompletedProcess:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import TINY, environment, fpa_ok, run_snakemake, score_by_hand
+from conftest import TINY, environment, fpa_ok, quick, run_snakemake, score_by_hand
 
 from fpa.core.files import file_digest, read_json
 from fpa.core.registry import PLUGINS
@@ -37,17 +37,8 @@ def models() -> dict:
 
 def configuration() -> dict:
     """One of them, with one seed, and scores that take no time."""
-    config = copy.deepcopy(TINY)
-    config["models"] = {"fpa": models()["fpa"]}
-    config["seeds"] = [0]
-    config["training"] |= {"kimg": 0.024, "watch_kimg": 0}
-    config["plugins"] = ["thumbnails"]
-    config["evaluation"] |= {
-        "protocols": {"small": {"extractor": "thumbnails-16px", "n_fake": 32}},
-        "metrics": ["fid", "kid"],
-        "checkpoint": "last",
-        "cross_check": False,
-    }
+    config = {**quick(TINY, {"fpa": models()["fpa"]}), "seeds": [0]}
+    config["training"]["kimg"] = 0.024
     return config
 
 

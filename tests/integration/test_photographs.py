@@ -1,12 +1,11 @@
 """The three commands of the documents: from a folder of photographs to a page that paints."""
 
-import copy
 import re
 import shlex
 
 import yaml
 from browsing import opened, pixels
-from conftest import ROOT, jpeg, run_snakemake
+from conftest import ROOT, jpeg, quick, run_snakemake
 
 from fpa.data.store import open_store
 
@@ -22,17 +21,9 @@ def commands() -> list[list[str]]:
 
 def small(config: dict) -> dict:
     """The shipped experiment's painter with three steps of training, and scores that take no time."""
-    config = copy.deepcopy(config)
-    del config["models"]["fpa_unet"]  # which takes as long again
-    config["training"] |= {"kimg": 0.024, "batch_size": 8, "watch_kimg": 0.024, "watch_images": 8}
-    config["plugins"] = ["thumbnails"]
-    config["evaluation"] = {
-        "protocols": {"small": {"extractor": "thumbnails-16px", "n_fake": 32}},
-        "metrics": ["fid", "kid"],
-        "cross_check": False,
-        "kid_subsets": 5,
-        "kid_subset_size": 20,
-    }
+    config = quick({"evaluation": {}, **config}, {"fpa": config["models"]["fpa"]})
+    config["training"] |= {"kimg": 0.024, "batch_size": 8}
+    config["evaluation"] |= {"kid_subsets": 5, "kid_subset_size": 20}
     config["figures"] = {"grid": 9, "paintings": 2}
     config["runtime"] |= {"cost_seconds": 0.1}
     return config

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import fpa_ok
+from conftest import SMALL, fpa_ok, quick
 
 from fpa.data.sources import store_name
 from fpa.evaluation.path_length import EPSILON
@@ -19,20 +19,13 @@ from fpa.library import load
 
 @pytest.fixture
 def config(tiny):
-    del tiny["models"]["fpa_unet"], tiny["models"]["lightgan"]
-    tiny["plugins"] = ["plugin_example", "thumbnails"]
-    tiny["models"]["fpa"]["settings"]["painter"]["rule"] = "fixed_rate_oja"
-    tiny["training"]["watch_kimg"] = 0
-    tiny["evaluation"] = {
-        "protocols": {
-            "small": {"extractor": "thumbnails-16px", "n_fake": 32},
-            "paths": {"extractor": "squared", "resize": "pairs", "n_fake": 40},
-        },
-        "checkpoint": "last",
-        "metrics": ["fid", "mean_gap"],
-        "cross_check": False,
-    }
-    return tiny
+    fpa = tiny["models"]["fpa"]
+    fpa["settings"]["painter"]["rule"] = "fixed_rate_oja"
+    paths = {"extractor": "squared", "resize": "pairs", "n_fake": 40}
+    config = quick(tiny, {"fpa": fpa}, {**SMALL, "paths": paths})
+    config["plugins"] = ["plugin_example", "thumbnails"]
+    config["evaluation"] = {**config["evaluation"], "metrics": ["fid", "mean_gap"]}
+    return config
 
 
 def path_length(run: Path) -> float:

@@ -7,14 +7,12 @@ import made_up
 import pytest
 import torch
 import yaml
-from conftest import TINY, fpa, fpa_ok, score_by_hand
+from conftest import TINY, finished, fpa, fpa_ok, score_by_hand
 
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Plan
 from fpa.reporting import publication as layout
 from fpa.reporting.publication import verify
-from fpa.runs.folder import RunFolder
-from fpa.training.loop import Training
 
 
 def made(folder):
@@ -26,8 +24,7 @@ def made(folder):
     about, _, results = made_up.fill(folder, config)
     (run,) = Plan({**config, "results": str(results)}).runs
     place = results / run.folder
-    training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
-    RunFolder(place).write_result(training.result(seconds=7200))
+    finished(run, place, seconds=7200)
     (place / "run.json").write_text("{}\n")
     history = "step,kimg,fid,precision,recall,d_loss,g_loss\n0,0.0,9.0,0.5,0.5,1.0,1.0\n"
     (place / "history.csv").write_text(history)

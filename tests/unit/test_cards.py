@@ -7,7 +7,7 @@ import made_up
 import pytest
 import torch
 import yaml
-from conftest import fpa_ok
+from conftest import TINY, finished, fpa_ok, planned
 from PIL import Image
 
 from fpa.core.errors import UserError
@@ -16,10 +16,15 @@ from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
 from fpa.reporting.model_card import export_run, scores_of
 from fpa.reporting.player import read_live
-from fpa.runs.folder import RunFolder
-from fpa.runs.generators import ONNX_PACKAGES, ONNX_TOLERANCE, export_onnx, painting_steps, restore
+from fpa.runs.generators import (
+    ONNX_PACKAGES,
+    ONNX_TOLERANCE,
+    export,
+    export_onnx,
+    painting_steps,
+    restore,
+)
 from fpa.runs.run import build_model
-from fpa.training.loop import Training
 
 SCORE = made_up.entry(
     *("fpa", 0, {"fid": (12.345, 0.5), "kid": 0.0123, "fid_torch_fidelity": 12.3}),
@@ -28,15 +33,18 @@ SCORE = made_up.entry(
 )
 
 
+MODELS = {
+    **TINY["models"],
+    "dcgan": {"class": "baselines.dcgan:DCGAN", "settings": {"latent_dim": 8, "width": 4}},
+}
+
+
 @pytest.fixture
 def run_folder(tiny, tmp_path):
     """A finished run that was never trained, with a score of its last checkpoint."""
-    (run,) = (run for run in Plan(tiny).runs if run.model.name == "fpa")
     folder = tmp_path / "run"
-    folder.mkdir()
     torch.manual_seed(0)
-    training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
-    RunFolder(folder).write_result(training.result(12.3))
+    finished(planned(tiny, "fpa"), folder)
     write_json(folder / "score-small-0123456789.json", SCORE)
     return folder
 
@@ -64,6 +72,20 @@ def test_the_three_lines_of_a_card_load_the_exported_generator(run_folder, tmp_p
     assert front["license"] == "CC-BY-4.0"
     with Image.open(tmp_path / "my-painter" / "samples.png") as picture:
         assert picture.width > 8 * 16
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_an_export_samples_what_its_model_does(name, tiny, tmp_path):
+    tiny["models"] = MODELS
+    run = planned(tiny, name)
+    torch.manual_seed(0)
+    model = build_model(run)
+    export(model, run, "last", tmp_path)
+    one, two = (
+        sample(each.ema.eval(), each.latent_dim, 3, 0, torch.device("cpu"))
+        for each in (model, restore(tmp_path))
+    )
+    assert (one == two).all()
 
 
 def test_a_card_states_data_licence_training_and_scores(run_folder, tmp_path):
@@ -108,9 +130,8 @@ def test_names_in_a_card_are_text(run_folder, tmp_path):
 
 
 def test_the_steps_of_a_painting_end_with_its_image(tiny):
-    (run,) = (run for run in Plan(tiny).runs if run.model.name == "fpa")
     torch.manual_seed(0)
-    painter = build_model(run).ema.eval()
+    painter = build_model(planned(tiny, "fpa")).ema.eval()
     z = torch.randn(3, 8)
     found = painting_steps(painter, z)
     assert found.shape == (3, 4, 1, 16, 16)
@@ -139,9 +160,8 @@ def test_onnx_paints_what_pytorch_does(tiny, tmp_path, name):
     refined = tiny["models"]["fpa_unet"]
     unet = {**refined["settings"]["unet"], "residual": True}
     tiny["models"]["residual"] = {**refined, "settings": {**refined["settings"], "unet": unet}}
-    (run,) = (run for run in Plan(tiny).runs if run.model.name == name)
     torch.manual_seed(0)
-    model = build_model(run)
+    model = build_model(planned(tiny, name))
     if name == "residual":
         torch.nn.init.normal_(model.ema.unet.to_image.weight, std=0.1)
     assert export_onnx(model, tmp_path / "generator.onnx") <= ONNX_TOLERANCE
@@ -188,9 +208,7 @@ def test_the_pages_painter_is_written_on_request(run_folder, tmp_path):
 
 
 def test_a_model_that_the_page_cannot_run_is_not_written_for_it(tiny, tmp_path, monkeypatch):
-    (run,) = (run for run in Plan(tiny).runs if run.model.name == "lightgan")
-    training = Training(run, None, "ab" * 32, torch.device("cpu"), log_every=1)
-    RunFolder(tmp_path).write_result(training.result(1.0))
+    finished(planned(tiny, "lightgan"), tmp_path)
     with pytest.raises(UserError, match=r"not a painter of .*; leave --page out"):
         export_run(tmp_path, "last", tmp_path / "out", page=True)
     assert not list((tmp_path / "out").iterdir())

@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 from conftest import ROOT, fpa_ok
+from test_golden import MODELS, built
 from torch import nn
 
 from baselines.dcgan import DCGAN
 from fpa.core.files import write_json
 from fpa.experiment.plan import Plan
+from fpa.models.loading import shapes_only
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings
 from fpa.training import cost
@@ -90,3 +92,14 @@ def test_every_model_of_the_experiments_is_counted_whole(config):
 
     for run in Plan(read_config(ROOT / config)).runs:
         assert all(cost.count(run).values()), run.model.name
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_networks_of_shapes_alone_have_those_of_the_networks(name):
+    with shapes_only():
+        shapes = built(name)
+    for key, network in built(name).networks.items():
+        found = shapes.networks[key].state_dict()
+        assert all(value.device.type == "meta" for value in found.values())
+        expected = {path: (v.shape, v.dtype) for path, v in network.state_dict().items()}
+        assert {path: (v.shape, v.dtype) for path, v in found.items()} == expected

@@ -268,20 +268,15 @@ def test_verify_finds_a_changed_byte_and_a_changed_name(tmp_path):
 
 
 def test_prepare_and_verify_by_hand(tmp_path):
-    done = fpa_ok("prepare", *DIGITS.as_words(), "--no-config", "--out", "store", cwd=tmp_path)
-    assert "digits: 1797 images of 16 px in store" in done.stderr
+    words = ("prepare", *DIGITS.as_words(), "--no-config", "--out", "store")
+    assert "digits: 1797 images of 16 px in store" in fpa_ok(*words, cwd=tmp_path).stderr
     assert not (tmp_path / "store/unfinished").exists()
-    done = fpa(
-        "prepare", *DIGITS.as_words(), "--no-config", "--out", "store", "--verify", cwd=tmp_path
-    )
-    assert "store: 1797 images, as the manifest says" in done.stderr
+    told = fpa_ok(*words, "--verify", cwd=tmp_path).stderr
+    assert "store: 1797 images, as the manifest says" in told
     with open(tmp_path / "store/images.npy", "ab") as file:
         file.write(b"x")
-    done = fpa(
-        "prepare", *DIGITS.as_words(), "--no-config", "--out", "store", "--verify", cwd=tmp_path
-    )
-    assert done.returncode == 1
-    assert "prepare it again" in done.stderr
+    done = fpa(*words, "--verify", cwd=tmp_path)
+    assert (done.returncode, "prepare it again" in done.stderr) == (1, True)
 
 
 def test_inspect_prints_the_manifest_and_draws_a_contact_sheet(tmp_path, photographs):

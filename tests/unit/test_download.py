@@ -117,29 +117,23 @@ def test_what_cannot_be_gone_on_with_is_fetched_anew(server, tmp_path, way, monk
     assert (tmp_path / "file.zip").read_bytes() == server.data
 
 
-def test_a_server_that_is_busy_is_asked_again(server, tmp_path):
+def test_a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(server, tmp_path):
     server.refuse = [503, 429, 500]
     fetch(server.url, tmp_path / "file.zip", md5=MD5)
     assert len(server.requests) == 4
-
-
-def test_a_server_that_refuses_is_not_asked_again(server, tmp_path):
     server.refuse = [404] * 9
     with pytest.raises(UserError, match="answers 404 Not Found"):
-        fetch(server.url, tmp_path / "file.zip")
-    assert len(server.requests) == 1
+        fetch(server.url, tmp_path / "other.zip")
+    assert len(server.requests) == 5
+    server.refuse, server.kind = [], "text/html; charset=utf-8"
+    with pytest.raises(UserError, match="sends a web page instead of the file"):
+        fetch(server.url, tmp_path / "other.zip")
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "PAUSE", 0)
     with pytest.raises(UserError, match=r"the connection failed or broke, 6 times; .* put it at"):
         fetch("http://127.0.0.1:9/file.zip", tmp_path / "file.zip")
-
-
-def test_a_web_page_is_not_taken_for_the_file(server, tmp_path):
-    server.kind = "text/html; charset=utf-8"
-    with pytest.raises(UserError, match="sends a web page instead of the file"):
-        fetch(server.url, tmp_path / "file.zip")
 
 
 def test_a_file_with_another_digest_is_refused_and_forgotten(server, tmp_path):

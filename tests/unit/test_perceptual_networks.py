@@ -1,4 +1,5 @@
-"""DINOv2, CLIP, VGG16 and LPIPS: networks with random weights in the published files' formats.
+"""EfficientNet-Lite0 with its norms folded away, and DINOv2, CLIP, VGG16 and LPIPS: networks with random weights
+in the published files' formats.
 
 The published files cannot be fetched here. What is known of them (names, numbers of tensors and
 parameters) is compared with the networks that are built for them.
@@ -14,6 +15,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from hostile import Payload
 from torch import nn
 from torch.nn import functional as F
@@ -27,6 +29,7 @@ from fpa.evaluation import evaluate, extractors, features
 from fpa.evaluation.cross_check import Extraction
 from fpa.evaluation.extractors import EXTRACTORS, base, library_networks, obtain
 from fpa.evaluation.extractors.dinov2 import DINOv2Network, load_dinov2
+from fpa.evaluation.extractors.efficientnet import MEAN, STD, load_lite
 from fpa.evaluation.extractors.library_networks import (
     load_clip,
     load_lpips,
@@ -46,6 +49,29 @@ def images(n: int, size: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(
         np.random.default_rng(seed).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
     )
+
+
+# EfficientNet-Lite0 ------------------------------------------------------------------------
+
+
+# Odd sizes on the way have other paddings than even ones.
+@pytest.mark.parametrize("size", [32, 72, 96])
+def test_folded_norms_and_paddings_change_no_feature(size, tmp_path):
+    about = tmp_path / "about.json"
+    found = extractors.obtain("efficientnet_lite0-32px", None, about)
+    path = found.checked_weights("state_dict", about)
+    plain = EfficientNet.from_name("efficientnet-lite0", image_size=size).eval()
+    plain.load_state_dict(torch.load(path, weights_only=True))
+    folded = load_lite(path, size)
+    assert not [part for part in folded.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    images = 255 * torch.rand((3, 3, size, size), generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(part).view(1, 3, 1, 1) for part in (MEAN, STD))
+    with torch.inference_mode():
+        expected = plain.extract_features((images / 255 - mean) / std).mean((2, 3))
+        found = folded(images)
+        scale = expected.abs().max()
+        assert (found - expected).abs().max() <= 2e-5 * scale
+        assert (folded.logits(found) - plain._fc(expected)).abs().max() <= 1e-4
 
 
 # DINOv2 -------------------------------------------------------------------------------------

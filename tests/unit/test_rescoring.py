@@ -5,16 +5,14 @@ import math
 
 import pytest
 import torch
-from conftest import fpa_ok, score_by_hand
+from conftest import finished, fpa_ok, score_by_hand
 
 from fpa.core.errors import UserError
 from fpa.evaluation.distances import Estimate
 from fpa.evaluation.evaluate import differences, rescore
 from fpa.evaluation.scores import Score
 from fpa.experiment.plan import Plan
-from fpa.runs.folder import RunFolder
 from fpa.runs.generators import export
-from fpa.training.loop import Training
 
 
 @pytest.fixture
@@ -27,8 +25,7 @@ def scored(small, tmp_path):
     words = ("resolution=16", "channels=1", "filter=bicubic", "--no-config", "--out", store)
     fpa_ok("prepare", "digits", *words, cwd=tmp_path)
     manifest = json.loads((store / "manifest.json").read_text())
-    training = Training(run, None, manifest["images_sha256"], torch.device("cpu"), log_every=1)
-    RunFolder(folder).write_result(training.result(1.0))
+    training = finished(run, folder, manifest["images_sha256"])
     export(training.model, run, "last", tmp_path / "export")
     score_by_hand(
         *(tmp_path, folder, store, folder / "score.json"),

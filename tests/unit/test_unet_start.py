@@ -88,24 +88,6 @@ def test_the_stage_starts_as_published_from_the_best_checkpoint(base):
     assert_same(model.ema.painter.state_dict(), best["generator"])
 
 
-def test_its_first_discriminator_update_goes_on_with_adams_moments(base):
-    folder, best, _ = base
-    model = build("fpa_unet")
-    model.start_from(RunFolder(folder).read_weights())
-    moments = best["discriminator_optimizer"]
-    model.step(images())
-    name, after = next(iter(model.discriminator.named_parameters()))
-    # By Adam's formula: the gradient follows from the new first moment, the update from both.
-    s = model.settings
-    (b1, b2), t = s.betas, moments[f"step.{name}"] + 1
-    first = adam_state(model)[f"exp_avg.{name}"]
-    gradient = (first - b1 * moments[f"exp_avg.{name}"]) / (1 - b1)
-    second = b2 * moments[f"exp_avg_sq.{name}"] + (1 - b2) * gradient**2
-    update = s.learning_rate * (first / (1 - b1**t)) / ((second / (1 - b2**t)).sqrt() + 1e-8)
-    assert t == BEST + 1
-    torch.testing.assert_close(after.detach(), best["discriminator"][name] - update)
-
-
 @pytest.mark.parametrize(
     ("start", "painter", "discriminator", "moments"),
     [

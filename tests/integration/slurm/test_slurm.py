@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import HANGING, ROOT, TINY, environment, started
+from conftest import HANGING, ROOT, TINY, environment, quick, started
 from one_node import ACCOUNT, OneNode, Unavailable
 from sliced import SLICES
 
@@ -46,19 +46,9 @@ def slurm(tmp_path_factory):
 
 def experiment() -> dict:
     """From prepare to fid.csv with one model."""
-    config = copy.deepcopy(TINY)
-    config["models"] = {
-        "sliced": {"class": "sliced:Sliced", "settings": {"width": 8, "latent_dim": 8}}
-    }
-    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 100, "watch_kimg": 0}
-    protocol = {"extractor": "thumbnails-16px", "n_fake": 32}
-    config["evaluation"] |= {
-        "checkpoint": "last",
-        "protocols": {"small": protocol},
-        "cross_check": False,
-        "metrics": ["fid", "kid"],
-    }
-    config["plugins"] = ["thumbnails"]
+    model = {"class": "sliced:Sliced", "settings": {"width": 8, "latent_dim": 8}}
+    config = quick(TINY, {"sliced": model})
+    config["training"] |= {"kimg": STEPS * 0.008, "checkpoint_kimg": 100}
     config["runtime"] = {"device": "auto", "train_threads": 1, "log_every": 10}
     return config
 
