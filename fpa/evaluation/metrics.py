@@ -8,7 +8,7 @@ computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -154,7 +154,7 @@ class Metric:
     name: str
     """In configurations and score files."""
     label: str
-    """In tables and figures."""
+    """In tables, figures and logs."""
     lower_is_better: bool
     compute: Callable[[Measurement], Mapping[str, Estimate]]
     """Its value under its name, and further ones (another library's value) under names of theirs.
@@ -179,9 +179,23 @@ class Metric:
     """Whether it looks at the neighbourhoods of real images, which are kept beside their features."""
     needs_cross_check: bool = False
     """Whether it is computed from torch-fidelity's features; left out where there are none."""
+    elsewhere: str = ""
+    """What it is called in features of other networks than Inception-v3; empty where that is the same."""
 
 
+FRECHET = "Fréchet distance"
 METRICS: Registry[Metric] = Registry("metric", Metric)
+
+
+def label_of(name: str, extractors: Iterable[str]) -> str:
+    """What a metric, or a further value of one, is called in features of these networks.
+
+    Only Inception-v3's give an 'FID'.
+    """
+    base = name if name in METRICS else name.partition("_")[0]
+    metric, rest = METRICS[base], name.removeprefix(base).replace("_", " ")
+    inception = set(extractors) == {"inception_v3"}
+    return (metric.label if inception else metric.elsewhere or metric.label) + rest
 
 
 def why_not(name: str, conditions: Conditions) -> str:
@@ -333,9 +347,16 @@ def _lacks_logits(conditions: Conditions) -> str:
 
 
 for _metric in (
-    Metric(*("fid", "FID", True, fid), drawn=True, table=True, uses_sampling_groups=True),
+    Metric(
+        *("fid", "FID", True, fid),
+        elsewhere=FRECHET,
+        drawn=True,
+        table=True,
+        uses_sampling_groups=True,
+    ),
     Metric(
         *("fid_infinity", "FID ∞", True, fid_infinity),
+        elsewhere=f"{FRECHET} ∞",
         needs="four samples for each dimension of the features",
         lacks=_lacks_samples,
         uses_sampling_groups=True,

@@ -19,7 +19,15 @@ from fpa.core.files import read_record, write_json
 from fpa.core.lazy import np
 from fpa.evaluation.distances import BLOCK, Estimate, Gaussian, check_varied
 from fpa.evaluation.extractors import PAIRS
-from fpa.evaluation.metrics import METRICS, Conditions, Measurement, Pair, Settings, why_not
+from fpa.evaluation.metrics import (
+    METRICS,
+    Conditions,
+    Measurement,
+    Pair,
+    Settings,
+    label_of,
+    why_not,
+)
 from fpa.evaluation.precision_recall import subset
 from fpa.evaluation.protocols import counted
 
@@ -150,7 +158,10 @@ class Score(BaseModel):
 
     def summary(self) -> str:
         """The score as one line, for the log."""
-        values = ", ".join(f"{name} {_in_words(found)}" for name, found in self.metrics.items())
+        values = ", ".join(
+            f"{label_of(name, [self.extractor])} {_in_words(found)}"
+            for name, found in self.metrics.items()
+        )
         # Images that somebody brings are of no training that is known.
         training = "" if self.seed is None else f" seed {self.seed}"
         nan = "NaN, because " + (
@@ -167,8 +178,8 @@ class Score(BaseModel):
         """What was asked for and could not be computed, and what it needs."""
         asked = self.settings.get("metrics")
         missing = [
-            f"{name} (needs {METRICS[name].needs})" if METRICS[name].needs else name
-            for name in METRICS
+            label_of(name, [self.extractor]) + (f" (needs {metric.needs})" if metric.needs else "")
+            for name, metric in METRICS.items()
             if isinstance(asked, list) and name in asked and name not in self.metrics
         ]
         return f"; without {', '.join(missing)}" if missing and self.metrics else ""

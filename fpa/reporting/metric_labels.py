@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fpa.core.errors import in_words
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, label_of
 from fpa.experiment.config import EvaluationSettings
-
-FRECHET = "Fréchet distance"
 
 
 def drawn_metrics() -> list[str]:
@@ -16,15 +14,9 @@ def drawn_metrics() -> list[str]:
     return [name for name, metric in METRICS.items() if metric.drawn]
 
 
-def measure(name: str, extractors: Iterable[str]) -> str:
-    """A metric's label; only Inception features give an 'FID'."""
-    other = name == "fid" and set(extractors) != {"inception_v3"}
-    return FRECHET if other else METRICS[name].label
-
-
 def heading(name: str, extractors: Iterable[str], times: str = "x") -> str:
     """A metric's label with the factor by which the shown values are multiplied."""
-    label, scale = measure(name, extractors), METRICS[name].scale
+    label, scale = label_of(name, extractors), METRICS[name].scale
     return label if scale == 1 else f"{label} {times} {scale:g}"
 
 
@@ -37,7 +29,7 @@ def directions(evaluation: EvaluationSettings) -> str:
         and (evaluation.cross_check or not METRICS[name].needs_cross_check)
     ]
     lower, higher = (
-        in_words([measure(m.name, ()) for m in drawn if m.lower_is_better == direction])
+        in_words([label_of(m.name, ()) for m in drawn if m.lower_is_better == direction])
         for direction in (True, False)
     )
     parts = [f"{lower}: lower is better"] if lower else []

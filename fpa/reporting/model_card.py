@@ -16,13 +16,13 @@ from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation import live
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import FRECHET, METRICS, label_of
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.sampling import sample
 from fpa.evaluation.scores import Score
 from fpa.models.interface import Model
 from fpa.reporting.inspection import contact_sheet
-from fpa.reporting.metric_labels import FRECHET, heading, measure
+from fpa.reporting.metric_labels import heading
 from fpa.reporting.player import read_live
 from fpa.reporting.report import template
 from fpa.reporting.tables.base import cell
@@ -158,7 +158,7 @@ def _metrics(score: Score) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for name, estimate in score.metrics.items():
         if name in METRICS and not math.isnan(estimate.value):
-            label = measure(name, [score.extractor])
+            label = label_of(name, [score.extractor])
             # A hub compares what is called `fid` with Inception's.
             kind = "frechet_distance" if label == FRECHET else name
             words = one_line(f"{label}, protocol {_protocol(score)}")

@@ -22,9 +22,8 @@ from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_arrays, write_text
 from fpa.data.picture import tile
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, label_of
 from fpa.experiment.experiment import Experiment, RunEntry
-from fpa.reporting.metric_labels import measure
 from fpa.reporting.report import template
 from fpa.reporting.results import last_lines, status_of
 from fpa.runs.folder import Numbers, RunFolder, Status
@@ -129,7 +128,7 @@ def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState
 def _distance(experiment: Experiment, model: str) -> str:
     """What the quick score of a model's trainings is called."""
     watched_by = experiment.config.models[model].training.watch_protocol
-    return measure("fid", {p.extractor for p in experiment.protocols if p.name == watched_by})
+    return label_of("fid", {p.extractor for p in experiment.protocols if p.name == watched_by})
 
 
 def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from fpa.core import distributed, provenance
 from fpa.core.errors import Stopped, UserError
 from fpa.core.progress import Progress, log
 from fpa.data.sampler import EpochSampler
+from fpa.evaluation.metrics import FRECHET
 from fpa.evaluation.quick_score import Watch
 from fpa.evaluation.sampling import Snapshot
 from fpa.models.interface import Model, Refines, StartsFromRun, StartsOthers, Weights
@@ -374,9 +375,10 @@ def format_progress(history: History) -> str:
     """The newest losses and quick score, in short, for the progress bar."""
     if not history:
         return ""
-    shown = {k: v for k, v in history[-1].items() if k not in ("step", "kimg")}
+    # Which network's features the distance is in, the run says: an FID is the distance in Inception's.
+    shown = {k: v for k, v in history[-1].items() if k not in ("step", "kimg", "fid")}
     for row in reversed(history):
         if "fid" in row:
-            shown["fid"] = row["fid"]
+            shown[FRECHET] = row["fid"]
             break
     return ", ".join(f"{name} {value:.3g}" for name, value in shown.items())

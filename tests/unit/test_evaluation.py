@@ -268,7 +268,7 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     assert set(found.metrics) == {"fid", "kid"}
     line = found.summary()
     assert line.startswith(
-        "d m seed 7, protocol quick (e features, resize clean, format array, 50 samples against 40 real images): fid "
+        "d m seed 7, protocol quick (e features, resize clean, format array, 50 samples against 40 real images): Fréchet distance "
     )
     assert "±" in line
     assert found.n_precision_recall is None

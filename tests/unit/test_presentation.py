@@ -125,17 +125,20 @@ def test_a_metric_that_could_not_be_computed_is_absent_with_the_reason(entries):
         del entry["metrics"]["fid_infinity"]
     _, shown, caption, _ = made_up.table("scores", entries)
     assert list(shown.columns) == ["Fréchet distance", "KID x 1000"]
-    assert "; no FID ∞, which needs four samples for each dimension of the features;" in caption
+    assert (
+        "; no Fréchet distance ∞, which needs four samples for each dimension of the features;"
+        in caption
+    )
     _, shown, caption, _ = made_up.table("fid", entries)
     assert shown.loc["light_gan", "digits 16 px"] == "7.00"
-    assert "FID ∞" not in caption
+    assert "Fréchet distance ∞" not in caption
     _, shown, caption, _ = made_up.table("fid_infinity", entries)
     assert (shown == "—").all(axis=None)
-    assert "no FID ∞, which needs" in caption
+    assert "no Fréchet distance ∞, which needs" in caption
     # Held by one score, it is a column: the others have a dash.
     entries[0]["metrics"]["fid_infinity"] = {"value": 9.0, "error": 0.25}
     _, shown, caption, _ = made_up.table("scores", entries)
-    assert shown["FID ∞"].tolist() == ["9.00", "—", "—"]
+    assert shown["Fréchet distance ∞"].tolist() == ["9.00", "—", "—"]
     assert "no FID" not in caption
 
 

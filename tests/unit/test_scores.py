@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from fpa.core.errors import UserError
 from fpa.evaluation.distances import Estimate
+from fpa.evaluation.metrics import label_of
 from fpa.evaluation.scores import Score
 
 SMALL = {
@@ -68,7 +69,22 @@ def test_the_line_of_a_score_says_what_was_asked_for_and_could_not_be_computed()
     asked = {"metrics": ["fid", "fid_infinity", "kid", "cmmd"]}
     line = Score.model_validate({**about, "settings": asked}).summary()
     assert line.endswith(
-        "fid 109.5 ± 2, kid 0.1; without fid_infinity (needs four samples for each dimension of the "
-        "features), cmmd (needs CLIP features (protocol clip))"
+        "Fréchet distance 109.5 ± 2, KID 0.1; without Fréchet distance ∞ (needs four samples for each "
+        "dimension of the features), CMMD (needs CLIP features (protocol clip))"
     )
-    assert Score.model_validate(about).summary().endswith("kid 0.1")
+    assert Score.model_validate(about).summary().endswith("KID 0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "elsewhere"),
+    [
+        ("fid", "FID", "Fréchet distance"),
+        ("fid_infinity", "FID ∞", "Fréchet distance ∞"),
+        ("fid_torch_fidelity", "FID torch fidelity", "Fréchet distance torch fidelity"),
+        ("kid", "KID", "KID"),
+    ],
+)
+def test_only_a_distance_in_inceptions_features_is_an_fid(name, label, elsewhere):
+    assert label_of(name, ["inception_v3"]) == label
+    assert label_of(name, ["efficientnet_lite0-96px"]) == elsewhere
+    assert label_of(name, ["inception_v3", "clip_vit_b32"]) == elsewhere

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from fpa.core.errors import in_words
 from fpa.core.lazy import pd
 from fpa.core.registry import Registry
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, label_of
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment
 from fpa.reporting.results import Results, by_name, cost_files, files_of_runs, score_files
@@ -145,7 +145,7 @@ def absent(scores: Sequence[Score], names: Iterable[str]) -> str:
         asked.update(metrics if isinstance(metrics, list) else ())
     found = {name for score in scored for name in score.metrics}
     return "; ".join(
-        f"no {METRICS[name].label}"
+        f"no {label_of(name, {score.extractor for score in scored})}"
         + (f", which needs {METRICS[name].needs}" if METRICS[name].needs else "")
         for name in names
         if name in asked - found

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from fpa.core.lazy import pd, stats
-from fpa.evaluation.metrics import METRICS
-from fpa.reporting.metric_labels import measure
+from fpa.evaluation.metrics import METRICS, label_of
 from fpa.reporting.results import Results, RunResults
 from fpa.reporting.tables.base import (
     TABLES,
@@ -137,7 +136,7 @@ def score_label(name: str, extractor: str) -> str:
     if metric == QUICK_BEST:
         return "best quick score"
     # A quick score says nothing of its network here: it is a Fréchet distance in any.
-    label = measure(metric, [extractor])
+    label = label_of(metric, [extractor])
     return f"{label} ({protocol})" if protocol else label
 
 
@@ -226,7 +225,7 @@ def _choices_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
     rows = [
         {
             "Model": group["Model"].iloc[0],
-            "chosen by": measure(str(score), [""]),
+            "chosen by": label_of(str(score), [""]),
             "kimg": f"{group['kimg'].mean():.4g}",
             "same as by Fréchet distance": f"{group['same'].sum()} of {len(group)}",
             "Fréchet distance": f"{group['fid'].mean():.2f}",

@@ -152,7 +152,7 @@ def metric_table(metric: str, results: Results) -> Made:
     label = heading(metric, extractors)
     title = f"{label} in {', '.join(extractors)} features"
     if metric == "fid":
-        inception = label == METRICS["fid"].label
+        inception = label != METRICS["fid"].elsewhere
         title = (
             f"{label} (Inception-v3 features)" if inception else f"{title} (not an Inception FID)"
         )
