@@ -17,6 +17,10 @@ FILTERS = {f.name.lower(): f for f in Image.Resampling}
 MODES = {1: "L", 3: "RGB"}
 FORMATS = ("HEIF", "AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's decoders that are used. Some others start programs: that of EPS runs Ghostscript."""
+PLANES = (
+    "channels of more than 8 bits in planes of their own, which Pillow misreads; save it as PNG"
+)
+"""Of a TIFF."""
 
 # For the whole program: too large an image is an error; ignore warnings about transparency.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -32,6 +36,11 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
+def is_read(kind: str) -> bool:
+    """Whether images of this kind (fpa.data.image_kinds) are read with what is installed."""
+    return {"HEIC": "HEIF"}.get(kind, kind) in formats()
+
+
 def open_picture(data: bytes) -> Image.Image:
     """An encoded image of one of FORMATS, whatever its name, read when it is asked for pixels.
 
@@ -41,13 +50,14 @@ def open_picture(data: bytes) -> Image.Image:
     if len(data) > LARGEST_FILE:
         raise ValueError(f"{len(data):,} bytes are too many for an image")
     kind = kind_of(data[:START])
-    decoder = {"HEIC": "HEIF"}.get(kind, kind)
-    if kind in ADVICE and decoder not in formats():
+    if kind in ADVICE and not is_read(kind):
         raise ValueError(f"{kind}; {ADVICE[kind]}")
     try:
         picture = Image.open(io.BytesIO(data), formats=formats())
     except UnidentifiedImageError as error:
-        reason = "cannot identify image file: no image, or of an unknown format"
+        reason = "no image, or of an unknown format"
+        if kind:
+            reason = f"{kind} that is damaged, or of a form that Pillow does not read"
         raise UnidentifiedImageError(reason) from error
     if picture.format == "TIFF":
         tags = getattr(picture, "tag_v2", {})
@@ -72,15 +82,24 @@ def _convert(picture: Image.Image, data: bytes, mode: str) -> Image.Image:
     values = _values_of_16_bits(picture, data)
     if values is not None:
         bits = _bits(picture, data, int(values.max()))
+        if picture.format == "TIFF" and picture.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+            # White is zero, which Pillow reads of 8 bits alone.
+            values = (1 << bits) - 1 - values
         values = values >> (bits - 8) if bits >= 8 else values << (8 - bits)
-        picture = Image.fromarray(values.astype(np.uint8))
+        pixels = values.astype(np.uint8)
+        if picture.mode == "CMYK":
+            picture = Image.frombytes("CMYK", picture.size, pixels.tobytes())
+        else:
+            picture = Image.fromarray(pixels)
     if picture.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {picture.mode} have no known white")
     return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _values_of_16_bits(picture: Image.Image, data: bytes) -> np.ndarray | None:
-    """Pixels (H, W) or (H, W, 3) of 16 bits; None where Pillow reads them in 8 as they should be."""
+    """Pixels (H, W), (H, W, 3) or of CMYK (H, W, 4) of 16 bits; None where Pillow reads them in 8 as
+    they should be. ValueError where it cannot.
+    """
     # Before the pixels are read: then Pillow forgets how they were stored.
     tiles = list(getattr(picture, "tile", []))
     grey = picture.mode == "I" and picture.format in ("PNG", "PPM")
@@ -95,15 +114,22 @@ def _values_of_16_bits(picture: Image.Image, data: bytes) -> np.ndarray | None:
         return None
     # Of colours Pillow gives the upper byte alone. If that is dark throughout, the lower one is
     # read too, by telling the decoder the other order of bytes.
+    tags = getattr(picture, "tag_v2", {})
+    planes = tags.get(284) == 2 and max(tags.get(258, (8,))) > 8
+    if planes and tiles and tiles[0][0] == "raw":
+        raise ValueError(PLANES)
     other = [_other_byte(tile) for tile in tiles]
     if not other or None in other:
         return None
-    upper = np.asarray(picture)[..., :3]
+    channels = 4 if picture.mode == "CMYK" else 3
+    upper = np.asarray(picture)[..., :channels]
     if _bits(picture, data, int(upper.max()) << 8) == 16:
         return None
+    if planes:
+        raise ValueError(PLANES)
     again = open_picture(data)
     again.tile = other  # type: ignore[attr-defined]
-    lower = np.asarray(again)[..., :3]
+    lower = np.asarray(again)[..., :channels]
     if picture.format == "PNG" and data[25] == 4:
         upper, lower = upper[..., 0], lower[..., 1]
     return upper.astype(np.uint16) << 8 | lower
@@ -118,7 +144,7 @@ def _other_byte(tile: tuple) -> tuple | None:
     if raw == "LA;16B":
         # Four bytes a pixel, two of them grey.
         new = "RGBA"
-    elif found := re.fullmatch("(RGB[AX]?;16)([BL])", raw):
+    elif found := re.fullmatch("((?:RGB[AX]?|CMYK);16)([BL])", raw):
         new = found[1] + {"B": "L", "L": "B"}[found[2]]
     else:
         return None

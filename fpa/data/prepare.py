@@ -26,7 +26,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import PIL
-from PIL import UnidentifiedImageError
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
@@ -330,8 +329,6 @@ class Job:
         try:
             data = self.reader.read(found.place)
             out[:] = decode(data, dataset.resolution, dataset.channels, FILTERS[dataset.filter])
-        except UnidentifiedImageError:
-            return ["no image, or of an unknown format"]
         except Exception as error:
             # Whatever a decoder raises for a file that it cannot read, and there are many.
             return [" ".join(str(error).split()) or type(error).__name__]

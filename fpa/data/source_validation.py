@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, in_words
 from fpa.core.files import digest_of_many, write_json
 from fpa.core.progress import log
 from fpa.core.provenance import STAGES
-from fpa.data.picture import FILTERS, decode
+from fpa.data.picture import FILTERS, decode, is_read
 from fpa.data.readers import FORMERLY, Listing, Reader, list_images
 from fpa.data.sources import SOURCES, DatasetSpec
 from fpa.data.store import Manifest, check_dataset, read_manifest
@@ -47,6 +47,13 @@ def check_source(dataset: DatasetSpec, folder: Path) -> bool:
     source, path = SOURCES[dataset.source], dataset.path
     if path is not None and source.needs_path and Path(path).expanduser().exists():
         _compare(dataset, path, manifest, folder)
+        reasons = [entry.reason.partition(";")[0] for entry in manifest.unreadable]
+        if readable := [kind for kind in reasons if is_read(kind)]:
+            log.warning(
+                "%s was prepared without %d images (%s) that can be read now; delete it to prepare it "
+                "with them",
+                *(folder, len(readable), in_words(sorted({*readable}))),
+            )
     unreadable = len(manifest.unreadable)
     if unreadable > dataset.max_unreadable:
         raise UserError(

@@ -195,6 +195,9 @@ def test_photographs_of_a_phone_are_not_left_out_without_a_word(photographs, tmp
     assert done.returncode == 0, done.stderr
     last = f"mine: 3 images of 16 px in store; not taken: {advice}, 1 .aae, 1 hidden or kept by the system"
     assert done.stderr.splitlines()[-1].endswith(last)
+    # What has been installed meanwhile reads them.
+    heic(True)
+    assert "without 7 images (HEIC) that can be read now" in prepared(7).stderr
     # As the setting stands now.
     done = prepared(6)
     assert done.returncode == 1

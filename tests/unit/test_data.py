@@ -98,11 +98,13 @@ def png_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + about + stated + data
 
 
-def tiff_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
-    """A TIFF of values (H, W) or (H, W, 3); bits: those that it says to use (MaxSampleValue)."""
+def tiff_of_16_bits(values: np.ndarray, bits: int = 0, *more: tuple[int, int]) -> bytes:
+    """A TIFF of values (H, W), (H, W, 3) or CMYK (H, W, 4); bits: those that it says to use
+    (MaxSampleValue); more: further tags."""
     high, wide, *colours = values.shape
     count = colours[0] if colours else 1
-    tags = [(256, wide), (257, high), (259, 1), (262, 2 if colours else 1), (277, count)]
+    tags = [(256, wide), (257, high), (259, 1), (277, count), *more]
+    tags += [(262, {1: 1, 3: 2, 4: 5}[count])] if 262 not in dict(more) else []
     tags += [(273, 200), (278, high), (279, 2 * values.size), (258, 16 if count == 1 else 190)]
     tags += [(281, (1 << bits) - 1)] if bits else []
     entries = [
@@ -110,7 +112,7 @@ def tiff_of_16_bits(values: np.ndarray, bits: int = 0) -> bytes:
         for tag, value in sorted(tags)
     ]
     directory = struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
-    start = (b"II*\0" + directory).ljust(190, b"\0") + struct.pack("<HHH", 16, 16, 16)
+    start = (b"II*\0" + directory).ljust(190, b"\0") + struct.pack("<HHHH", 16, 16, 16, 16)
     return start.ljust(200, b"\0") + values.astype("<u2").tobytes()
 
 
@@ -136,6 +138,27 @@ def test_fewer_bits_in_a_file_of_16_keep_their_brightness(encode, colours, used,
     found = decode(file, 32).astype(int)
     # Pillow rounds where a PPM states its largest value.
     assert abs(found - expected).max() <= (1 if encode is ppm_of_16_bits else 0)
+
+
+@pytest.mark.parametrize(("used", "stated"), [(16, 0), (12, 0), (12, 12)])
+def test_inks_of_16_bits_are_those_of_8(used, stated):
+    values = np.random.default_rng(0).integers(0, 256, (32, 32, 4)).astype(np.uint16)
+    plain = io.BytesIO()
+    Image.frombytes("CMYK", (32, 32), values.astype(np.uint8).tobytes()).save(plain, "TIFF")
+    file = tiff_of_16_bits(values << 8 >> (16 - used), stated)
+    assert np.array_equal(decode(file, 32), decode(plain.getvalue(), 32))
+
+
+def test_white_may_be_zero_in_16_bits():
+    values = np.arange(1024, dtype=np.uint16).reshape(32, 32) << 6
+    assert np.array_equal(
+        decode(tiff_of_16_bits(values, 0, (262, 0)), 32), 255 - decode(tiff_of_16_bits(values), 32)
+    )
+
+
+def test_planes_of_16_bits_are_not_misread():
+    with pytest.raises(ValueError, match="in planes of their own"):
+        decode(tiff_of_16_bits(np.zeros((32, 32, 3), np.uint16), 0, (284, 2)))
 
 
 def test_values_that_fill_16_bits_are_taken_as_such_whatever_the_file_says():
