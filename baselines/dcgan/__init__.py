@@ -9,14 +9,14 @@ from pydantic import Field
 
 from fpa.core.lazy import LazyModule
 from fpa.models.loading import Declaration, lazily
-from fpa.models.settings import StrictSettings
+from fpa.models.settings import Size, StrictSettings
 
 
 class DCGANSettings(StrictSettings):
     """What the constructor takes."""
 
-    latent_dim: int = Field(100, ge=1)
-    width: int = Field(64, ge=1)
+    latent_dim: Size = 100
+    width: Size = 64
     learning_rate: float = Field(2e-4, gt=0)
     ema_decay: float = Field(0.999, ge=0, le=1)
 

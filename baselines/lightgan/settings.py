@@ -5,21 +5,27 @@ import math
 from pydantic import PositiveInt
 
 from fpa.core.errors import UserError
-from fpa.models.settings import DiscriminatorSettings, RecipeSettings, StrictSettings
+from fpa.models.settings import (
+    DiscriminatorSettings,
+    RecipeSettings,
+    Size,
+    StrictSettings,
+    check_attention,
+)
 
 
 class GeneratorSettings(StrictSettings):
     """Hyperparameters of LightGAN's generator; the defaults are the published ones."""
 
-    latent_dim: PositiveInt = 256
+    latent_dim: Size = 256
     """L, the size of the latent z."""
-    fmap_max: PositiveInt = 512
+    fmap_max: Size = 512
     """Most channels of any layer."""
     attention: tuple[PositiveInt, ...] = (32,)
     """Widths (px) whose layer starts with attention."""
-    heads: PositiveInt = 8
+    heads: Size = 8
     """Attention heads."""
-    head_dim: PositiveInt = 64
+    head_dim: Size = 64
     """Size of an attention head."""
 
     def check(self, image_size: int) -> None:
@@ -43,3 +49,5 @@ class LightGANSettings(StrictSettings):
         """UserError unless the networks can be built for images of this size (px)."""
         self.generator.check(image_size)
         self.discriminator.check(image_size)
+        check_attention(self.generator.attention, "generator", 4, image_size // 2)
+        check_attention(self.discriminator.attention, "discriminator", 16, image_size)

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from fpa.core.errors import UserError
-from fpa.models.settings import Decay, StrictSettings
+from fpa.models.settings import Decay, Size, StrictSettings
 
 Preset = Literal["auto", "stylegan2", "paper256", "cifar"]
 
@@ -50,17 +50,17 @@ def heuristic_ema_kimg(batch: int) -> float:
 class NetworkSettings(StrictSettings):
     """Sizes of generator and discriminator; null takes the preset's."""
 
-    latent_dim: PositiveInt = 512
+    latent_dim: Size = 512
     """Z, size of a latent."""
-    w_dim: PositiveInt = 512
+    w_dim: Size = 512
     """W, size of the mapped latent."""
-    mapping_layers: PositiveInt | None = None
+    mapping_layers: Size | None = None
     """Layers from z to w."""
-    channel_base: PositiveInt | None = None
+    channel_base: Size | None = None
     """Channels at size s: this / s, at most channel_max."""
-    channel_max: PositiveInt = 512
+    channel_max: Size = 512
     """Most channels of a layer."""
-    deviation_group: PositiveInt | None = None
+    deviation_group: Size | None = None
     """Samples of a minibatch deviation, at most."""
     residual: bool | None = None
     """Residual discriminator."""

@@ -56,7 +56,7 @@ class Protocol(BaseModel):
     extractor: str
     resize: str
     format: Format
-    n_fake: int = Field(ge=2)
+    n_fake: int = Field(ge=2, le=100_000_000)
     n_real: int | None = Field(ge=2)
     """None for all real images"""
 

@@ -84,6 +84,8 @@ Number = Annotated[
 Positive = Annotated[Number, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Count = Annotated[int, Field(ge=1)]
+Few = Annotated[int, Field(ge=1, le=10_000)]
+"""Of what is drawn, and kept in memory: as many as the verbs take."""
 Name = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=LONGEST_PART)
 ]
@@ -175,7 +177,7 @@ class ProtocolSettings(Section):
     """
     format: Literal["array", "png", "jpeg"] | None = None
     """File format that real and generated images go through: array (none), png or jpeg."""
-    n_fake: Annotated[int, Field(ge=2)] | None = None
+    n_fake: Annotated[int, Field(ge=2, le=100_000_000)] | None = None
     """Samples of each model; with ppl, paths."""
     n_real: Annotated[int, Field(ge=2)] | None = None
     """Real images, drawn at random; null for all."""
@@ -219,12 +221,12 @@ class EvaluationSettings(Section):
 class FigureSettings(Section):
     """What the pictures show."""
 
-    grid: Count = 64
+    grid: Few = 64
     """Samples (and real images) in a grid."""
     real_images: bool = True
     """Real images beside samples, and those nearest to samples. Say false where their licence does
     not let you pass them on: figures, page and bundle then hold none."""
-    paintings: Count = 8
+    paintings: Few = 8
     """Paintings whose traces are saved for the figures and the report's player."""
     strips: Annotated[Once[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     """Which of them are drawn step by step, counted from 0; null for the first three."""
@@ -237,16 +239,16 @@ class FigureSettings(Section):
     counted from 1."""
     strip_columns: int = Field(16, ge=2)
     """Steps in a line of a painting strip."""
-    statistics: Count = 256
+    statistics: int = Field(256, ge=1, le=1_000_000)
     """Paintings behind the step statistics."""
-    interpolations: int = Field(3, ge=1, le=10_000)
+    interpolations: Few = 3
     """Pairs of latents that each model interpolates between."""
-    frames: int = Field(12, ge=2)
+    frames: int = Field(12, ge=2, le=10_000)
     """Images from one latent to the other, both included."""
     target: Positive | None = None
     """Fréchet distance of quick scores for the table of images and hours to it; null for the lowest
     that every model reaches."""
-    neighbours: Count = 10
+    neighbours: Few = 10
     """Samples of each model that are shown with their nearest training images."""
 
 

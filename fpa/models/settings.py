@@ -31,6 +31,10 @@ class StrictSettings(BaseModel):
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """How much of a running mean stays."""
 
+LARGEST = 65_536
+Size = Annotated[int, Field(ge=1, le=LARGEST)]
+"""Units, channels, steps: a network with more fits no machine."""
+
 WITH_HEADS = ("transformer", "rfwp")
 """Sequence networks whose width is split between heads."""
 
@@ -38,30 +42,30 @@ WITH_HEADS = ("transformer", "rfwp")
 class PainterSettings(StrictSettings):
     """Hyperparameters of a painter; the defaults are the paper's main model at 64 x 64."""
 
-    steps: PositiveInt = 64
+    steps: Size = 64
     """T, the number of steps."""
-    latent_dim: PositiveInt = 512
+    latent_dim: Size = 512
     """L, the size of the latent z."""
-    hidden_size: PositiveInt = 1024
+    hidden_size: Size = 1024
     """Units of each layer of the sequence network."""
-    layers: PositiveInt = 1
+    layers: Size = 1
     """Layers of the sequence network."""
     rule: str = "delta"
     """The learning rule: delta, additive, oja, gated_delta, delta_product, rank_r_delta."""
-    updates: PositiveInt = 1
+    updates: Size = 1
     """Rank-1 updates a step: delta_product one after the other, rank_r_delta all at once."""
     inputs: str = "v2"
     """Input generator: v1 the same latent at every step, v2 one latent a step, split one piece of the
     latent a step."""
     sequence: str = "lstm"
     """The sequence network: lstm, transformer, rfwp."""
-    heads: PositiveInt = 8
+    heads: Size = 8
     """transformer, rfwp: heads of a layer."""
-    feedforward_size: PositiveInt = 1024
+    feedforward_size: Size = 1024
     """transformer, rfwp: inner width of the feed-forward layers."""
-    mini_latent_dim: PositiveInt = 8
+    mini_latent_dim: Size = 8
     """v2: size of each step's latent."""
-    mini_input_size: PositiveInt = 128
+    mini_input_size: Size = 128
     """v2, split: size of each step's input."""
     mini_tanh: bool = True
     """v2: tanh on the step latents."""
@@ -69,7 +73,7 @@ class PainterSettings(StrictSettings):
     """v2: the initial state is linear(z), else zero; v1 always has it, split never."""
     position_codes: bool = False
     """Add a learned code to each step's input."""
-    wide_dim: int = Field(0, ge=0)
+    wide_dim: int = Field(0, ge=0, le=LARGEST)
     """Width of a linear + ReLU before the key/value layer; 0: none."""
     softmax_keys: bool = True
     """Softmax on the keys."""
@@ -170,19 +174,19 @@ class DiscriminatorSettings(StrictSettings):
     own 8 x 8 features and wants `view_size` and `reconstruction_size` set no larger than useful.
     """
 
-    fmap_max: PositiveInt = 512
+    fmap_max: Size = 512
     """Most channels of any layer."""
     attention: tuple[PositiveInt, ...] = (32,)
     """Widths (px) whose layer starts with attention."""
-    heads: PositiveInt = 8
+    heads: Size = 8
     """Attention heads."""
-    head_dim: PositiveInt = 64
+    head_dim: Size = 64
     """Size of an attention head."""
-    view_size: int = Field(32, ge=8)
+    view_size: int = Field(32, ge=8, le=256)
     """Width (px) of the small view that gets its own logit."""
-    view_width: PositiveInt = 64
+    view_width: Size = 64
     """Channels of the view's first layer."""
-    reconstruction_size: int = Field(128, ge=16)
+    reconstruction_size: int = Field(128, ge=16, le=1024)
     """Width (px) of the decoder's image."""
 
     def check(self, image_size: int) -> None:
@@ -200,12 +204,25 @@ class DiscriminatorSettings(StrictSettings):
             )
 
 
+def check_attention(widths: tuple[int, ...], name: str, least: int, most: int) -> None:
+    """UserError for widths (px) that no layer of a network has; its layers' are powers of two from `least`
+    to `most`. The published default may name another one, at other sizes than the published ones.
+    """
+    there = [2**n for n in range(int(math.log2(least)), int(math.log2(most)) + 1)]
+    wrong = [width for width in widths if width not in there or widths.count(width) > 1]
+    if wrong and widths != (32,):
+        raise UserError(
+            f"{name}.attention: expected widths of its layers ({', '.join(map(str, there))}), each once, "
+            f"found {wrong[0]}"
+        )
+
+
 class UNetSettings(StrictSettings):
     """Hyperparameters of the U-Net; the default is the paper's."""
 
-    max_multiplier: PositiveInt = 4
+    max_multiplier: Size = 4
     """Widths are the base width x 1, 2, 4, ... up to this."""
-    width: PositiveInt | None = Field(None, multiple_of=UNET_GROUPS)
+    width: Size | None = Field(None, multiple_of=UNET_GROUPS)
     """The base width; null: the image size."""
     tanh_input: bool | None = None
     """tanh on what the U-Net gets; null: where the painter's image has one."""
@@ -285,6 +302,7 @@ class FPASettings(StrictSettings):
     def check(self, image_size: int, channels: int, base: Settings | None) -> None:
         """UserError unless the networks can be built for such images."""
         self.discriminator.check(image_size)
+        check_attention(self.discriminator.attention, "discriminator", 16, image_size)
 
     def part_versions(self) -> dict[str, int]:
         """Versions of the painter's parts, where they are not the first."""

@@ -16,6 +16,7 @@ from fpa.evaluation.protocols import Protocol
 from fpa.experiment.plan import Plan
 from fpa.models.loading import check_processes, check_settings, find_model
 from fpa.reporting.figures import figures
+from fpa.reporting.tables.scores import read_published
 from fpa.runs.folder import RunFolder
 from fpa.runs.run import Run
 from fpa.training.loggers import LOGGERS
@@ -172,6 +173,9 @@ def _check_files(plan: Plan) -> None:
     published = plan.config.published
     if published and not Path(published).is_file():
         missing.append(f"published: there is no file {published}; name a CSV, or leave the key out")
+    elif published:
+        with said_of("published"):
+            read_published(published)
     if missing:
         fetched = [f"{name}: not here, will be fetched" for name in to_fetch(plan)]
         raise UserError("\n".join([*missing, *fetched]))
