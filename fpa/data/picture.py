@@ -211,3 +211,9 @@ def tile(images: np.ndarray, columns: int, gap: int = 1, ground: int = 255) -> n
         y, x = (i // columns) * down, (i % columns) * across
         sheet[:, y : y + height, x : x + width] = image
     return sheet
+
+
+def tiled_picture(images: np.ndarray, columns: int, factor: int = 1, gap: int = 1) -> Image.Image:
+    """The same as a picture, each image enlarged by a whole factor."""
+    enlarged = images.repeat(factor, axis=2).repeat(factor, axis=3)
+    return Image.fromarray(tile(enlarged, columns, gap).transpose(1, 2, 0).squeeze())

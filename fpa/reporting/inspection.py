@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fpa.core.files import atomic_path
-from fpa.data.picture import tile
+from fpa.data.picture import tiled_picture
 from fpa.data.readers import in_words
 from fpa.data.sources import SOURCES
 from fpa.data.store import Manifest
@@ -64,10 +63,9 @@ def contact_sheet(images: np.ndarray, count: int, path: Path) -> None:
     chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int))
     columns = max(1, round(len(chosen) ** 0.5))
     factor = max(1, SHEET_WIDTH // (columns * (images.shape[3] + 1)))
-    enlarged = images[chosen].repeat(factor, axis=2).repeat(factor, axis=3)
-    sheet = tile(enlarged, columns).transpose(1, 2, 0)
+    sheet = tiled_picture(images[chosen], columns, factor)
     about = PngInfo()
     # By this the command line knows a sheet that it may make again (fpa.cli.kinds).
     about.add_text("Software", "fpa")
     with atomic_path(path) as temporary:
-        Image.fromarray(sheet.squeeze()).save(temporary, format="PNG", pnginfo=about)
+        sheet.save(temporary, format="PNG", pnginfo=about)

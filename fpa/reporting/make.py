@@ -131,8 +131,7 @@ def draw(spec: Spec, results: Path) -> None:
         save_figure(drawn, files)
         return
     first, *others = drawn.frames
-    seconds = [drawn.seconds] * len(others) + [drawn.last]
-    times = [round(1000 * second) for second in seconds]
+    times = [round(1000 * seconds) for seconds in drawn.seconds]
     with atomic_path(files[0]) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=times, loop=0)
 

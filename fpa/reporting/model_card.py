@@ -175,18 +175,18 @@ def _table(score: Score) -> str:
     caption = f"Protocol {_protocol(score)}, {score.checkpoint} checkpoint."
     if score.extractor != "inception_v3":
         caption += " Not comparable with Inception's FID."
-    rows = {
-        heading(name, [score.extractor]): {
+    rows = [
+        {
+            "metric": heading(name, [score.extractor]),
             "value": cell(*estimate, name, unknown="not known"),
             "better": "lower" if METRICS[name].lower_is_better else "higher",
         }
         for name, estimate in score.metrics.items()
         if name in METRICS
-    }
+    ]
     if not rows:
         return f"{escape_markdown(caption)} The score is NaN."
-    frame = pd.DataFrame(rows.values(), pd.Index(rows, name="metric"))
-    return to_markdown(frame, caption).rstrip()
+    return to_markdown(pd.DataFrame(rows).set_index("metric"), caption).rstrip()
 
 
 def machine(hardware: Json) -> str:

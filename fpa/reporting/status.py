@@ -16,12 +16,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from fpa.core import artifacts
 from fpa.core.errors import UserError
 from fpa.core.files import load_arrays, write_text
-from fpa.data.picture import tile
+from fpa.data.picture import tiled_picture
 from fpa.evaluation.metrics import METRICS, label_of
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.report import template
@@ -100,6 +98,8 @@ def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState
     status = folder.read_status()
     state, reason = _state(run, results, status)
     log = artifacts.train_log(run.dataset, run.model, folder.path.name)
+    watch = experiment.config.models[run.model].training.watch_protocol
+    watched_in = {p.extractor for p in experiment.protocols if p.name == watch}
     said = {name: getattr(status, name) for name in OF_STATUS} if status else {}
     if state == "trained":
         with suppress(UserError):
@@ -117,18 +117,12 @@ def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState
         folder=run.folder,
         state=state,
         reason=reason,
-        distance=_distance(experiment, run.model),
+        distance=label_of("fid", watched_in),
         log=log,
         log_lines=last_lines(results / log, LOG_LINES) if state in ("failed", "lost") else (),
         snapshots=f"{run.folder}/{artifacts.SNAPSHOTS}" if folder.snapshots.exists() else None,
         **said,
     )
-
-
-def _distance(experiment: Experiment, model: str) -> str:
-    """What the quick score of a model's trainings is called."""
-    watched_by = experiment.config.models[model].training.watch_protocol
-    return label_of("fid", {p.extractor for p in experiment.protocols if p.name == watched_by})
 
 
 def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:
@@ -221,16 +215,14 @@ def numbers(run: RunState) -> list[str]:
         step = run.losses.get("step")
         where = "?" if step is None else f"{step:,.0f}"
         found.append(f"{_values(shown, run.distance)} (step {where})")
-    score = {k: v for k, v in run.score.items() if k in ("fid", "precision", "recall")}
-    best = ""
+    quick = []
+    if score := {k: v for k, v in run.score.items() if k in ("fid", "precision", "recall")}:
+        at = _number(run.score.get("kimg"))
+        quick.append(f"quick score at {at} kimg: {_values(score, run.distance)}")
     if run.best.get("kimg") is not None:
-        best = f"best {run.distance} {_number(run.best.get('fid'))} at {_number(run.best['kimg'])} kimg"
-    if score:
-        at = f"quick score at {_number(run.score.get('kimg'))} kimg: {_values(score, run.distance)}"
-        found.append(f"{at}; {best}" if best else at)
-    elif best:
-        found.append(best)
-    return found
+        best, at = _number(run.best.get("fid")), _number(run.best["kimg"])
+        quick.append(f"best {run.distance} {best} at {at} kimg")
+    return [*found, "; ".join(quick)] if quick else found
 
 
 def _values(found: Numbers, distance: str) -> str:
@@ -276,8 +268,7 @@ def _newest(path: Path, changed: int) -> dict[str, object] | None:
     try:
         with load_arrays(path) as found:
             images, kimg = found["images"][-1], float(found["kimg"][-1])
-        sheet = tile(images, COLUMNS).transpose(1, 2, 0)
-        picture = Image.fromarray(sheet.squeeze())
+        picture = tiled_picture(images, COLUMNS)
     except Exception:
         # Whatever a damaged file leads to: the page is about the others too.
         return None
@@ -310,19 +301,14 @@ def show(
             indent = 2 if every is None else None
             print(json.dumps(found, indent=indent, allow_nan=False), flush=True)
         else:
-            _print_text(experiment.name, states, following=every is not None)
+            live = sys.stdout.isatty()
+            width = shutil.get_terminal_size().columns if live else 10_000
+            now = f"{CLEAR if live else ''}{time.strftime('%H:%M:%S')} "
+            text = to_text(experiment.name, states, width)
+            print(text if every is None else now + text, flush=True)
         if every is None or done:
             return
         try:
             time.sleep(every)
         except KeyboardInterrupt:
             return
-
-
-def _print_text(experiment: str, states: list[RunState], following: bool) -> None:
-    live = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if live else 10_000
-    text = to_text(experiment, states, width)
-    if following:
-        text = f"{CLEAR if live else ''}{time.strftime('%H:%M:%S')} {text}"
-    print(text, flush=True)

@@ -80,11 +80,15 @@ class Spec:
 
 
 class Animation(NamedTuple):
-    """Frames, how long each is shown, and how long the last one."""
+    """Frames and how long each is shown."""
 
     frames: Sequence[Image]
-    seconds: float
-    last: float
+    seconds: Sequence[float]
+
+    @classmethod
+    def staying(cls, frames: Sequence[Image], seconds: float, last: float) -> Animation:
+        """Frames of equal length, but for the last one."""
+        return cls(frames, [seconds] * (len(frames) - 1) + [last])
 
 
 class Context:

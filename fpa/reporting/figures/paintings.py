@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from fpa.core.errors import UserError
 from fpa.core.lazy import plt
-from fpa.data.picture import tile
+from fpa.data.picture import tile, tiled_picture
 from fpa.evaluation.trace import Trace, statistics, step_pictures, to_uint8
 from fpa.reporting.figures.base import (
     SCALING,
@@ -99,7 +98,8 @@ def painting_strips(
     )
     pitch = size + gap
     for ax, (n, line) in zip(axes.flat, rows, strict=True):
-        both = [_row(updates[n, line], across), _row(partial[n, line], across)]
+        white = [(0, across - len(line)), (0, 0), (0, 0), (0, 0)]
+        both = [np.pad(part[n, line], white, constant_values=255) for part in (updates, partial)]
         show_image(ax, tile(np.concatenate(both), across, gap))
         ax.set_yticks([size / 2, pitch + size / 2], ["update", "image"], rotation=90, va="center")
         for i, step in enumerate(line):
@@ -107,12 +107,6 @@ def painting_strips(
         ax.tick_params(length=0, labelsize=6, pad=1)
     set_padding(figure, w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     return figure
-
-
-def _row(pictures: np.ndarray, across: int) -> np.ndarray:
-    """Pictures filled up with white to a whole row."""
-    fill = np.full((across - len(pictures), *pictures.shape[1:]), 255, np.uint8)
-    return np.concatenate([pictures, fill])
 
 
 def chosen_steps(steps: int, wanted: int | Sequence[int]) -> np.ndarray:
@@ -459,13 +453,9 @@ def draw_animation(spec: Spec, results: Path) -> Animation:
     updates, partial = (to_uint8(pictures) for pictures in step_pictures(trace))
     size = updates.shape[-1]
     factor = max(1, ANIMATION_WIDTH // (len(updates) * (size + 1)))
-    frames = []
-    for step in range(updates.shape[1]):
-        both = np.concatenate([updates[:, step], partial[:, step]])
-        both = both.repeat(factor, axis=2).repeat(factor, axis=3)
-        sheet = tile(both, len(updates), factor).transpose(1, 2, 0)
-        frames.append(Image.fromarray(sheet.squeeze()))
-    return Animation(frames, FRAME_SECONDS, LAST_FRAME_SECONDS)
+    both = np.concatenate([updates, partial]).swapaxes(0, 1)
+    frames = [tiled_picture(images, len(updates), factor, factor) for images in both]
+    return Animation.staying(frames, FRAME_SECONDS, LAST_FRAME_SECONDS)
 
 
 register("animation", animation_specs, draw_animation)

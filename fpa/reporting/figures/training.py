@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fpa.core import artifacts
 from fpa.core.errors import UserError, in_words
 from fpa.core.lazy import pd, plt, sns
-from fpa.data.picture import tile
+from fpa.data.picture import tiled_picture
 from fpa.reporting.figures.base import (
     Animation,
     Context,
@@ -298,10 +298,11 @@ def film_specs(context: Context) -> Iterator[Spec]:
 def draw_film(spec: Spec, results: Path) -> Animation:
     """The film so far; of a finished run without snapshots, one frame that says so."""
     found = load(spec.inputs[-1], results)
-    frames = [_note("No snapshots: this run\ncame without them.")]
     if found is not None:
-        frames = film_frames(found)
-    return Animation(frames, FRAME_SECONDS, LAST_FRAME_SECONDS)
+        return Animation.staying(film_frames(found), FRAME_SECONDS, LAST_FRAME_SECONDS)
+    frame = Image.new("RGB", (WIDTH // 2, 4 * BAR), "white")
+    _write(frame, (10, 12), "No snapshots: this run\ncame without them.")
+    return Animation([frame], [LAST_FRAME_SECONDS])
 
 
 def film_frames(film: Mapping[str, np.ndarray]) -> list[Image.Image]:
@@ -322,28 +323,19 @@ def film_frames(film: Mapping[str, np.ndarray]) -> list[Image.Image]:
 
 
 def _frame(images: np.ndarray, kimg: float, fid: float, factor: int, whole: float) -> Image.Image:
-    large = images.repeat(factor, axis=2).repeat(factor, axis=3)
-    sheet = Image.fromarray(tile(large, COLUMNS, factor).transpose(1, 2, 0).squeeze())
+    sheet = tiled_picture(images, COLUMNS, factor, factor)
     frame = Image.new("RGB", (sheet.width, sheet.height + BAR), "white")
     frame.paste(sheet)
-    pen = ImageDraw.Draw(frame)
-    done = kimg / whole if whole else 1.0
-    pen.rectangle((0, sheet.height + 1, round(done * sheet.width), sheet.height + 3), fill="#777")
+    bar = 0, sheet.height + 1, round((kimg / whole if whole else 1) * sheet.width), sheet.height + 3
+    ImageDraw.Draw(frame).rectangle(bar, fill="#777")
     score = f"   distance {fid:.1f}" if math.isfinite(fid) else ""
-    pen.text((4, sheet.height + 6), f"{kimg:.4g} kimg{score}", fill="black", font=_font())
+    _write(frame, (4, sheet.height + 6), f"{kimg:.4g} kimg{score}")
     return frame
 
 
-def _note(text: str) -> Image.Image:
-    """A frame with nothing but words."""
-    frame = Image.new("RGB", (WIDTH // 2, 4 * BAR), "white")
-    ImageDraw.Draw(frame).text((10, 12), text, fill="black", font=_font())
-    return frame
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own, the same everywhere."""
-    return ImageFont.load_default(14)
+def _write(frame: Image.Image, place: tuple[int, int], text: str) -> None:
+    # Pillow's own font, the same everywhere.
+    ImageDraw.Draw(frame).text(place, text, fill="black", font=ImageFont.load_default(14))
 
 
 register("film", film_specs, draw_film)

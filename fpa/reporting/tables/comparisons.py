@@ -162,7 +162,6 @@ def _interval(row: pd.Series) -> str:
 
 
 def _pairs_caption(frame: pd.DataFrame, seeds: int) -> str:
-    """How models were compared, or why they could not be."""
     if frame.empty:
         trainings = "one training" if seeds == 1 else f"{seeds} trainings"
         return (
@@ -328,7 +327,6 @@ def _measures(frame: pd.DataFrame) -> list[str]:
 
 
 def _claims_caption(frame: pd.DataFrame) -> str:
-    """How claims are judged, and how many were."""
     counts = frame["verdict"].value_counts()
     found = ", ".join(f"{counts.get(v, 0)} {v}" for v in (SUPPORTED, NOT_SUPPORTED, UNDECIDED))
     measures = set(_measures(frame))

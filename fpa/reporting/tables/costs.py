@@ -65,7 +65,6 @@ def _models_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def _models_caption(frame: pd.DataFrame) -> str:
-    """What the numbers are and where they were measured."""
     machines = dict.fromkeys(zip(frame["device"], frame["threads"], strict=True))
     places = " and ".join(f"{device}, {cpu_threads(threads)}" for device, threads in machines)
     sizes = ", ".join(map(str, frame["batch_size"].unique()))
@@ -179,7 +178,6 @@ def _range(values: pd.Series, form: str) -> str:
 
 
 def _targets_caption(frame: pd.DataFrame, results: Results) -> str:
-    """What was to be reached, and what counts."""
     lowest = "the lowest that the mean training of every model reaches"
     hardware = [name for name in frame["hardware"].unique() if name]
     refiners = frame.loc[frame["base"].notna(), "model"].drop_duplicates()

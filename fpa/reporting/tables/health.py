@@ -144,7 +144,6 @@ def _health_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def _health_caption(frame: pd.DataFrame) -> str:
-    """What the columns are, and what is looked for."""
     tested = int(frame["close"].notna().sum())
     parts = [
         "Signs of overfitting and of faults, the worst of each model's trainings",

@@ -159,7 +159,6 @@ def _agreement_layout(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _agreement_caption(frame: pd.DataFrame) -> str:
-    """What was compared, and where there was too little."""
     if frame.empty:
         return "Rank correlation of scores: no run has a score or a history."
     parts = [
@@ -238,7 +237,6 @@ def _choices_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
 
 
 def _choices_caption(frame: pd.DataFrame) -> str:
-    """What the rows are."""
     if frame.empty:
         return "Which checkpoint each quick score would have chosen: no run has a history with all."
     fewest, most = frame["n_checkpoints"].min(), frame["n_checkpoints"].max()

@@ -186,11 +186,8 @@ def metric_frame(metric: str, results: Results) -> pd.DataFrame:
         for name in names:
             found = [score.metrics.get(name, UNKNOWN) for score in group]
             values, errors = (pd.Series(part, dtype=float) for part in zip(*found, strict=True))
-            row |= {
-                name: values.mean(),
-                f"{name}_std": values.std(),
-                f"{name}_error": errors.mean(),
-            }
+            row |= {name: values.mean(), f"{name}_std": values.std()}
+            row[f"{name}_error"] = errors.mean()
         row |= {
             "n_seeds": len(group),
             "n_failed": sum(score.status != "ok" for score in group),

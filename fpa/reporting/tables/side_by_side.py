@@ -17,8 +17,6 @@ COMPARABLE = (
     *("n_precision_recall", "checkpoint", "settings", "stages"),
 )
 """What two scores must share to be compared."""
-
-
 SAMPLING = (
     "Standard errors are of sampling: of the same two trained models with other samples. Another "
     "training of either model may differ by several times as much."
@@ -35,13 +33,13 @@ def compare_runs(one: str | Path, two: str | Path) -> str:
     ours, theirs = _scores_of(Path(one)), _scores_of(Path(two))
     pairs = [(ours[name], theirs[name]) for name in ours if name in theirs]
     done = {a.protocol for a, _ in pairs}
-    for protocol in _protocols(ours):
-        if protocol in _protocols(theirs) and protocol not in done:
+    our, their = (dict.fromkeys(s.protocol for s in side.values()) for side in (ours, theirs))
+    for protocol in our:
+        if protocol in their and protocol not in done:
             pairs.append((_only(ours, protocol, one), _only(theirs, protocol, two)))
     if not pairs:
         raise UserError(
-            f"no protocol scores both: {one} has {', '.join(_protocols(ours))}; {two} has "
-            f"{', '.join(_protocols(theirs))}"
+            f"no protocol scores both: {one} has {', '.join(our)}; {two} has {', '.join(their)}"
         )
     return "\n\n".join(comparison(a, b) for a, b in pairs)
 
@@ -52,10 +50,6 @@ def _scores_of(place: Path) -> dict[str, Score]:
     if not paths:
         raise UserError(f"{place} holds no score; `snakemake` makes them, or python -m fpa score")
     return {path.name: Score.read(path) for path in paths}
-
-
-def _protocols(scores: Mapping[str, Score]) -> list[str]:
-    return list(dict.fromkeys(score.protocol for score in scores.values()))
 
 
 def _only(scores: Mapping[str, Score], protocol: str, place: str | Path) -> Score:
@@ -89,22 +83,20 @@ def comparison(one: Score, two: Score) -> str:
                 "in standard errors of sampling": apart,
             }
         )
-    names = [
-        f"{letter}: {s.dataset} {s.model} {_training(s)}({s.run[:10]}), "
-        f"protocol {s.protocol} ({counted(s.as_json())}), {s.checkpoint} checkpoint"
-        for letter, s in (("A", one), ("B", two))
-    ]
-    differing = _differing(_conditions(one), _conditions(two))
-    warning = [f"NOT comparable: {', '.join(differing)}"] if differing else []
+    lines = []
+    for letter, s in ("A", one), ("B", two):
+        # Images that somebody brought are of no training that is known.
+        seed = "" if s.seed is None else f"seed {s.seed} "
+        lines.append(
+            f"{letter}: {s.dataset} {s.model} {seed}({s.run[:10]}), protocol {s.protocol} "
+            f"({counted(s.as_json())}), {s.checkpoint} checkpoint"
+        )
+    if differing := _differing(_conditions(one), _conditions(two)):
+        lines.append(f"NOT comparable: {', '.join(differing)}")
     if not rows:
-        return "\n".join([*names, *warning, "", "No metric has a value of both."])
+        return "\n".join([*lines, "", "No metric has a value of both."])
     table = pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-    return "\n".join([*names, *warning, "", table, "", SAMPLING])
-
-
-def _training(score: Score) -> str:
-    """The training's seed; images that somebody brought are of none that is known."""
-    return "" if score.seed is None else f"seed {score.seed} "
+    return "\n".join([*lines, "", table, "", SAMPLING])
 
 
 def _conditions(score: Score) -> dict[str, object]:
