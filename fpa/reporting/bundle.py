@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 import fpa
 from fpa.core import artifacts
-from fpa.core.artifacts import run_name
 from fpa.core.errors import UserError
 from fpa.core.files import (
     DAMAGED,
@@ -217,21 +216,15 @@ def _check_contents(path: Path, text: bytes, files: dict[str, File]) -> Experime
     try:
         experiment = Experiment.parse(json.loads(text), path)
         expected = {artifacts.EXPERIMENT, *contents(experiment, weights=True, optional=True)}
-        folders = [
-            (
-                run.folder,
-                artifacts.run_folder(run.dataset, run.model, run_name(run.seed, run.digest)),
-            )
-            for run in experiment.runs
-        ]
     except Exception as error:
         # Whatever the figures of a made-up experiment lead to.
         raise UserError(
             f"{path}: its {artifacts.EXPERIMENT} is not one of this version ({fpa.__version__})"
         ) from error
-    for found, computed in folders:
-        if found != computed:
-            raise UserError(f"{path}: its {artifacts.EXPERIMENT} has a run in {found!r}")
+    for run in experiment.runs:
+        name = artifacts.run_name(run.seed, run.digest)
+        if run.folder != artifacts.run_folder(run.dataset, run.model, name):
+            raise UserError(f"{path}: its {artifacts.EXPERIMENT} has a run in {run.folder!r}")
     for name in files:
         inside = name.startswith((artifacts.EXPERIMENT, *IN_FOLDERS))
         if name not in expected or not inside or ".." in name.split("/"):

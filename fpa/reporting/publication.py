@@ -299,15 +299,11 @@ def _other_scores(
             model, score, sampled, data, scratch, device or torch.device("cpu")
         )
         wrong = evaluate.differences(score.metrics, found)
-        log.info(
-            "%s/%s, protocol %s: %s samples; %s",
-            MODELS,
-            model.name,
-            protocol.name,
-            "the same" if same_samples else "not bit for bit the same",
-            "its scores are as published" if not wrong else "its scores differ",
-        )
-        problems += [f"{MODELS}/{model.name}, protocol {protocol.name}: {what}" for what in wrong]
+        name = f"{MODELS}/{model.name}, protocol {protocol.name}"
+        samples = "the same" if same_samples else "not bit for bit the same"
+        scores = "differ" if wrong else "are as published"
+        log.info("%s: %s samples; its scores %s", name, samples, scores)
+        problems += [f"{name}: {what}" for what in wrong]
     return problems
 
 

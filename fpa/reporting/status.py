@@ -126,7 +126,6 @@ def _run_state(experiment: Experiment, run: RunEntry, results: Path) -> RunState
 
 
 def _state(run: RunEntry, results: Path, status: Status | None) -> tuple[str, str]:
-    """A run's state and the reason."""
     plain, reason = status_of(run, results)
     if plain == "ok":
         return "trained", ""

@@ -153,14 +153,10 @@ def draw_keys(spec: Spec, results: Path) -> Figure:
     shown = list(product(paintings, range(channels)))
     across = min(3, len(shown))
     down = -(-len(shown) // across)
-    width = TEXT_WIDTH / 3
+    size = TEXT_WIDTH / 3 * across, TEXT_WIDTH / 3 * down
+    ratios = {"width_ratios": [3, 2] * across, "height_ratios": [3, 2] * down}
     figure, grid = plt.subplots(
-        2 * down,
-        2 * across,
-        figsize=(width * across, width * down),
-        width_ratios=[3, 2] * across,
-        height_ratios=[3, 2] * down,
-        squeeze=False,
+        2 * down, 2 * across, figsize=size, squeeze=False, gridspec_kw=ratios
     )
     set_padding(figure, w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
     for ax in grid.flat:
@@ -294,18 +290,17 @@ def _spectra(figure: Figure, lines: Axes, heat: Axes, spectrum: np.ndarray) -> N
     """Mean singular values (N, T, D) -> (T, D) as lines at some steps and as a map of all."""
     mean = spectrum.mean(axis=0)
     steps, size = mean.shape
-    place = np.arange(1, size + 1)
-    shown = chosen_steps(steps, 5)
-    for step in shown:
-        values = np.where(mean[step] > FLOOR, mean[step], np.nan)
+    shown = np.where(mean > FLOOR, mean, np.nan)
+    for step in chosen_steps(steps, 5):
         colour = plt.get_cmap(STEPS)(step / max(steps - 1, 1) * 0.9)
-        lines.plot(place, values, color=colour, marker="o", markersize=2, label=f"{step + 1}")
+        look = {"color": colour, "marker": "o", "markersize": 2, "label": f"{step + 1}"}
+        lines.plot(np.arange(1, size + 1), shown[step], **look)
     lines.set(yscale="log", xlabel="index", title="singular values")
     lines.legend(
         title="step", ncols=2, handlelength=0.8, columnspacing=0.8, fontsize=6, title_fontsize=6
     )
     picture = heat.imshow(
-        np.where(mean > FLOOR, mean, np.nan).T,
+        shown.T,
         norm="log",
         vmin=FLOOR,
         vmax=max(1.0, float(mean.max())),

@@ -56,10 +56,8 @@ def draw_samples(spec: Spec, results: Path) -> Figure:
     columns = int(np.ceil(np.sqrt(count)))
     across = min(len(grids), 2 if len(grids) in (2, 4) else 3)
     down = -(-len(grids) // across)
-    width, room = TEXT_WIDTH / across, room_for_lines(labels.values())
-    figure, axes = plt.subplots(
-        down, across, figsize=(TEXT_WIDTH, down * (width + 0.2 + room)), squeeze=False
-    )
+    size = TEXT_WIDTH, down * (TEXT_WIDTH / across + 0.2 + room_for_lines(labels.values()))
+    figure, axes = plt.subplots(down, across, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
         ax.set_anchor("S")  # all room is above, where titles of several lines are
@@ -144,8 +142,8 @@ def draw_neighbours(spec: Spec, results: Path) -> Figure:
     found: dict[str, Mapping[str, np.ndarray] | None] = load_by_model(spec, results)
     colours = model_colours(spec.models)
     there = [part for part in found.values() if part is not None]
-    count, nearest = len(there[0]["samples"]), max(_rows(part) for part in there)
-    height = max(0.62 * TEXT_WIDTH * (nearest + 1) / count, 0.9) + 0.25
+    count, most = len(there[0]["samples"]), max(len(_rows(part)) for part in there)
+    height = max(0.62 * TEXT_WIDTH * most / count, 0.9) + 0.25
     height += room_for_lines(spec.models.values())
     size = TEXT_WIDTH, height * len(found)
     figure, axes = plt.subplots(len(found), 2, figsize=size, squeeze=False, width_ratios=[7, 3])
@@ -158,9 +156,7 @@ def draw_neighbours(spec: Spec, results: Path) -> Figure:
             empty_panel(pictures, "run missing")
             empty_panel(curve, "")
             continue
-        rows = [part["samples"]]
-        if _rows(part):
-            rows += [*part["nearest"].swapaxes(0, 1)]
+        rows = _rows(part)
         show_image(pictures, tile(np.concatenate(rows), count))
         names = ["sample", "nearest", *(f"{row}." for row in range(2, len(rows)))][: len(rows)]
         pitch = part["samples"].shape[-1] + 1
@@ -179,9 +175,9 @@ def draw_neighbours(spec: Spec, results: Path) -> Figure:
     return figure
 
 
-def _rows(part: Mapping[str, np.ndarray]) -> int:
-    """Training images below each sample."""
-    return part["nearest"].shape[1] if "nearest" in part else 0
+def _rows(part: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The samples, and below them their nearest training images, where these may be shown."""
+    return [part["samples"], *(part["nearest"].swapaxes(0, 1) if "nearest" in part else ())]
 
 
 register("neighbours", neighbours_specs, draw_neighbours)

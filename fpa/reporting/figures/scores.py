@@ -70,14 +70,10 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
     colours = model_colours(labels)
     panels, datasets = _panels(scores), list(scores["dataset"].unique())
     line = (0.16 + room_for_lines(labels.values())) * len(labels) + 0.45
-    width = min(TEXT_WIDTH, 1.9 * len(datasets) + 1 + room_beside(labels.values()))
-    figure, grid = plt.subplots(
-        max(len(panels), 1),
-        len(datasets),
-        figsize=(width, line * max(len(panels), 1) + 0.3),
-        squeeze=False,
-        sharey=True,
-    )
+    down, across = max(len(panels), 1), len(datasets)
+    width = min(TEXT_WIDTH, 1.9 * across + 1 + room_beside(labels.values()))
+    size = width, line * down + 0.3
+    figure, grid = plt.subplots(down, across, figsize=size, squeeze=False, sharey=True)
     if not panels:
         empty_panel(grid[0, 0], "no run has a finite score")
     for row, (protocol, metric) in zip(grid, panels, strict=False):
@@ -96,8 +92,8 @@ def score_panels(scores: pd.DataFrame, seeds: Sequence[int], labels: Labels) -> 
         row[0].set_ylim(len(labels) - 0.5, -0.5)
         row[0].set_ylabel(_panel_title(scores, protocol, metric))
     for ax, dataset in zip(grid[0], datasets, strict=True):
-        size = scores.loc[scores["dataset"] == dataset, "resolution"].iloc[0]
-        ax.set_title(f"{dataset}\n{size} px" if len(datasets) > 4 else f"{dataset} {size} px")
+        side = scores.loc[scores["dataset"] == dataset, "resolution"].iloc[0]
+        ax.set_title(f"{dataset}\n{side} px" if across > 4 else f"{dataset} {side} px")
     figure.align_ylabels(grid[:, 0])
     return figure
 
@@ -231,21 +227,16 @@ def draw_tradeoffs(spec: Spec, results: Path) -> Figure:
         minutes=1000 * models["kimg"] / models["training_images_per_second"] / 60,
     )
     datasets = list(scores["dataset"].unique())
-    room = 0.14 + room_for_lines(labels.values())
-    figure, grid = plt.subplots(
-        len(datasets),
-        len(COSTS),
-        figsize=(TEXT_WIDTH, max(2.6 * len(datasets), room * len(labels) + 0.4)),
-        squeeze=False,
-        sharey="row",
-    )
+    legend = (0.14 + room_for_lines(labels.values())) * len(labels) + 0.4
+    down, size = len(datasets), (TEXT_WIDTH, max(2.6 * len(datasets), legend))
+    figure, grid = plt.subplots(down, len(COSTS), figsize=size, squeeze=False, sharey="row")
     for axes, dataset in zip(grid, datasets, strict=True):
         here = scores[scores["dataset"] == dataset]
         points = mean_and_error(here, "fid").dropna(subset="mean")
         points = points.join(costs[costs["dataset"] == dataset].set_index("model")[list(COSTS)])
         for ax, cost in zip(axes, COSTS, strict=True):
             _tradeoff(ax, points.dropna(subset=cost), cost, labels)
-        axes[0].set_ylabel("Fréchet distance" + (f", {dataset}" if len(datasets) > 1 else ""))
+        axes[0].set_ylabel("Fréchet distance" + (f", {dataset}" if down > 1 else ""))
     for ax, name in zip(grid[-1], COSTS.values(), strict=True):
         ax.set_xlabel(name)
     colours, markers = model_colours(labels), model_markers(labels)
@@ -425,10 +416,9 @@ def draw_ablation(spec: Spec, results: Path) -> Figure:
     panels, datasets = _panels(scores), list(scores["dataset"].unique())
     if not panels:
         raise UserError("none of the models with different steps has a score")
-    size = min(TEXT_WIDTH, 2.4 * len(datasets) + 1), 1.7 * len(panels) + 0.5
-    figure, grid = plt.subplots(
-        len(panels), len(datasets), figsize=size, squeeze=False, sharex=True
-    )
+    down, across = len(panels), len(datasets)
+    size = min(TEXT_WIDTH, 2.4 * across + 1), 1.7 * down + 0.5
+    figure, grid = plt.subplots(down, across, figsize=size, squeeze=False, sharex=True)
     every = sorted(set(steps.values()))
     for row, (protocol, metric) in zip(grid, panels, strict=True):
         for ax, dataset in zip(row, datasets, strict=True):

@@ -52,12 +52,11 @@ QUICK = {"fid": "Fréchet distance", "precision": "precision", "recall": "recall
 
 
 def progress_specs(context: Context) -> Iterator[Spec]:
-    count = len(context.seeds)
-    band = (
-        f"mean of {count} seeds, band from the lowest to the highest"
-        if count > 1
-        else "one seed, so no band"
-    )
+    band = "one seed, so no band"
+    if len(context.seeds) > 1:
+        band = f"mean of {len(context.seeds)} seeds, band from the lowest to the highest"
+    refined = in_words([context.labels[name] for name in context.refiners])
+    dotted = f" Dotted: the frozen painter below {refined}." if refined else ""
     training = context.config.training
     protocols = {protocol.name: protocol for protocol in context.experiment.protocols}
     extractor = protocols[str(training.watch_protocol)].extractor
@@ -69,17 +68,11 @@ def progress_specs(context: Context) -> Iterator[Spec]:
             category=CATEGORY,
             caption=f"Fréchet distance, precision and recall of the EMA generator on {dataset} while it "
             f"trains ({training.watch_images:,} samples of its own, {training.watch_protocol} "
-            f"protocol, {extractor} features): {band}.{_before(context)}",
+            f"protocol, {extractor} features): {band}.{dotted}",
             inputs=context.inputs(artifacts.HISTORY, dataset),
             lines=True,
             options={"extractor": extractor},
         )
-
-
-def _before(context: Context) -> str:
-    """What the dotted lines are, where there are any."""
-    refined = [context.labels[name] for name in context.refiners]
-    return f" Dotted: the frozen painter below {in_words(refined)}." if refined else ""
 
 
 def draw_progress(spec: Spec, results: Path) -> Figure:

@@ -9,15 +9,7 @@ from fpa.core.errors import cpu_threads, in_words
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
 from fpa.reporting.results import Results, RunResults
-from fpa.reporting.tables.base import (
-    TABLES,
-    Made,
-    Table,
-    number,
-    own_columns,
-    row_names,
-    sentence,
-)
+from fpa.reporting.tables.base import TABLES, Made, Table, number, own_columns, row_names, sentence
 from fpa.runs.folder import Cost
 
 # Size and speed ----------------------------------------------------------------------------------

@@ -9,15 +9,7 @@ from itertools import combinations
 from fpa.core.lazy import pd, stats
 from fpa.evaluation.metrics import METRICS, label_of
 from fpa.reporting.results import Results, RunResults
-from fpa.reporting.tables.base import (
-    TABLES,
-    Made,
-    Table,
-    number,
-    own_columns,
-    row_names,
-    sentence,
-)
+from fpa.reporting.tables.base import TABLES, Made, Table, number, own_columns, row_names, sentence
 
 FEWEST = 5
 """Observations without which a rank correlation is not worth a number: of four, one in 24 orders

@@ -108,14 +108,10 @@ def _scores_layout(tidy: pd.DataFrame, results: Results) -> pd.DataFrame:
     for name in METRICS:
         if name in measured:
             rows = named[named["metric"] == name].groupby("Model", sort=False)
-            columns[heading(name, tidy["extractor"])] = {
-                model: cell(
-                    group["value"].mean(),
-                    group["value"].std() if several else group["error"].mean(),
-                    name,
-                )
-                for model, group in rows
-            }
+            means = rows["value"].mean()
+            spreads = rows["value"].std() if several else rows["error"].mean()
+            cells = [cell(*both, name) for both in zip(means, spreads, strict=True)]
+            columns[heading(name, tidy["extractor"])] = pd.Series(cells, means.index)
     table = pd.DataFrame(columns, index=pd.Index(named["Model"].unique(), name="Model"))
     statuses = named.groupby("Model", sort=False)["status"].first()
     words = statuses.replace({"ok": "—", **STATUS_WORDS})
@@ -151,11 +147,10 @@ def metric_table(metric: str, results: Results) -> Made:
     extractors = list(frame["extractor"].unique())
     label = heading(metric, extractors)
     title = f"{label} in {', '.join(extractors)} features"
-    if metric == "fid":
-        inception = label != METRICS["fid"].elsewhere
-        title = (
-            f"{label} (Inception-v3 features)" if inception else f"{title} (not an Inception FID)"
-        )
+    if metric == "fid" and label == METRICS["fid"].elsewhere:
+        title += " (not an Inception FID)"
+    elif metric == "fid":
+        title = f"{label} (Inception-v3 features)"
     trainings = (frame["n_seeds"] - frame["n_failed"]).tolist()
     shown = spread(trainings, bool(frame[f"{metric}_error"].notna().any()))
     better = "lower" if METRICS[metric].lower_is_better else "higher"
@@ -202,7 +197,6 @@ def metric_frame(metric: str, results: Results) -> pd.DataFrame:
 
 
 def _first_known(group: Sequence[Score], field: str) -> object:
-    """The first value of a field that is known, None if none is."""
     values = (getattr(score, field) for score in group)
     return next((value for value in values if value is not None), None)
 
