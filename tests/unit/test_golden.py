@@ -2,7 +2,7 @@
 
     make golden        writes what this code computes to tests/data/golden.json
 
-Digests of the default experiment and the paper's are compared exactly. Of each stage a small output
+Digests of the experiments on digits and the paper's are compared exactly. Of each stage a small output
 is summed up in a few numbers, which other machines reproduce to rounding; a number that differs by
 more means that the stage computes something else, and wants its number in fpa/core/provenance.py (or
 its class's version) raised.
@@ -62,9 +62,10 @@ SPACE = Space("efficientnet_lite0-32px", "clean", "array")
 
 
 def digests() -> dict[str, str]:
-    """Digests of every run of the default experiment and of the paper's."""
+    """Digests of every run of the default experiment, of the same with more seeds, and of the paper's."""
     found = {}
-    for path in (ROOT / "config.yaml", ROOT / "experiments" / "paper.yaml"):
+    for name in ("config.yaml", "experiments/digits-seeds.yaml", "experiments/paper.yaml"):
+        path = ROOT / name
         experiment = Plan({**read_config(path), "results": "somewhere/else"})
         for run in experiment.all_runs():
             place = f"{experiment.name} {run.dataset.name} {run.model.name} {run.seed}"
