@@ -124,7 +124,7 @@ def evaluate(
         raise UserError("only a reference file has a digest to compare; leave it out here")
     opened = open_images(images)
     known = reference.load(real, digest) if kept else None
-    opened_real = None if known else open_images(real)
+    opened_real: Any = None if known else open_images(real)
     n_fake = min(len(opened), protocol.n_fake)
     found = Conditions.of(protocol, settings.groups, False)._replace(n_fake=n_fake)
     check_computable(settings.metrics, found)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
@@ -28,6 +28,7 @@ from fpa.core.files import (
     locked,
     new_array,
     read_json,
+    read_record,
     write_json,
 )
 from fpa.core.lazy import LazyModule
@@ -235,13 +236,10 @@ def load_of_store(path: str | Path, store: Path) -> Features:
 
 def load(path: str | Path) -> Features:
     """Features and their description; UserError when they are missing or broken."""
-    about = read_json(artifacts.describing(path), made_by="python -m fpa features")
-    array = load_array(path, mmap_mode="r")
-    try:
-        info = FeatureInfo.model_validate(about)
-    except ValidationError:
-        info = FeatureInfo()
-    size = info.features
+    wrong = "does not describe features; delete it and run again"
+    made_by = "python -m fpa features"
+    info = read_record(FeatureInfo, artifacts.describing(path), wrong, made_by)
+    array, size = load_array(path, mmap_mode="r"), info.features
     if array.ndim != 2 or size is None or array.shape[1] < size:
         raise UserError(f"{path} holds no features; delete it and run again")
     logits = array[:, size:] if array.shape[1] > size else None

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    JsonValue,
-    PlainSerializer,
-    PlainValidator,
-)
+from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, PlainValidator
 
 from fpa.core.errors import UserError
 from fpa.core.files import read_record, write_json
@@ -58,11 +52,8 @@ Recorded = Annotated[Estimate, PlainValidator(_read_estimate), PlainSerializer(_
 Status = Literal["ok", "nan", "missing", "failed", "unfinished"]
 
 
-class Score(BaseModel):
-    """What was measured, by which protocol, of which images, with which versions: a score file.
-
-    A field is a column of the tables of scores, in this order, where it is not one of DETAILS.
-    """
+class Columns(BaseModel):
+    """What tables of scores say of a score, in this order; a field is a column."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -91,6 +82,10 @@ class Score(BaseModel):
     run: str
     """Digest of the run, or of the images that somebody brings"""
 
+
+class Score(Columns):
+    """What was measured, by which protocol, of which images, with which versions: a score file."""
+
     generator_parameters: int | None = None
     resize: str | None = None
     format: str | None = None
@@ -110,15 +105,6 @@ class Score(BaseModel):
     """The version of each stage that had a part in it"""
     versions: dict[str, str] = {}
     """Of this code and the libraries"""
-
-    DETAILS: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("generator_parameters", "resize", "format", "not_finite", "settings"),
-            *("weights_sha256", "real_sha256", "fake_sha256"),
-            *("trained_sha256", "reference_sha256", "stages", "versions"),
-        }
-    )
-    """Fields that are no columns of the tables of scores."""
 
     @classmethod
     def read(cls, path: str | Path) -> Score:
@@ -140,8 +126,7 @@ class Score(BaseModel):
         return [
             {
                 key: part
-                for field in type(self).model_fields
-                if field not in self.DETAILS
+                for field in Columns.model_fields
                 for key, part in (
                     {"metric": name, "error": estimate.error, "value": estimate.value}
                     if field == "metrics"

@@ -64,7 +64,7 @@ def statistics(trace: Trace) -> dict[str, np.ndarray]:
     """
     # One painting at a time: all partial images of many would not fit into memory.
     rows = [_of_one(pick(trace, n)) for n in range(len(trace["right"]))]
-    return _stack(rows)
+    return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
 
 
 def join(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -80,10 +80,6 @@ PER_EXPERIMENT = ("tanh", "initial")
 def pick(trace: Trace, n: int) -> dict[str, np.ndarray]:
     """The trace of one painting of several."""
     return {k: v if k in PER_EXPERIMENT else v[n : n + 1] for k, v in trace.items()}
-
-
-def _stack(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
 
 
 def _of_one(trace: Trace) -> dict[str, np.ndarray]:

@@ -482,12 +482,12 @@ def state_of(
     state = {}
     for name, own in network.state_dict().items():
         if names[name] not in tensors:
-            raise UserError(f"{where} lacks the tensor {names[name]}, {_shape(own)}")
+            raise UserError(f"{where} lacks the tensor {names[name]}, {tuple(own.shape)}")
         state[name] = _fitted(tensors[names[name]], own, f"{where}: {names[name]}")
     others = [name for name in tensors if name not in set(names.values())]
     if others:
         raise UserError(
-            f"{where} holds {others[0]}, {_shape(tensors[others[0]])}, which this model has no "
+            f"{where} holds {others[0]}, {tuple(tensors[others[0]].shape)}, which this model has no "
             "place for; do the arguments belong to the checkpoint?"
         )
     return state
@@ -499,7 +499,7 @@ def _fitted(tensor: Tensor, own: Tensor, where: str) -> Tensor:
         # R_q (1, heads, E, E), r_b (1, heads, 1, E): ours is (heads, E, 1).
         tensor = tensor[0] if tensor.shape[1:] == own.shape else tensor[0].transpose(1, 2)
     if tensor.shape != own.shape:
-        raise UserError(f"{where} is {_shape(tensor)}, expected {_shape(own)}")
+        raise UserError(f"{where} is {tuple(tensor.shape)}, expected {tuple(own.shape)}")
     if tensor.is_floating_point() != own.is_floating_point():
         raise UserError(f"{where} is {tensor.dtype}, expected {own.dtype}")
     return tensor.to(own.dtype).contiguous()
@@ -526,10 +526,6 @@ def moments_of(
             fitting = value if kind == "step" else _fitted(value, parameters[name], kind)
             found[f"{kind}.{name}"] = fitting
     return found
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"({', '.join(map(str, tensor.shape))})"
 
 
 def _reason(error: Exception) -> str:

@@ -64,14 +64,14 @@ class Batches:
         assert self.reader
         if self._next is None or self._next[0] != self.feed.state_dict():
             # The first batch, or the training has gone back to a checkpoint.
-            self._submit(self.feed)
+            self._submit()
         assert self._next
         batch = self._next[1].result()
         self.feed.next_rows()
-        self._submit(self.feed)
+        self._submit()
         return to_device(batch, self.device)
 
-    def _submit(self, feed: EpochSampler) -> None:
+    def _submit(self) -> None:
         assert self.reader
-        rows = distributed.shard(copy.copy(feed).next_rows())
-        self._next = (feed.state_dict(), self.reader.submit(self._from_host, rows))
+        rows = distributed.shard(copy.copy(self.feed).next_rows())
+        self._next = (self.feed.state_dict(), self.reader.submit(self._from_host, rows))

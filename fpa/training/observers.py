@@ -111,13 +111,12 @@ class SnapshotLog(FileObserver):
     def __init__(self, path: Path, step: int) -> None:
         """Begin with the snapshots of the file, up to a step."""
         self.path = path
-        self.frames: list[dict[str, np.ndarray]] = []
-        self.cut(step, _read_snapshots(path))
+        self.frames = _read_snapshots(path)
+        self.cut(step)
 
-    def cut(self, step: int, frames: list[dict[str, np.ndarray]] | None = None) -> None:
+    def cut(self, step: int) -> None:
         """Forget the snapshots after a step: the training has gone back to it."""
-        frames = self.frames if frames is None else frames
-        self.frames = [frame for frame in frames if frame["step"] <= step]
+        self.frames = [frame for frame in self.frames if frame["step"] <= step]
 
     def on_step(self, training: Training) -> None:
         for row in training.new_rows:

@@ -115,7 +115,10 @@ BIAS = "decoder1.layers.0.1.bias"
 REFUSED = [
     ("it asks to run", lambda s: s.update(version=Payload(print, "this ran"))),
     ("lacks the tensor kvb_net.weight, (99, 16)", lambda s: without(s, "GE.kvb_net.weight")),
-    ("kvb_net.bias is (3), expected (99)", lambda s: s["GAN"].update({"G.kvb_net.bias": ZEROS[0]})),
+    (
+        "kvb_net.bias is (3,), expected (99,)",
+        lambda s: s["GAN"].update({"G.kvb_net.bias": ZEROS[0]}),
+    ),
     (BIAS, lambda s: without(s, f"D.{BIAS}", f"D_aug.D.{BIAS}")),
     (
         "holds wide_net.0.weight, (2, 2), which",

@@ -8,6 +8,7 @@ they look before they download, and torch reads nothing but tensors from them.
 import io
 import os
 import pickle
+import re
 import tempfile
 import zipfile
 from collections import OrderedDict
@@ -177,7 +178,7 @@ def tensors_of_torchscript(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            (pickled,) = (n for n in archive.namelist() if n.count("/") == 1 and _is_data(n))
+            (pickled,) = (n for n in archive.namelist() if re.fullmatch(r"[^/]*/data\.pkl", n))
             folder = pickled.partition("/")[0]
             root = _Unpickler(archive, folder, archive.read(pickled)).load()
     except (
@@ -188,10 +189,6 @@ def tensors_of_torchscript(path: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     _gather(root, "", found)
     return found
-
-
-def _is_data(name: str) -> bool:
-    return name.endswith("/data.pkl")
 
 
 def _gather(module: Any, prefix: str, found: dict[str, Tensor]) -> None:
