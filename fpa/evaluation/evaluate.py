@@ -1,4 +1,4 @@
-"""Scores: of any set of images by a protocol, of finished runs, and of published models again."""
+"""Scores: of any set of images by a protocol, and of finished runs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ import numpy as np
 
 from fpa.core import artifacts, provenance
 from fpa.core.errors import UserError
-from fpa.core.files import file_digest
-from fpa.core.lazy import torch
 from fpa.core.progress import Progress, log
 from fpa.core.provenance import STAGES
-from fpa.data.store import open_store
-from fpa.evaluation import extractors, features, precision_recall, protocols, reference, sampling
+from fpa.evaluation import extractors, features, precision_recall, protocols, reference
 from fpa.evaluation.distances import Estimate
 from fpa.evaluation.extractors import PAIRS, ExtractorInfo
 from fpa.evaluation.features import Features
 from fpa.evaluation.image_sets import ImageFiles, content_digest, first, open_images
 from fpa.evaluation.metrics import METRICS, Conditions, metrics_of_images
 from fpa.evaluation.path_length import PathLength
-from fpa.evaluation.protocols import Protocol, Space
+from fpa.evaluation.protocols import Protocol
 from fpa.evaluation.scores import (
     Pair,
     Score,
@@ -374,94 +371,3 @@ def _measured(
         "stages": {**stages, **real.stages, **fake.stages, "score": STAGES["score"]},
         "versions": provenance.versions(),
     }
-
-
-# A published model's scores, made again ------------------------------------------------------
-
-RELATIVE = 1e-3
-"""Another machine rounds differently, which changes some pixels of some samples by 1 of 255."""
-OF_ERROR = 0.1
-"""The same in standard errors of sampling, for distances near zero: other samples of the same model
-differ by ten times as much."""
-SHARE = 2e-3
-"""The same for precision and recall, which are shares of images: a few of them cross a border."""
-
-
-def rescore(
-    model_folder: Path,
-    score: Score,
-    sampled: int,
-    data: Path,
-    scratch: Path,
-    device: torch.device,
-) -> tuple[bool, dict[str, Estimate]]:
-    """Sample from an export as a score says, and measure the samples again.
-
-    Returns whether the samples are those that were scored, bit for bit, and the metrics by name; none
-    where features are not finite.
-
-    sampled: images that were drawn, of which the score may be of the first only. data: the data
-    folder, with the prepared images, and features of them and the extractor where they are there.
-    scratch: a folder for what is made. Metrics that need the cross-check are left out.
-    UserError when the export or the data are missing, or not those of the score.
-    """
-    # Only here: scores of features need no torch.
-    from fpa.runs import generators
-
-    try:
-        settings = Settings(**score.settings)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise UserError(f"{model_folder}: its score file is not one of this version") from error
-    if not (score.n_fake and score.real_sha256 and score.resize and score.format):
-        raise UserError(f"{model_folder}: its score file is not one of this version")
-    space = Space.parse(f"{score.extractor}.{score.resize}.{score.format}")
-    run = generators.read_exported_run(model_folder)
-    if run.digest != score.run:
-        raise UserError(
-            f"{model_folder} is the run {run.digest[:10]}, but its score file is of "
-            f"{score.run[:10]}; export that run again"
-        )
-    store = data / run.store
-    _, manifest = open_store(store)
-    if manifest.images_sha256 != score.real_sha256:
-        raise UserError(
-            f"{store} holds other images than {score.dataset} was scored against (digest "
-            f"{manifest.images_sha256[:12]}..., expected {score.real_sha256[:12]}...)"
-        )
-    described = data / artifacts.extractor(space.extractor)
-    extractor = described if described.exists() else extractors.obtained(space.extractor, scratch)
-    real = data / artifacts.real_features(store.name, space)
-    if not real.exists():
-        real = scratch / artifacts.real_features(store.name, space)
-    known = features.of_store(store, space, extractor, device, real)
-    model = generators.load_export(model_folder)
-    model.to(device)
-    images, fake = scratch / "samples.npy", scratch / f"features.{space}.npy"
-    bar = Progress(sampled, f"sampling {model_folder.name}", "images")
-    chunks = sampling.sample_chunks(model.ema, model.latent_dim, sampled, settings.seed, device)
-    sampling.save(images, chunks, sampled, {}, bar)
-    bar.close()
-    features.compute_file(images, space, extractor, device, fake, score.n_fake)
-    both = pair(choose(known, score.n_real, settings.seed), features.load(fake))
-    return file_digest(images) == score.fake_sha256, measure(both, None, settings)
-
-
-def differences(published: Mapping[str, Estimate], found: Mapping[str, Estimate]) -> list[str]:
-    """Where metrics are further from published ones than rounding explains: one phrase each."""
-    phrases = []
-    for name, made in found.items():
-        if name not in published:
-            phrases.append(f"{name} is not in the score file")
-            continue
-        one, two = published[name].value, made.value
-        if math.isnan(one) and math.isnan(two):
-            continue
-        error = published[name].error
-        if name in ("precision", "recall"):
-            allowed = SHARE
-        else:
-            allowed = RELATIVE * abs(one) + (0 if math.isnan(error) else OF_ERROR * error)
-        if not abs(one - two) <= allowed:
-            phrases.append(f"{name} is {two:.6g}, published {one:.6g} (allowed: {allowed:.2g})")
-    missing = [] if found or not published else ["its features are not finite"]
-    return missing + phrases

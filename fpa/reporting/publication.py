@@ -26,7 +26,7 @@ from fpa.core.errors import UserError, in_words, one_line
 from fpa.core.files import file_digest, read_json, read_record
 from fpa.core.lazy import torch
 from fpa.core.progress import log
-from fpa.evaluation import evaluate
+from fpa.evaluation import rescoring
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.reporting.bundle import unpack
@@ -295,10 +295,10 @@ def _other_scores(
     problems = []
     for protocol in protocols:
         score = Score.read(run_folder / protocol.score_file)
-        same_samples, found = evaluate.rescore(
+        same_samples, found = rescoring.rescore(
             model, score, sampled, data, scratch, device or torch.device("cpu")
         )
-        wrong = evaluate.differences(score.metrics, found)
+        wrong = rescoring.differences(score.metrics, found)
         name = f"{MODELS}/{model.name}, protocol {protocol.name}"
         samples = "the same" if same_samples else "not bit for bit the same"
         scores = "differ" if wrong else "are as published"

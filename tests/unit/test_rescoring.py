@@ -9,7 +9,7 @@ from conftest import finished, fpa_ok, score_by_hand
 
 from fpa.core.errors import UserError
 from fpa.evaluation.distances import Estimate
-from fpa.evaluation.evaluate import differences, rescore
+from fpa.evaluation.rescoring import differences, rescore
 from fpa.evaluation.scores import Score
 from fpa.experiment.plan import Plan
 from fpa.runs.generators import export

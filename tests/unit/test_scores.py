@@ -44,20 +44,16 @@ def test_what_an_older_file_lacks_has_a_default_and_what_a_newer_one_adds_is_ign
             Score.read(tmp_path / "s.json")
 
 
-def test_a_new_column_of_the_tables_is_one_field():
-    class Coloured(Score):
-        colour: str | None = None
-
-    one = Coloured(**SMALL, colour="red", n_real=1797)
+def test_the_columns_of_the_tables_are_fields():
+    one = Score(**SMALL, n_real=1797)
     rows = pd.DataFrame(one.rows())
     assert rows["metric"].tolist() == ["fid", "kid"]
     assert rows["value"].tolist() == [109.5, 0.1]
     assert rows["error"].isna().tolist() == [False, True]
-    assert set(rows["colour"]) == {"red"}
     assert rows.columns.tolist() == [
         *("dataset", "resolution", "model", "seed", "status", "protocol", "extractor"),
         *("metric", "error", "value", "n_real", "n_fake", "n_precision_recall"),
-        *("checkpoint", "checkpoint_kimg", "kimg", "run", "colour"),
+        *("checkpoint", "checkpoint_kimg", "kimg", "run"),
     ]
     (nan,) = one.model_copy(update={"status": "nan", "metrics": {}}).rows()
     assert (nan["metric"], nan["n_real"]) == ("", 1797)
