@@ -1,7 +1,7 @@
 """What the workflow needs of Snakemake that Snakemake does not document: all of it, and why.
 
 Everything else uses the language of Snakefiles and the command line. This file is the one to look at
-when a new Snakemake breaks the workflow; `tests/unit/test_snakemake_internals.py` holds the versions that
+when a new Snakemake breaks the workflow; `tests/unit/test_layout.py` holds the versions that
 it was tried with, which pyproject.toml asks for.
 """
 

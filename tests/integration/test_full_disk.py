@@ -136,9 +136,7 @@ def stages(small: dict) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("kind", [SmallDisk, NoRoom])
-def test_no_stage_leaves_half_a_file_on_a_full_disk_and_each_goes_on(
-    kind, small, tmp_path, monkeypatch
-):
+def test_no_stage_leaves_half_a_file_and_each_goes_on(kind, small, tmp_path, monkeypatch):
     monkeypatch.setenv(PLUGINS, "thumbnails")
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "disk"

@@ -210,9 +210,7 @@ def test_missing_files_are_listed_before_anything_is_downloaded(known, folder, t
     assert network.missing_files(str(tmp_path / "nothing"), tmp_path) == [TORCHSCRIPT, STATE_DICT]
 
 
-def test_files_in_a_folder_that_everyone_can_write_to_are_not_looked_for(
-    known, folder, tmp_path, monkeypatch
-):
+def test_a_folder_that_all_can_write_to_is_not_searched(known, folder, tmp_path, monkeypatch):
     shared = tmp_path / "shared"
     shared.mkdir()
     for name in (TORCHSCRIPT, STATE_DICT):

@@ -67,9 +67,7 @@ def outer(tmp_path) -> Path:
 
 @pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
 @pytest.mark.parametrize("from_root", [True, False], ids=["from the root", "from elsewhere"])
-def test_both_snakefiles_plan_the_default_experiment_into_any_folder(
-    snakefile, from_root, tmp_path
-):
+def test_both_snakefiles_plan_the_default_experiment(snakefile, from_root, tmp_path):
     words = ["-n", "-s", ROOT / snakefile]
     if from_root:
         done = snakemake(*words, "--directory", tmp_path)

@@ -154,9 +154,7 @@ def test_a_terminal_that_is_closed_saves_the_training(tmp_path, long_run, store)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_stop_signal_while_modules_are_loaded_is_answered_as_well(
-    tmp_path, long_run, store, number
-):
+def test_a_stop_signal_is_answered_while_modules_load(tmp_path, long_run, store, number):
     with started(*command(long_run, store, tmp_path / "run")) as process:
 
         def caught() -> int:

@@ -1,25 +1,31 @@
 """What one step of training does: losses, schedules, stages, and what a configuration may change of it."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 import yaml
 from conftest import TINY, assert_resumes
-from literal import float64
 from test_golden import built
 
 from fpa.core.errors import UserError
 from fpa.models import adversarial_training, loading
-from fpa.models.adversarial_training import (
-    augment,
-    cut_out,
-    ema_action,
-    translate,
-)
+from fpa.models.adversarial_training import augment, cut_out, ema_action, translate
 from fpa.models.painter import Painter
 from fpa.models.settings import PainterSettings, RecipeSettings, UNetSettings
 from fpa.models.unet import RefinedPainter, UNet
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Networks, draws and images in double precision."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def build(name: str, **changes):

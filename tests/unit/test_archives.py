@@ -295,9 +295,7 @@ def test_fewer_unreadable_images_may_be_allowed_once_they_are_gone(photographs, 
     assert (manifest.count, manifest.unreadable, manifest.not_taken) == (1, [], {})
 
 
-def test_what_an_earlier_version_did_not_look_into_changes_no_prepared_data_set(
-    photographs, tmp_path
-):
+def test_what_an_earlier_version_left_out_changes_nothing(photographs, tmp_path):
     place = make_folder(tmp_path / "made", {"a/1.png": png(photographs[0]), "2": b"text"})
     dataset, path = images_dataset(place), tmp_path / "store/manifest.json"
     prepare(dataset, tmp_path / "store")
@@ -476,9 +474,7 @@ def test_unreadable_images_fail_the_run_and_are_all_listed(photographs, broken, 
     assert not (tmp_path / "store/images.npy").exists()
 
 
-def test_unreadable_images_are_left_out_where_the_configuration_allows(
-    photographs, broken, tmp_path
-):
+def test_unreadable_images_are_left_out_where_allowed(photographs, broken, tmp_path):
     good = {f"{i}.png": png(photographs[i]) for i in range(5)}
     bad = {n: d for n, (d, _) in broken.items()}
     prepare(images_dataset(make_folder(tmp_path / "good", good)), tmp_path / "expected")

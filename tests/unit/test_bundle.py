@@ -38,9 +38,7 @@ def members(path: Path) -> dict[str, bytes]:
         return {member.name: archive.extractfile(member).read() for member in archive}
 
 
-def test_a_bundle_has_what_is_needed_and_the_same_results_give_the_same_bytes(
-    results, bundle, tmp_path
-):
+def test_a_bundle_has_what_is_needed_and_is_reproducible(results, bundle, tmp_path):
     files = members(bundle)
     assert next(iter(files)) == "manifest.json"
     manifest = json.loads(files.pop("manifest.json"))
@@ -60,9 +58,7 @@ def test_an_unfinished_experiment_is_not_packed(results, tmp_path):
     assert not (tmp_path / "bundle.tar.gz").exists()
 
 
-def test_a_bundle_is_restored_byte_for_byte_where_its_configuration_says(
-    results, bundle, tmp_path, monkeypatch
-):
+def test_a_bundle_is_restored_where_its_configuration_says(results, bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = unpack(bundle)
     assert folder == Path("results/made-up")
@@ -137,9 +133,7 @@ def configured_bundle(results, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "configured", [".", "fpa", "/somewhere/results", "results/../fpa", "../results", "results/."]
 )
-def test_a_bundle_does_not_decide_on_a_folder_that_is_not_for_results(
-    configured_bundle, tmp_path, configured
-):
+def test_a_bundle_cannot_choose_any_folder(configured_bundle, tmp_path, configured):
     bundle = configured_bundle(configured)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match="name a folder for it by --into") as refused:
@@ -150,8 +144,6 @@ def test_a_bundle_does_not_decide_on_a_folder_that_is_not_for_results(
 
 
 @pytest.mark.parametrize("configured", ["results", "results/of/mine"])
-def test_a_bundle_is_restored_in_the_results_folder_of_its_configuration(
-    configured_bundle, tmp_path, configured
-):
+def test_a_bundle_may_choose_a_results_folder(configured_bundle, tmp_path, configured):
     assert unpack(configured_bundle(configured)) == Path(configured)
     assert (tmp_path / configured / "experiment.json").exists()

@@ -226,9 +226,7 @@ def test_too_few_images_are_told_before_anything_runs(tiny, count, metrics, mess
     one_line(before_start, tiny, message)
 
 
-def test_a_batch_larger_than_a_prepared_data_set_is_told_before_anything_runs(
-    tiny, tmp_path, photographs
-):
+def test_a_batch_larger_than_a_prepared_data_set_is_told(tiny, tmp_path, photographs):
     """How many images a folder holds is known once it is prepared."""
     for place, picture in enumerate(photographs[:6]):
         (tmp_path / f"{place}.png").write_bytes(png(picture))

@@ -384,9 +384,7 @@ def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
         (40, 1, "the features of all 40 real images are the same"),
     ],
 )
-def test_real_images_that_say_nothing_are_told_before_a_training(
-    about, tmp_path, n, distinct, message
-):
+def test_real_images_that_say_nothing_are_told(about, tmp_path, n, distinct, message):
     real = noise_images(distinct).repeat(n // distinct, axis=0)
     features.compute(real, SPACE, about, CPU, tmp_path / "real.npy", {})
     values = features.load(tmp_path / "real.npy").values
@@ -410,9 +408,7 @@ def test_samples_that_are_nan_have_no_nearest_training_image():
 
 
 @pytest.mark.parametrize("kind", ["array", "jpeg"])
-def test_the_quick_score_measures_other_samples_by_the_protocols_own_files(
-    painter, about, tmp_path, kind
-):
+def test_the_quick_score_is_that_of_the_protocols_files(painter, about, tmp_path, kind):
     real, space = noise_images(80, seed=9), SPACE._replace(format=kind)
     features.compute(real, space, about, CPU, tmp_path / "real.npy", {})
     values = features.load(tmp_path / "real.npy").values

@@ -400,9 +400,7 @@ def test_an_ablation_plots_the_metrics_over_the_steps(tmp_path):
     np.testing.assert_allclose(line.get_ydata(), means[["fpa_4", "fpa_16", "fpa_64"]])
 
 
-def test_a_drawn_metric_of_a_plugin_is_a_panel_of_the_scores_and_of_the_ablation(
-    tmp_path, sharpness
-):
+def test_a_drawn_metric_of_a_plugin_has_its_panels(tmp_path, sharpness):
     config = made_up.experiment(models=("fpa_4", "fpa_16", "fpa_64"), seeds=(0, 1))
     config["evaluation"]["metrics"] = ["fid", "sharpness"]
     _, specs, results = made_up.fill(tmp_path, config)
@@ -562,9 +560,7 @@ def one_data_set(tmp_path_factory):
     "scores tradeoffs steps ablation-steps targets samples-digits interpolation-digits "
     "neighbours-digits progress-digits curves-digits".split(),
 )
-def test_a_label_of_eighty_letters_is_wrapped_and_panels_keep_their_size(
-    name, one_data_set, monkeypatch
-):
+def test_a_label_of_eighty_letters_is_wrapped(name, one_data_set, monkeypatch):
     _, specs, results = one_data_set
     spec = specs[name]
     theme.use_theme(LONG)
@@ -584,9 +580,7 @@ def test_a_label_of_eighty_letters_is_wrapped_and_panels_keep_their_size(
     assert height > 0.97, height
 
 
-def test_labels_of_any_script_are_drawn_by_an_installed_font_or_a_line_says_what_to_install(
-    caplog, monkeypatch, tmp_path, recwarn
-):
+def test_labels_of_any_script_are_drawn_or_a_font_is_named(caplog, monkeypatch, tmp_path, recwarn):
     from matplotlib import font_manager
 
     usual = font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap()

@@ -411,7 +411,7 @@ def test_a_hostile_folder(tmp_path):
         sys.setrecursionlimit(limit)
     assert manifest.count == 1
     assert [entry.reason.split(";")[0] for entry in manifest.unreadable] == [
-        *("not an ordinary file", "symbolic link", "symbolic link"),
+        *("not an ordinary file", "symbolic link", "symbolic link")
     ]
 
 

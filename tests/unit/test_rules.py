@@ -144,9 +144,7 @@ def rules_with(cases) -> list:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("with_initial", [False, True], ids=["from zero", "learned start"])
 @pytest.mark.parametrize(("rule", "vector", "size"), rules_with(SIZES))
-def test_a_parallel_form_and_its_gradients_are_those_of_the_loop(
-    rule, vector, size, with_initial, dtype
-):
+def test_a_parallel_form_and_its_gradients(rule, vector, size, with_initial, dtype):
     given = inputs(size, vector, with_initial)
     if rule == "oja":
         # Small values, as a painter's: the system's entries are their products, and it grows with them.
@@ -157,9 +155,7 @@ def test_a_parallel_form_and_its_gradients_are_those_of_the_loop(
 
 
 @pytest.mark.parametrize(("rule", "vector", "case"), rules_with(HARD))
-def test_a_parallel_form_and_two_derivatives_are_those_of_the_loop_in_hard_cases(
-    rule, vector, case
-):
+def test_a_parallel_form_and_two_derivatives_in_hard_cases(rule, vector, case):
     parallel, loop = FORMS[rule]
     given = hard(case, vector)
     if rule == "oja":

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import assert_resumes
 from reference import STYLEGAN2_DISCRIMINATOR, STYLEGAN2_GENERATOR, Reference
+from test_adversarial_training import float64
 
 from baselines.stylegan2_ada import StyleGAN2ADA, augment
 from baselines.stylegan2_ada.augment import Augmentation
@@ -166,13 +167,9 @@ def test_the_augmentations_can_be_differentiated_twice():
         return augmentation(x)
 
     x = torch.randn(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
+    with float64():
         assert torch.autograd.gradcheck(augment, (x,))
         assert torch.autograd.gradgradcheck(augment, (x,))
-    finally:
-        torch.set_default_dtype(default)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -115,9 +115,7 @@ def test_variants_of_the_start(base, start, painter, discriminator, moments):
 
 
 @pytest.mark.parametrize("painter", ["raw", "ema"])
-def test_images_before_the_unet_are_those_of_the_checkpoint_that_the_painter_is_scored_at(
-    base, painter
-):
+def test_images_before_the_unet_are_the_scored_checkpoints(base, painter):
     folder, best, _ = base
     scored = restore(folder, "best")
     assert_same(scored.ema.state_dict(), best["ema"])
@@ -167,9 +165,7 @@ def test_a_painter_that_was_best_before_its_first_step_has_no_moments_to_go_on_w
 
 @pytest.mark.parametrize("tanh_image", [True, False])
 @pytest.mark.parametrize("tanh_input", [None, True, False])
-def test_a_residual_unet_begins_with_its_painters_images_and_then_changes_them(
-    tanh_image, tanh_input
-):
+def test_a_residual_unet_begins_with_its_painters_images(tanh_image, tanh_input):
     settings = copy.deepcopy(TINY["models"]["fpa"]["settings"])
     settings["painter"]["tanh_image"] = tanh_image
     unet = {"max_multiplier": 1, "residual": True, "tanh_input": tanh_input}

@@ -155,9 +155,7 @@ def cost_of_a_run(config: dict, folder: Path, run: dict | None = None) -> str:
 
 
 @pytest.mark.parametrize(("keys", "expected"), SITES.values(), ids=SITES)
-def test_lines_for_sites_ask_slurm_for_what_they_say(
-    disturbed, slurm, tmp_path, monkeypatch, keys, expected
-):
+def test_lines_for_sites_ask_for_it(disturbed, slurm, tmp_path, monkeypatch, keys, expected):
     monkeypatch.syspath_prepend(HERE)
     config = experiment()
     store = store_name(Plan(config).datasets["digits"])
@@ -182,9 +180,7 @@ def asked_for(slurm, folder, profile, config, *targets):
         yield jobs
 
 
-def test_a_training_on_two_gpus_asks_for_both_and_for_the_cores_of_both(
-    disturbed, slurm, tmp_path, monkeypatch
-):
+def test_a_training_on_two_gpus_asks_for_the_cores_of_both(disturbed, slurm, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(HERE)
     config = experiment()
     config["runtime"] |= {"gpus": 2, "train_threads": 3}
@@ -222,9 +218,7 @@ def test_a_job_that_says_what_is_wrong_is_not_tried_again(disturbed, slurm, tmp_
     assert job["JobState"] == "FAILED"
 
 
-def test_a_training_ends_well_after_a_kill_a_preemption_and_many_time_slices(
-    disturbed, slurm, monkeypatch
-):
+def test_a_training_survives_a_kill_a_preemption_and_slices(disturbed, slurm, monkeypatch):
     folder, process = disturbed
     said, _ = process.communicate(timeout=HANGING)
     assert process.returncode == 0, said
