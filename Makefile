@@ -39,7 +39,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 fid: $(READY) ## train on the built-in digits, print the table
-	@PYTHONPATH=. snakemake --cores $(CORES) --logger fpa $(VERBOSE) results/tables/fid.csv
+	@PYTHONPATH=. snakemake results/tables/fid.csv --cores $(CORES) --logger fpa $(VERBOSE)
 	@echo
 	@echo "Next:"
 	@echo "  snakemake --cores $(CORES)           all tables and figures, and results/report.html, to be opened in a browser"
