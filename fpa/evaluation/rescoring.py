@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def rescore(
             f"{score.run[:10]}; export that run again"
         )
     store = data / run.store
+    if not (store / artifacts.MANIFEST).exists():
+        words = shlex.join([*run.dataset.as_words(), "--no-config", "--out", str(store)])
+        raise UserError(f"there is no {store}; `python -m fpa prepare {words}` makes it")
     _, manifest = open_store(store)
     if manifest.images_sha256 != score.real_sha256:
         raise UserError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, PlainValidator
 
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, in_words
 from fpa.core.files import read_record, write_json
 from fpa.core.lazy import np
 from fpa.evaluation.distances import BLOCK, Estimate, Gaussian, check_varied
@@ -149,15 +149,24 @@ class Score(Columns):
         )
         # Images that somebody brings are of no training that is known.
         training = "" if self.seed is None else f" seed {self.seed}"
-        nan = "NaN, because " + (
-            f"{self.not_finite} of its samples are not finite"
-            if self.not_finite
-            else f"{'distances' if self.resize == PAIRS else 'features'} are not finite"
-        )
         return (
             f"{self.dataset} {self.model}{training}, protocol {self.protocol} "
-            f"({counted(self.as_json())}): {values or nan}{self._left_out()}"
+            f"({counted(self.as_json())}): {values or self._why_none()}{self._left_out()}"
         )
+
+    def _why_none(self) -> str:
+        """Why there is no value. Earlier versions gave none of what could not be computed either."""
+        if self.not_finite:
+            return f"NaN, because {self.not_finite} of its samples are not finite"
+        why = f"{'distances' if self.resize == PAIRS else 'features'} are not finite"
+        asked = self.settings.get("metrics")
+        known = (
+            [METRICS[name] for name in asked if name in METRICS] if isinstance(asked, list) else []
+        )
+        if not known or not all(metric.needs for metric in known):
+            return f"NaN, because {why}"
+        needed = in_words([f"{metric.label} needs {metric.needs}" for metric in known])
+        return f"no value, because {why} or because {needed}"
 
     def _left_out(self) -> str:
         """What was asked for and could not be computed, and what it needs."""

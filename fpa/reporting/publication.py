@@ -10,6 +10,7 @@ can be exercised (ACM's Artifact Review and Badging, 1.1).
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -200,15 +201,23 @@ def verify(
             chosen = np.random.default_rng(seed).choice(len(runs), count, replace=False)
             for place in sorted(chosen.tolist()):
                 run = runs[place]
-                problems += _other_scores(
-                    folder / model_folder(run),
-                    experiment,
-                    results / run.folder,
-                    data,
-                    scratch,
-                    device,
-                )
+                model, scored = folder / model_folder(run), results / run.folder
+                try:
+                    problems += _other_scores(model, experiment, scored, data, scratch, device)
+                except UserError as error:
+                    raise UserError(f"{error}{_missing_plugins(experiment)}") from error
     return problems
+
+
+def _missing_plugins(experiment: Experiment) -> str:
+    """The end of a message where an experiment has plugins that are not here: what imports them."""
+    missing = [name for name in experiment.config.plugins if name not in sys.modules]
+    if not missing:
+        return ""
+    return (
+        f"; the experiment has plugins, which run their code: if you trust them, put FPA_PLUGINS="
+        f"{','.join(missing)} before the command, in a folder that holds them"
+    )
 
 
 def _wrong_checksums(folder: Path) -> list[str]:

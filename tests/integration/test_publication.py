@@ -9,6 +9,7 @@ import torch
 import yaml
 from conftest import TINY, finished, fpa, fpa_ok, score_by_hand
 
+from fpa.core.errors import UserError
 from fpa.core.files import file_digest, read_json, write_json
 from fpa.experiment.plan import Plan
 from fpa.reporting import publication as layout
@@ -184,9 +185,25 @@ def test_scores_that_are_too_good_are_named(published, tmp_path, monkeypatch):
     assert "protocol quick: fid is " in found
 
 
+def test_plugins_that_a_score_needs_are_named(published, tmp_path, monkeypatch):
+    results = layout.remake(published / "bundle.tar.gz", tmp_path / "verify")
+    shutil.copytree(results, tmp_path / "forged")
+    (path,) = (tmp_path / "forged").rglob("score-*.json")
+    write_json(path, {**read_json(path), "extractor": "thumbnails-16px"})
+    path = tmp_path / "forged" / "experiment.json"
+    about = read_json(path)
+    about["config"]["plugins"] = ["thumbnails"]
+    write_json(path, about)
+    monkeypatch.setattr(layout, "remake", lambda bundle, scratch: tmp_path / "forged")
+    with pytest.raises(
+        UserError, match=r"thumbnails.* put FPA_PLUGINS=thumbnails before the command"
+    ):
+        verify(published, 1, published.parent / "made" / "data", device=torch.device("cpu"))
+
+
 def test_without_the_data_no_score_is_made_again(published, tmp_path):
     done = fpa("verify", published, "--rescore", 1, cwd=tmp_path)
     assert done.returncode == 1
-    assert "`python -m fpa prepare` makes it" in done.stderr
+    assert "; `python -m fpa prepare digits source=digits " in done.stderr
     done = fpa("verify", tmp_path, cwd=tmp_path)
     assert "`python -m fpa publish` makes it" in done.stderr

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shlex
+import shutil
 
 import pytest
 import torch
@@ -59,6 +61,13 @@ def test_a_score_made_again_is_the_same_and_one_of_something_else_is_refused(sco
         with pytest.raises(UserError, match=message):
             again(**changes)
     (store,) = (path.parent for path in data.glob("*/manifest.json"))
+    # What the message says to run makes what is missing.
+    shutil.rmtree(store)
+    with pytest.raises(UserError) as error:
+        again()
+    command = str(error.value).split("`")[1]
+    fpa_ok(*shlex.split(command.removeprefix("python -m fpa ")), cwd=tmp_path)
+    assert again()[0]
     path = store / "features.thumbnails-16px.clean.array.npy"
     words = ("--extractor", data / "extractors/thumbnails-16px.json", "--count", 8)
     space = ("--space", "thumbnails-16px.clean.array")

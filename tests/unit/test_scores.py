@@ -72,6 +72,23 @@ def test_the_line_of_a_score_says_what_was_asked_for_and_could_not_be_computed()
 
 
 @pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["fid", "fid_infinity"], "NaN, because features are not finite"),
+        (
+            ["fid_infinity"],
+            "are not finite or because FID ∞ needs four samples for each dimension of",
+        ),
+        ("fid", "NaN, because features are not finite"),
+    ],
+)
+def test_a_score_without_a_value_blames_no_generator_that_may_be_whole(asked, expected):
+    about = {**SMALL, "n_real": 99, "n_fake": 64, "resize": "clean", "format": "array"}
+    nan = {"status": "nan", "metrics": {}, "settings": {"metrics": asked}}
+    assert expected in Score.model_validate({**about, **nan}).summary()
+
+
+@pytest.mark.parametrize(
     ("name", "label", "elsewhere"),
     [
         ("fid", "FID", "Fréchet distance"),
