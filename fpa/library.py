@@ -1,5 +1,6 @@
 """What users of the library call; `import fpa` offers these functions by name."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 import torch
 
 from fpa.core.errors import UserError
-from fpa.core.registry import trust
+from fpa.core.registry import CLASS, trust
 from fpa.evaluation import distances, sampling
 from fpa.evaluation import evaluate as evaluation
+from fpa.evaluation.image_sets import as_array
 from fpa.evaluation.metrics import metrics_of_images
 from fpa.evaluation.scores import Settings
 from fpa.models.interface import Model
@@ -18,6 +20,8 @@ from fpa.runs.generators import restore
 
 LARGEST_SEED = 2**31 - 1
 """As in a configuration."""
+MOST_IMAGES = 10_000_000
+"""More fill no memory."""
 
 
 def load(
@@ -34,10 +38,22 @@ def load(
     is none.
     """
     place = _device(device)
-    trust([trust_class] if trust_class else [])
-    model = restore(Path(folder), checkpoint)
+    if trust_class is not None:
+        if not isinstance(trust_class, str) or not CLASS.fullmatch(trust_class):
+            raise UserError(
+                f"trust_class: expected package.module:Class, found {trust_class!r:.60}"
+            )
+        trust([trust_class])
+    model = restore(_path("folder", folder), checkpoint)
     model.to(place)
     return model
+
+
+def _path(name: str, found: object) -> Path:
+    """The path that a user names; UserError for what is none."""
+    if not isinstance(found, (str, Path)) or not str(found):
+        raise UserError(f"{name}: expected a path, found {found!r:.60}")
+    return Path(found).expanduser()
 
 
 def _device(name: str | torch.device) -> torch.device:
@@ -66,17 +82,29 @@ def _whole(name: str, found: object, least: int, most: int | None = None) -> Non
 
 def paint(model: Model, count: int, seed: int = 0) -> np.ndarray:
     """`count` images, uint8 (count, C, H, W): the same that `python -m fpa sample` draws."""
-    _whole("count", count, 1)
+    _whole("count", count, 1, MOST_IMAGES)
     _whole("seed", seed, 0, LARGEST_SEED)
-    device = next(model.ema.parameters()).device
-    return sampling.sample(model.ema, model.latent_dim, count, seed, device)
+    ema = getattr(model, "ema", None)
+    if not isinstance(ema, torch.nn.Module):
+        raise UserError(f"model: expected what fpa.load returns, found {type(model).__name__}")
+    kinds = {(p.device, p.dtype) for p in ema.parameters()}
+    device, dtype = next(iter(kinds))
+    if len(kinds) > 1 or dtype != torch.float32 or device.type == "meta":
+        found = ", ".join(sorted(f"{dtype} on {device}" for device, dtype in kinds))
+        raise UserError(f"model: expected a generator of float32 on one device, found {found}")
+    training = ema.training
+    ema.eval()
+    try:
+        return sampling.sample(ema, model.latent_dim, count, seed, device)
+    finally:
+        ema.train(training)
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
     """Fréchet distance of two feature sets (N, d); in Inception-v3 features this is the FID."""
-    real, fake = np.asarray(real), np.asarray(fake)
+    real, fake = as_array(real, "real"), as_array(fake, "fake")
     for name, found in (("real", real), ("fake", fake)):
-        if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2:
+        if found.ndim != 2 or found.dtype.kind not in "fiu" or len(found) < 2 or not found.size:
             raise UserError(
                 f"{name}: expected features, numbers (N, d) with N at least 2, found {found.dtype} "
                 f"{found.shape}"
@@ -87,7 +115,15 @@ def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
         raise UserError(
             f"real has {real.shape[1]} features, fake {fake.shape[1]}: they are of two networks"
         )
-    return distances.frechet_of(real, fake)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            distance = distances.frechet_of(real, fake)
+    except (ValueError, np.linalg.LinAlgError):
+        distance = math.nan
+    if not math.isfinite(distance):
+        most = max(float(np.abs(found).max()) for found in (real, fake))
+        raise UserError(f"the distance of features up to {most:g} cannot be computed; scale them")
+    return distance
 
 
 def evaluate(
@@ -120,13 +156,18 @@ def evaluate(
         raise UserError(
             f"metrics: expected a list of names, found {metrics!r}; write [{metrics!r}]"
         )
-    place = evaluation.EvaluationContext(data, weights, device)
+    names = metrics_of_images() if metrics is None else list(metrics)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"metrics: expected a list of names, found {metrics!r:.60}")
+    if weights is not None and not _path("weights", weights).exists():
+        raise UserError(f"weights: there is nothing at {weights}")
+    place = evaluation.EvaluationContext(_path("data", data), weights, device)
     score = evaluation.evaluate(
         images,
         real,
         protocol,
         place,
-        Settings(metrics or metrics_of_images(), seed=seed),
-        digest=digest,
+        Settings(names, seed=int(seed)),
+        digest=digest or "",
     )
     return score.as_json()

@@ -131,6 +131,8 @@ def _hand_down(variable: str, names: Iterable[str]) -> None:
 
 TRUSTED = "FPA_TRUSTED"
 """Environment variable with further classes, separated by commas: a workflow's jobs inherit it."""
+CLASS = re.compile(r"[\w.]+:\w+")
+"""The name of a class, package.module:Class."""
 BUILT_IN = ("fpa", "baselines")
 """Packages of this project. Both lie in one folder, be it a repository or Python's site-packages."""
 
@@ -142,7 +144,7 @@ def trust(names: Iterable[str]) -> None:
 
 def check_trusted(name: str, where: object) -> None:
     """UserError, beginning with `where`, unless a file may name the class `package.module:Class`."""
-    if not re.fullmatch(r"[\w.]+:\w+", name):
+    if not CLASS.fullmatch(name):
         # Not for a message that asks to paste it into a shell.
         raise UserError(f"{where} names no class as package.module:Class, but {name!a}")
     if name not in _handed_down(TRUSTED) and not _is_built_in(re.split("[.:]", name)[0]):

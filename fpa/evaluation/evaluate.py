@@ -85,6 +85,10 @@ class EvaluationContext:
         return features.of_store(store, protocol.space, network, self.device, path)
 
 
+LOOKED_AT = 16
+"""Images that tell whether a set is in colour."""
+
+
 def evaluate(
     images: Any,
     real: Any,
@@ -144,6 +148,15 @@ def evaluate(
             f"the images are {width} x {height} px, the real ones {real_width} x {real_height} px; "
             "scores need both at one size, since resizing changes every distance"
         )
+    if opened_real is not None and opened.shape[1] != opened_real.shape[1]:
+        in_colour = max(opened, opened_real, key=lambda found: found.shape[1])
+        some = np.asarray(in_colour[:LOOKED_AT])
+        if (some != some[:, :1]).any():
+            said = ("in colour", "grey") if in_colour is opened else ("grey", "in colour")
+            raise UserError(
+                f"the images are {said[0]}, the real ones {said[1]}; scores need both alike, since the "
+                "colours alone would be a distance"
+            )
     if len(opened) < protocol.n_fake:
         log.warning(
             "protocol %s takes %s images, found %s: this score does not compare with those of %s",

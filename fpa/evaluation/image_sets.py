@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, one_line
 from fpa.core.files import load_array
 from fpa.core.progress import log
 from fpa.data.image_kinds import START, kind_of
@@ -106,17 +106,36 @@ def open_images(source: Any) -> Any:
             return _open_files(path)
         where = str(path)
     else:
-        images, where = np.asarray(source), "images"
+        images, where = as_array(source, "images"), "images"
     check_images(images, where)
     return images
+
+
+def as_array(found: Any, name: str) -> np.ndarray:
+    """An array, a tensor or nested lists as an array; UserError, beginning with the name, for what is
+    none."""
+    if np.ma.is_masked(found):
+        raise UserError(
+            f"{name}: expected an array, found one with masked values; fill or drop them"
+        )
+    try:
+        # A tensor may be on a GPU, or have a gradient.
+        return np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{name}: expected an array, found {one_line(error)}") from error
 
 
 def check_images(images: np.ndarray, where: object) -> None:
     """UserError, beginning with `where`, unless an array is of images (N, C, H, W) uint8, C 1 or 3."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
+        hint = ""
+        if images.ndim == 4 and images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
+            hint = "; write images.transpose(0, 3, 1, 2) where the channels are last"
+        elif images.dtype.kind == "f":
+            hint = "; write (images * 255 + 0.5).astype('uint8') where they are from 0 to 1"
         raise UserError(
             f"{where}: found {images.dtype} {images.shape}, expected uint8 (N, 1 or 3, H, W) with "
-            "values from 0 to 255"
+            f"values from 0 to 255{hint}"
         )
     if not images.size:
         raise UserError(f"{where}: there are no images in {images.dtype} {images.shape}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import TINY, fpa, plugins_dropped, png
 
@@ -54,6 +55,8 @@ def made(tmp_path_factory, digits) -> Path:
             assert done.returncode == 0, done.stderr
     shutil.copyfile(next(place.glob("results/**/run.json")), place / "run.json")
     shutil.copyfile(place / "score.json", place / "run" / "score-small.json")
+    (place / "data" / "extractors").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(place / "network.json", place / "data" / "extractors" / "thumbnails-32px.json")
     random = np.random.default_rng(0)
     for name, array in {
         "latents": random.normal(size=(4, 8)),
@@ -620,8 +623,39 @@ OWN = {"extractor": "thumbnails-16px"}
 FINITE = np.random.default_rng(0).normal(size=(4, 3))
 
 
+COLOURED = np.random.default_rng(0).integers(0, 256, (4, 3, 16, 16), np.uint8)
+
+
+def changed(how: str, *words: str):
+    """The finished run's model after a call of one of its EMA generator's methods."""
+    model = library.load("run")
+    getattr(model.ema, how)(*words)
+    return model
+
+
 def evaluated(images=IMAGES, real=IMAGES, protocol=OWN, **given):
     return library.evaluate(images, real, protocol, **{"device": "cpu", **given})
+
+
+def test_images_and_features_may_come_as_tensors_and_lists(thumbnails, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    features = torch.tensor(FINITE, requires_grad=True)
+    assert library.frechet_distance(features, FINITE.tolist()) == library.frechet_distance(
+        FINITE, FINITE
+    )
+    random, seed = list(COLOURED), np.int64(1)
+    scores = [
+        evaluated(found, COLOURED[::-1], seed=seed) for found in (torch.tensor(COLOURED), random)
+    ]
+    assert scores[0]["metrics"] == scores[1]["metrics"]
+
+
+def test_a_model_left_in_training_paints_as_the_verb_does(made):
+    model = library.load(made / "run")
+    expected = library.paint(model, 2)
+    model.ema.train()
+    assert np.array_equal(library.paint(model, 2), expected)
+    assert model.ema.training
 
 
 @pytest.mark.parametrize(
@@ -638,12 +672,29 @@ def evaluated(images=IMAGES, real=IMAGES, protocol=OWN, **given):
         ("count: expected a whole", lambda: library.paint(library.load("run"), 0)),
         ("count: expected a whole", lambda: library.paint(library.load("run"), 2.0)),
         ("count: expected a whole", lambda: library.paint(library.load("run"), True)),
+        ("folder: expected a path, found None", lambda: library.load(None)),
+        ("folder: expected a path, found b'run'", lambda: library.load(b"run")),
+        ("trust_class: expected package", lambda: library.load("run", trust_class=["a:B"])),
+        ("model: expected what fpa.load returns", lambda: library.paint("run", 1)),
+        ("float32 on one device, found torch.float64", lambda: library.paint(changed("double"), 1)),
+        (
+            "on one device, found torch.float32 on meta",
+            lambda: library.paint(changed("to", "meta"), 1),
+        ),
+        ("count: expected a whole", lambda: library.paint(library.load("run"), 10**13)),
         ("seed: expected a whole", lambda: library.paint(library.load("run"), 1, -1)),
         ("seed: expected a whole", lambda: library.paint(library.load("run"), 1, 2**31)),
         ("real: expected features", lambda: library.frechet_distance([1, 2], FINITE)),
         ("fake: expected features", lambda: library.frechet_distance(FINITE, FINITE[:1])),
         ("real: expected features", lambda: library.frechet_distance([["a"], ["b"]], FINITE)),
         ("fake: expected finite", lambda: library.frechet_distance(FINITE, FINITE * np.nan)),
+        ("real: expected features", lambda: library.frechet_distance(FINITE[:, :0], FINITE)),
+        ("real: expected an array", lambda: library.frechet_distance([[1], [2, 3]], FINITE)),
+        (
+            "with masked values",
+            lambda: library.frechet_distance(np.ma.masked_less(FINITE, 0), FINITE),
+        ),
+        ("cannot be computed; scale", lambda: library.frechet_distance(FINITE * 1e200, FINITE)),
         ("real has 3 features", lambda: library.frechet_distance(FINITE, FINITE[:, :2])),
         ("expected one of array, png, jpeg", lambda: evaluated(protocol={**OWN, "format": "gif"})),
         ("expected one of array, png, jpeg", lambda: evaluated(protocol={**OWN, "format": "jpg"})),
@@ -665,6 +716,16 @@ def evaluated(images=IMAGES, real=IMAGES, protocol=OWN, **given):
         ("seed: expected a whole", lambda: evaluated(seed=-1)),
         ("expected uint8", lambda: evaluated(IMAGES.astype(float))),
         ("expected uint8", lambda: evaluated(IMAGES[0])),
+        ("images * 255 + 0.5", lambda: evaluated(IMAGES / 255)),
+        ("images.transpose(0, 3, 1, 2)", lambda: evaluated(COLOURED.transpose(0, 2, 3, 1))),
+        ("are in colour, the real ones grey", lambda: evaluated(COLOURED)),
+        ("are grey, the real ones in colour", lambda: evaluated(real=COLOURED)),
+        ("images: expected an array", lambda: evaluated([IMAGES[0], IMAGES[0, :, :8]])),
+        ("metrics: expected a list", lambda: evaluated(metrics=[])),
+        ("metrics: expected a list", lambda: evaluated(metrics=[3])),
+        ("data: expected a path", lambda: evaluated(data=None)),
+        ("there is nothing at nowhere", lambda: evaluated(weights="nowhere")),
+        ("describes thumbnails-16px", lambda: evaluated(protocol={"extractor": "thumbnails-32px"})),
         ("expected uint8", lambda: evaluated(None)),
         ("there are no images", lambda: evaluated(IMAGES[:0])),
         ("there are no images", lambda: evaluated("nowhere")),

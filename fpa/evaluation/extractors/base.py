@@ -277,6 +277,8 @@ def obtained(name: str, data: Path, configured: str | None = None) -> Path:
     path = data / artifacts.extractor(name)
     if not path.exists():
         obtain(name, configured, path)
+    elif (found := ExtractorInfo.read(path).name) != name:
+        raise UserError(f"{path} describes {found}; delete it and run again")
     return path
 
 
