@@ -227,8 +227,8 @@ def test_missing_weights_are_said_before_images_are_read(tmp_path, monkeypatch):
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "1.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="inception_v3 is missing, mine lacks it"):
-        library.evaluate(broken, broken, "paper", data=tmp_path, weights="mine")
+    with pytest.raises(UserError, match=f"inception_v3 is missing, {broken} lacks it"):
+        library.evaluate(broken, broken, "paper", data=tmp_path, weights=str(broken))
     with pytest.raises(UserError, match="inception_v3 is missing"):
         evaluate.make_reference(broken, "paper", evaluate.EvaluationContext(tmp_path), "x", 10)
 
