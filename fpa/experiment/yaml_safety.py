@@ -29,15 +29,7 @@ class _Loader(yaml.SafeLoader):
     """YAML's plain types only. A key that stands twice in one place is an error, and so is a number that
     YAML 1.1 takes for another one than people do: 010 for 8, 1:30 for 90."""
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        self._check_decimal(node)
-        return super().construct_yaml_int(node)
-
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        self._check_decimal(node)
-        return super().construct_yaml_float(node)
-
-    def _check_decimal(self, node: yaml.ScalarNode) -> None:
+    def construct_number(self, node: yaml.ScalarNode) -> float:
         text = str(node.value)
         if ":" in text or re.fullmatch(r"[-+]?0[0-9_]+", text):
             raise yaml.constructor.ConstructorError(
@@ -46,6 +38,8 @@ class _Loader(yaml.SafeLoader):
                 f"YAML takes {text} for another number; write it in decimals, or in quotes",
                 node.start_mark,
             )
+        whole = node.tag.endswith(":int")
+        return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -58,8 +52,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 
 
 def read_yaml(path: str | Path, what: str) -> Any:
