@@ -425,21 +425,20 @@ ANIMATION_WIDTH = 720
 
 
 def animation_specs(context: Context) -> Iterator[Spec]:
-    for model in context.painters[:1]:
-        for dataset in context.stores:
-            yield context.spec(
-                "animation",
-                dataset,
-                model,
-                name=f"painting_{dataset}",
-                title="animated paintings",
-                category=CATEGORY,
-                caption=f"{context.labels[model]} painting on {dataset} ({context.training_seed}), "
-                "one frame a step: the rank-1 update (top), the partial image (bottom). "
-                f"{SCALING}",
-                inputs=context.traces(dataset, model),
-                endings=("gif",),
-            )
+    for dataset, model in product(context.stores, context.painters[:1]):
+        yield context.spec(
+            "animation",
+            dataset,
+            model,
+            name=f"painting_{dataset}",
+            title="animated paintings",
+            category=CATEGORY,
+            caption=f"{context.labels[model]} painting on {dataset} ({context.training_seed}), "
+            "one frame a step: the rank-1 update (top), the partial image (bottom). "
+            f"{SCALING}",
+            inputs=context.traces(dataset, model),
+            endings=("gif",),
+        )
 
 
 def draw_animation(spec: Spec, results: Path) -> Animation:

@@ -105,6 +105,10 @@ def targets_frame(
     budgets = {(r.run.dataset, r.run.model): r.run.kimg for r in runs}
     costs = {(r.run.dataset, r.run.model): r.cost for r in runs if r.cost}
     speeds = {key: cost.training_images_per_second for key, cost in costs.items()}
+
+    def hours(kimg: float, key: tuple[str, str]) -> float:
+        return 1000 * kimg / speeds.get(key, math.nan) / 3600
+
     scored = [(r, r.history) for r in runs if r.history is not None and "fid" in r.history]
     chosen = {
         dataset: target_of([(r.run.model, h) for r, h in scored if r.run.dataset == dataset])
@@ -118,11 +122,8 @@ def targets_frame(
         quick = history.dropna(subset="fid")
         reached = quick.loc[quick["fid"] <= goal, "kimg"]
         kimg = float(reached.iloc[0]) if len(reached) else math.nan
-        speed = speeds.get(key, math.nan)
         base = run.dataset, found.base or ""
-        before = (
-            _hours(budgets.get(base, math.nan), speeds.get(base, math.nan)) if found.base else 0
-        )
+        before = hours(budgets.get(base, math.nan), base) if found.base else 0
         rows.append(
             {
                 "experiment": experiment,
@@ -131,17 +132,13 @@ def targets_frame(
                 "budget_kimg": run.kimg,
                 "target": goal,
                 "kimg": kimg,
-                "images_per_second": speed,
-                "hours": before + _hours(kimg, speed),
-                "budget_hours": before + _hours(run.kimg, speed),
+                "images_per_second": speeds.get(key, math.nan),
+                "hours": before + hours(kimg, key),
+                "budget_hours": before + hours(run.kimg, key),
                 "hardware": processor(costs[key].hardware) if key in costs else "",
             }
         )
     return pd.DataFrame(rows, columns=TARGET_COLUMNS)
-
-
-def _hours(kimg: float, images_per_second: float) -> float:
-    return 1000 * kimg / images_per_second / 3600
 
 
 def _targets_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:

@@ -108,17 +108,12 @@ def _training(run: RunResults) -> dict[str, float]:
     return found
 
 
-def counts_noticed(frame: pd.DataFrame) -> Counter[str]:
-    """What was noticed in some rows, and in how many of them."""
-    return Counter(words for text in frame["noticed"] for words in text.split("; ") if words)
-
-
 def _noticed(group: pd.DataFrame, share: str) -> list[str]:
     """What was noticed; of several trainings, in which share of them, as in '({} of {})'."""
-    return [
-        f"{words} {share.format(n, len(group))}" if len(group) > 1 else words
-        for words, n in counts_noticed(group).items()
-    ]
+    counts = Counter(words for text in group["noticed"] for words in text.split("; ") if words)
+    if len(group) == 1:
+        return list(counts)
+    return [f"{words} {share.format(n, len(group))}" for words, n in counts.items()]
 
 
 def _health_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
