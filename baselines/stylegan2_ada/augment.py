@@ -30,30 +30,20 @@ BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.5, 1.0
 
 class Draws:
     """Random numbers of one call, (B, count): for each sample either a draw or, with 1 - p, the neutral
-    value.
+    value."""
 
-    With a `percentile` every draw is its distribution's value there and all are applied, for tests.
-    """
-
-    def __init__(self, images: Tensor, p: Tensor, percentile: float | None = None) -> None:
-        self.batch, self.device = len(images), images.device
-        self.p, self.percentile = p, percentile
+    def __init__(self, images: Tensor, p: Tensor) -> None:
+        self.batch, self.device, self.p = len(images), images.device, p
 
     def _applied(self, values: Tensor, neutral: float, p: Tensor | None = None) -> Tensor:
-        if self.percentile is not None:
-            return values
         chance = distributed.rand(self.batch, 1, device=self.device)
         chosen = chance < (self.p if p is None else p)
         return torch.where(chosen, values, neutral)
 
     def _even(self, count: int) -> Tensor:
-        if self.percentile is not None:
-            return torch.full((self.batch, count), self.percentile, device=self.device)
         return distributed.rand(self.batch, count, device=self.device)
 
     def _normal(self, count: int) -> Tensor:
-        if self.percentile is not None:
-            return torch.erfinv(self._even(count) * 2 - 1)
         return distributed.randn(self.batch, count, device=self.device)
 
     def choice(self, of: int) -> Tensor:
@@ -87,11 +77,11 @@ class Augmentation(nn.Module):
         self.p: Tensor
         self.register_buffer("p", torch.zeros(()))
 
-    def forward(self, images: Tensor, percentile: float | None = None) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         # In float32 at least, also where networks work in bfloat16: places are in px.
         with without_autocast(images):
             images = at_least_float32(images)
-            draws = Draws(images, self.p, percentile)
+            draws = Draws(images, self.p)
             images = drawn_only(_move, images, _draw_geometry(draws), GEOMETRY)
             colours = _draw_colours(draws, grey=images.shape[1] == 1)
             return drawn_only(_recolour, images, colours, COLOURS[: colours.shape[1]])
@@ -127,8 +117,6 @@ def _draw_geometry(draws: Draws) -> Tensor:
     flip, quarters, shift = draws.choice(2), draws.choice(4), draws.even(SHIFT, 2)
     scale, first = draws.factor(SCALE), draws.even(math.pi, p=p)
     stretch, second = draws.factor(STRETCH), draws.even(math.pi, p=p)
-    if draws.percentile is not None:
-        second = torch.zeros_like(second)
     parts = (flip, quarters, shift, scale, first, stretch, second, draws.normal(SHIFT, 2))
     return torch.cat(parts, 1)
 

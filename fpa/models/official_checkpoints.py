@@ -23,7 +23,7 @@ from fpa.models.interface import Settings, State
 from fpa.models.layers import DualAttention
 from fpa.models.painter import Painter
 from fpa.models.settings import FPASettings, FPAUNetSettings
-from fpa.models.unet import RefinedPainter
+from fpa.models.unet import RefinedPainter, UNet
 
 Number = int | float
 
@@ -323,15 +323,13 @@ def _networks(state: State, path: Path) -> dict[str, dict[str, Tensor]]:
 
 def _once(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Without blur kernels, and without mod_dict, whose lists repeat the others in their order."""
-    kept = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if not BLUR.match(name) and not name.startswith("mod_dict.")
-    }
+    kept: dict[str, Tensor] = {}
+    repeated: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if BLUR.match(name) and tensor.tolist() != [1.0, 2.0, 1.0]:
+        if not BLUR.match(name):
+            (repeated if name.startswith("mod_dict.") else kept)[name] = tensor
+        elif tensor.tolist() != [1.0, 2.0, 1.0]:
             raise UserError(f"{where}.{name} is {tensor.tolist()}, expected [1, 2, 1]")
-    repeated = {name: t for name, t in tensors.items() if name.startswith("mod_dict.")}
     if repeated:
         # A module's own parameters (position codes, W_0) are in no list of modules.
         layers = [name for name in kept if "." in name]
@@ -346,8 +344,6 @@ def _once(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     return kept
 
 
-Names = Mapping[str, str]
-"""Every name of a network's state dict -> its public name."""
 Replacement = str | Callable[[re.Match[str]], str]
 Table = Sequence[tuple[str, Replacement]]
 """(pattern, replacement), applied to a name of ours one after the other: its public name."""
@@ -427,33 +423,35 @@ LIGHTGAN: Table = [
 ]
 
 
-def painter_names(network: Painter, prefix: str = "") -> Names:
-    """Of a painter's state dict, ours beginning with `prefix`."""
-    settings = network.settings
-    table = [*PAINTER, *{"transformer": TRANSFORMER, "rfwp": RFWP}.get(settings.sequence, ())]
-    if settings.rule == "additive":
-        table += ADDITIVE
-    return {f"{prefix}{name}": _published(name, table) for name in network.state_dict()}
+def public_names(network: nn.Module, ours: str = "", theirs: str = "") -> dict[str, str]:
+    """Every name of a network's state dict, behind `ours` -> its public name, behind `theirs`."""
+    if isinstance(network, RefinedPainter):
+        unet = public_names(network.unet, "unet.", "u_net.")
+        return {**public_names(network.painter, "painter."), **unet}
+    table, found = _table(network), {}
+    for name in network.state_dict():
+        public = name
+        for pattern, replacement in table:
+            public = re.sub(pattern, replacement, public)
+        found[ours + name] = theirs + public
+    return found
 
 
-def refined_names(network: RefinedPainter) -> Names:
-    unet = {f"unet.{name}": f"u_net.{_published(name, UNET)}" for name in network.unet.state_dict()}
-    return {**painter_names(network.painter, "painter."), **unet}
-
-
-def lightgan_names(network: nn.Module) -> Names:
-    return {name: _published(name, LIGHTGAN) for name in network.state_dict()}
-
-
-def discriminator_names(network: Discriminator) -> Names:
-    """Of a discriminator, whose features are one list of attention and halving layers here."""
+def _table(network: nn.Module) -> Table:
+    if isinstance(network, Painter):
+        settings = network.settings
+        sequence = {"transformer": TRANSFORMER, "rfwp": RFWP}.get(settings.sequence, ())
+        return [*PAINTER, *sequence, *(ADDITIVE if settings.rule == "additive" else ())]
+    if not isinstance(network, Discriminator):
+        return UNET if isinstance(network, UNet) else LIGHTGAN
+    # Its features are one list of attention and halving layers here.
     places: list[str] = []
     level = 0
     for layer in network.features:
         attention = isinstance(layer, DualAttention)
         places.append(f"residual_layers.{level}.{int(attention)}.")
         level += not attention
-    table: Table = [
+    return [
         (r"^features\.(\d+)\.", lambda m: places[int(m[1])]),
         (r"^to_logit\.", "to_logits."),
         (r"^view_to_logit\.([13])\.", r"to_shape_disc_out.\1.fn."),
@@ -463,23 +461,14 @@ def discriminator_names(network: Discriminator) -> Names:
         (r"\.pool\.", ".branches.1."),
         *ATTENTION,
     ]
-    return {name: _published(name, table) for name in network.state_dict()}
 
 
-def _published(name: str, table: Table) -> str:
-    for pattern, replacement in table:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def state_of(
-    network: nn.Module, tensors: Mapping[str, Tensor], names: Names, where: str
-) -> dict[str, Tensor]:
+def state_of(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """A network's state dict, of tensors by their public names.
 
     UserError for a missing tensor, one of another shape, and one that has no place.
     """
-    state = {}
+    state, names = {}, public_names(network)
     for name, own in network.state_dict().items():
         if names[name] not in tensors:
             raise UserError(f"{where} lacks the tensor {names[name]}, {tuple(own.shape)}")
@@ -506,7 +495,7 @@ def _fitted(tensor: Tensor, own: Tensor, where: str) -> Tensor:
 
 
 def moments_of(
-    optimizer: State, network: nn.Module, tensors: Mapping[str, Tensor], names: Names
+    optimizer: State, network: nn.Module, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Adam's moments of a network's parameters as "exp_avg.NAME", ..., by our names.
 
@@ -514,6 +503,7 @@ def moments_of(
     optimizer's parameters. Empty where their numbers differ.
     """
     parameters = dict(network.named_parameters())
+    names = public_names(network)
     ours = {public: name for name, public in names.items() if name in parameters}
     order = [ours[public] for public in tensors if public in ours]
     numbered = [number for group in optimizer["param_groups"] for number in group["params"]]

@@ -1,6 +1,5 @@
 """A checkpoint of the paper's public code as a finished run of this package."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,11 @@ from fpa.data.sources import UNKNOWN, DatasetSpec
 from fpa.models.adversarial_training import load_optimizer_tensors
 from fpa.models.loading import check_settings, find_model, resolve_settings
 from fpa.models.official_checkpoints import (
-    BASE,
     Checkpoint,
     Imported,
-    Names,
-    discriminator_names,
-    lightgan_names,
     moments_of,
-    painter_names,
     read_arguments,
     read_checkpoint,
-    refined_names,
     state_of,
 )
 from fpa.runs.folder import Best, History, RunFolder, TrainingResult, TrainingSummary
@@ -55,7 +48,7 @@ def import_official(path: Path, args: Path, out: Path, kimg: float | None = None
     steps = _steps(found, about)
     run = _run(about, steps, kimg, file_digest(path))
     model = build_model(run)
-    _fill(model, found, about)
+    _fill(model, found)
     state: Json = {
         "config": run.as_json(),
         # Unknown: a training that resumes from it may have any.
@@ -123,24 +116,13 @@ def _run(about: Imported, steps: int, kimg: float | None, sha256: str) -> Run:
     return Run(dataset, model, training, about.seed, digest(identity), base)
 
 
-def _fill(model: Any, found: Checkpoint, about: Imported) -> None:
-    of_generator: Callable[[Any], Names] = painter_names
-    if about.base is not None:
-        of_generator = refined_names
-    elif about.kind == BASE:
-        of_generator = lightgan_names
-    public = {
-        "generator": of_generator(model.generator),
-        "ema": of_generator(model.ema),
-        "discriminator": discriminator_names(model.discriminator),
-    }
+def _fill(model: Any, found: Checkpoint) -> None:
     for name, network in model.networks.items():
-        where = f"{found.path}: the {name}"
-        network.load_state_dict(state_of(network, found.networks[name], public[name], where))
-    for name, optimizer in found.optimizers.items():
-        network = model.networks[name]
-        moments = moments_of(optimizer, network, found.networks[name], public[name])
-        if moments:
-            load_optimizer_tensors(getattr(model, f"{name}_optimizer"), network, moments)
-        else:
-            log.warning("%s: Adam's state of the %s does not fit; left out", found.path, name)
+        tensors = found.networks[name]
+        network.load_state_dict(state_of(network, tensors, f"{found.path}: the {name}"))
+        if optimizer := found.optimizers.get(name):
+            moments = moments_of(optimizer, network, tensors)
+            if moments:
+                load_optimizer_tensors(getattr(model, f"{name}_optimizer"), network, moments)
+            else:
+                log.warning("%s: Adam's state of the %s does not fit; left out", found.path, name)

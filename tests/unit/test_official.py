@@ -160,7 +160,7 @@ def test_repeated_tensors_that_differ_are_refused(tmp_path):
         ({"latent_dim": "24"}, "latent_dim is '24', expected a whole number"),
         ({"use_softmax": 1}, "use_softmax is 1, expected true or false"),
         ({"transparent": True}, "transparent images (4 channels) are not supported"),
-        ({"num_decoding_steps": 0}, "painter.steps: expected more than 0, found 0"),
+        ({"num_decoding_steps": 0}, "painter.steps: expected at least 1, found 0"),
         ({"image_size": 48}, "takes images of 16, 32, 64, 128 or 256 px, not 48"),
     ],
     ids=lambda value: str(value)[:40],
