@@ -83,7 +83,10 @@ def prepare(dataset: DatasetSpec, folder: Path, workers: int = 0) -> Manifest:
             log.info("%s: prepared already; delete the folder to prepare it again", folder)
             return store.read_manifest(folder)
         with contextlib.closing(SOURCES[dataset.source].open(path, scratch)) as reader:
-            _check_outside(folder, reader)
+            if reader.path and folder.resolve() == reader.path.resolve():
+                raise UserError(
+                    f"{folder} is the folder of the images themselves; name another folder"
+                )
             manifest = _prepare(dataset, reader, folder, workers)
         with atomic_path(folder / artifacts.IMAGES) as target:
             os.replace(scratch / artifacts.IMAGES, target)
@@ -102,12 +105,6 @@ def _check_place(folder: Path) -> None:
             f"{array} is there without a {artifacts.MANIFEST} and would be overwritten; move or "
             "delete it, or name another folder"
         )
-
-
-def _check_outside(folder: Path, reader: Reader) -> None:
-    """UserError for the folder of the images themselves."""
-    if reader.path and folder.resolve() == reader.path.resolve():
-        raise UserError(f"{folder} is the folder of the images themselves; name another folder")
 
 
 def _prepare(dataset: DatasetSpec, reader: Reader, folder: Path, workers: int) -> Manifest:

@@ -563,7 +563,9 @@ def _lies_in(name: str, folder: str, root: str) -> bool:
 def _name_and_check(images: list[Found]) -> list[Found]:
     """The images sorted by relative name. A name that leads out or comes twice is a problem."""
     climbing = {f.name for f in images if ODD.search(f.name) and CLIMBING.search(f.name)}
-    shared = _common_folder([f.name for f in images if f.name not in climbing])
+    folders = {"/" + f.name.rpartition("/")[0] for f in images if f.name not in climbing}
+    # The longest 'a/b/' that all names start with.
+    shared = f"{os.path.commonpath(folders)}/".lstrip("/") if folders else ""
     named: list[Found] = []
     seen: set[str] = set()
     for name, place, size, problem in images:
@@ -579,9 +581,3 @@ def _name_and_check(images: list[Found]) -> list[Found]:
         named.append(Found(name, place, size, problem))
     # The sort is stable: of two files of one name the first stays first.
     return sorted(named, key=lambda found: found.name)
-
-
-def _common_folder(names: list[str]) -> str:
-    """The longest 'a/b/' that all names start with."""
-    folders = {"/" + name.rpartition("/")[0] for name in names}
-    return f"{os.path.commonpath(folders)}/".lstrip("/") if folders else ""
