@@ -59,17 +59,11 @@ def test_a_users_rule_metric_and_extractor_are_in_table_figure_and_page(config, 
     assert planned.model.settings["painter"]["rule"] == "fixed_rate_oja"
     run("prepare", "digits")
     store = tmp_path / "data" / store_name(experiment.datasets["digits"])
-    extractor = tmp_path / "data/extractors/thumbnails-16px.json"
-    run("extractor", "thumbnails-16px", "--out", extractor)
     run("train", folder / "run.json", "--store", store, "--device", "cpu", "--threads", 1)
-    run("sample", folder, "--count", 32, "--out", folder / experiment.sampled, "--device", "cpu")
-    options = ("--extractor", extractor, "--space", "thumbnails-16px.clean.array")
-    real, fake = tmp_path / "real.npy", tmp_path / "fake.npy"
-    run("features", store, *options, "--out", real, "--device", "cpu")
-    run("features", folder / experiment.sampled, *options, "--out", fake, "--device", "cpu")
     score = folder / experiment.score_file("small")
-    names = ("--protocol", "small", "--metrics", "fid", "mean_gap", "--groups", 4)
-    run("score", folder, "--fake", fake, "--real", real, *names, "--out", score)
+    names = ("--protocol", "small")
+    score_by_hand(tmp_path, folder, store, score, *names, metrics=("fid", "mean_gap"))
+    real, fake = store / "features.thumbnails-16px.clean.array.npy", tmp_path / "fake.npy"
     pairs = tmp_path / "data/extractors/squared.json"
     run("extractor", "squared", "--out", pairs)
     paths = folder / experiment.score_file("paths")

@@ -83,26 +83,15 @@ def true_spread(measure, samples: int = 40) -> tuple[float, float]:
     return np.std([e.value for e in estimates], ddof=1), np.mean([e.error for e in estimates])
 
 
-@pytest.mark.slow
-def test_sampling_errors_are_those_of_repeated_draws():
-    real = gaussian(3000, 16, 0)
-    spread, claimed = true_spread(lambda f, s: distances.frechet_estimates(real, f, 10, s)[0])
+@pytest.mark.parametrize(("n", "size", "tolerance"), [(3000, 500, 0.4), (2000, 50, 0.3)])
+def test_the_error_of_kid_is_that_of_repeated_draws(n, size, tolerance):
+    """Of ten subsets of a tenth of the samples, most is which ones were drawn: without it, half."""
+    real = gaussian(n, 16, 0)
+    spread, claimed = true_spread(
+        lambda f, s: kernel_distances.kid_estimate(real, f, 10, size, 10, s)
+    )
     # A standard deviation of 40 draws is known to 11%, a jackknife of 10 groups less well.
-    assert claimed == pytest.approx(spread, rel=0.4)
-    spread, claimed = true_spread(
-        lambda f, s: kernel_distances.kid_estimate(real, f, 10, 500, 10, s)
-    )
-    assert claimed == pytest.approx(spread, rel=0.4)
-
-
-def test_the_error_of_kid_covers_the_choice_of_few_subsets():
-    """Ten subsets of a tenth of the samples: most of the error is which ones were drawn."""
-    real = gaussian(2000, 16, 0)
-    spread, claimed = true_spread(
-        lambda f, s: kernel_distances.kid_estimate(real, f, 10, 50, 10, s)
-    )
-    # Without that part, half of the true one.
-    assert claimed == pytest.approx(spread, rel=0.3)
+    assert claimed == pytest.approx(spread, rel=tolerance)
 
 
 def test_kid_is_clean_fids_of_the_same_subsets():

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 PATIENCE = 600
 """Seconds after which one of Slurm's programs counts as hanging."""
@@ -176,28 +177,19 @@ class OneNode:
                     found[int(place.name)] = (place / "comm").read_text().strip()
         return found
 
+    def _call(self, *command: str, **options: Any) -> subprocess.CompletedProcess:
+        env = {**os.environ, **self.environment}
+        return subprocess.run(command, env=env, timeout=PATIENCE, **options)
+
     def _run(self, *command: str) -> None:
         log = self.folder / f"{command[0]}.out"
         with open(log, "wb") as file:
-            done = subprocess.run(
-                command,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                timeout=PATIENCE,
-            )
+            done = self._call(*command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
         if done.returncode:
             raise Unavailable(f"{command[0]} does not start: {log.read_text().strip()}")
 
     def _told(self, *command: str) -> str:
-        return subprocess.run(
-            command,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        ).stdout.strip()
+        return self._call(*command, capture_output=True, text=True).stdout.strip()
 
     def jobs(self) -> list[dict[str, str]]:
         """Slurm's own record of every job, in the order they were handed in."""

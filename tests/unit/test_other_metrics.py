@@ -1,22 +1,25 @@
-"""CMMD and perceptual path length: against slow loops, known answers, and torch-fidelity."""
+"""CMMD, perceptual path length, precision and recall: against slow loops, known answers, and torch-fidelity."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from conftest import fpa_ok
 from torch import nn
 from torch_fidelity import GenerativeModelModuleWrapper, register_sample_similarity
 from torch_fidelity.metric_ppl import calculate_ppl
 from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 from torch_fidelity.utils import sample_random
 
-from fpa.evaluation import evaluate
+from fpa.core.errors import UserError
+from fpa.evaluation import cross_check, evaluate, features
+from fpa.evaluation import precision_recall as pr
 from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.kernel_distances import cmmd, unit
-from fpa.evaluation.metrics import METRICS, Measurement
 from fpa.evaluation.path_length import EPSILON, path_lengths, perceptual_path_length, summarise
-from fpa.evaluation.scores import Pair, Settings
+from fpa.evaluation.scores import Pair, Settings, measure
 
 
 def slow_cmmd(real, fake):
@@ -61,23 +64,14 @@ def test_cmmd_is_unbiased_and_its_error_is_the_spread_over_samples():
     assert np.mean([estimate.error for estimate in again]) == pytest.approx(spread, rel=0.15)
 
 
-def test_cmmd_is_measured_in_clips_features_alone():
+def test_cmmd_is_measured_in_clips_features():
+    """In others it is refused: test_distances.py."""
     random = np.random.default_rng(2)
     assert np.allclose(np.linalg.norm(unit(random.normal(size=(4, 3))), axis=1), 1)
-
-    def of(extractor):
-        parts = [
-            Features(
-                random.normal(size=(30, 4)).astype(np.float32),
-                None,
-                FeatureInfo(extractor=extractor),
-            )
-            for _ in range(2)
-        ]
-        return METRICS["cmmd"].compute(Measurement(Pair(*parts), None, Settings(["cmmd"])))
-
-    assert set(of("clip_vit_l14_336")) == {"cmmd"}
-    assert of("inception_v3") == {}
+    about = FeatureInfo(extractor="clip_vit_l14_336")
+    arrays = random.normal(size=(2, 30, 4)).astype(np.float32)
+    pair = Pair(*(Features(values, None, about) for values in arrays))
+    assert set(measure(pair, None, Settings(["cmmd"]))) == {"cmmd"}
     assert evaluate.resolve("clip").extractor == "clip_vit_l14_336"
     assert evaluate.resolve("dinov2").extractor == "dinov2_vitl14"
 
@@ -169,3 +163,64 @@ def test_the_same_seed_gives_the_same_paths():
 
     assert of(1) == of(1) != of(2)
     assert EPSILON == 1e-4
+
+
+def points(n: int, d: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1, (n, d)).astype(np.float32)
+
+
+def both(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
+    return pr.precision_recall(pr.manifold(real), fake)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 300, 8), (120, 200, 40), (4, 9, 3)])
+@pytest.mark.parametrize("block", [7, 1000])
+def test_precision_and_recall_are_torch_fidelitys(n, m, d, block, monkeypatch):
+    monkeypatch.setattr(pr, "BLOCK", block)
+    real, fake = points(n, d, 0), points(m, d, 1, 0.4)
+    found = both(real, fake)
+    assert found == pytest.approx(cross_check.precision_recall(real, fake), abs=1e-7)
+    assert n == 4 or 0 < min(found) < max(found) < 1
+
+
+def test_radii_reach_to_the_third_nearest_other_point():
+    x = points(50, 3, 0)
+    far = np.sort(np.linalg.norm(x[:, None] - x, axis=2), axis=1)
+    np.testing.assert_allclose(pr.manifold(x).radii, far[:, 3], rtol=1e-6)
+
+
+def test_copies_are_neighbours_of_each_other():
+    x = np.repeat(points(20, 5, 0), 4, axis=0)
+    np.testing.assert_allclose(pr.manifold(x).radii, 0, atol=1e-6)
+
+
+def test_a_subset_is_random_and_the_same_for_its_seed():
+    rows = pr.subset(1000, 100, 3)
+    assert len(set(rows)) == 100
+    assert (np.diff(rows) > 0).all()
+    assert rows.max() > 500
+    assert (pr.subset(1000, 100, 3) == rows).all()
+    assert (pr.subset(1000, 100, 4) != rows).any()
+    assert pr.subset(5, 100, 3).tolist() == [0, 1, 2, 3, 4]
+
+
+ABOUT = {"extractor": "e", "weights_sha256": "", "resize": "clean", "format": "array"}
+
+
+def test_radii_of_the_real_images_are_kept_and_belong_to_their_features(tmp_path):
+    real = points(60, 4, 0)
+    np.save(tmp_path / "real.npy", real)
+    about = {**ABOUT, "features": 4, "images_sha256": "ab"}
+    (tmp_path / "real.json").write_text(json.dumps(about))
+    options = ("--most", 40, "--seed", 5, "--out", "radii.npz")
+    fpa_ok("radii", "real.npy", *options, cwd=tmp_path)
+    loaded = features.load(tmp_path / "real.npy")
+    found = pr.load_real(tmp_path / "radii.npz", loaded.values, loaded.info)
+    expected = pr.real_subset(real, 40, 5)
+    np.testing.assert_array_equal(found.centres, expected.centres)
+    np.testing.assert_array_equal(found.radii, expected.radii)
+    others = loaded.info.model_copy(update={"images_sha256": "cd"})
+    with pytest.raises(UserError, match="holds radii of other features"):
+        pr.load_real(tmp_path / "radii.npz", real, others)
+    with pytest.raises(UserError, match="need 4 images, found 3"):
+        pr.save_real(tmp_path / "few.npz", real[:3], loaded.info, 40, 5)
