@@ -23,7 +23,7 @@ from fpa.core.lazy import np
 Found = Any
 """What is in a file: a JSON value, an array, the names of several arrays, the first bytes of anything
 else; None of what is no file or empty."""
-START = 1024
+START = 8192
 """Bytes that tell a file of another kind."""
 
 
@@ -33,8 +33,8 @@ class Kind(NamedTuple):
     fits: Callable[[Found], bool] = lambda found: True
     beside: Callable[[Found], bool] | None = None
     """What fits into the .json beside it, where one is written."""
-    group: tuple[str, ...] = ()
-    """Endings of the files that are written together with it: what stands alone is somebody else's."""
+    group: tuple[tuple[str, Callable[[Found], bool]], ...] = ()
+    """Endings of the files that are written before it, and what fits into them."""
 
 
 def _object(*keys: str) -> Callable[[Found], bool]:
@@ -91,7 +91,13 @@ PAINTINGS = Kind("painting traces", ".npz", _arrays("image"))
 STATISTICS = Kind("statistics", ".npz", _arrays("norm", "rank", "spectrum"))
 # Of a painter for the page, not those of a run.
 WEIGHTS = Kind("weights", ".safetensors", _begins(rb'^[\s\S]{8}\{"__metadata__":\{"about":'))
-TABLE = Kind("a table", ".csv", group=(".md", ".tex"))
+TABLE = Kind(
+    *("a table", ".csv"),
+    group=(
+        (".md", _begins(rb"^[^\n#]+\n\n\|")),
+        (".tex", _begins(rb"^\\begin{table}\n\\centering\n\\caption")),
+    ),
+)
 PAGE = Kind("a page", ".html", _begins(rb"^<!DOCTYPE html>", rb"default-src 'none'; img-src data:"))
 PICTURE = Kind("a picture", ".png", _begins(rb"^\x89PNG", rb"Software\0fpa"))
 BUNDLE = Kind("a bundle", ".tar.gz", _bundle)
@@ -127,10 +133,11 @@ def output(kind: Kind) -> Callable[[str], str]:
         pairs = [(path, kind.fits)]
         if kind.beside:
             pairs.append((artifacts.describing(path), kind.beside))
-        group = [path.with_suffix(ending) for ending in (kind.ending, *kind.group) if kind.group]
-        alone = [file for file in group if _holds_something(file)]
-        if len(alone) < len(group):
-            pairs += [(file, lambda found: False) for file in alone]
+        # What is written last is somebody else's where the others are not.
+        group = [(path.with_suffix(ending), fits) for ending, fits in kind.group]
+        if not all(_holds_something(file) for file, _ in group):
+            pairs.append((path, lambda found: False))
+        pairs += group
         if path.name == artifacts.IMAGES and (path.parent / artifacts.MANIFEST).exists():
             pairs.append((path, lambda found: False))
         for file, fits in pairs:

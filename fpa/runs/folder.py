@@ -340,6 +340,13 @@ class RunFolder:
         found = self.checkpoints()
         return int(found[0].stem.partition("-")[2]) if found else None
 
+    def drop_unfinished(self) -> None:
+        """Delete what a training that was killed has left half written. For who holds the lock."""
+        own = (*self.RESULTS, artifacts.STATUS, artifacts.SNAPSHOTS)
+        left = [path for name in own for path in self.path.glob(f".{name}.*.part")]
+        for path in [*left, *self.state.rglob(".*.part")]:
+            path.unlink(missing_ok=True)
+
     def save_checkpoint(self, step: int, state: Json) -> None:
         """Write a checkpoint whole, then drop all but the newest ones."""
         # Through memory: torch's own writer turns a full disk into an unreadable error.

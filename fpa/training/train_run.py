@@ -108,6 +108,8 @@ def train(training: Training, folder: Path, loggers: Collection[str] = ()) -> No
     files, first = RunFolder(folder), distributed.rank() == 0
     lock = locked(files.state, f"training in {folder}") if first else nullcontext()
     with training.stop, lock:
+        if first:
+            files.drop_unfinished()
         resume(training, files)
         with observed(training, files, loggers) if first else nullcontext(()) as observers:
             result = run_to_end(training, files, observers)

@@ -133,6 +133,8 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, l
         )
         assert not any((disturbed / name).exists() for name in ARTIFACTS)
     assert kills >= 2
+    for name in ("state/.step-000000001.pt", ".status.json"):
+        (disturbed / f"{name}.host.1.part").write_bytes(b"half")
     fpa_ok(*words(run, store, disturbed), cwd=ROOT)
     for name in ARTIFACTS:
         assert file_digest(disturbed / name) == file_digest(undisturbed / name), name

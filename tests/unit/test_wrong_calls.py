@@ -568,6 +568,28 @@ def test_a_wrong_call_is_one_line_and_changes_nothing(place, thumbnails, call):
     assert after == before
 
 
+@pytest.mark.parametrize("left", [(), (".md",), (".md", ".tex"), (".md", ".tex", ".csv")])
+def test_a_table_that_was_killed_is_made_again(place, left):
+    for _ in range(2):
+        assert fpa("table", "fid", "score.json", "--out", "t.csv", cwd=place).returncode == 0
+        for ending in {".md", ".tex", ".csv"} - {*left}:
+            (place / f"t{ending}").unlink()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "status results/tiny --html page.html",
+        "inspect store --sheet sheet.png",
+        "export-web run --count 2 --out live.safetensors",
+        "sample run --count 4 --out four.npy --log four.log",
+    ],
+)
+def test_what_a_verb_has_made_it_makes_again(place, call):
+    for _ in range(2):
+        assert fpa(*call.split(), cwd=place).returncode == 0
+
+
 def test_every_verb_is_called_wrongly():
     assert {call.split()[0] for call in CALLS.strip().splitlines()} == set(VERBS)
 
