@@ -19,7 +19,6 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal, Self
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from fpa.core import artifacts, provenance
@@ -30,6 +29,7 @@ from fpa.core.progress import log
 from fpa.evaluation import rescoring
 from fpa.evaluation.scores import Score
 from fpa.experiment.experiment import Experiment, RunEntry
+from fpa.experiment.yaml_safety import read_yaml
 from fpa.reporting.bundle import unpack
 from fpa.reporting.make import make_report
 from fpa.reporting.results import by_name
@@ -323,10 +323,7 @@ def missing(folder: Path) -> list[str]:
     """What is missing, one sentence each, with what to do; UserError when it is not such a folder."""
     about = Publication.read(folder)
     path = folder / CITATION
-    try:
-        citation = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML; publish the results again") from error
+    citation = read_yaml(path, "the citation") if path.exists() else {}
     citation = citation if isinstance(citation, dict) else {}
     found = [*_files(folder)]
     authors = citation.get("authors")

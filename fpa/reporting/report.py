@@ -31,7 +31,6 @@ PLAYER_SCRIPTS = (
     *("painting.js", "painter.js", "drawing.js", "editor.js", "controls.js", "player.js"),
 )
 """The player's scripts, each of one subject, in the order in which they need one another."""
-MEDIA = {".png": "image/png", ".gif": "image/gif"}
 
 
 def render(
@@ -181,7 +180,7 @@ def _plates(
         source, width = None, 100
         if path.exists() and name not in not_drawn:
             content = base64.b64encode(path.read_bytes()).decode()
-            source = f"data:{MEDIA[path.suffix]};base64,{content}"
+            source = f"data:image/{path.suffix[1:]};base64,{content}"
             with open_picture(path.read_bytes()) as picture:
                 width = min(100, round(100 * picture.width / (TEXT_WIDTH * DPI)))
         reason = not_drawn.get(name, "it has not been drawn")

@@ -115,10 +115,9 @@ def sample_counts(frame: pd.DataFrame) -> str:
             for column in ("n_fake", "n_real")
         )
         scored = group[group["status"] == "ok"]
-        if len(scored) and scored["n_real"].isna().all():
-            protocols.append(f"protocol {name}: {fakes} paths between latents")
-        else:
-            protocols.append(f"protocol {name}: {fakes} samples against {reals} real images")
+        of_paths = len(scored) and scored["n_real"].isna().all()
+        what = "paths between latents" if of_paths else f"samples against {reals} real images"
+        protocols.append(f"protocol {name}: {fakes} {what}")
     return f"{', '.join(protocols)}; {' and '.join(frame['checkpoint'].unique())} checkpoint"
 
 

@@ -287,16 +287,12 @@ def _pair(claim: Claim, a: str, b: str, of_a: pd.Series, of_b: pd.Series) -> Pai
 
 
 def _verdict(advantage: Difference, margin: float | None) -> str:
-    if math.isnan(advantage.low):
-        return UNDECIDED
-    if margin is not None:
-        if -margin < advantage.low and advantage.high < margin:
-            return SUPPORTED
-        outside = advantage.low > margin or advantage.high < -margin
-        return NOT_SUPPORTED if outside else UNDECIDED
-    if advantage.low > 0:
+    lowest, highest = (0.0, math.inf) if margin is None else (-margin, margin)
+    # No comparison with an interval that is not known is true.
+    if lowest < advantage.low and advantage.high < highest:
         return SUPPORTED
-    return NOT_SUPPORTED if advantage.high < 0 else UNDECIDED
+    outside = advantage.high < lowest or advantage.low > highest
+    return NOT_SUPPORTED if outside else UNDECIDED
 
 
 def _claims_layout(frame: pd.DataFrame, results: Results) -> pd.DataFrame:
