@@ -165,12 +165,11 @@ def cmmd(real: np.ndarray, fake: np.ndarray, groups: int, seed: int) -> Estimate
     each = groups if m >= 2 * groups else 1
     group = np.random.default_rng(seed).permutation(m) * each // m
     sizes = np.bincount(group, minlength=each)
-    within_real = (_gaussian_sums(x, x, np.zeros(n, int), np.zeros(n, int)).item() - n) / (
-        n * (n - 1)
-    )
+    one = np.zeros(n, int)
+    within_real = (_gaussian_sums(x, x, one, one).item() - n) / (n * (n - 1))
     # Sums over pairs of groups; an image meets itself on the diagonal.
     among = _gaussian_sums(y, y, group, group) - np.diag(sizes)
-    across = _gaussian_sums(x, y, np.zeros(n, int), group)[0]
+    across = _gaussian_sums(x, y, one, group)[0]
 
     def value(among: float, across: float, m: int) -> float:
         return SCALE * (within_real + among / (m * (m - 1)) - 2 * across / (n * m))

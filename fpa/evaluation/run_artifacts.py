@@ -95,12 +95,13 @@ def steps_of(model: Model, latents: Tensor, device: torch.device) -> dict[str, n
         name: part if name in PER_EXPERIMENT else np.concatenate([p[name] for p in parts])
         for name, part in parts[0].items()
     }
-    pictures: dict[str, list[np.ndarray]] = {"updates": [], "partial": []}
     # One by one: all of them in float64 would not fit into memory.
-    for n in range(len(latents)):
-        for kind, made in zip(("updates", "partial"), step_pictures(pick(trace, n)), strict=True):
-            pictures[kind].append(made.astype(np.float32))
-    return {**trace, **{kind: np.concatenate(made) for kind, made in pictures.items()}}
+    pictures = [
+        [made.astype(np.float32) for made in step_pictures(pick(trace, n))]
+        for n in range(len(latents))
+    ]
+    updates, partial = map(np.concatenate, zip(*pictures, strict=True))
+    return {**trace, "updates": updates, "partial": partial}
 
 
 def step_statistics(

@@ -64,43 +64,36 @@ def restore_generator(
     if checkpoint not in CHECKPOINTS:
         raise UserError(f"checkpoint: expected best or last, found {checkpoint!r}")
     if is_export(folder):
-        model = load_export(folder)
         if which == "raw":
             raise UserError(f"{folder} is an export, which holds the EMA generator alone")
-        return model, _chosen(model, which, folder)
-    files = RunFolder(folder)
-    run = Run.from_json(files.read_summary().run, files.summary)
-    networks = files.read_weights()
-    best = checkpoint == "best"
-    name = "best" if best else "ema"
-    if name not in networks:
-        raise UserError(
-            f"{folder} has no best checkpoint: its training was not watched; take the last one "
-            "(--checkpoint last), or delete the folder to train it with quick scores"
-        )
-    model = restored(run, networks[name], files.weights)
-    if which == "raw":
-        raw = "best_generator" if best else "generator"
-        if raw not in networks:
+        model = load_export(folder)
+    else:
+        files, best = RunFolder(folder), checkpoint == "best"
+        run = Run.from_json(files.read_summary().run, files.summary)
+        networks = files.read_weights()
+        name = "best" if best else "ema"
+        if name not in networks:
             raise UserError(
-                f"{folder} keeps the trained generator itself of its last checkpoint alone; use "
-                "--checkpoint last"
+                f"{folder} has no best checkpoint: its training was not watched; take the last one "
+                "(--checkpoint last), or delete the folder to train it with quick scores"
             )
-        trained = model.networks["generator"]
-        _check(trained.state_dict(), networks[raw], files.weights, run)
-        trained.load_state_dict(networks[raw])
-    return model, _chosen(model, which, folder)
-
-
-def _chosen(model: Model, which: str, folder: Path) -> nn.Module:
-    model.ema.eval()
-    if which == "raw":
-        return model.networks["generator"].eval()
-    if which == "before_unet":
-        if not isinstance(model.ema, RefinedPainter):
-            raise UserError(f"{folder} has no U-Net; leave out --which before_unet")
-        return model.ema.painter
-    return model.ema
+        model = restored(run, networks[name], files.weights)
+        if which == "raw":
+            raw = "best_generator" if best else "generator"
+            if raw not in networks:
+                raise UserError(
+                    f"{folder} keeps the trained generator itself of its last checkpoint alone; use "
+                    "--checkpoint last"
+                )
+            trained = model.networks["generator"]
+            _check(trained.state_dict(), networks[raw], files.weights, run)
+            trained.load_state_dict(networks[raw])
+            return model, trained.eval()
+    if which != "before_unet":
+        return model, model.ema
+    if not isinstance(model.ema, RefinedPainter):
+        raise UserError(f"{folder} has no U-Net; leave out --which before_unet")
+    return model, model.ema.painter
 
 
 def export(model: Model, run: Run, checkpoint: str, folder: Path) -> None:
