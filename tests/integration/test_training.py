@@ -69,6 +69,13 @@ def run(tiny):
 
 
 @pytest.fixture
+def watched_run(tiny):
+    """Of 30 steps, with a quick score after every fifth."""
+    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
+    return Plan(tiny).runs[0]
+
+
+@pytest.fixture
 def long_run(tiny):
     return run_of_steps(tiny, LONG)
 
@@ -300,15 +307,13 @@ def test_a_loss_that_is_nan_again_and_again_ends_the_training(tmp_path, run, sto
     assert not (tmp_path / "weights.safetensors").exists()
 
 
-def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, tiny, store):
-    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
-    run = Plan(tiny).runs[0]
+def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, watched_run, store):
 
     def watch(generator):
         return {"fid": torch.rand(3).sum().item()}
 
-    train(training(run, store, watch=watch), tmp_path / "watched")
-    train(training(run, store, log_every=7), tmp_path / "plain")
+    train(training(watched_run, store, watch=watch), tmp_path / "watched")
+    train(training(watched_run, store, log_every=7), tmp_path / "plain")
     watched, plain = (RunFolder(tmp_path / name).read_weights() for name in ("watched", "plain"))
     best = {name: watched.pop(name) for name in list(watched) if name.startswith("best")}
     assert set(best["best"]) == set(plain["ema"])
@@ -317,16 +322,14 @@ def test_quick_scores_and_history_rows_leave_the_training_as_it_was(tmp_path, ti
     assert history.loc[history["fid"].notna(), "step"].tolist() == [0, 5, 10, 15, 20, 25, 30]
 
 
-def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, store):
-    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
-    run = Plan(tiny).runs[0]
+def test_the_best_generator_is_kept_through_an_interruption(tmp_path, watched_run, store):
     seen: list[dict] = []
 
     def watch(generator):
         seen.append({k: v.clone() for k, v in generator.state_dict().items()})
         return {"fid": [9.0, 5, 3, 7, 4, 3, 8][len(seen) - 1]}
 
-    one = training(run, store, watch=watch)
+    one = training(watched_run, store, watch=watch)
     advance = one.advance
 
     def stop_after_17():
@@ -337,7 +340,7 @@ def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, stor
     one.advance = stop_after_17
     with pytest.raises(Stopped):
         train(one, tmp_path)
-    train(training(run, store, watch=watch), tmp_path)
+    train(training(watched_run, store, watch=watch), tmp_path)
     torch.testing.assert_close(RunFolder(tmp_path).read_weights()["best"], seen[2], atol=0, rtol=0)
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["best"] == {"kimg": 0.08, "fid": 3.0}
@@ -345,9 +348,9 @@ def test_the_best_generator_is_kept_through_an_interruption(tmp_path, tiny, stor
 
 
 @pytest.mark.parametrize("call", [1, 3, 7])
-def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(tmp_path, tiny, store, call):
-    tiny["training"] |= {"kimg": 0.24, "watch_kimg": 0.04}
-    run = Plan(tiny).runs[0]
+def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(
+    tmp_path, watched_run, store, call
+):
     calls = []
 
     def watch(generator):
@@ -358,9 +361,9 @@ def test_a_signal_ends_a_quick_score_and_the_next_attempt_makes_it(tmp_path, tin
         return {"fid": sum(float(p.sum()) for p in generator.parameters())}
 
     with pytest.raises(Stopped, match="SIGTERM: saved step"):
-        train(training(run, store, watch=watch), tmp_path / "stopped")
-    train(training(run, store, watch=watch), tmp_path / "stopped")
-    train(training(run, store, watch=watch), tmp_path / "whole")
+        train(training(watched_run, store, watch=watch), tmp_path / "stopped")
+    train(training(watched_run, store, watch=watch), tmp_path / "stopped")
+    train(training(watched_run, store, watch=watch), tmp_path / "whole")
     for name in ARTIFACTS:
         assert file_digest(tmp_path / "stopped" / name) == file_digest(tmp_path / "whole" / name)
 

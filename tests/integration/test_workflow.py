@@ -50,6 +50,12 @@ def finished(tmp_path_factory):
     return folder, done
 
 
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    """A copy of it, to change."""
+    return Path(shutil.copytree(finished[0], tmp_path / "copy", copy_function=shutil.copy2))
+
+
 def jobs_of_a_dry_run(config: dict, folder, *arguments) -> dict[str, int]:
     """rule -> number of jobs that would run."""
     done = snakemake(config, folder, "-n", *arguments)
@@ -146,10 +152,8 @@ def test_snakemakes_own_report_holds_every_table_and_figure(finished):
         *("--list-changes code", "--cleanup-metadata results/tiny/tables/fid.csv"),
     ],
 )
-def test_what_starts_no_job_asks_for_no_cores(finished, tmp_path, words):
+def test_what_starts_no_job_asks_for_no_cores(copied, words):
     """As the documents print it: `snakemake --unlock`, after a kill."""
-    copied = tmp_path / "copy"
-    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
     locks = copied / ".snakemake" / "locks"
     if words == "--unlock":
         locks.mkdir(exist_ok=True)
@@ -214,9 +218,7 @@ def test_a_change_makes_again_what_it_touches_and_nothing_else(finished, key, va
 
 
 @pytest.mark.parametrize("gone", ["data", "data/extractors", "data/digits-*"])
-def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(finished, tmp_path, gone):
-    copied = tmp_path / "copy"
-    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
+def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(copied, gone):
     for path in copied.glob(gone):
         shutil.rmtree(path)
     jobs = jobs_of_a_dry_run(changed(TINY, {"seeds": [0, 1]}), copied)
@@ -232,10 +234,8 @@ def test_what_is_prepared_again_for_a_new_seed_leaves_finished_runs_alone(finish
     assert file_digest(weights) == before
 
 
-def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(finished, tmp_path):
+def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(copied):
     """What is older than its source, or was being written in a kill, does not hide missing files."""
-    copied = tmp_path / "copy"
-    shutil.copytree(finished[0], copied, copy_function=shutil.copy2)
     shutil.rmtree(copied / "results" / "tiny" / "tables")
     everything = jobs_of_a_dry_run(changed(TINY, {"seeds": [0, 1]}), copied)
     assert everything["train"] == 2
@@ -348,10 +348,8 @@ def test_a_bundle_travels_and_everything_is_made_again_from_it(finished, tmp_pat
         assert not list(clone.rglob("weights.safetensors"))
 
 
-def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, tmp_path):
+def test_a_failed_training_stops_no_other_and_the_report_says_so(finished, copied):
     folder, _ = finished
-    copied = tmp_path / "copy"
-    shutil.copytree(folder, copied, copy_function=shutil.copy2)
     rate = {**TINY["models"]["fpa_unet"]["settings"]["recipe"], "learning_rate": 1e30}
     config = changed(TINY, {"models.fpa_unet.settings.recipe": rate})
     config["models"]["fpa"]["settings"]["painter"]["steps"] = 5

@@ -94,6 +94,12 @@ def test_grey_images_are_repeated_in_three_channels(extractor):
     )
 
 
+def computed(images: np.ndarray, about, path, space: Space = SPACE) -> np.ndarray:
+    """Features in a file."""
+    features.compute(images, space, about, CPU, path, {})
+    return features.load(path).values
+
+
 class Noisy(nn.Module):
     """A generator that draws noise inside."""
 
@@ -154,31 +160,12 @@ def test_features_by_hand_are_mapped_and_say_what_made_them(about, tmp_path):
     assert (described["extractor"], described["format"], described["count"]) == (NAME, "array", 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("vgg", "expected EXTRACTOR.RESIZE.FORMAT"),
-        ("vgg.clean.array", "unknown extractor 'vgg'"),
-        (f"{NAME}.pytorch.array", "expected one of clean, torch_fidelity, found 'pytorch'"),
-        (f"{NAME}.clean.gif", "expected one of array, png, jpeg, found 'gif'"),
-    ],
-)
-def test_a_space_that_does_not_exist_is_an_error(name, message):
-    with pytest.raises(UserError, match=message):
-        Space.parse(name)
-
-
 def test_protocols_are_known_or_changed_in_the_configuration():
     paper = protocols.resolve("paper", {}, "p")
-    assert (str(paper.space), paper.n_fake, paper.n_real) == (
-        "inception_v3.pytorch.jpeg",
-        50000,
-        None,
-    )
-    assert [str(s) for s in paper.checked_spaces] == [
-        "inception_v3.tensorflow.jpeg",
-        "inception_v3.torch_fidelity.jpeg",
-    ]
+    assert (str(paper.space), paper.n_fake) == ("inception_v3.pytorch.jpeg", 50000)
+    assert paper.n_real is None
+    spaces = [f"inception_v3.{how}.jpeg" for how in ("tensorflow", "torch_fidelity")]
+    assert list(map(str, paper.checked_spaces)) == spaces
     quick = protocols.resolve("quick", {"n_fake": 7, "extractor": NAME}, "p")
     assert (quick.extractor, quick.n_fake, quick.resize) == (NAME, 7, "clean")
     assert [s.resize for s in quick.checked_spaces] == ["clean", "torch_fidelity"]
@@ -226,11 +213,9 @@ def test_a_score_depends_on_neither_threads_nor_batch_size(painter, about, monke
         for threads, batch in ((1, 64), (2, 13)):
             torch.set_num_threads(threads)
             monkeypatch.setattr(base, "BATCH", batch)
-            images = {"fake": sampling.sample(painter, 16, 80, 0, CPU), "real": real}
-            for name, array in images.items():
-                features.compute(array, SPACE, about, CPU, tmp_path / f"{name}.npy", {})
-            values = [features.load(tmp_path / f"{name}.npy").values for name in images]
-            found.append(distances.frechet_of(*values))
+            fake = computed(sampling.sample(painter, 16, 80, 0, CPU), about, tmp_path / "fake.npy")
+            values = computed(real, about, tmp_path / "real.npy")
+            found.append(distances.frechet_of(fake, values))
     finally:
         torch.set_num_threads(before)
     assert found[0] == pytest.approx(found[1], rel=1e-6)
@@ -248,20 +233,27 @@ def save_scored(folder) -> scores.Settings:
     return scores.Settings(["fid", "kid"], "symmetric", 5, 20, 5, 0)
 
 
+def trained(folder, **about) -> None:
+    """The run's summary says this of its training."""
+    summary = json.loads((folder / "train.json").read_text())
+    (folder / "train.json").write_text(json.dumps({**summary, **about}))
+
+
+def scored(folder, settings, fake="fake", real="real", checkpoint="last", n_real=None, **more):
+    files = [str(folder / f"{name}.npy") for name in (fake, real)]
+    return score_run(folder, *files, None, settings, "quick", checkpoint, n_real, **more)
+
+
 def test_a_run_is_not_scored_against_other_images_than_it_was_trained_on(tmp_path):
     settings = save_scored(tmp_path)
-    summary = json.loads((tmp_path / "train.json").read_text())
-    (tmp_path / "train.json").write_text(json.dumps({**summary, "images_sha256": "others"}))
-    files = [str(tmp_path / f"{name}.npy") for name in ("fake", "real")]
+    trained(tmp_path, images_sha256="others")
     with pytest.raises(UserError, match=r"is of other images than .* was trained on"):
-        score_run(tmp_path, *files, None, settings, "quick", "last", None)
+        scored(tmp_path, settings)
 
 
 def test_a_score_says_what_it_was_computed_from(tmp_path):
     settings = save_scored(tmp_path)
-    fake, real = str(tmp_path / "fake.npy"), str(tmp_path / "real.npy")
-    arguments = (tmp_path, fake, real, None, settings, "quick")
-    found = score_run(*arguments, "best", 40)
+    found = scored(tmp_path, settings, checkpoint="best", n_real=40)
     assert (found.checkpoint, found.checkpoint_kimg, found.kimg) == ("best", 3, 4)
     assert (found.n_real, found.n_fake, found.generator_parameters) == (40, 50, 11)
     assert (found.status, found.stages) == ("ok", {"score": STAGES["score"]})
@@ -273,30 +265,25 @@ def test_a_score_says_what_it_was_computed_from(tmp_path):
     assert "±" in line
     assert found.n_precision_recall is None
     settings = settings._replace(metrics=["precision", "recall"])
-    arguments = (tmp_path, fake, real, None, settings, "quick", "last")
-    loaded = features.load(real)
-    precision_recall.save_real(tmp_path / "radii.npz", loaded.values, loaded.info, 50, 0)
-    kept = score_run(*arguments, None, radii=tmp_path / "radii.npz")
-    assert kept.metrics == score_run(*arguments, None).metrics
-    assert kept.n_precision_recall == 50
-    with pytest.raises(UserError, match="radii of 50 real images, expected 40"):
-        score_run(*arguments, 40, radii=tmp_path / "radii.npz")
-    last = score_run(*arguments, None)
+    loaded, radii = features.load(tmp_path / "real.npy"), tmp_path / "radii.npz"
+    precision_recall.save_real(radii, loaded.values, loaded.info, 50, 0)
+    last, kept = scored(tmp_path, settings), scored(tmp_path, settings, radii=radii)
+    assert (kept.metrics, kept.n_precision_recall) == (last.metrics, 50)
     assert (last.checkpoint_kimg, last.n_real) == (4, 60)
+    with pytest.raises(UserError, match="radii of 50 real images, expected 40"):
+        scored(tmp_path, settings, n_real=40, radii=radii)
 
 
 def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_path, monkeypatch):
     """The code that scores does not know by which version a file was made: the file does."""
     settings = save_scored(tmp_path)
-    summary = json.loads((tmp_path / "train.json").read_text())
     chunk = (noise_images(50), np.ones(50, bool))
     stages = {"stages": {"sample": 102}}
     sampling.save(tmp_path / "x.npy", iter([chunk]), 50, stages, Progress(50, "", ""))
     experiment = Plan({**TINY, "results": str(tmp_path), "data": str(tmp_path)})
     monkeypatch.setitem(STAGES, "prepare", 103)
     images = prepare(experiment.datasets["digits"], tmp_path / "store").images_sha256
-    summary |= {"stages": {"train": 101}, "images_sha256": images}
-    (tmp_path / "train.json").write_text(json.dumps(summary))
+    trained(tmp_path, stages={"train": 101}, images_sha256=images)
     monkeypatch.setitem(STAGES, "prepare", 1)
     monkeypatch.setitem(STAGES, "features", 104)
     for name in ("x.npy", "store"):
@@ -304,23 +291,13 @@ def test_every_stage_says_its_own_version_and_a_score_carries_them(about, tmp_pa
         features.compute_file(tmp_path / name, SPACE, about, CPU, out, count=50)
     monkeypatch.setitem(STAGES, "features", 1)
     monkeypatch.setitem(STAGES, "score", 105)
-    files = [str(tmp_path / f"{name}-features.npy") for name in ("x.npy", "store")]
-    made = score_run(tmp_path, *files, None, settings, "quick", "last", None)
+    made = scored(tmp_path, settings, "x.npy-features", "store-features")
     versions = {"train": 101, "sample": 102, "prepare": 103, "features": 104, "score": 105}
     assert made.stages == versions
     # Features of two versions are two feature spaces.
     features.compute_file(tmp_path / "x.npy", SPACE, about, CPU, tmp_path / "new.npy")
     with pytest.raises(UserError, match="the version of stage features is 104 and 1"):
-        score_run(tmp_path, tmp_path / "new.npy", files[1], None, settings, "quick", "last", None)
-
-
-def test_a_score_of_features_that_are_not_finite_is_nan(tmp_path):
-    settings = save_scored(tmp_path)
-    save_features(tmp_path / "fake.npy", np.full((50, 4), np.nan))
-    files = [str(tmp_path / name) for name in ("fake.npy", "real.npy")]
-    found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
-    assert (found.status, found.metrics) == ("nan", {})
-    assert found.summary().endswith("NaN, because features are not finite")
+        scored(tmp_path, settings, "new", "store-features")
 
 
 class Broken(nn.Module):
@@ -352,12 +329,10 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
         features.compute_file(tmp_path / f"{name}.npy", SPACE, about, CPU, out)
     values = features.load(tmp_path / "x-features.npy").values
     assert np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist() == expected
-    files = [str(tmp_path / f"{name}-features.npy") for name in ("x", "r")]
     # As if trained on them.
-    summary = json.loads((tmp_path / "train.json").read_text())
-    summary["images_sha256"] = features.load(files[1]).info.images_sha256
-    (tmp_path / "train.json").write_text(json.dumps(summary))
-    found = score_run(tmp_path, *files, None, settings, "quick", "last", None)
+    real = features.load(tmp_path / "r-features.npy").info
+    trained(tmp_path, images_sha256=real.images_sha256)
+    found = scored(tmp_path, settings, "x-features", "r-features")
     assert (found.status, found.metrics) == ("nan", {})
     assert found.not_finite == len(expected)
     assert found.summary().endswith(f"{len(expected)} of its samples are not finite")
@@ -369,8 +344,7 @@ def test_images_that_are_nan_make_a_score_nan(painter, about, tmp_path, caplog):
 
 
 def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
-    features.compute(noise_images(80), SPACE, about, CPU, tmp_path / "real.npy", {})
-    values = features.load(tmp_path / "real.npy").values
+    values = computed(noise_images(80), about, tmp_path / "real.npy")
     watch = QuickScore(values, SPACE, about, 16, 70, 5, CPU)
     assert np.isfinite(watch(painter)["fid"])
     assert all(np.isnan(value) for value in watch(Broken(painter)).values())
@@ -386,8 +360,7 @@ def test_images_that_are_nan_make_the_quick_score_nan(painter, about, tmp_path):
 )
 def test_real_images_that_say_nothing_are_told(about, tmp_path, n, distinct, message):
     real = noise_images(distinct).repeat(n // distinct, axis=0)
-    features.compute(real, SPACE, about, CPU, tmp_path / "real.npy", {})
-    values = features.load(tmp_path / "real.npy").values
+    values = computed(real, about, tmp_path / "real.npy")
     with pytest.raises(UserError, match=message):
         QuickScore(values, SPACE, about, 16, 70, 5, CPU)
 
@@ -410,21 +383,17 @@ def test_samples_that_are_nan_have_no_nearest_training_image():
 @pytest.mark.parametrize("kind", ["array", "jpeg"])
 def test_the_quick_score_is_that_of_the_protocols_files(painter, about, tmp_path, kind):
     real, space = noise_images(80, seed=9), SPACE._replace(format=kind)
-    features.compute(real, space, about, CPU, tmp_path / "real.npy", {})
-    values = features.load(tmp_path / "real.npy").values
+    values = computed(real, about, tmp_path / "real.npy", space)
     watch = QuickScore(values, space, about, 16, 70, 5, CPU)
     chunks = sampling.chunks_on_device(painter, 16, 70, 5, CPU, sampling.Purpose.SELECTION)
     fake = np.concatenate([images.numpy() for images, _ in chunks])
-    features.compute(fake, space, about, CPU, tmp_path / "fake.npy", {})
-    real_features, fake_features = (
-        features.load(tmp_path / f"{name}.npy").values for name in ("real", "fake")
-    )
-    expected = distances.frechet_of(real_features, fake_features)
+    fake_values = computed(fake, about, tmp_path / "fake.npy", space)
+    expected = distances.frechet_of(values, fake_values)
     found = watch(painter)
     assert found["fid"] == pytest.approx(expected, rel=1e-6)
     # As many real ones as samples, by the other library's formula.
     rows = precision_recall.subset(80, 70, 5)
-    theirs = cross_check.precision_recall(real_features[rows], fake_features)
+    theirs = cross_check.precision_recall(values[rows], fake_values)
     assert (found["precision"], found["recall"]) == pytest.approx(theirs)
 
 

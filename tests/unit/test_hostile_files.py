@@ -190,6 +190,13 @@ def test_a_configuration_of_an_export_that_is_no_json(exported, place):
         matches(refusal(place, lambda: restore(place)), "is not valid JSON")
 
 
+def test_an_export_whose_weights_were_exchanged(exported, place):
+    about, weights = exported
+    write_export(place, about, weights)
+    (place / "generator.safetensors").write_bytes(weights[:-1] + b"?")
+    matches(refusal(place, lambda: restore(place)), "not the file that was exported")
+
+
 def test_images_of_weights_that_are_nan_are_counted(exported, place):
     about, weights = exported
     tensors = safetensors.torch.load(weights)

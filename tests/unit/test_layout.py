@@ -90,21 +90,14 @@ def test_the_versions_that_are_asked_for_are_those_that_were_tried():
     assert f'min_version("{lowest}.0")' in (ROOT / "Snakefile").read_text()
 
 
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        (Job, "restart_times"),
-        (GroupJob, "restart_times"),
-        (Rule, "restart_times"),
-        (Workflow, "is_main_process"),
-        (Workflow, "overwrite_configfiles"),
-        (Workflow, "register_resource"),
-        (WorkflowSettings, "cache"),
-        (ResourceSettings, "nodes"),
-    ],
-)
-def test_what_is_not_documented_is_still_there(owner, name):
-    assert hasattr(owner, name)
+def test_what_is_not_documented_is_still_there():
+    for owner, names in {
+        **dict.fromkeys((Job, GroupJob, Rule), ("restart_times",)),
+        Workflow: ("is_main_process", "overwrite_configfiles", "register_resource"),
+        WorkflowSettings: ("cache",),
+        ResourceSettings: ("nodes",),
+    }.items():
+        assert all(hasattr(owner, name) for name in names), owner
 
 
 USE = """

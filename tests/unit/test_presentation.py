@@ -1,6 +1,7 @@
 """Tables from made-up scores."""
 
 import json
+from pathlib import Path
 
 import made_up
 import numpy as np
@@ -203,13 +204,18 @@ def test_runs_without_a_common_metric_or_with_other_metrics_are_compared():
     assert "No metric has a value of both." in comparison(one, failed)
 
 
+def written(folder: Path, scores: dict[str, dict]) -> Path:
+    """A run's folder with such score files."""
+    folder.mkdir()
+    for name, content in scores.items():
+        (folder / f"score-{name}.json").write_text(json.dumps(content))
+    return folder
+
+
 def test_one_of_several_scores_is_not_taken_silently(tmp_path):
     def write(run, **files):
-        (tmp_path / run).mkdir()
-        for name, n_fake in files.items():
-            entry = score(run, 0, 10, n_fake=n_fake)
-            (tmp_path / run / f"score-quick-{name}.json").write_text(json.dumps(entry))
-        return tmp_path / run
+        found = {f"quick-{name}": score(run, 0, 10, n_fake=n) for name, n in files.items()}
+        return written(tmp_path / run, found)
 
     old, new = write("old", a=10), write("new", b=50_000)
     both, other = write("both", a=10, b=50_000), write("other", c=10, d=20)
@@ -310,16 +316,11 @@ def test_a_table_is_written_with_the_names_of_the_description(entries, tmp_path)
 
 
 def test_runs_are_compared_by_the_protocols_that_they_share(tmp_path):
-    for name, scores in {
-        "one": [score("fpa", 0, 10), score("fpa", 0, 9, protocol="paper")],
-        "two": [score("light_gan", 0, 7)],
-        "three": [score("light_gan", 0, 7, protocol="clean")],
-        "none": [],
-    }.items():
-        (tmp_path / name).mkdir()
-        for one in scores:
-            (tmp_path / name / f"score-{one['protocol']}.json").write_text(json.dumps(one))
-    one, two, three, none = (tmp_path / name for name in ("one", "two", "three", "none"))
+    both = {"quick": score("fpa", 0, 10), "paper": score("fpa", 0, 9, protocol="paper")}
+    one, none = written(tmp_path / "one", both), written(tmp_path / "none", {})
+    two = written(tmp_path / "two", {"quick": score("light_gan", 0, 7)})
+    three = {"clean": score("light_gan", 0, 7, protocol="clean")}
+    three = written(tmp_path / "three", three)
     assert compare_runs(one, two).count("in standard errors") == 1
     assert compare_runs(one, one).count("in standard errors") == 2
     assert compare_runs(one / "score-quick.json", two) == compare_runs(one, two)

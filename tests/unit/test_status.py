@@ -155,20 +155,11 @@ def test_the_text_has_every_number_and_keeps_to_the_width(planned):
     assert any(line.endswith("…") for line in narrow)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (99, "99 s"),
-        (100, "2 min"),
-        (5_940, "99 min"),
-        (6_000, "1 h 40 min"),
-        (172_799, "48 h 00 min"),
-        (180_000, "2 d 2 h"),
-    ],
-)
-def test_durations_are_said_as_people_do(seconds, text):
-    assert duration(seconds) == text
+def test_durations_are_said_as_people_do():
+    short = [duration(seconds) for seconds in (0.4, 99, 100, 5_940)]
+    long = [duration(seconds) for seconds in (6_000, 172_799, 180_000)]
+    assert short == ["0 s", "99 s", "2 min", "99 min"]
+    assert long == ["1 h 40 min", "48 h 00 min", "2 d 2 h"]
 
 
 def test_of_a_long_log_only_the_end_is_read(tmp_path):
