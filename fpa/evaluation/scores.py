@@ -160,9 +160,7 @@ class Score(Columns):
             return f"NaN, because {self.not_finite} of its samples are not finite"
         why = f"{'distances' if self.resize == PAIRS else 'features'} are not finite"
         asked = self.settings.get("metrics")
-        known = (
-            [METRICS[name] for name in asked if name in METRICS] if isinstance(asked, list) else []
-        )
+        known = [m for name, m in METRICS.items() if isinstance(asked, list) and name in asked]
         if not known or not all(metric.needs for metric in known):
             return f"NaN, because {why}"
         needed = in_words([f"{metric.label} needs {metric.needs}" for metric in known])

@@ -180,7 +180,7 @@ class FeatureNetwork(ABC):
         return [file.name for file in self.files.values() if not file.find(configured, folder)]
 
 
-EXTRACTORS: Registry[FeatureNetwork] = Registry("extractor", FeatureNetwork)
+EXTRACTORS: Registry[FeatureNetwork] = Registry("extractor", FeatureNetwork)  # type: ignore[type-abstract]
 
 
 def find_extractor(name: str, where: str) -> tuple[FeatureNetwork, int]:
