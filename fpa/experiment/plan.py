@@ -321,6 +321,10 @@ def check_owner(results: Path, name: str) -> None:
     if not path.exists():
         return
     about = read_json(path)
+    if not isinstance(about, dict):
+        raise UserError(
+            f"{path} describes no experiment; move {results} away, or set another 'results'"
+        )
     if about.get("experiment") != name:
         raise UserError(
             f"{results} belongs to the experiment '{about.get('experiment')}', not '{name}'; "

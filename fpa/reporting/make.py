@@ -55,6 +55,11 @@ def results_of_files(
                     f"{one} and {two} are scores of one training, which a table would show as two; "
                     "name one of them"
                 )
+            if unlike := _measured_in_two_ways(a, b):
+                raise UserError(
+                    f"{one} and {two} are both of {a.dataset} at {a.resolution} px by protocol "
+                    f"{a.protocol}, but {unlike}; a table would show them as alike: name scores that are"
+                )
     if not (results.runs or results.costs or results.scores):
         raise UserError(f"nothing to make the table {kind} of; name files, in row order")
     return results
@@ -67,6 +72,21 @@ def _of_one_training(one: Score, two: Score) -> bool:
         *("n_fake", "n_real", "fake_sha256", "real_sha256", "reference_sha256", "settings"),
     )
     return all(getattr(one, key) == getattr(two, key) for key in keys)
+
+
+def _measured_in_two_ways(one: Score, two: Score) -> str:
+    """How scores that one column of a table would hold differ in what they are of; empty if they do not."""
+    if (one.dataset, one.resolution, one.protocol) != (two.dataset, two.resolution, two.protocol):
+        return ""
+    keys = ["extractor", "resize", "format", "weights_sha256"]
+    if one.model == two.model:
+        # A mean is taken of these.
+        keys += ["checkpoint", "n_fake", "n_real", "real_sha256", "reference_sha256"]
+    for key in keys:
+        a, b = getattr(one, key), getattr(two, key)
+        if a != b and None not in (a, b):
+            return f"{key} is {a} and {b}"
+    return ""
 
 
 def make_table(kind: str, results: Results, out: str | Path) -> str:

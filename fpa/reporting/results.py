@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, one_line
 from fpa.core.files import load_array, load_arrays, read_json
 from fpa.core.lazy import pd
 from fpa.core.progress import CONTROLS
@@ -73,7 +73,12 @@ def by_name(found: Iterable[Mapping[str, T]]) -> dict[str, list[T]]:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV table of the results: only empty cells are missing; the status 'nan' is a word."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({one_line(error)}); delete it and run again"
+        ) from error
 
 
 def load_file(path: Path) -> Any:
@@ -206,22 +211,45 @@ def read_runs(experiment: Experiment, results: Path) -> list[RunResults]:
     for run in experiment.runs:
         folder = RunFolder(results / run.folder)
         first = run.seed == experiment.first_seed
-        found.append(
-            RunResults(
-                run,
-                base=experiment.config.models[run.model].base,
-                summary=folder.read_summary() if folder.is_finished else None,
-                history=load_file(folder.history),
-                neighbours=load_file(folder.path / experiment.neighbours_file) if first else None,
-                cost=folder.read_cost() if first else None,
-                scores={
-                    protocol.name: Score.read(path)
-                    for protocol in experiment.protocols
-                    if (path := folder.path / protocol.score_file).exists()
-                },
-            )
+        left = RunResults(
+            run,
+            base=experiment.config.models[run.model].base,
+            summary=folder.read_summary() if folder.is_finished else None,
+            history=load_file(folder.history),
+            neighbours=load_file(folder.path / experiment.neighbours_file) if first else None,
+            cost=folder.read_cost() if first else None,
+            scores={
+                protocol.name: Score.read(path)
+                for protocol in experiment.protocols
+                if (path := folder.path / protocol.score_file).exists()
+            },
         )
+        _check_own(left, folder)
+        found.append(left)
     return found
+
+
+def _check_own(left: RunResults, folder: RunFolder) -> None:
+    """UserError for files in a run's folder that another run has left."""
+    run = left.run
+    digests = {folder.summary: left.summary.digest} if left.summary else {}
+    digests |= {f"{folder} (protocol {name})": score.run for name, score in left.scores.items()}
+    for path, digest in digests.items():
+        if digest != run.digest:
+            raise UserError(
+                f"{path} is of another run ({digest[:10]}) than lies there ({run.digest[:10]}); move it "
+                "away, and run the experiment again"
+            )
+    cost = left.cost
+    if cost and (cost.dataset, cost.model) != (run.dataset, run.model):
+        raise UserError(
+            f"{folder.cost} is of {cost.model} on {cost.dataset}, not of {run.model} on {run.dataset}; "
+            "delete it and run again"
+        )
+    if left.history is not None and not {"step", "kimg"} <= {*left.history}:
+        raise UserError(
+            f"{folder.history} is no history of a training; delete {folder} and run again"
+        )
 
 
 def read_results(

@@ -282,6 +282,26 @@ def score() -> dict:
     return made_up.entry("fpa", 0, {"fid": (1.0, 0.1)}, run="1" * 64, fake_sha256="2" * 64)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("extractor", "thumbnails-32px"),
+        ("checkpoint", "last"),
+        ("n_fake", 64),
+        ("n_real", 9),
+        ("real_sha256", "5" * 64),
+    ],
+)
+def test_a_mean_is_of_scores_that_were_measured_alike(score, tmp_path, key, value):
+    write_json(tmp_path / "one.json", {**score, "n_real": 8, "real_sha256": "6" * 64})
+    other = {"seed": 1, "run": "3" * 64, "fake_sha256": "4", "n_real": 8, "real_sha256": "6" * 64}
+    write_json(tmp_path / "two.json", {**score, **other, key: value})
+    done = fpa("table", "fid", "one.json", "two.json", "--out", "fid.csv", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"but {key} is " in done.stderr
+    assert not (tmp_path / "fid.csv").exists()
+
+
 @pytest.mark.parametrize("second", ["one.json", "./one.json", "link.json", "copy.json"])
 def test_a_table_shows_no_training_twice(score, tmp_path, second):
     write_json(tmp_path / "one.json", score)

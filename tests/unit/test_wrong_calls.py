@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import json
 import os
 import re
 import shutil
@@ -588,6 +589,32 @@ def test_a_table_that_was_killed_is_made_again(place, left):
 def test_what_a_verb_has_made_it_makes_again(place, call):
     for _ in range(2):
         assert fpa(*call.split(), cwd=place).returncode == 0
+
+
+OF_ANOTHER = json.dumps({"digest": "f" * 64, "steps": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("train.json", OF_ANOTHER, "train.json is of another run (ffffffffff) than lies there"),
+        ("history.csv", "", "history.csv is damaged"),
+        ("history.csv", "a,b\n1,2\n", "history.csv is no history"),
+        ("cost.json", '{"training_images_per_second": 1, "model": "b"}', "cost.json is of b on "),
+        ("../../../../experiment.json", "[]", "experiment.json"),
+    ],
+)
+def test_what_lies_in_a_runs_folder_is_the_runs(place, name, text, expected):
+    (folder,) = (place / "results/tiny/runs/digits/fpa").iterdir()
+    for own in ("train.json", "history.csv"):
+        shutil.copyfile(place / "run" / own, folder / own)
+    (folder / name).write_text(text)
+    calls = ["table health --results results/tiny --out h.csv", "report results/tiny"]
+    for call in [*calls, *(["plan small.yaml"] if "experiment" in name else [])]:
+        done = fpa(*call.split(), cwd=place)
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_every_verb_is_called_wrongly():
