@@ -604,7 +604,7 @@ OF_ANOTHER = json.dumps({"digest": "f" * 64, "steps": 2})
         ("../../../../experiment.json", "[]", "experiment.json"),
     ],
 )
-def test_what_lies_in_a_runs_folder_is_the_runs(place, name, text, expected):
+def test_what_lies_in_a_runs_folder_is_the_runs(place, thumbnails, name, text, expected):
     (folder,) = (place / "results/tiny/runs/digits/fpa").iterdir()
     for own in ("train.json", "history.csv"):
         shutil.copyfile(place / "run" / own, folder / own)
