@@ -7,7 +7,7 @@ from unittest import mock
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
-import importlib
+import importlib.util
 import io
 import shutil
 import signal
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -350,6 +350,14 @@ def run(*command: object, **options: Any) -> subprocess.CompletedProcess:
 def fpa_process(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess:
     """Run `python -m fpa ...` in a process of its own."""
     return run(sys.executable, "-m", "fpa", *arguments, cwd=cwd, **options)
+
+
+def module_of(path: str) -> ModuleType:
+    """A script of this repository as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem.strip("_"), ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def modules_loaded_by(code: str, cwd: Path = ROOT) -> set[str]:

@@ -1,6 +1,5 @@
 """The kept results: from the bundle in the repository to the tables beside it and in the README."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from browsing import opened, pixels, wait_until
-from conftest import ROOT, fpa_ok
+from conftest import ROOT, fpa_ok, module_of
 from PIL import Image
 
 from fpa.experiment.experiment import Experiment
@@ -111,11 +110,7 @@ def test_the_kept_generators_paint_the_kept_samples(model, cats, tmp_path):
 
 @pytest.fixture(scope="module")
 def drawing():
-    """docs/figures.py."""
-    spec = importlib.util.spec_from_file_location("figures", ROOT / "docs/figures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of("docs/figures.py")
 
 
 def test_the_figures_of_the_page_on_painting_are_what_the_bundle_gives(drawing, tmp_path):
@@ -150,9 +145,7 @@ def test_pages_show_the_same_table(place, page):
 
 @pytest.mark.parametrize("kept", ["digits", "cats"])
 def test_the_kept_painters_run_on_a_page_of_their_own(kept, browser, tmp_path):
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    generate = module_of("docs/generate.py")
     (tmp_path / "painters.html").write_text(generate.painters(kept))
     with opened(browser, tmp_path / "painters.html") as page:
         dataset = {"digits": "digits", "cats": "afhq_cat"}[kept]

@@ -2,13 +2,12 @@
 shows its numbers."""
 
 import importlib
-import importlib.util
 import json
 import os
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, module_of
 from test_adversarial_training import float64
 from test_golden import built
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,26 +27,11 @@ def benchmark(monkeypatch):
     return importlib.import_module
 
 
-def page():
-    """docs/performance.py"""
-    spec = importlib.util.spec_from_file_location("performance", ROOT / "docs/performance.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def suite_module():
-    spec = importlib.util.spec_from_file_location("suite", ROOT / "benchmarks/__main__.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 def test_the_suite_measures_every_stage_and_every_model(benchmark, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     threads = torch.get_num_threads()
-    suite = suite_module()
+    suite = module_of("benchmarks/__main__.py")
     try:
         found = json.loads(json.dumps(suite.suite(suite.TINY, [*suite.STAGES, "growth"])))
     finally:
@@ -137,7 +121,7 @@ def test_the_growth_formulas_are_what_the_parallel_form_does(T, D, backward, ben
 
 
 def test_the_page_on_speed_has_the_numbers_of_the_results():
-    performance = page()
+    performance = module_of("docs/performance.py")
     text = (ROOT / "docs/performance.md").read_text()
     assert performance.filled(text, performance.blocks()) == text
     with pytest.raises(ValueError, match="0 places for 'nothing'"):

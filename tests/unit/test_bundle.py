@@ -104,19 +104,18 @@ def test_a_python_whose_tarfile_has_no_filters_is_told_in_one_line(bundle, tmp_p
         unpack(bundle, tmp_path / "x")
 
 
-def test_other_results_are_not_overwritten(bundle, tmp_path):
-    (tmp_path / "into").mkdir()
-    (tmp_path / "into" / "experiment.json").write_text('{"experiment": "mine"}')
-    with pytest.raises(UserError, match=r"has results of another experiment .mine.; name another"):
-        unpack(bundle, tmp_path / "into")
-    assert len(list((tmp_path / "into").iterdir())) == 1
-
-
-def test_a_folder_of_something_else_is_left_alone(bundle, tmp_path):
-    (tmp_path / "project" / "fpa").mkdir(parents=True)
-    with pytest.raises(UserError, match="neither empty nor has results of this experiment"):
-        unpack(bundle, tmp_path / "project")
-    assert [p.name for p in (tmp_path / "project").rglob("*")] == ["fpa"]
+def test_other_results_and_folders_of_something_else_are_left_alone(bundle, tmp_path):
+    for folder, message in (
+        ("other", r"has results of another experiment .mine.; name another"),
+        ("project", "neither empty nor has results of this experiment"),
+    ):
+        (tmp_path / folder / "fpa").mkdir(parents=True)
+        if folder == "other":
+            (tmp_path / folder / "experiment.json").write_text('{"experiment": "mine"}')
+        before = sorted((tmp_path / folder).rglob("*"))
+        with pytest.raises(UserError, match=message):
+            unpack(bundle, tmp_path / folder)
+        assert sorted((tmp_path / folder).rglob("*")) == before
     (tmp_path / "empty").mkdir()
     assert (unpack(bundle, tmp_path / "empty") / "experiment.json").exists()
 

@@ -126,7 +126,7 @@ def test_snakemakes_report_shows_the_caption_as_it_is(kind):
 @pytest.mark.filterwarnings("ignore:.*missing from font")
 def test_a_report_with_such_labels_shows_them_all(tmp_path):
     # A few: every model is drawn in every figure.
-    chosen = ("script", "image", "formula", "pipes")
+    chosen = ("script", "image", "formula")
     labels = {f"dcgan_{kind}": in_one_line(LABELS[kind]) for kind in chosen}
     config = made_up.experiment(models=tuple(labels))
     for name, label in labels.items():
