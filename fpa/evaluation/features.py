@@ -31,7 +31,7 @@ from fpa.core.files import (
     read_record,
     write_json,
 )
-from fpa.core.lazy import LazyModule
+from fpa.core.lazy import LazyModule, torch
 from fpa.core.progress import Progress
 from fpa.core.provenance import STAGES
 from fpa.data.picture import open_picture
@@ -43,8 +43,6 @@ from fpa.evaluation.protocols import CHECK, Space
 from fpa.evaluation.sampling import described
 
 if TYPE_CHECKING:
-    import torch
-
     from fpa.evaluation.cross_check import Extraction
 
 # torch-fidelity takes a second to import; clean-fid's spaces do without it.
@@ -186,11 +184,7 @@ def compute_file(
         made_by = described(source, len(images) if images.ndim else 0, digest)
         metadata = {"images_sha256": digest, "stages": made_by.stages}
         if made_by.run:
-            metadata |= {
-                "run": made_by.run,
-                "checkpoint": made_by.checkpoint,
-                "which": made_by.which,
-            }
+            metadata |= made_by.model_dump(include={"run", "checkpoint", "which"})
         not_finite = made_by.not_finite
     check_images(images, source)
     network = ExtractorInfo.read(extractor)

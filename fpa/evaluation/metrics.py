@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from fpa.evaluation.features import Features
-    from fpa.evaluation.precision_recall import Manifold
 
 cross_check = LazyModule("fpa.evaluation.cross_check")  # torch-fidelity takes a second to import
 
@@ -100,7 +99,7 @@ class Measurement:
     libraries: tuple[Pair, Pair] | None
     """The same images by clean-fid and by torch-fidelity, where there is a cross-check."""
     settings: Settings
-    real_manifold: Manifold | None = None
+    real_manifold: pr.Manifold | None = None
     """Of the real images, for precision and recall, where it is known already."""
     real_moments: Gaussian | None = None
     """Of all real images, where `main` holds only a part of them."""

@@ -21,12 +21,10 @@ from fpa.core.progress import Progress
 from fpa.core.registry import Registry
 from fpa.evaluation.sampling import CHUNK, sample_latents, to_uint8
 from fpa.evaluation.trace import PER_EXPERIMENT, join, pick, statistics, step_pictures
-from fpa.models.interface import Paints
+from fpa.models.interface import Model, Paints
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from fpa.models.interface import Model
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from fpa.core import artifacts
 from fpa.core.errors import UserError
@@ -16,7 +16,6 @@ from fpa.core.lazy import F, np, torch
 from fpa.core.progress import Progress, log
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
     from torch import Tensor, nn
 
 CHUNK = 64

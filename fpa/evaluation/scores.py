@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,14 +23,11 @@ from fpa.evaluation.metrics import (
     label_of,
     why_not,
 )
-from fpa.evaluation.precision_recall import subset
+from fpa.evaluation.precision_recall import Manifold, subset
 from fpa.evaluation.protocols import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fpa.evaluation.features import Features
-    from fpa.evaluation.precision_recall import Manifold
 
 
 def _known(value: float | None) -> float:

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from fpa.core.errors import UserError, did_you_mean, one_line
 from fpa.core.lazy import torch
 from fpa.core.progress import log
+from fpa.models.interface import Model
 from fpa.runs import processes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from fpa.models.interface import Model
 
 TF32 = ("tf32_matmul", "tf32_convolution", "tf32_lstm")
 AUTOCAST = "autocast_bfloat16"

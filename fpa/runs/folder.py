@@ -28,12 +28,11 @@ from fpa.core.files import (
 from fpa.core.lazy import pd, safetensors_torch, torch
 from fpa.core.progress import log
 from fpa.core.provenance import STAGES
+from fpa.models.interface import Weights
 from fpa.runs.run import Json, Run
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from fpa.models.interface import Weights
 
 KEPT_CHECKPOINTS = 2
 """The newest ones of a training."""
