@@ -232,7 +232,7 @@ def read_runs(experiment: Experiment, results: Path) -> list[RunResults]:
 def _check_own(left: RunResults, folder: RunFolder) -> None:
     """UserError for files in a run's folder that another run has left."""
     run = left.run
-    digests = {folder.summary: left.summary.digest} if left.summary else {}
+    digests = {str(folder.summary): left.summary.digest} if left.summary else {}
     digests |= {f"{folder} (protocol {name})": score.run for name, score in left.scores.items()}
     for path, digest in digests.items():
         if digest != run.digest:
