@@ -241,7 +241,8 @@ def prepared(folder):
 
 def test_a_folder_is_scored_on_the_command_line_and_against_a_shipped_reference(tmp_path):
     """The whole way: a data set by its name, a reference of it, and the same numbers of both."""
-    write(tmp_path / "fakes", pictures(40, 1))
+    grey = pictures(40, 1)[:, :1].repeat(3, axis=1)
+    write(tmp_path / "fakes", grey)
     (tmp_path / "tiny.yaml").write_text(
         "experiment: x\nplugins: [thumbnails]\n"
         "models: {dcgan: {class: 'baselines.dcgan:DCGAN'}}\n"
