@@ -699,6 +699,16 @@ def test_images_and_features_may_come_as_tensors_and_lists(thumbnails, tmp_path,
     assert scores[0]["metrics"] == scores[1]["metrics"]
 
 
+def test_colours_that_one_side_alone_has_are_told(thumbnails, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    grey = COLOURED[:, :1]
+    evaluated(COLOURED, grey)
+    evaluated(np.repeat(grey, 3, axis=1), COLOURED[:, :1])
+    evaluated(grey, COLOURED)
+    told = [line for line in caplog.messages if "the colours alone" in line]
+    assert [line[15:24] for line in told] == ["in colour", "grey, the"]
+
+
 def test_a_model_left_in_training_paints_as_the_verb_does(made):
     model = library.load(made / "run")
     expected = library.paint(model, 2)
@@ -767,8 +777,6 @@ def test_a_model_left_in_training_paints_as_the_verb_does(made):
         ("expected uint8", lambda: evaluated(IMAGES[0])),
         ("images * 255 + 0.5", lambda: evaluated(IMAGES / 255)),
         ("images.transpose(0, 3, 1, 2)", lambda: evaluated(COLOURED.transpose(0, 2, 3, 1))),
-        ("are in colour, the real ones grey", lambda: evaluated(COLOURED)),
-        ("are grey, the real ones in colour", lambda: evaluated(real=COLOURED)),
         ("images: expected an array", lambda: evaluated([IMAGES[0], IMAGES[0, :, :8]])),
         ("metrics: expected a list", lambda: evaluated(metrics=[])),
         ("metrics: expected a list", lambda: evaluated(metrics=[3])),
