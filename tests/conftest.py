@@ -136,7 +136,7 @@ def plugins_dropped() -> Iterator[None]:
             patch.setenv(variable, "")
         yield
         # Whoever names one again has it register its entries again.
-        for name in (*filter(None, os.environ.get(PLUGINS, "").split(",")), "thumbnails"):
+        for name in (*filter(None, os.environ.get(PLUGINS, "").split(",")), "thumbnails", "few"):
             sys.modules.pop(name, None)
 
 

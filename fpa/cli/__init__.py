@@ -87,9 +87,9 @@ EPILOG = """\
 By hand, what the workflow does:
   python -m fpa plan config.yaml --write
   python -m fpa prepare digits --config config.yaml
-  python -m fpa train RUN/run.json --store DATA/digits-...      (RUN as `plan` prints it)
-  python -m fpa sample RUN --count 2000 --out samples.npy
-`python -m fpa VERB --help` explains each verb. Installed, `fpa` is short for `python -m fpa`."""
+  python -m fpa train results/runs/digits/fpa/seed0-*/run.json --store data/digits-16px-*
+  python -m fpa sample results/runs/digits/fpa/seed0-* --count 2000 --out samples.npy
+A verb's own --help explains it. Installed, `fpa` is short for `python -m fpa`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,7 +55,7 @@ def extractor(options: argparse.Namespace) -> None:
 
 @verb(
     option("images", "uint8 .npy of shape (N, C, H, W), or a prepared data set's folder"),
-    reads("--extractor", kinds.EXTRACTOR, "from python -m fpa extractor", required=True),
+    reads("--extractor", kinds.EXTRACTOR, "from the verb extractor", required=True),
     option("--count", "only the first so many (all)", type=COUNT, default=0),
     option("--space", "EXTRACTOR.RESIZE.FORMAT", default="efficientnet_lite0-96px.clean.array"),
     writes(kinds.FEATURES, ".npy; a .json goes beside it"),
@@ -127,7 +127,7 @@ def reference(options: argparse.Namespace) -> None:
         "fake and real features of clean-fid's and of torch-fidelity's half of the check",
         nargs=4,
     ),
-    reads("--radii", kinds.RADII, "from python -m fpa radii; computed if it is not given"),
+    reads("--radii", kinds.RADII, "from the verb radii; computed if it is not given"),
     option("--protocol", "with --against, how images are scored (quick); else a name for tables"),
     checkpoint("that was sampled from (as the samples say, else last)", None),
     option(

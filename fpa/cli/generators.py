@@ -221,9 +221,7 @@ def interpolate(options: argparse.Namespace) -> None:
 @verb(
     *GENERATOR,
     option("--count", "random paths between latents", type=whole(2), default=50_000),
-    reads(
-        "--extractor", kinds.EXTRACTOR, "from python -m fpa extractor lpips_vgg16", required=True
-    ),
+    reads("--extractor", kinds.EXTRACTOR, "of lpips_vgg16, from the verb extractor", required=True),
     option("--protocol", "name for tables (ppl)", default="ppl"),
     writes(kinds.SCORE, "score file, .json"),
     *DEVICE,

@@ -128,7 +128,7 @@ CONFIG = option("--config", "the experiment (config.yaml)", default="config.yaml
 RESULTS = folder("results", "the experiment's results folder")
 RESOLVED = option(
     "run",
-    "the resolved run (python -m fpa plan --write)",
+    "the resolved run, from the verb plan with --write",
     type=kinds.existing(kinds.RUN),
     metavar="RUN.JSON",
 )

@@ -104,7 +104,7 @@ def bundle(options: argparse.Namespace) -> None:
 @verb(
     option(
         "bundle",
-        "from `snakemake results/bundle.tar.gz` or `fpa bundle`",
+        "from the verb bundle, or the workflow's results/bundle.tar.gz",
         type=kinds.file,
         metavar="FILE",
     ),
@@ -141,7 +141,7 @@ def publish(options: argparse.Namespace) -> None:
     log.info("%s: %d files, %.1f MB; `python -m fpa checklist %s`", out, len(files), size, out)
 
 
-@verb(folder("folder", "from python -m fpa publish"))
+@verb(folder("folder", "from the verb publish"))
 def checklist(options: argparse.Namespace) -> None:
     found = publication.missing(Path(options.folder))
     if found:
@@ -150,7 +150,7 @@ def checklist(options: argparse.Namespace) -> None:
 
 
 @verb(
-    folder("folder", "from python -m fpa publish"),
+    folder("folder", "from the verb publish"),
     option(
         "--rescore",
         "also sample from this share of the models, drawn at random, and score them again",

@@ -45,7 +45,7 @@ COMMAND = (sys.executable, "-m", "fpa")
         kinds.FEATURES,
         "features of the real images, for the quick scores (found or made beside the store)",
     ),
-    reads("--extractor", kinds.EXTRACTOR, "the extractor of --real (python -m fpa extractor)"),
+    reads("--extractor", kinds.EXTRACTOR, "the extractor of --real, from the verb extractor"),
     option("--log-every", "steps between history rows", type=COUNT, default=100, metavar="STEPS"),
     option(
         "--checkpoint-kimg", "thousand images between checkpoints (20)", type=number, metavar="KIMG"

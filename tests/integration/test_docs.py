@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import itertools
+import json
 import os
 import re
 import shlex
@@ -11,8 +13,11 @@ import sys
 import time
 import tomllib
 import zipfile
+from contextlib import ExitStack
+from glob import glob
 from pathlib import Path
 from subprocess import DEVNULL
+from unittest import mock
 
 import made_up
 import numpy as np
@@ -22,10 +27,10 @@ import torch
 import yaml
 from conftest import (
     ROOT,
-    environment,
     fpa,
     jpeg,
     plugins_dropped,
+    png,
     run,
     run_snakemake,
     snakemake,
@@ -35,7 +40,7 @@ from conftest import (
 from fpa.cli import VERBS, make_parser
 from fpa.core.errors import UserError
 from fpa.data.sources import SOURCES, resolve
-from fpa.evaluation.extractors import find_extractor
+from fpa.evaluation.extractors import EXTRACTORS, find_extractor
 from fpa.evaluation.features import FeatureInfo, Features
 from fpa.evaluation.metrics import METRICS
 from fpa.evaluation.protocols import KNOWN
@@ -52,57 +57,21 @@ from fpa.reporting.tables import table_names
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
 DOCS = ["README.md", "CONTRIBUTING.md", *PAGES]
-# These need a cache, archives, weights, conda, a cluster or an environment, or have dots: here they are only
-# read by the parser that would run them. Other files run their verbs and options.
-NOT_RUN_HERE = """
-snakemake --cores all --cache
-snakemake --sdm conda
-snakemake --profile slurm --configfile experiments/paper.yaml
-snakemake --cores all --configfile experiments/photographs.yaml
-python -m fpa
-python -m fpa train RUN.json --gpus 4 ...
-python -m fpa train RUN/run.json ... --trust-class my_models:Mine
-python -m fpa score my-samples/ --against celeba --protocol paper --out my-samples.json
-python -m fpa score my-samples/ --against real-photographs/ --protocol quick
-python -m fpa score my-samples/ --against celeba-....npz --protocol paper --digest 0123456789
-python -m fpa extractor lpips_vgg16 --out data/extractors/lpips_vgg16.json
-python -m fpa path-length RUN --extractor data/extractors/lpips_vgg16.json --checkpoint best --out score-ppl.json
-python -m fpa reference celeba --protocol paper
-python docs/performance.py
-pip install .
-pip install -e .[dev]
-pip install .[tensorboard]
-pip install .[onnx]
-pip install pillow-heif
-""".strip().splitlines()
-# These are run as they are printed, in this order, on what `snakemake` has made in a clone.
-RUN_ON_RESULTS = """
-python -m fpa compare RUN_A RUN_B
-python -m fpa table fid score.json --results results --out fid.csv
-python -m fpa plan experiments/paper.yaml --disk
-python -m fpa export RUN --out my-painter
-python -m fpa sample my-painter --count 64 --out images.npy
-python -m fpa sample EXPORT --trust-class their_models:Painter --out samples.npy
-python -m fpa sample results/published/cats/fpa_unet --count 64 --seed 1 --out cats.npy
-python -m fpa status results
-python -m fpa status results/paper
-python -m fpa publish results --out published --author "Family, Given" --licence CC-BY-4.0
-python -m fpa checklist published
-python -m fpa verify published
-python -m fpa verify published --rescore 0.1 --data data
-python -m fpa unpack bundle.tar.gz
-python -m fpa report results
-python -m fpa clean config.yaml --yes
-""".strip().splitlines()
-KILLED = "snakemake --cores all results/tables/fid.csv"
-AFTER_IT = """
-snakemake --unlock
-snakemake --cores all results/tables/fid.csv
-snakemake --cores all results/bundle.tar.gz
-snakemake --cores all
-snakemake --report report.html
-""".strip().splitlines()
-PROGRAMS = r"(?:make|snakemake|python|fpa|pip|mkdocs)"
+PROGRAMS = r"(?:make|snakemake|python|fpa|pip|mkdocs|ln)"
+NOT_RUN = {
+    "make bench": "half an hour; tests/unit/test_benchmarks.py runs all of it in a small size",
+    "make lock": "needs uv, and a package index to ask",
+    "pip install pillow-heif": "needs a package index; tests have a stand-in for the package",
+    "snakemake --cores all --sdm conda": "needs conda and its channels",
+}
+"""Commands that no test runs, and why."""
+RUN_ELSEWHERE = {
+    "ln -s ~/Pictures/birds photographs": "test_photographs.py",
+    "snakemake --cores all --configfile experiments/photographs.yaml": "test_photographs.py",
+    "snakemake --profile slurm --configfile experiments/paper.yaml": "slurm/test_slurm.py",
+    "python -m fpa status results/paper": "slurm/test_slurm.py",
+}
+"""Those that tests of another file run as they are printed."""
 
 
 def text_of(name: str) -> str:
@@ -110,22 +79,18 @@ def text_of(name: str) -> str:
 
 
 def commands() -> list[str]:
-    """What the code blocks call, in their order, then the commands in the text."""
-    text = "\n".join(map(text_of, DOCS))
+    """What the code blocks call, in their order, then --help, then the commands in the text."""
+    parser = make_parser()
+    (verbs,) = (action.choices for action in parser._actions if action.dest == "verb")
+    # Without the usage, which is no command.
+    helps = [p.format_help().partition("\n\n")[2] for p in (parser, *verbs.values())]
+    text = "\n".join([*map(text_of, DOCS), *helps])
     # Blocks of any language are found, so that none's end is taken for another's beginning.
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.S | re.M)
-    lines = [line.strip() for kind, block in blocks if not kind for line in block.splitlines()]
-    inline = re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
-    found = [line for line in lines if re.match(rf"{PROGRAMS} ", line)] + inline
-    return list(dict.fromkeys(found))
-
-
-def of(*programs: str) -> list[str]:
-    """The commands of some programs that are run here, without results."""
-    others = {*NOT_RUN_HERE, *RUN_ON_RESULTS, *AFTER_IT} - {KILLED, "python -m fpa report results"}
-    others -= {"python -m fpa status results", "snakemake --cores all"}
-    others.discard("snakemake --cores all results/bundle.tar.gz")
-    return [c for c in commands() if c.startswith(programs) and c not in others]
+    printed = "\n".join([*(block for kind, block in blocks if not kind), *helps])
+    found = re.findall(rf"^ *({PROGRAMS} .*)$", printed, flags=re.M)
+    found += re.findall(rf"`({PROGRAMS} [^`\n]*)`", text)
+    return [command for command in dict.fromkeys(found) if command != "python -m fpa"]
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -135,24 +100,205 @@ def blocks(name: str, language: str) -> list[str]:
 # Commands -------------------------------------------------------------------------------------
 
 
-def test_every_command_is_run_here_or_understood():
-    found = commands()
-    assert {"make fid", "make test", "python -m fpa --help"} <= set(found)
-    run_here = {*of("make", "python -m fpa", "fpa", "snakemake"), *RUN_ON_RESULTS, *AFTER_IT}
-    assert set(found) - run_here == set(NOT_RUN_HERE)
-    assert {*RUN_ON_RESULTS, *AFTER_IT} <= set(found)
-    extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
-    for command in NOT_RUN_HERE:
-        program, *words = (word for word in shlex.split(command) if word != "...")
-        if program == "python" and words[:2] == ["-m", "fpa"]:
-            if len(words) > 3:
-                # The options that a training cannot do without stand for the dots.
-                more = ["--store", "DATA"] if words[2] == "train" else []
-                assert make_parser().parse_args([*words[2:], *more]).verb == words[2]
-        elif program == "python":
-            assert (ROOT / words[0]).exists()
-        elif program == "pip":
-            assert set(re.findall(r"\[(\w+)\]", command)) <= set(extras)
+class Clone:
+    """A copy of the repository, in which commands are run as a reader of the documents runs them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ran = folder, []
+        folders = "fpa baselines benchmarks config docs experiments profiles slurm tests workflow"
+        for name in (*folders.split(), "results/published"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        for path in filter(Path.is_file, ROOT.iterdir()):
+            shutil.copy2(path, folder)
+        of_tests = ("MAKE", "MFLAGS", "PYTEST")
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(of_tests)},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT / 'tests'}",
+            "FPA_PLUGINS": "thumbnails",
+            **{"USE_ENV": sys.prefix, "VIRTUAL_ENV": sys.prefix, "CUDA_VISIBLE_DEVICES": ""},
+            "MYPY_CACHE_DIR": f"{ROOT / '.mypy_cache'}",
+            "SNAKEMAKE_OUTPUT_CACHE": f"{folder / 'cache'}",
+            # What depends on a package index is installed. 0 is for pip to isolate no build.
+            **{"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"},
+            "PIP_PREFIX": f"{folder / 'installed'}",
+        }
+
+    def fpa(self, *words: object) -> subprocess.CompletedProcess:
+        """A verb, in this process; the networks whose weights are to be fetched have none."""
+        with plugins_dropped(), mock.patch.dict(os.environ, self.environment):
+            plugin = importlib.import_module("thumbnails")
+            one, two = plugin.Thumbnails(), plugin.Squared()
+            parts = {"features": one.features, "load": one.load, "load_pairs": two.load_pairs}
+            with ExitStack() as stack:
+                for name in ("inception_v3", "lpips_vgg16"):
+                    replaced = mock.patch.multiple(EXTRACTORS[name], obtain=one.obtain, **parts)
+                    stack.enter_context(replaced)
+                return fpa(*words, cwd=self.folder)
+
+    def run(self, command: str) -> subprocess.CompletedProcess:
+        """A line as a shell takes it; our own verbs in this process, which is quicker."""
+        if not re.match(r"(python -m )?fpa ", command):
+            return run("bash", "-c", command, cwd=self.folder, env=self.environment)
+        words = shlex.split(command.removeprefix("python -m "))[1:]
+        found = [sorted(glob(word, root_dir=self.folder)) or [word] for word in words]
+        return self.fpa(*itertools.chain(*found))
+
+    def runs(self, *printed: str, makes: str = "") -> str:
+        """Run commands; what the last one said. It makes this file, others the one of their --out."""
+        for command in printed:
+            promised = makes if command == printed[-1] else ""
+            promised = promised or (re.findall(r" --out (\S+)", command) or [""])[0]
+            if (self.folder / promised).is_file():
+                (self.folder / promised).unlink()
+            self.ran.append(command)
+            done = self.run(command)
+            said = done.stdout + done.stderr
+            # Of one small training, a checklist has something to say.
+            assert done.returncode == (" checklist " in command), f"{command}: {said}"
+            assert (self.folder / promised).exists(), command
+        return said
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Clone:
+    return Clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture(scope="module")
+def site(clone) -> Path:
+    """The documentation, as `make docs` builds it; a warning ends that."""
+    clone.runs("make docs", makes="site/index.html")
+    return clone.folder / "site"
+
+
+KEPT = {"cats": "cats", "digits": "digits-seeds", "digits-ablations": "digits-ablations"}
+"""The kept results, and the experiment of each."""
+SMALL = {
+    "their_models.py": "from baselines.dcgan import DCGAN as Painter\n",
+    "tests/unit/test_quick.py": "def test(): pass\n",
+    "tests/unit/test_slow.py": "import pytest\n\n@pytest.mark.slow\ndef test(): pass\n",
+    "tests/integration/test_whole.py": "def test(): pass\n",
+}
+"""Files of a clone with small experiments."""
+
+
+def make_small(clone: Clone, small: dict, photographs: list) -> None:
+    """Experiments, lock file and tests are small ones from here on; images are there."""
+    dcgan = {"class": "baselines.dcgan:DCGAN", "settings": {"width": 8, "latent_dim": 8}}
+    small["models"]["dcgan"] = dcgan
+    small["evaluation"] |= {"cross_check": False, "metrics": ["fid"]}
+    small |= {"experiment": "default", "results": "results", "bundle": {"weights": True}}
+    small |= {"plugins": ["thumbnails", "few"]}
+    smoke = {**small, "experiment": "smoke", "results": "results/smoke", "models": {"dcgan": dcgan}}
+    files = {"config": small, "experiments/smoke": smoke}
+    files |= {f"experiments/{n}": {**small, "results": f"results/{n}"} for n in KEPT.values()}
+    lock = re.findall(r"^(?:#|nvidia-|cuda-|triton=).*\n", text_of("requirements.lock"), re.M)
+    shutil.rmtree(clone.folder / "tests")
+    for folder in ("tests/unit", "tests/integration", "cache", "my-samples", "real-photographs"):
+        (clone.folder / folder).mkdir(parents=True)
+    texts = {f"{name}.yaml": yaml.safe_dump(config) for name, config in files.items()}
+    for name, text in {**texts, **SMALL, "requirements.lock": "".join(lock)}.items():
+        (clone.folder / name).write_text(text)
+    clone.environment["FPA_PLUGINS"] = "thumbnails,few"
+
+    official.write(clone.folder, official.contents(official.gan(official.ARGS)), official.ARGS)
+    np.save(clone.folder / "z.npy", np.zeros((2, official.ARGS["latent_dim"]), np.float32))
+    with zipfile.ZipFile(clone.folder / "birds.zip", "w") as archive:
+        for i, pixels in enumerate(photographs):
+            archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
+            for part, folder in enumerate(("my-samples", "real-photographs")):
+                (clone.folder / folder / f"{i}.png").write_bytes(png(pixels[part:][:16, :16]))
+
+
+def test_commands_are_run_as_they_are_printed(clone, site, small, photographs):
+    """In the order in which the states come about that the text describes."""
+    runs, folder = clone.runs, clone.folder
+    # A fresh clone, without the archives that are fetched by hand, and with them.
+    runs("make lint", "make golden", "python docs/performance.py")
+    made = json.loads((folder / "tests/data/golden.json").read_text())
+    assert made["digests"] == json.loads(text_of("tests/data/golden.json"))["digests"]
+    runs("pip install -e .[dev]", "pip install .[tensorboard]", "pip install .[onnx]")
+    runs("pip install .", makes="installed/bin/fpa")
+    runs("python -m fpa sample results/published/cats/fpa_unet --count 64 --seed 1 --out cats.npy")
+    assert np.load(folder / "cats.npy").shape == (64, 3, 32, 32)
+    disk = "python -m fpa plan experiments/paper.yaml --disk"
+    assert "there is no data/archives/img_align_celeba.zip" in clone.run(disk).stderr
+    (folder / "data/archives").mkdir(parents=True)
+    for name in ("img_align_celeba.zip", "images.zip"):
+        (folder / "data/archives" / name).touch()
+    assert "at most, together" in runs(disk)
+    planned = clone.run("snakemake -n --cores 1 --configfile experiments/paper.yaml --quiet rules")
+    assert re.search(r"^train +72$", planned.stdout + planned.stderr, flags=re.M)
+
+    make_small(clone, small, photographs)
+    for command, passed in (("test", 3), ("test-unit", 1), ("test-integration", 1)):
+        assert f"{passed} passed" in runs(f"make {command}")
+
+    # By hand, alone and in two processes; the workflow takes that over.
+    plan, prepare = "plan config.yaml --write", "prepare digits --config config.yaml"
+    for command in [command for command in commands() if " train " in command]:
+        shutil.rmtree(folder / "results/runs", ignore_errors=True)
+        runs(f"python -m fpa {plan}", f"python -m fpa {prepare}", command)
+    clone.run("fpa train results/runs/digits/dcgan/*/run.json --store data/digits-16px-*")
+    runs("python -m fpa sample results/runs/digits/fpa/seed0-* --count 2000 --out samples.npy")
+    assert np.load(folder / "samples.npy").shape == (2000, 1, 16, 16)
+    (weights,) = folder.glob("results/runs/digits/fpa/seed0-*/weights.safetensors")
+    before = weights.stat().st_mtime_ns
+    table, page = "results/tables/fid.csv", "results/report.html"
+    fid = ("snakemake", "--cores", "all", table)
+    with started(*fid, cwd=folder, env=clone.environment, stdout=DEVNULL, stderr=DEVNULL) as it:
+        while not list(folder.glob(".snakemake/locks/*")):
+            assert it.poll() is None
+            time.sleep(0.05)
+    # It was killed at the block's end.
+    assert "LockException" in clone.run("make fid").stderr
+    assert "dcgan" in runs("snakemake --unlock", "make fid", makes=table)
+    assert weights.stat().st_mtime_ns == before
+    for command in ("make fid USE_ENV=$VIRTUAL_ENV", " ".join(fid)):
+        assert "Nothing to be done" in runs(command)
+    del clone.environment["USE_ENV"]
+    assert "Nothing to be done" in runs("make fid CPU_TORCH_INDEX=ADDRESS", makes=".venv/.ready")
+    assert "\n" not in (folder / ".venv/requirements-cpu.txt").read_text().strip()
+    clone.environment["USE_ENV"] = sys.prefix
+
+    # An experiment that is not finished, then one that is, and bundles of it.
+    assert clone.run("snakemake --report report.html").returncode == 1
+    assert not (folder / "report.html").exists()
+    runs("python -m fpa report results", makes=page)
+    runs("snakemake --cores all --keep-going", makes=page)
+    for path in (*weights.parent.glob("score-*.json"), folder / table):
+        path.unlink()
+    runs("snakemake --cores all --cache", makes=page)
+    assert list((folder / "cache").iterdir())
+    runs("snakemake --cores all --resources gpu=1", makes=table)
+    runs("snakemake --cores all", makes=page)
+    runs("snakemake --report report.html", makes="report.html")
+    runs("snakemake --cores all results/bundle.tar.gz", makes="results/bundle.tar.gz")
+    shutil.copy(folder / "results/bundle.tar.gz", folder)
+    for name, experiment in KEPT.items():
+        shutil.copy(folder / "bundle.tar.gz", folder / f"results/published/{name}")
+        runs(f"make {name}", makes=f"results/{experiment}/report.html")
+        runs(f"snakemake --cores all --configfile experiments/{experiment}.yaml")
+    runs("make smoke", makes=".smoke/results/smoke/report.html")
+    # The same results, in the place where they are without `make`.
+    shutil.move(folder / ".smoke/results/smoke", folder / "results/smoke")
+    shutil.rmtree(folder / "results/smoke/tables")
+    smoke = "snakemake --cores all --configfile experiments/smoke.yaml"
+    runs(smoke, makes="results/smoke/report.html")
+
+    # In a folder without results, a bundle's; all others, in the order of the documents.
+    shutil.rmtree(folder / "results")
+    runs("python -m fpa unpack bundle.tar.gz")
+    # Somebody has exported a generator of a class of their own.
+    clone.run("fpa export results/runs/digits/dcgan/* --out their-export")
+    theirs = folder / "their-export/generator.json"
+    theirs.write_text(theirs.read_text().replace("baselines.dcgan:DCGAN", "their_models:Painter"))
+    assert {*clone.ran, *NOT_RUN, *RUN_ELSEWHERE} <= {*commands()}
+    for command, file in RUN_ELSEWHERE.items():
+        assert command in (Path(__file__).parent / file).read_text()
+    runs(*(c for c in commands() if c not in {*clone.ran, *NOT_RUN, *RUN_ELSEWHERE}))
 
 
 def test_every_verb_is_run_by_a_test():
@@ -160,96 +306,6 @@ def test_every_verb_is_run_by_a_test():
         path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)
     )
     assert [verb for verb in VERBS if f'"{verb}"' not in tests] == []
-
-
-def make(*words: str) -> subprocess.CompletedProcess:
-    """Run make as from a fresh shell, whatever make runs these tests."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "USE_ENV"))}
-    return subprocess.run(["make", *words], cwd=ROOT, env=clean, capture_output=True, text=True)
-
-
-def test_make_targets_exist():
-    words = [command.split()[1] for command in of("make")]
-    done = make("-n", *dict.fromkeys(words), "USE_ENV=/usr")
-    assert done.returncode == 0, done.stderr
-
-
-def test_python_commands_run_in_the_order_of_the_documents(tmp_path, photographs):
-    (tmp_path / "config.yaml").write_text(text_of("config.yaml"))
-    with zipfile.ZipFile(tmp_path / "birds.zip", "w") as archive:
-        for i, pixels in enumerate(photographs):
-            archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
-    official.write(tmp_path, official.contents(official.gan(official.ARGS)), official.ARGS)
-    np.save(tmp_path / "z.npy", np.zeros((2, official.ARGS["latent_dim"]), np.float32))
-    # A reader has run the first commands of the README by now.
-    assert fpa("plan", "--write", cwd=tmp_path).returncode == 0
-    for command in of("python -m fpa", "fpa"):
-        words = command.removeprefix("python -m ").split()[1:]
-        if (
-            not words
-            or words == ["VERB"]
-            or (len(words) == 1 and words[0] in set(VERBS) - {"models"})
-        ):
-            continue
-        done = fpa(*words, cwd=tmp_path)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        assert done.stdout + done.stderr
-
-
-def test_what_follows_a_kill_and_a_finished_run_is_run_as_it_is_printed(tmp_path, small):
-    """In a clone whose default experiment is small; RUN and the like are its one run."""
-    for name in ("fpa", "baselines", "workflow", "profiles", "experiments", "Snakefile"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    small |= {"experiment": "default", "results": "results"}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(small))
-    env = environment()
-    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    with started(*shlex.split(KILLED), cwd=tmp_path, env=env, stdout=DEVNULL, stderr=DEVNULL) as it:
-        while not list(tmp_path.glob(".snakemake/locks/*")):
-            assert it.poll() is None
-            time.sleep(0.05)
-    # It was killed at the block's end.
-    assert "LockException" in run(*shlex.split(KILLED), cwd=tmp_path, env=env).stderr
-    for command in AFTER_IT:
-        done = run(*shlex.split(command), cwd=tmp_path, env=env)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-
-    (folder,) = tmp_path.glob("results/runs/*/*/seed*")
-    (tmp_path / "results/published/cats").mkdir(parents=True)
-    for name in ("RUN", "RUN_A", "RUN_B", "EXPORT", "results/published/cats/fpa_unet"):
-        (tmp_path / name).symlink_to(folder)
-    # Those of the paper's archives that are fetched by hand.
-    (tmp_path / "data/archives").mkdir()
-    for name in ("img_align_celeba.zip", "images.zip"):
-        (tmp_path / "data/archives" / name).touch()
-    (score,) = folder.glob("score-*.json")
-    shutil.copy(score, tmp_path / "score.json")
-    shutil.copy(tmp_path / "results/bundle.tar.gz", tmp_path)
-    with plugins_dropped():
-        Plan({**small, "experiment": "paper"}).experiment.write(tmp_path / "results/paper")
-    for command in RUN_ON_RESULTS:
-        with plugins_dropped():
-            # What is published names no module that is to be imported.
-            importlib.import_module("thumbnails")
-            done = fpa(*shlex.split(command)[3:], cwd=tmp_path)
-        # The checklist of one small training has something to say.
-        expected = 1 if " checklist " in command else 0
-        assert done.returncode == expected, f"{command}: {done.stdout}{done.stderr}"
-        assert done.stdout + done.stderr
-
-
-def test_snakemake_commands_are_understood(tmp_path):
-    asked = {}
-    for command in of("snakemake"):
-        words = shlex.split(command)[1:]
-        # Alone, an option that says how to run a workflow needs to be given one.
-        asked[command] = words if {"--cores", "--profile"} & {*words} else [*words, "--cores", "1"]
-    assert len(asked) > 3
-    for command, words in asked.items():
-        done = run_snakemake("-n", *words, "--directory", tmp_path)
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, f"{command}: {said}"
-        assert re.search(r"^train +\d+$", said, flags=re.M), command
 
 
 def test_the_papers_experiment_lists_what_is_missing_before_anything_starts(tmp_path):
@@ -264,14 +320,6 @@ def test_the_papers_experiment_lists_what_is_missing_before_anything_starts(tmp_
     for name in ("inception-2015-12-05.pt", "pt_inception-2015-12-05-6726825d.pth"):
         assert f"inception_weights: there is no {name} in the folder weights" in said
     assert len(said.splitlines()) < 24
-    # With the archives in place it is planned whole.
-    (tmp_path / "data/archives").mkdir(parents=True)
-    for name in ("img_align_celeba.zip", "images.zip"):
-        (tmp_path / "data/archives" / name).touch()
-    config["inception_weights"] = None
-    done = snakemake(config, tmp_path, "-n", "--quiet", "rules", "host")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^train +72$", done.stdout + done.stderr, flags=re.M)
 
 
 def test_every_verb_explains_itself(tmp_path):
@@ -409,26 +457,6 @@ def test_the_architecture_names_the_imports_between_packages():
 
 
 # The site -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """The documentation, built as `mkdocs build --strict` builds it."""
-    pytest.importorskip("mkdocs")
-    from mkdocs.commands.build import build as build_site
-    from mkdocs.config import load_config
-
-    folder = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_MKDOCS_2_WARNING", "1")
-        config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
-        config.plugins.run_event("startup", command="build", dirty=False)
-        try:
-            # In strict mode a warning ends the build.
-            build_site(config)
-        finally:
-            config.plugins.run_event("shutdown")
-    return folder
 
 
 def test_the_site_has_every_verb_and_every_key(site):
@@ -592,15 +620,8 @@ def test_the_lock_file_pins_everything_and_names_no_host():
         assert re.match(r"[a-zA-Z0-9_.\-]+", requirement)[0].lower() in pinned
 
 
-def test_the_cpu_build_of_torch_leaves_out_gpu_libraries_and_nothing_else():
-    done = make("-n", "-B", "fid", "CPU_TORCH_INDEX=INDEX")
-    assert "PIP_EXTRA_INDEX_URL=INDEX" in done.stdout
-    (filtering,) = (line for line in done.stdout.splitlines() if line.startswith("grep"))
-    kept = subprocess.run(
-        filtering.split(">")[0], shell=True, cwd=ROOT, capture_output=True, text=True
-    ).stdout.splitlines()
+def test_the_cpu_build_of_torch_leaves_out_no_torch():
+    (left_out,) = re.findall(r"grep -vE '(.*)' requirements.lock", text_of("Makefile"))
     lines = text_of("requirements.lock").splitlines()
-    left_out = {line.split("==")[0] for line in set(lines) - set(kept)}
-    assert "triton" in left_out
-    assert all(re.match("nvidia-|cuda-|triton", name) for name in left_out)
-    assert any(line.startswith("torch==") for line in kept)
+    kept = {line.split("==")[0] for line in lines if not re.match(left_out, line)}
+    assert kept & {"torch", "torchvision", "triton"} == {"torch", "torchvision"}

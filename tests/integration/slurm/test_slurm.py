@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import HANGING, ROOT, TINY, environment, quick, started
+from conftest import HANGING, ROOT, TINY, environment, quick, run, started
 from one_node import ACCOUNT, OneNode, Unavailable
 from sliced import SLICES
 
@@ -31,6 +31,13 @@ from fpa.training.train_run import train
 HERE = Path(__file__).parent
 TEXT = (ROOT / "slurm/config.yaml").read_text()
 PROFILE = yaml.safe_load(TEXT)
+COMMANDS = """
+snakemake --profile slurm --configfile experiments/paper.yaml
+python -m fpa status results/paper
+"""
+"""As they are printed; tests/integration/test_docs.py looks for that."""
+QUICK = {"latency-wait": 10, "slurm-init-seconds-before-status-checks": 3}
+"""The shipped profile spares a busy cluster."""
 STEPS = 250
 """More than the starts of the training take that wait for Slurm to end them."""
 
@@ -55,8 +62,7 @@ def experiment() -> dict:
 
 def start(slurm: OneNode, folder: Path, profile: dict, config: dict, *targets: str):
     """Snakemake with a profile on an experiment, in a folder of its own; as `started`."""
-    # The shipped one spares a busy cluster.
-    profile = {**profile, "latency-wait": 10, "slurm-init-seconds-before-status-checks": 3}
+    profile = {**profile, **QUICK}
     (folder / "site").mkdir(parents=True)
     (folder / "site/config.yaml").write_text(yaml.safe_dump(profile))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -216,6 +222,33 @@ def test_a_job_that_says_what_is_wrong_is_not_tried_again(disturbed, slurm, tmp_
     assert log.read_text().count("expected a resolved run") == 1
     ((job,),) = jobs_of(slurm, tmp_path).values()
     assert job["JobState"] == "FAILED"
+
+
+def test_the_commands_of_the_documents_run_on_a_login_node(slurm, tmp_path):
+    """In a folder with the repository's files; the experiment is small, and Snakemake impatient."""
+    for name in ("Snakefile", "workflow", "fpa", "profiles", "baselines"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    dcgan = {"class": "baselines.dcgan:DCGAN", "settings": {"width": 8, "latent_dim": 8}}
+    paper = {**quick(TINY, {"dcgan": dcgan}), "experiment": "paper"}
+    paper |= {"plugins": ["thumbnails", "few"], "runtime": {"cost_seconds": 0.1}}
+    texts = {"experiments/paper.yaml": paper, "slurm/config.yaml": {**PROFILE, **QUICK}}
+    program = tmp_path / "bin/snakemake"
+    for path in (*texts, program):
+        (tmp_path / path).parent.mkdir()
+    for name, content in texts.items():
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "impatient.py"} "$@"\n')
+    program.chmod(0o755)
+    env = {**environment(), **slurm.environment}
+    env["PATH"] = os.pathsep.join(
+        [str(program.parent), str(Path(sys.executable).parent), env["PATH"]]
+    )
+    for command in COMMANDS.strip().splitlines():
+        done = run("bash", "-c", command, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "dcgan" in done.stdout
+    assert (tmp_path / "results/paper/report.html").exists()
+    assert {"prepare", "train", "cost"} < set(jobs_of(slurm, tmp_path))
 
 
 def test_a_training_survives_a_kill_a_preemption_and_slices(disturbed, slurm, monkeypatch):
