@@ -3,6 +3,6 @@
 from fpa.reporting.figures import FIGURES
 from fpa.reporting.tables import TABLES
 
-for registry, kept in ((FIGURES, {"painting"}), (TABLES, {"fid", "health"})):
+for registry, kept in ((FIGURES, {"painting"}), (TABLES, {"fid", "scores", "health"})):
     for name in {*registry} - kept:
         del registry[name]

@@ -3,12 +3,10 @@
 import importlib
 import importlib.util
 import itertools
-import json
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 import tomllib
@@ -16,7 +14,7 @@ import zipfile
 from contextlib import ExitStack
 from glob import glob
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, CompletedProcess
 from unittest import mock
 
 import made_up
@@ -25,17 +23,7 @@ import official
 import pytest
 import torch
 import yaml
-from conftest import (
-    ROOT,
-    fpa,
-    jpeg,
-    plugins_dropped,
-    png,
-    run,
-    run_snakemake,
-    snakemake,
-    started,
-)
+from conftest import ROOT, fpa, jpeg, plugins_dropped, png, run, run_snakemake, snakemake, started
 
 from fpa.cli import VERBS, make_parser
 from fpa.core.errors import UserError
@@ -106,7 +94,7 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder, self.ran = folder, []
         folders = "fpa baselines benchmarks config docs experiments profiles slurm tests workflow"
-        for name in (*folders.split(), "results/published"):
+        for name in (*folders.split(), "results/published", "snakemake_logger_plugin_fpa"):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         for path in filter(Path.is_file, ROOT.iterdir()):
@@ -115,8 +103,6 @@ class Clone:
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(of_tests)},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": f"{ROOT / 'tests'}",
-            "FPA_PLUGINS": "thumbnails",
             **{"USE_ENV": sys.prefix, "VIRTUAL_ENV": sys.prefix, "CUDA_VISIBLE_DEVICES": ""},
             "MYPY_CACHE_DIR": f"{ROOT / '.mypy_cache'}",
             "SNAKEMAKE_OUTPUT_CACHE": f"{folder / 'cache'}",
@@ -125,25 +111,21 @@ class Clone:
             "PIP_PREFIX": f"{folder / 'installed'}",
         }
 
-    def fpa(self, *words: object) -> subprocess.CompletedProcess:
-        """A verb, in this process; the networks whose weights are to be fetched have none."""
-        with plugins_dropped(), mock.patch.dict(os.environ, self.environment):
-            plugin = importlib.import_module("thumbnails")
-            one, two = plugin.Thumbnails(), plugin.Squared()
-            parts = {"features": one.features, "load": one.load, "load_pairs": two.load_pairs}
-            with ExitStack() as stack:
-                for name in ("inception_v3", "lpips_vgg16"):
-                    replaced = mock.patch.multiple(EXTRACTORS[name], obtain=one.obtain, **parts)
-                    stack.enter_context(replaced)
-                return fpa(*words, cwd=self.folder)
-
-    def run(self, command: str) -> subprocess.CompletedProcess:
-        """A line as a shell takes it; our own verbs in this process, which is quicker."""
+    def run(self, command: str) -> CompletedProcess:
+        """A line as a shell takes it; our own verbs in this process, which is quicker, and with
+        networks without weights in the place of those whose weights would be fetched."""
         if not re.match(r"(python -m )?fpa ", command):
             return run("bash", "-c", command, cwd=self.folder, env=self.environment)
         words = shlex.split(command.removeprefix("python -m "))[1:]
         found = [sorted(glob(word, root_dir=self.folder)) or [word] for word in words]
-        return self.fpa(*itertools.chain(*found))
+        with plugins_dropped(), mock.patch.dict(os.environ, self.environment), ExitStack() as stack:
+            plugin = importlib.import_module("thumbnails")
+            one, two = plugin.Thumbnails(), plugin.Squared()
+            parts = {"files": {}, "features": 48, "load": one.load, "load_pairs": two.load_pairs}
+            for name in ("inception_v3", "lpips_vgg16"):
+                patch = mock.patch.multiple(EXTRACTORS[name], obtain=one.obtain, **parts)
+                stack.enter_context(patch)
+            return fpa(*itertools.chain(*found), cwd=self.folder)
 
     def runs(self, *printed: str, makes: str = "") -> str:
         """Run commands; what the last one said. It makes this file, others the one of their --out."""
@@ -195,6 +177,8 @@ def make_small(clone: Clone, small: dict, photographs: list) -> None:
     files = {"config": small, "experiments/smoke": smoke}
     files |= {f"experiments/{n}": {**small, "results": f"results/{n}"} for n in KEPT.values()}
     lock = re.findall(r"^(?:#|nvidia-|cuda-|triton=).*\n", text_of("requirements.lock"), re.M)
+    for plugin in ("thumbnails", "few"):
+        shutil.move(clone.folder / f"tests/{plugin}.py", clone.folder)
     shutil.rmtree(clone.folder / "tests")
     for folder in ("tests/unit", "tests/integration", "cache", "my-samples", "real-photographs"):
         (clone.folder / folder).mkdir(parents=True)
@@ -216,9 +200,7 @@ def test_commands_are_run_as_they_are_printed(clone, site, small, photographs):
     """In the order in which the states come about that the text describes."""
     runs, folder = clone.runs, clone.folder
     # A fresh clone, without the archives that are fetched by hand, and with them.
-    runs("make lint", "make golden", "python docs/performance.py")
-    made = json.loads((folder / "tests/data/golden.json").read_text())
-    assert made["digests"] == json.loads(text_of("tests/data/golden.json"))["digests"]
+    runs("make lint", "python docs/performance.py", "make golden", makes="tests/data/golden.json")
     runs("pip install -e .[dev]", "pip install .[tensorboard]", "pip install .[onnx]")
     runs("pip install .", makes="installed/bin/fpa")
     runs("python -m fpa sample results/published/cats/fpa_unet --count 64 --seed 1 --out cats.npy")
@@ -252,8 +234,7 @@ def test_commands_are_run_as_they_are_printed(clone, site, small, photographs):
         while not list(folder.glob(".snakemake/locks/*")):
             assert it.poll() is None
             time.sleep(0.05)
-    # It was killed at the block's end.
-    assert "LockException" in clone.run("make fid").stderr
+    assert "LockException" in clone.run("make fid").stderr  # it was killed at the block's end
     assert "dcgan" in runs("snakemake --unlock", "make fid", makes=table)
     assert weights.stat().st_mtime_ns == before
     for command in ("make fid USE_ENV=$VIRTUAL_ENV", " ".join(fid)):
@@ -285,8 +266,8 @@ def test_commands_are_run_as_they_are_printed(clone, site, small, photographs):
     # The same results, in the place where they are without `make`.
     shutil.move(folder / ".smoke/results/smoke", folder / "results/smoke")
     shutil.rmtree(folder / "results/smoke/tables")
-    smoke = "snakemake --cores all --configfile experiments/smoke.yaml"
-    runs(smoke, makes="results/smoke/report.html")
+    page = "results/smoke/report.html"
+    runs("snakemake --cores all --configfile experiments/smoke.yaml", makes=page)
 
     # In a folder without results, a bundle's; all others, in the order of the documents.
     shutil.rmtree(folder / "results")
@@ -344,11 +325,7 @@ def anchors(name: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
-GENERATED = {
-    "docs/reference/command-line.md",
-    "docs/reference/configuration.md",
-    "docs/reference/model-settings.md",
-}
+GENERATED = {f"docs/reference/{n}.md" for n in ("command-line", "configuration", "model-settings")}
 
 
 @pytest.mark.parametrize("name", [*DOCS, "CHANGELOG.md", "config/README.md"])
