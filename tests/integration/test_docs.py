@@ -193,7 +193,7 @@ def make_small(clone: Clone, small: dict, photographs: list) -> None:
         for i, pixels in enumerate(photographs):
             archive.writestr(f"birds/{i}.jpg", jpeg(pixels))
             for part, folder in enumerate(("my-samples", "real-photographs")):
-                (clone.folder / folder / f"{i}.png").write_bytes(png(pixels[part:][:16, :16]))
+                (clone.folder / folder / f"{i}.png").write_bytes(png(pixels[part:][:16, :16, 0]))
 
 
 def test_commands_are_run_as_they_are_printed(clone, site, small, photographs):
