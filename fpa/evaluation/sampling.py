@@ -25,12 +25,17 @@ CHUNK = 64
 class Purpose(Enum):
     """What a sample is for. Samples for different purposes share no latents, whatever their seeds."""
 
-    EVALUATION = ()
+    EVALUATION = 0
     """To be scored and shown."""
-    SELECTION = (1,)
+    SELECTION = 1
     """To choose the best checkpoint."""
-    SNAPSHOTS = (2,)
+    SNAPSHOTS = 2
     """To be watched while the generator trains."""
+
+    @property
+    def spawn_key(self) -> tuple[int, ...]:
+        """What tells its seeds from those of the others (numpy.random.SeedSequence)."""
+        return (self.value,) if self.value else ()
 
 
 class SampleInfo(BaseModel):
@@ -68,7 +73,7 @@ def sample_latents(
     count: int, latent_dim: int, seed: int, chunk: int = 0, purpose: Purpose = Purpose.EVALUATION
 ) -> Tensor:
     """Latents (count, L) of one chunk of a sample; every chunk has another seed."""
-    sequence = np.random.SeedSequence([seed, chunk], spawn_key=purpose.value)
+    sequence = np.random.SeedSequence([seed, chunk], spawn_key=purpose.spawn_key)
     torch.manual_seed(sequence.generate_state(1)[0].item())
     return torch.randn(count, latent_dim)
 
