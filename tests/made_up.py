@@ -10,13 +10,13 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from fpa.core import artifacts
+from fpa.evaluation.metrics import drawn_metrics
 from fpa.evaluation.scores import Score
 from fpa.evaluation.trace import statistics
 from fpa.experiment.experiment import Experiment, RunEntry
 from fpa.experiment.plan import Plan
 from fpa.reporting.figures import Input, figures
 from fpa.reporting.make import make_tables
-from fpa.reporting.metric_labels import drawn_metrics
 from fpa.reporting.player import live_files
 from fpa.reporting.results import Results, RunResults, missing_score
 from fpa.reporting.tables import Made, build

@@ -14,10 +14,10 @@ from fpa.core.progress import log
 from fpa.data import prepare as preparation
 from fpa.data import store
 from fpa.data.download import fetch_archive
+from fpa.data.inspection import contact_sheet, describe
 from fpa.data.readers import in_words
 from fpa.data.sources import SOURCES, DatasetSpec, archive_path
 from fpa.experiment.config import check_config, read_config, resolve_dataset
-from fpa.reporting.inspection import contact_sheet, describe
 
 
 @verb(

@@ -197,6 +197,12 @@ def label_of(name: str, extractors: Iterable[str]) -> str:
     return (metric.label if inception else metric.elsewhere or metric.label) + rest
 
 
+def heading(name: str, extractors: Iterable[str], times: str = "x") -> str:
+    """A metric's label with the factor by which the shown values are multiplied."""
+    label, scale = label_of(name, extractors), METRICS[name].scale
+    return label if scale == 1 else f"{label} {times} {scale:g}"
+
+
 def why_not(name: str, conditions: Conditions) -> str:
     """Why a metric cannot be computed under these conditions; empty where it can."""
     metric = METRICS[name]
@@ -205,6 +211,11 @@ def why_not(name: str, conditions: Conditions) -> str:
     if metric.needs_cross_check and not conditions.cross_check:
         return f"needs {metric.needs or 'the cross-check'}"
     return metric.lacks(conditions)
+
+
+def drawn_metrics() -> list[str]:
+    """Metrics that are panels of the figures, in their order."""
+    return [name for name, metric in METRICS.items() if metric.drawn]
 
 
 def metrics_of_images() -> list[str]:

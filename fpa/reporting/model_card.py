@@ -14,15 +14,14 @@ from fpa.core.errors import UserError, cpu_threads
 from fpa.core.files import atomic_path, file_digest, write_bytes, write_text
 from fpa.core.lazy import pd
 from fpa.core.provenance import processor
+from fpa.data.inspection import contact_sheet
 from fpa.data.sources import SOURCES, Source
 from fpa.evaluation import live
-from fpa.evaluation.metrics import FRECHET, METRICS, label_of
+from fpa.evaluation.metrics import FRECHET, METRICS, heading, label_of
 from fpa.evaluation.protocols import counted
 from fpa.evaluation.sampling import sample
 from fpa.evaluation.scores import Score
 from fpa.models.interface import Model
-from fpa.reporting.inspection import contact_sheet
-from fpa.reporting.metric_labels import heading
 from fpa.reporting.player import read_live
 from fpa.reporting.report import template
 from fpa.reporting.tables.base import cell

@@ -20,6 +20,7 @@ from PIL import Image
 from fpa.core.errors import UserError
 from fpa.data.picture import tile
 from fpa.evaluation import memorisation, run_artifacts, trace
+from fpa.evaluation.metrics import drawn_metrics
 from fpa.evaluation.sampling import sample
 from fpa.experiment.plan import Plan
 from fpa.models.painter import Painter
@@ -39,7 +40,6 @@ from fpa.reporting.figures import (
 )
 from fpa.reporting.figures.base import load_needed
 from fpa.reporting.make import draw, draw_missing, make_report
-from fpa.reporting.metric_labels import drawn_metrics
 from fpa.reporting.results import Results
 
 PAPER = ("celeba", "lsun_church", "afhq_cat", "afhq_dog", "afhq_wild", "metfaces")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpa.core import artifacts
-from fpa.core.errors import UserError
+from fpa.core.errors import UserError, in_words
 from fpa.core.lazy import pd, plt
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, drawn_metrics, heading, label_of
 from fpa.evaluation.protocols import counted
 from fpa.reporting.figures.base import Context, Input, Spec, load_needed, register
 from fpa.reporting.figures.theme import (
@@ -27,13 +27,14 @@ from fpa.reporting.figures.theme import (
     room_for_lines,
     shared_legend,
 )
-from fpa.reporting.metric_labels import directions, drawn_metrics, heading
 from fpa.reporting.tables.base import STATUS_WORDS
 from fpa.reporting.tables.quick_scores import FEWEST, SCOPES, score_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from fpa.experiment.config import EvaluationSettings
 
 CATEGORY = "Scores"
 
@@ -50,7 +51,7 @@ def scores_specs(context: Context) -> Iterator[Spec]:
         title="scores",
         category=CATEGORY,
         caption=f"Scores by model and data set, by protocol {sizes}. {context.error_bars}. "
-        f"{directions(context.config.evaluation)}".rstrip(),
+        f"{_directions(context.config.evaluation)}".rstrip(),
         inputs=(Input(artifacts.table("scores")),),
         lines=True,
         options={"seeds": context.seeds},
@@ -147,6 +148,22 @@ def _panels(scores: pd.DataFrame) -> list[tuple[str, str]]:
         for metric in drawn_metrics()
         if ((scores["protocol"] == protocol) & (scores["metric"] == metric)).any()
     ]
+
+
+def _directions(evaluation: EvaluationSettings) -> str:
+    """Which of the drawn metrics are better when lower, which when higher, as a sentence."""
+    drawn = [
+        METRICS[name]
+        for name in drawn_metrics()
+        if name in evaluation.metrics
+        and (evaluation.cross_check or not METRICS[name].needs_cross_check)
+    ]
+    parts: list[str] = []
+    for is_lower, better in ((True, "lower"), (False, "higher")):
+        named = [label_of(m.name, ()) for m in drawn if m.lower_is_better == is_lower]
+        if named:
+            parts.append(f"{in_words(named)}: {better}{'' if parts else ' is better'}")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _panel_title(scores: pd.DataFrame, protocol: str, metric: str) -> str:

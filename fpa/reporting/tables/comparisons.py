@@ -15,9 +15,8 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 from fpa.core.lazy import pd, stats
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, heading
 from fpa.experiment.experiment import Claim
-from fpa.reporting.metric_labels import heading
 from fpa.reporting.results import Results
 from fpa.reporting.tables.base import TABLES, Made, Table, number, own_columns, scaled, sentence
 from fpa.reporting.tables.scores import published_for, tidy_scores

@@ -9,9 +9,8 @@ from pathlib import Path
 from fpa.core.errors import UserError
 from fpa.core.lazy import pd
 from fpa.evaluation.distances import Estimate
-from fpa.evaluation.metrics import METRICS
+from fpa.evaluation.metrics import METRICS, heading
 from fpa.evaluation.scores import Score
-from fpa.reporting.metric_labels import heading
 from fpa.reporting.results import Results
 from fpa.reporting.tables.base import (
     STATUS_WORDS,
