@@ -102,7 +102,7 @@ def test_a_quick_score_asks_for_no_number_before_its_end(way, tmp_path, monkeypa
     extractors.obtain("efficientnet_lite0-32px", None, about)
     real = np.random.default_rng(0).normal(size=(80, 1280)).astype(np.float32)
     with META:
-        run = next(run for run in runs() if run.model.name == "fpa_unet")
+        run = next(run for run in runs() if run.model.name == "fpa_residual")
         generator = build_model(run).ema
     with monkeypatch.context() as patch:
         # The network has one resize; its own are not what is looked at.
