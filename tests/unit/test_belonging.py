@@ -89,6 +89,15 @@ def test_a_data_set_is_not_prepared_over_another(place):
     assert {path.name: path.read_bytes() for path in Path("o").iterdir()} == before
 
 
+def test_an_array_that_something_else_has_made_is_left_alone(place):
+    Path("o").mkdir()
+    Path("o/images.npy").write_bytes(b"mine")
+    words = ("resolution=16", "channels=1", "--no-config", "--out", "o")
+    assert "would be overwritten" in fpa_refused("prepare", "digits", *words, cwd=place).stderr
+    assert [path.name for path in Path("o").iterdir()] == ["images.npy"]
+    assert Path("o/images.npy").read_bytes() == b"mine"
+
+
 # A run and what it is trained with ------------------------------------------------------------
 
 
