@@ -25,6 +25,8 @@ FIRST_SECONDS = 20
 """Until the first line of progress where no live bar can be drawn."""
 GROWTH = 1.2
 """How much longer it takes until each next one, so that a long run fills no screen."""
+FIRST_SHARE = 0.03
+"""Of a training, from which on its own word of the time left is believed."""
 WAITS = 1.0
 """Seconds between two looks at the trainings."""
 
@@ -220,4 +222,8 @@ class LogHandler(LogHandlerBase):
 def _progress(folder: Path) -> tuple[float, float | None] | None:
     """Of a training: its share that is done, and seconds left, if it says so."""
     status = RunFolder(folder).read_status()
-    return (status.step / max(status.steps, 1), status.seconds_left) if status else None
+    if status is None:
+        return None
+    share = status.step / max(status.steps, 1)
+    # The first steps take longer than the others.
+    return share, status.seconds_left if share >= FIRST_SHARE else None

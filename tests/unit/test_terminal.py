@@ -42,13 +42,16 @@ def test_a_workflow_from_its_first_to_its_last_step(tmp_path, monkeypatch, capsy
     emit(shown, LogEvent.RUN_INFO, stats={"train": 2, "score": 1, "total": 3})
     start(shown, 1, "train")
     now = time.time()
-    status = {"state": "training", "step": 25, "steps": 100, "kimg": 1, "seconds_left": 600}
+    status = {"state": "training", "steps": 100, "kimg": 1, "started": now, "updated": now}
     path = tmp_path / FOLDER / artifacts.STATUS
-    write_json(path, {**status, "started": now, "updated": now, "host": "here", "pid": 1})
-    with shown.guard:
-        shown.wait = 0
-        shown._show_progress()
+    for step, left in ((1, 9_000), (25, 600)):
+        told = {"step": step, "seconds_left": left, "host": "here", "pid": 1}
+        write_json(path, {**status, **told})
+        with shown.guard:
+            shown.wait = 0
+            shown._show_progress()
     said = capsys.readouterr().err
+    assert "0 of 3 steps, time left not known yet: train fpa on digits, seed 0 1%" in said
     # The one that waits takes as long as the one that runs, and two run beside each other at most.
     assert "2 trainings and 1 other steps" in said
     assert "0 of 3 steps, about 20 min left: train fpa on digits, seed 0 25%" in said
