@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from logging import WARNING, LogRecord
 from pathlib import Path
+from typing import TypeAlias
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -29,6 +30,9 @@ FIRST_SHARE = 0.03
 """Of a training, from which on its own word of the time left is believed."""
 WAITS = 1.0
 """Seconds between two looks at the trainings."""
+
+Seen: TypeAlias = tuple[float, float | None] | None
+"""Of a training, as far as it is known: its share that is done, and seconds left."""
 
 
 @dataclass
@@ -57,7 +61,6 @@ class LogHandler(LogHandlerBase):
         self.shows = not (self.common_settings.verbose or self.common_settings.dryrun)
         self.counts: Counter[str] = Counter()
         """Jobs by rule, those that are done taken off."""
-        self.jobs: dict[int, Job] = {}
         self.running: dict[int, Job] = {}
         self.taken: dict[bool, list[float]] = {True: [], False: []}
         """Seconds of the jobs that are done: of trainings, and of all others."""
@@ -133,8 +136,7 @@ class LogHandler(LogHandlerBase):
         wildcards = {str(name): str(value) for name, value in found["wildcards"].items()}
         outputs = [str(path) for path in found["output"]]
         folder = Path(outputs[0]).parent if found["rule_name"] == "train" else None
-        job = Job(found["rule_name"], wildcards, folder)
-        self.jobs[found["jobid"]] = self.running[found["jobid"]] = job
+        self.running[found["jobid"]] = Job(found["rule_name"], wildcards, folder)
         self.width = max(self.width, len(self.running))
 
     def _finish(self, number: int) -> None:
@@ -167,7 +169,8 @@ class LogHandler(LogHandlerBase):
         now = time.monotonic()
         if self.bar is None and now - self.last_line < self.wait:
             return
-        left, told = self._left(now), self._told()
+        seen = [(job, _progress(job.folder)) for job in self.running.values()]
+        left, told = self._left(now, seen), _told(seen)
         spent = now - self.begun
         share = spent / (spent + left) if left is not None else 0.0
         until = f"about {duration(left)} left" if left is not None else "time left not known yet"
@@ -183,20 +186,10 @@ class LogHandler(LogHandlerBase):
     def _done(self) -> str:
         return f"{self.total - sum(self.counts.values())} of {self.total} steps"
 
-    def _told(self) -> str:
-        """What runs now."""
-        words = []
-        for job in list(self.running.values()):
-            at = _progress(job.folder) if job.folder else None
-            done = f" {100 * at[0]:.0f}%" if at else ""
-            words.append(f"{job.rule.replace('_', ' ')} {job.subject}".strip() + done)
-        return "; ".join(words)
-
-    def _left(self, now: float) -> float | None:
+    def _left(self, now: float, seen: list[tuple[Job, Seen]]) -> float | None:
         """Seconds, by what the trainings say and by what was done; None while nothing is known."""
         trainings, running = list(self.taken[True]), []
-        for job in self.running.values():
-            at = _progress(job.folder) if job.folder else None
+        for job, at in seen:
             if at and at[1] is not None:
                 trainings.append(now - job.started + at[1])
                 running.append(at[1])
@@ -219,9 +212,18 @@ class LogHandler(LogHandlerBase):
             print(text, file=sys.stderr, flush=True)
 
 
-def _progress(folder: Path) -> tuple[float, float | None] | None:
-    """Of a training: its share that is done, and seconds left, if it says so."""
-    status = RunFolder(folder).read_status()
+def _told(seen: list[tuple[Job, Seen]]) -> str:
+    """What runs now."""
+    words = []
+    for job, at in seen:
+        done = f" {100 * at[0]:.0f}%" if at else ""
+        words.append(f"{job.rule.replace('_', ' ')} {job.subject}".strip() + done)
+    return "; ".join(words)
+
+
+def _progress(folder: Path | None) -> Seen:
+    """What the training in a folder says; None where it says nothing, or the job is none."""
+    status = RunFolder(folder).read_status() if folder else None
     if status is None:
         return None
     share = status.step / max(status.steps, 1)
