@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.17")  # the first whose priority takes a function
 
 ROOT = Path(str(workflow.current_basedir))
 sys.path.insert(0, str(ROOT))

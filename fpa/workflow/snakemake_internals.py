@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-VERSIONS = ">=9,<10"
+VERSIONS = ">=9.17,<10"
 """Of Snakemake."""
 EVERY_CORE = 10_000
 """Threads of a job that is to be alone: Snakemake lowers them to --cores. `workflow.cores` says the same in

@@ -72,6 +72,8 @@ class Workflow:
         self.seed = self.evaluation.seed
         self.results, self.data = str(plan.results), str(plan.data)
         self.runs = {run.folder: run for run in plan.all_runs()}
+        self.bases = {run.base.folder for run in self.runs.values() if run.base}
+        """Folders of runs that others start from."""
         self.stores = {store_name(spec): spec for spec in plan.datasets.values()}
         self.about = self.experiment.as_json()
         self.drawn = figures(self.experiment)
@@ -276,6 +278,14 @@ class Workflow:
         if run.base:
             inputs["base"] = ancient(self.in_results(run.base.folder, artifacts.WEIGHTS))
         return inputs
+
+    def train_priority(self, wildcards: Wildcards) -> int:
+        """Whatever is trained in two steps takes longest: its first step before anything else.
+
+        The second comes after scores of what is trained (priorities 10 and 20), before other trainings.
+        """
+        run = self.run(wildcards)
+        return 30 if run.folder in self.bases else 5 if run.base else 0
 
     def train_options(self, wildcards: Wildcards, input: Any) -> list[str]:
         """The same on the command line."""

@@ -460,6 +460,18 @@ def test_a_raised_version_makes_new_runs(monkeypatch):
     assert not set(digests(TINY).values()) & set(before.values())
 
 
+def test_what_others_start_from_is_trained_first():
+    workflow = Workflow(Plan(read_config(ROOT / "config.yaml")))
+    runs = {run.model.name: run for run in workflow.plan.runs}
+    priorities = {
+        name: workflow.train_priority(
+            SimpleNamespace(dataset=run.dataset.name, model=name, run=Path(run.folder).name)
+        )
+        for name, run in runs.items()
+    }
+    assert priorities.pop("fpa") > 20 > priorities.pop("fpa_residual") > max(priorities.values())
+
+
 def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch):
     """As Snakemake does; the experiment is described once, by the first of them."""
     workflow = Workflow(Plan({**tiny, "results": str(tmp_path / "results")}))

@@ -33,6 +33,7 @@ rule train:
     log:
         FPA.in_results(artifacts.train_log("{dataset}", "{model}", "{run}")),
     cache: CACHE
+    priority: FPA.train_priority
     conda:
         "../envs/fpa.yaml"
     threads: RUNTIME.train_threads * RUNTIME.gpus
