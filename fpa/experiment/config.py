@@ -162,6 +162,9 @@ class ModelSettings(Section):
     """Arguments of the class; what is left out takes the class's default."""
     training: TrainingSettings = TrainingSettings()
     """Values that replace those of the experiment's training section for this model."""
+    seeds: Annotated[Once[Seed], Field(min_length=1)] | None = None
+    """Those of the experiment's seeds that this model is trained with, the first among them; null
+    for all."""
 
 
 class ProtocolSettings(Section):
@@ -315,7 +318,7 @@ class Config(Section):
     """Folder with inception-2015-12-05.pt and pt_inception-2015-12-05-6726825d.pth for the
     extractor inception_v3; null to look in the usual caches and else download them."""
     seeds: Once[Seed] = Field((0,), min_length=1)
-    """Training seeds; every data set and model is trained once with each."""
+    """Training seeds; every model is trained once with each on every data set."""
     datasets: dict[Name, DatasetSettings] = Field(min_length=1)
     """Data sets by name."""
     models: dict[Name, ModelSettings] = Field(min_length=1)

@@ -71,7 +71,7 @@ class Plan:
             self._run(dataset, model, seed)
             for dataset in self.datasets
             for model in self.models
-            for seed in self.config.seeds[: 1 if model in self._finished else None]
+            for seed in self._seeds(model)
         ]
         check_owner(self.results, self.name)
 
@@ -177,6 +177,24 @@ class Plan:
             seen.append(base)
 
     # Runs ---------------------------------------------------------------------------------------
+
+    def _seeds(self, name: str) -> tuple[int, ...]:
+        """Those that a model is trained with; a finished run stands for all."""
+        every, own = self.config.seeds, self.models[name].seeds
+        if name in self._finished:
+            return every[:1]
+        if own is None:
+            return every
+        if unknown := [seed for seed in own if seed not in every]:
+            raise UserError(
+                f"models.{name}.seeds: {unknown[0]} is not among the experiment's seeds {list(every)}"
+            )
+        if every[0] not in own:
+            raise UserError(
+                f"models.{name}.seeds: {every[0]} is not among them, the experiment's first seed, whose "
+                "runs the figures show; add it"
+            )
+        return tuple(seed for seed in every if seed in own)
 
     def _run(self, dataset: str, name: str, seed: int) -> Run:
         model = self.models[name]

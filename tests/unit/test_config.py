@@ -80,6 +80,9 @@ plugins = [no_such_module] -> @: cannot import 'no_such_module'
 models = {} -> @: expected at least 1, found {}
 experiment = a/b -> @: expected a name that matches
 seeds = [1, 1] -> @: 1 stands there twice
+models.fpa.seeds = [] -> @: expected at least 1, found []
+models.fpa.seeds = [0, 4] -> @: 4 is not among the experiment's seeds [0]
+seeds = [0, 1] & models.fpa.seeds = [1] -> models.fpa.seeds: 0 is not among them, the experiment's first seed
 evaluation.seed = 4294967296 -> @: expected at most 2147483647, found 4294967296
 training.kimg = 0 -> @: expected more than 0, found 0
 evaluation.metrics = [] -> @: expected at least 1, found []

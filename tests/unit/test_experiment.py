@@ -4,7 +4,7 @@ import json
 import tarfile
 
 import pytest
-from conftest import ROOT, TINY
+from conftest import ROOT, TINY, changed
 
 from fpa.core.errors import UserError
 from fpa.core.files import write_json
@@ -72,3 +72,13 @@ def test_runs_are_found_by_data_set_model_and_seed():
     (run,) = experiment.runs_of("digits", "lightgan", 1)
     assert run.folder.startswith("runs/digits/lightgan/seed1-")
     assert experiment.runs_of(dataset="birds") == []
+
+
+def test_a_model_may_be_trained_with_some_of_the_seeds():
+    every = Plan({**TINY, "seeds": [3, 1, 2]})
+    some = Plan(changed({**TINY, "seeds": [3, 1, 2]}, {"models.fpa_unet.seeds": [1, 3]}))
+    left_out = [run for run in every.experiment.runs if run not in some.experiment.runs]
+    assert [(run.model, run.seed) for run in left_out] == [("fpa_unet", 2)]
+    assert [run.seed for run in some.experiment.runs_of(model="fpa_unet")] == [3, 1]
+    read = Experiment.parse(some.experiment.as_json(), "x")
+    assert read.as_json() == some.experiment.as_json()
