@@ -247,6 +247,11 @@ def test_a_call_makes_all_that_is_asked_for_or_says_what_is_left(copied):
     for path in (plan, *(str(p.relative_to(copied)) for p in copied.rglob("run.json"))):
         (incomplete / base64.b64encode(path.encode()).decode()).touch()
     assert jobs_of_a_dry_run(changed(TINY, {"seeds": [0, 1]}), copied) == everything
+    # A file that is there needs nothing more, though the features that it was made of are gone.
+    scores = [str(path.relative_to(copied)) for path in copied.rglob("score-*.json")]
+    Path(copied, scores[0]).unlink()
+    assert len(scores) == 2
+    assert snakemake(TINY, copied, *scores).returncode == 0
     # Whoever asks for one rule alone is told that the rest is missing.
     done = snakemake(changed(TINY, {"seeds": [0, 1]}), copied, "-R", "extractor")
     assert done.returncode == 1
