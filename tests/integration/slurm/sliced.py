@@ -41,8 +41,9 @@ class Sliced(DCGAN):
             urgent = ("--partition=urgent", "--cpus-per-task=16", "--comment=urgent")
             run("sbatch", *urgent, "--output=/dev/null", "--wrap=true")
         elif self.starts > PREEMPTED and self.done == 2:
-            # As Slurm warns of a time limit, which it has in whole minutes only.
-            run("scancel", "--signal=USR1", job)
+            # As Slurm warns of a time limit, which it has in whole minutes only. What asks for it is one of
+            # the job's processes, and must not die of it.
+            run("sh", "-c", f"trap '' USR1; exec scancel --signal=USR1 {job}")
         time.sleep(0.5)
 
     def state_dict(self):
