@@ -58,13 +58,21 @@ def statistics(trace: Trace) -> dict[str, np.ndarray]:
                     explains; the shares of all steps (and of W_0) sum to 1, but one can be negative
     explained       1 - ||W_T - W_t||^2 / ||W_T||^2
     rank            numerical rank of W_t at float32's precision, mean over channels
-    effective_rank  exp of the entropy of the singular values' distribution (Roy & Vetterli,
-                    EUSIPCO 2007), mean over channels
+    effective_rank  mean over channels
     spectrum        singular values of W_t over the largest one of W_T, mean over channels
     """
     # One painting at a time: all partial images of many would not fit into memory.
     rows = [_of_one(pick(trace, n)) for n in range(len(trace["right"]))]
     return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
+
+
+def effective_rank(singular: np.ndarray) -> np.ndarray:
+    """exp of the entropy of the distribution of singular values (..., D) -> (...).
+
+    Roy & Vetterli, EUSIPCO 2007.
+    """
+    weight = singular / np.maximum(singular.sum(axis=-1, keepdims=True), 1e-12)
+    return np.exp(-(weight * np.log(np.maximum(weight, 1e-30))).sum(axis=-1))
 
 
 def join(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -89,14 +97,12 @@ def _of_one(trace: Trace) -> dict[str, np.ndarray]:
     singular = np.linalg.svd(partial, compute_uv=False)  # (T, C, D)
     largest = np.maximum(singular[..., :1], 1e-12)
     precision = singular.shape[-1] * np.finfo(np.float32).eps
-    weight = singular / np.maximum(singular.sum(axis=-1, keepdims=True), 1e-12)
-    entropy = -(weight * np.log(np.maximum(weight, 1e-30))).sum(axis=-1)
     return {
         "rate": trace["rates"][0].mean(axis=(0, 2)),
         "norm": _norm(updates) / np.sqrt(energy),
         "share": (updates * final).sum(axis=(1, 2, 3)) / energy,
         "explained": 1 - np.square(final - partial).sum(axis=(1, 2, 3)) / energy,
         "rank": (singular > precision * largest).sum(axis=-1).mean(axis=1),
-        "effective_rank": np.exp(entropy).mean(axis=1),
+        "effective_rank": effective_rank(singular).mean(axis=1),
         "spectrum": (singular / largest[-1]).mean(axis=1),
     }

@@ -38,7 +38,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 3_500
 """Bytes of a file's or folder's name, and of a configured path: Linux takes 4,096 with what is below."""
 LONGEST_PART = 64
 """Characters of a name of which two, and a digest, make the name of a file."""
-MODEL_OF_A_RUN = ("class", "base", "settings", "training")
+MODEL_OF_A_RUN = ("class", "base", "settings", "training", "seeds")
 """Keys of a model that a finished run (`models.*.run`) brings itself."""
 
 

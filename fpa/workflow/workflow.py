@@ -280,12 +280,12 @@ class Workflow:
         return inputs
 
     def train_priority(self, wildcards: Wildcards) -> int:
-        """Whatever is trained in two steps takes longest: its first step before anything else.
-
-        The second comes after scores of what is trained (priorities 10 and 20), before other trainings.
+        """Models are trained in the order in which the configuration names them, but those that others start
+        from before anything else. Scores of what is trained (priorities 100 and 200) go before other trainings.
         """
         run = self.run(wildcards)
-        return 30 if run.folder in self.bases else 5 if run.base else 0
+        names = list(self.plan.models)
+        return 300 if run.folder in self.bases else len(names) - names.index(run.model.name)
 
     def train_options(self, wildcards: Wildcards, input: Any) -> list[str]:
         """The same on the command line."""

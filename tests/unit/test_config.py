@@ -463,7 +463,7 @@ def test_a_raised_version_makes_new_runs(monkeypatch):
     assert not set(digests(TINY).values()) & set(before.values())
 
 
-def test_what_others_start_from_is_trained_first():
+def test_what_others_start_from_is_trained_first_and_the_rest_in_the_order_of_the_file():
     workflow = Workflow(Plan(read_config(ROOT / "config.yaml")))
     runs = {run.model.name: run for run in workflow.plan.runs}
     priorities = {
@@ -472,7 +472,8 @@ def test_what_others_start_from_is_trained_first():
         )
         for name, run in runs.items()
     }
-    assert priorities.pop("fpa") > 20 > priorities.pop("fpa_residual") > max(priorities.values())
+    assert priorities["fpa"] > 200 and max(priorities[name] for name in runs if name != "fpa") < 100
+    assert sorted(priorities, key=priorities.get, reverse=True) == list(runs)
 
 
 def test_runs_are_planned_by_several_threads_at_once(tiny, tmp_path, monkeypatch):

@@ -372,6 +372,7 @@ def test_a_configuration_names_an_imported_run_in_the_place_of_a_training(grey_r
     [
         ({"run": "nowhere"}, {}, "models.official.run: cannot read nowhere/train.json"),
         ({"settings": {"painter": {}}}, {}, "models.official.settings: a finished run has its own"),
+        ({"seeds": [0]}, {}, "models.official.seeds: a finished run has its own"),
         ({}, {"channels": 3}, "its images have channels 1, those of digits 3"),
         ({}, {"resolution": 32}, "its images have resolution 16, those of digits 32"),
         ({"run": None}, {}, "models.official: missing class"),

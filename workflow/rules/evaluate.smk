@@ -65,7 +65,7 @@ rule features:
     log:
         FPA.log("features", f"{OF_RUN}-n{{images}}-{{space}}.log"),
     cache: CACHE
-    priority: 10
+    priority: 100
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -95,7 +95,7 @@ rule score:
     log:
         FPA.log("score", f"{OF_RUN}-{{score}}.log"),
     cache: CACHE
-    priority: 20
+    priority: 200
     conda:
         "../envs/fpa.yaml"
     threads: 1
@@ -122,7 +122,7 @@ rule path_length:
     log:
         FPA.log("score", f"{OF_RUN}-{{paths}}.log"),
     cache: CACHE
-    priority: 20
+    priority: 200
     conda:
         "../envs/fpa.yaml"
     threads: 1

@@ -43,7 +43,7 @@ rule neighbours:
         ),
     log:
         FPA.log("neighbours", f"{OF_RUN}-{{number}}-{{space}}.log"),
-    priority: 20
+    priority: 200
     conda:
         "../envs/fpa.yaml"
     threads: 1
