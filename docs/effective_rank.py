@@ -46,7 +46,9 @@ def cut(images: np.ndarray, rank: int) -> np.ndarray:
 def of_models(results: Path) -> None:
     """A row for each data set and model: the first seed's samples that figures show."""
     context = Context(Experiment.read(results))
-    file = ARTIFACTS["samples"].file(context.checkpoint, context.shown.grid, seed=context.sample_seed)
+    file = ARTIFACTS["samples"].file(
+        context.checkpoint, context.shown.grid, seed=context.sample_seed
+    )
     print("| data set | model | effective rank |\n| --- | --- | ---: |")
     for found in context.first_inputs(file):
         rank = of_images(load_array(results / found.path))
@@ -56,13 +58,21 @@ def of_models(results: Path) -> None:
 def of_photographs(store: Path, ranks: list[int]) -> None:
     """A row for each rank: what the images of a store have left, and how far they are from themselves."""
     images = np.asarray(open_store(store)[0])
-    print("| cut to rank | effective rank | Fréchet distance | precision | recall |\n" + "| ---: " * 5 + "|")
+    print(
+        "| cut to rank | effective rank | Fréchet distance | precision | recall |\n"
+        + "| ---: " * 5
+        + "|"
+    )
     print(f"| whole | {of_images(images):.1f} | 0 | 1 | 1 |")
     for rank in ranks:
         less = cut(images, rank)
         scores = fpa.evaluate(less, images, QUICK | {"n_fake": len(images)})["metrics"]
         distance, *others = (scores[name]["value"] for name in ("fid", "precision", "recall"))
-        print(f"| {rank} | {of_images(less):.1f} | {distance:.0f} |", *(f"{x:.3f} |" for x in others), flush=True)
+        print(
+            f"| {rank} | {of_images(less):.1f} | {distance:.0f} |",
+            *(f"{x:.3f} |" for x in others),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def _draw_channel(axes: np.ndarray, trace: Trace, name: str) -> None:
     corner.spines[["left"]].set_visible(False)
     corner.spines[["right"]].set_visible(True)
     corner.xaxis.set_major_locator(plt.MaxNLocator(3, integer=True, min_n_ticks=2))
-    corner.set_xlabel("rate $b_t$ at step", labelpad=2, size=8)
+    corner.set_xlabel("rate $\\beta_t$ at step", labelpad=2, size=8)
 
 
 register("keys", keys_specs, draw_keys)
@@ -211,7 +211,7 @@ BAND = (10, 90)
 """Percentiles of the paintings that a band covers."""
 
 QUANTITIES = {
-    "rate": "learning rate $b_t$",
+    "rate": "learning rate $\\beta_t$",
     "norm": "norm of the update",
     "share": "share of the image",
     "explained": "explained so far",

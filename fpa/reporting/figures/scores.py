@@ -26,6 +26,7 @@ from fpa.reporting.figures.theme import (
     room_beside,
     room_for_lines,
     shared_legend,
+    unit_of_time,
 )
 from fpa.reporting.tables.base import STATUS_WORDS
 from fpa.reporting.tables.quick_scores import FEWEST, SCOPES, score_label
@@ -213,7 +214,7 @@ WIDE, HIGH = 14, 6
 """Room for a number beside a point, in points of 1/72 inch."""
 LINE = {"arrowstyle": "-", "linewidth": 0.4, "color": "grey", "shrinkA": 0, "shrinkB": 0}
 """From a point to its number, where that had to move."""
-COSTS = {"parameters": "generator parameters (millions)", "minutes": "one training (minutes)"}
+COSTS = {"parameters": "generator parameters (millions)", "time": "one training ({unit})"}
 
 
 def tradeoffs_specs(context: Context) -> Iterator[Spec]:
@@ -239,10 +240,9 @@ def draw_tradeoffs(spec: Spec, results: Path) -> Figure:
     scores, models = (load_needed(part, results) for part in spec.inputs)
     scores = scores[scores["protocol"] == spec.options["protocol"]]
     labels = spec.models
-    costs = models.assign(
-        parameters=models["generator_parameters"] / 1e6,
-        minutes=1000 * models["kimg"] / models["training_images_per_second"] / 60,
-    )
+    hours = 1000 * models["kimg"] / models["training_images_per_second"] / 3600
+    parts, unit = unit_of_time(hours.max())
+    costs = models.assign(parameters=models["generator_parameters"] / 1e6, time=parts * hours)
     datasets = list(scores["dataset"].unique())
     legend = (0.14 + room_for_lines(labels.values())) * len(labels) + 0.4
     down, size = len(datasets), (TEXT_WIDTH, max(2.6 * len(datasets), legend))
@@ -255,7 +255,7 @@ def draw_tradeoffs(spec: Spec, results: Path) -> Figure:
             _tradeoff(ax, points.dropna(subset=cost), cost, labels)
         axes[0].set_ylabel("Fréchet distance" + (f", {dataset}" if down > 1 else ""))
     for ax, name in zip(grid[-1], COSTS.values(), strict=True):
-        ax.set_xlabel(name)
+        ax.set_xlabel(name.format(unit=unit))
     colours, markers = model_colours(labels), model_markers(labels)
     handles = [
         plt.Line2D([], [], color=colours[m], marker=markers[m], linestyle="", markersize=4)

@@ -184,6 +184,11 @@ def save_figure(figure: Figure, paths: Sequence[Path]) -> None:
     plt.close(figure)
 
 
+def unit_of_time(longest: float) -> tuple[int, str]:
+    """How many units an hour has, and their name: minutes where the longest (hours) is under two hours."""
+    return (60, "minutes") if longest < 2 else (1, "hours")
+
+
 def show_image(axes: Axes, image: np.ndarray) -> None:
     """Draw one image (C, H, W) with values in [0, 1] or uint8; grey or RGB, no axes."""
     white = 255 if image.dtype == np.uint8 else 1

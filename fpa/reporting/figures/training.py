@@ -33,6 +33,7 @@ from fpa.reporting.figures.theme import (
     model_markers,
     room_for_lines,
     shared_legend,
+    unit_of_time,
 )
 
 if TYPE_CHECKING:
@@ -152,9 +153,9 @@ def targets_specs(context: Context) -> Iterator[Spec]:
         which = f"of {target:g}" if target else "that the mean training of every model reaches"
         yield context.spec(
             "targets",
-            title="images and hours to a target",
+            title="images and time to a target",
             category=CATEGORY,
-            caption=f"Images shown, and hours of training, until the first quick score not above a "
+            caption=f"Images shown, and time of training, that of a base included, until the first quick score not above a "
             f"Fréchet distance {which}: a dot for each training, hollow at its budget where it did not "
             "get there.",
             inputs=(Input(artifacts.table("targets")),),
@@ -166,7 +167,7 @@ def draw_targets(spec: Spec, results: Path) -> Figure:
 
 
 def targets(table: pd.DataFrame, labels: Labels) -> Figure:
-    """Models down, a column of panels for images and one for hours; a row for each data set.
+    """Models down, a column of panels for images and one for time; a row for each data set.
 
     `table` as in targets.csv.
     """
@@ -180,24 +181,26 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
     row = 0.24 + room_for_lines(labels.values())
     size = TEXT_WIDTH, len(datasets) * (0.9 + row * len(models))
     figure, grid = plt.subplots(len(datasets), 2, figsize=size, sharey=True, squeeze=False)
+    parts, unit = unit_of_time(table[["hours", "budget_hours"]].max(axis=None))
     for axes, dataset in zip(grid, datasets, strict=True):
         rows = table[table["dataset"] == dataset]
         goal = rows["target"].iloc[0]
-        for ax, column in zip(axes, ("kimg", "hours"), strict=True):
+        for ax, column, factor in zip(axes, ("kimg", "hours"), (1, parts), strict=True):
             for place, model in enumerate(models):
                 of_model = rows[rows["model"] == model]
                 # Trainings that got there at once would hide each other.
                 heights = place + np.linspace(-0.25, 0.25, len(of_model) + 2)[1:-1]
                 reached = of_model["kimg"].notna()
                 style = {"color": colours[model], "markersize": 4, "linestyle": "", "marker": "o"}
-                ax.plot(of_model.loc[reached, column], heights[reached], **style)
-                budgets = of_model.loc[~reached, f"budget_{column}"]
+                style |= {"clip_on": False, "in_layout": False}  # at the start of an axis
+                ax.plot(factor * of_model.loc[reached, column], heights[reached], **style)
+                budgets = factor * of_model.loc[~reached, f"budget_{column}"]
                 ax.plot(budgets, heights[~reached], fillstyle="none", **style)
             ax.set_xlim(left=0)
             ax.margins(x=0.1)
         title = f"{dataset}, to {goal:.1f}" if len(datasets) > 1 else f"to {goal:.1f}"
         axes[0].set(title=title, xlabel="real images shown (thousands)")
-        axes[1].set(title=title, xlabel="hours")
+        axes[1].set(title=title, xlabel=unit)
         axes[0].set_yticks(range(len(models)), [labels[name] for name in models])
         axes[0].set_ylim(len(models) - 0.5, -0.5)
     return figure
