@@ -11,17 +11,18 @@ from a bundle.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import fpa
-from fpa.core.artifacts import ARTIFACTS
 from fpa.core.files import load_array
 from fpa.data.store import open_store
 from fpa.evaluation.trace import effective_rank, to_uint8
 from fpa.experiment.experiment import Experiment
-from fpa.reporting.figures import Context
 
 QUICK = {"extractor": "efficientnet_lite0-96px"}
 
@@ -45,14 +46,12 @@ def cut(images: np.ndarray, rank: int) -> np.ndarray:
 
 def of_models(results: Path) -> None:
     """A row for each data set and model: the first seed's samples that figures show."""
-    context = Context(Experiment.read(results))
-    file = ARTIFACTS["samples"].file(
-        context.checkpoint, context.shown.grid, seed=context.sample_seed
-    )
+    experiment = Experiment.read(results)
     print("| data set | model | effective rank |\n| --- | --- | ---: |")
-    for found in context.first_inputs(file):
-        rank = of_images(load_array(results / found.path))
-        print(f"| {found.dataset} | {context.labels[found.model]} | {rank:.1f} |")
+    for run in experiment.runs:
+        if run.seed == experiment.first_seed:
+            rank = of_images(load_array(results / run.folder / experiment.samples_file))
+            print(f"| {run.dataset} | {experiment.labels[run.model]} | {rank:.1f} |")
 
 
 def of_photographs(store: Path, ranks: list[int]) -> None:

@@ -49,6 +49,7 @@ PROGRAMS = r"(?:make|snakemake|python|fpa|pip|mkdocs|ln)"
 NOT_RUN = {
     "make bench": "half an hour; tests/unit/test_benchmarks.py runs all of it in a small size",
     "make lock": "needs uv, and a package index to ask",
+    "python docs/effective_rank.py --store data/afhq_cat-32px-*": "needs photographs; test_published.py runs it on digits",
     "pip install pillow-heif": "needs a package index; tests have a stand-in for the package",
     "snakemake --cores all --sdm conda": "needs conda and its channels",
 }
@@ -262,6 +263,7 @@ def test_commands_are_run_as_they_are_printed(clone, site, small, photographs):
         shutil.copy(folder / "bundle.tar.gz", folder / f"results/published/{name}")
         runs(f"make {name}", makes=f"results/{experiment}/report.html")
         runs(f"snakemake --cores all --configfile experiments/{experiment}.yaml")
+    assert "| digits |" in runs("python docs/effective_rank.py results/cats")
     runs("make smoke", makes=".smoke/results/smoke/report.html")
     # The same results, in the place where they are without `make`.
     shutil.move(folder / ".smoke/results/smoke", folder / "results/smoke")

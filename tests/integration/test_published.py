@@ -11,6 +11,7 @@ from browsing import opened, pixels, wait_until
 from conftest import ROOT, fpa_ok, module_of
 from PIL import Image
 
+from fpa.data.store import open_store
 from fpa.experiment.experiment import Experiment
 from fpa.reporting.make import make_tables
 
@@ -58,6 +59,27 @@ def test_figures_and_page_are_made_of_it(remade):
     # The default experiment's page is about as large: the same pictures of one seed.
     assert 100_000 < (remade / "report.html").stat().st_size < 8_500_000
     assert (remade / "figures" / "progress-digits.png").exists()
+
+
+def test_images_cut_to_fewer_ranks_are_further_from_themselves_the_fewer_they_are(tmp_path, capsys):
+    """What docs/results.md says of photographs, on digits; nearest is nearest by Eckart and Young."""
+    script = module_of("docs/effective_rank.py")
+    fpa_ok("prepare", "digits", "--config", ROOT / "config.yaml", cwd=tmp_path)
+    (store,) = tmp_path.glob("data/digits-16px-*")
+    images = np.asarray(open_store(store)[0])[:100]
+    lost = np.linalg.norm(script.scaled(script.cut(images, 2)) - script.scaled(images), axis=(2, 3))
+    least = np.linalg.norm(np.linalg.svd(script.scaled(images), compute_uv=False)[..., 2:], axis=-1)
+    # Rounding to 8 bits, and what is beyond black and white, which only brings them nearer.
+    assert (lost < least + 0.05).all()
+    assert lost.mean() > 0.9 * least.mean()
+    np.testing.assert_array_equal(script.cut(images, 16), images)
+    script.of_photographs(store, [1, 3])
+    whole, *cut = (
+        [float(x) for x in row.split("|")[2:-1]] for row in capsys.readouterr().out.splitlines()[2:]
+    )
+    assert 1 <= cut[0][0] < cut[1][0] < whole[0] < 16
+    assert cut[0][1] > 2 * cut[1][1] > 0
+    assert cut[0][3] < cut[1][3]
 
 
 def rows_of(path: Path) -> list[str]:
