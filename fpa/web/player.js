@@ -115,7 +115,7 @@ function startPlayer(entries) {
     $("position").textContent = position;
     $("step").setAttribute("aria-valuetext", position);
     $("image-caption").textContent = `the image after ${position}`;
-    $("rate").textContent = `learning rate b = ${rate}; norm of the update: ${share} of the image's`;
+    $("rate").textContent = `learning rate β = ${rate}; norm of the update: ${share} of the image's`;
     $("image").setAttribute("aria-label", `${title} by ${entry.name} after ${position}`);
     $("update").setAttribute("aria-label", `${perStep > 1 ? "Update" : "The rank-1 update of step"} ${step + 1}, ${share} of the image's norm`);
     $("key").setAttribute("aria-label", `The key of ${unit} ${step + 1}: ${peaks(painting.keys, step, "column")}`);

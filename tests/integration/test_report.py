@@ -204,7 +204,7 @@ def test_the_slider_shows_the_saved_painting_pixel_by_pixel(page, made, painting
         np.testing.assert_array_equal(pixels(page, "update"), updates[painting, step - 1])
         assert page.inner_text("#position") == f"step {step} of 6"
         rate = arrays["rates"][painting, :, step - 1].mean()
-        assert f"learning rate b = {rate:.2f}" in page.inner_text("#rate")
+        assert f"learning rate β = {rate:.2f}" in page.inner_text("#rate")
     # The last step is the saved image; float32 and float64 may round a tie differently.
     finished = trace.to_uint8(arrays["painted"])[painting]
     far = np.abs(pixels(page, "image").astype(int) - finished)

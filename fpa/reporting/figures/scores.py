@@ -311,9 +311,12 @@ def _write_beside(ax: Axes, texts: Sequence[tuple[str, float, float]]) -> None:
 
 
 def _steps(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10, ... between two numbers."""
+    """1, 2, 5, 10, ... between two numbers; where these are fewer than two, 1, 2, 3, 4, ..."""
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    found = [d * 10.0**p for p in powers for d in (1, 2, 5) if low <= d * 10.0**p <= high]
+    for digits in (1, 2, 5), range(1, 10):
+        found = [d * 10.0**p for p in powers for d in digits if low <= d * 10.0**p <= high]
+        if len(found) > 1:
+            break
     return found or [round((low * high) ** 0.5, 3)]
 
 
