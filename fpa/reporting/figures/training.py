@@ -181,7 +181,7 @@ def targets(table: pd.DataFrame, labels: Labels) -> Figure:
     row = 0.24 + room_for_lines(labels.values())
     size = TEXT_WIDTH, len(datasets) * (0.9 + row * len(models))
     figure, grid = plt.subplots(len(datasets), 2, figsize=size, sharey=True, squeeze=False)
-    parts, unit = unit_of_time(table[["hours", "budget_hours"]].max(axis=None))
+    parts, unit = unit_of_time(table["budget_hours"].max())
     for axes, dataset in zip(grid, datasets, strict=True):
         rows = table[table["dataset"] == dataset]
         goal = rows["target"].iloc[0]
