@@ -19,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import fpa
+from fpa.core.errors import UserError
 from fpa.core.files import load_array
 from fpa.data.store import open_store
 from fpa.evaluation.trace import effective_rank, to_uint8
@@ -82,4 +83,7 @@ if __name__ == "__main__":
     words = parser.parse_args()
     if (words.results is None) == (words.store is None):
         parser.error("give a results folder, or --store and a prepared data set")
-    of_models(words.results) if words.results else of_photographs(words.store, words.ranks)
+    try:
+        of_models(words.results) if words.results else of_photographs(words.store, words.ranks)
+    except UserError as error:
+        sys.exit(f"{parser.prog}: {error}")
